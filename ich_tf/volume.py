@@ -1,0 +1,158 @@
+"""The array contract: what every reader returns and everything else relies on.
+
+Axis 0 goes from foot to head, axis 1 from front to back, axis 2 from the patient's
+right to left, as radiologists look at a slice. World coordinates are LPS
+millimetres (DICOM), so an upright head has an affine with positive entries.
+"""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SourceGrid:
+    """How a file's array became (z, y, x), so that writers can return to it.
+
+    Attributes:
+        shape: Shape of the three spatial axes in the file.
+        affine: (4, 4), file indices (i, j, k, 1) to RAS millimetres, as stored.
+        axes: File axes that became z, y and x.
+        flips: Whether z, y and x run against their file axis.
+    """
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+
+    def from_source(self, array: np.ndarray) -> np.ndarray:
+        """Turn an array in the file's order into (z, y, x)."""
+        turned = np.transpose(array, self.axes)
+        return np.flip(turned, [axis for axis in range(3) if self.flips[axis]])
+
+    def to_source(self, array: np.ndarray) -> np.ndarray:
+        """Turn a (z, y, x) array into the file's order."""
+        turned = np.flip(array, [axis for axis in range(3) if self.flips[axis]])
+        return np.transpose(turned, np.argsort(self.axes))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Volume:
+    """A CT volume in Hounsfield units and its place in the world.
+
+    Attributes:
+        hu: (z, y, x), float32, Hounsfield units.
+        spacing_mm: (z, y, x) in millimetres: the nominal distance of the slices
+            along their normal, of rows and of columns. None where the input has no
+            spacing (JPG); then positions and affine are None too.
+        slice_positions_mm: (z,), strictly increasing positions along the slice
+            normal; their steps may be uneven.
+        affine: (4, 4), (z, y, x, 1) to LPS millimetres. A gantry tilt appears as
+            a z step that is not parallel to the normal.
+        source: The grid of the file, None if there is no NIfTI to return to.
+        hu_window: (low, high) if the values were saturated there (JPG), else None.
+        origin: What a file says of its making, e.g. the phantom's marker.
+        notes: Findings of the reader: gaps, duplicates, uneven spacing, ...
+    """
+
+    hu: np.ndarray
+    spacing_mm: tuple[float, float, float] | None
+    slice_positions_mm: np.ndarray | None
+    affine: np.ndarray | None
+    source: SourceGrid | None = None
+    hu_window: tuple[float, float] | None = None
+    origin: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        """Refuse what breaks the contract."""
+        if self.hu.ndim != 3 or 0 in self.hu.shape:
+            raise ValueError(
+                f"`hu` must be a non-empty (z, y, x) array. Received: {self.hu.shape}"
+            )
+        place = (self.spacing_mm, self.slice_positions_mm, self.affine)
+        if all(part is None for part in place):
+            return
+        if any(part is None for part in place):
+            raise ValueError(
+                "`spacing_mm`, `slice_positions_mm` and `affine` are given together "
+                "or not at all."
+            )
+        spacing = np.asarray(self.spacing_mm, float)
+        if spacing.shape != (3,) or not np.all(np.isfinite(spacing) & (spacing > 0)):
+            raise ValueError(
+                "`spacing_mm` must be three positive numbers (z, y, x). "
+                f"Received: spacing_mm={self.spacing_mm}"
+            )
+        positions = np.asarray(self.slice_positions_mm, float)
+        if positions.shape != self.hu.shape[:1] or np.any(np.diff(positions) <= 0):
+            raise ValueError(
+                "`slice_positions_mm` must increase, one for each slice. Received: "
+                f"{positions.shape} for hu of shape {self.hu.shape}"
+            )
+        if np.shape(self.affine) != (4, 4) or not np.all(np.isfinite(self.affine)):
+            raise ValueError(
+                f"`affine` must be a finite (4, 4) matrix. Received: {self.affine}"
+            )
+
+    @property
+    def slice_extents_mm(self) -> np.ndarray | None:
+        """(z,), the thickness each slice stands for, from its neighbours.
+
+        A slice reaches half-way to each neighbour; a slice at an end reaches as far
+        outwards as inwards; a single slice has the nominal spacing.
+        """
+        if self.slice_positions_mm is None:
+            return None
+        if len(self.slice_positions_mm) == 1:
+            return np.array([self.spacing_mm[0]])
+        steps = np.diff(self.slice_positions_mm)
+        before = np.concatenate([steps[:1], steps])
+        after = np.concatenate([steps, steps[-1:]])
+        return (before + after) / 2
+
+    @property
+    def slice_pixel_ml(self) -> np.ndarray | None:
+        """(z,), millilitres of one pixel in each slice; None without spacing."""
+        extents = self.slice_extents_mm
+        if extents is None:
+            return None
+        return extents * self.spacing_mm[1] * self.spacing_mm[2] / 1000.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """One head CT with what is known about it.
+
+    Attributes:
+        case_id: Name of the scan, unique in its data set.
+        patient_id: Name of the patient; splits never divide a patient.
+        volume: The scan.
+        mask: (z, y, x), uint8, 1 = hemorrhage; None where nobody drew one.
+        labels: (z, 6), uint8, in the order of `labels.CLASSES`; None if unknown.
+    """
+
+    case_id: str
+    patient_id: str
+    volume: Volume
+    mask: np.ndarray | None = None
+    labels: np.ndarray | None = None
+
+    def __post_init__(self):
+        """Refuse a mask or labels that do not fit the volume."""
+        shape = self.volume.hu.shape
+        if self.mask is not None and self.mask.shape != shape:
+            raise ValueError(
+                f"Case {self.case_id}: the mask has shape {self.mask.shape}, the "
+                f"volume {shape}."
+            )
+        if self.mask is not None and self.mask.dtype != np.uint8:
+            raise ValueError(
+                f"Case {self.case_id}: the mask must be uint8, not {self.mask.dtype}."
+            )
+        if self.labels is not None and self.labels.shape != (shape[0], 6):
+            raise ValueError(
+                f"Case {self.case_id}: labels must have shape ({shape[0]}, 6). "
+                f"Received: {self.labels.shape}"
+            )
