@@ -1,0 +1,187 @@
+"""tf.data pipelines of crops: static shapes, bounded memory, repeatable.
+
+Every batch is a pure function of the seed and the step. A run that was killed can
+therefore go on at any step and see what it would have seen.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from ich_tf.preprocessing.slices import Slices
+
+Augment = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Crops:
+    """All crops that training may draw, by slice and corner.
+
+    Attributes:
+        slices: The slices they are cut from.
+        tile: Side of a crop in pixels.
+        places: (n, 3), int32: slice, first row, first column.
+        has_lesion: (n,), bool: whether a crop holds any hemorrhage.
+    """
+
+    slices: Slices
+    tile: int
+    places: np.ndarray
+    has_lesion: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of crops."""
+        return len(self.places)
+
+
+def crops(slices: Slices, corners: np.ndarray, tile: int, keep: str = "all") -> Crops:
+    """List the crops of every slice at the given corners.
+
+    Args:
+        slices: The slices.
+        corners: (n, 2), first row and column of each tile (`TileGrid.corners`).
+        tile: Side of a crop in pixels.
+        keep: "all", or "lesion" for crops with hemorrhage only (the published code
+            of [2] for NIfTI files; such a network never sees a crop without blood).
+
+    Raises:
+        ValueError: if `keep` is unknown or nothing is left.
+    """
+    if keep not in ("all", "lesion"):
+        raise ValueError(f"`keep` must be 'all' or 'lesion'. Received: {keep!r}")
+    places, has_lesion = [], []
+    for number, mask in enumerate(slices.mask):
+        for row, column in corners:
+            places.append((number, row, column))
+            has_lesion.append(mask[row : row + tile, column : column + tile].any())
+    places, has_lesion = np.array(places, np.int32), np.array(has_lesion, bool)
+    if keep == "lesion":
+        places, has_lesion = places[has_lesion], has_lesion[has_lesion]
+    if not len(places):
+        raise ValueError("No crop is left to train on: no slice holds hemorrhage.")
+    return Crops(slices, tile, places, has_lesion)
+
+
+def batch_indices(
+    crops: Crops, step: int, batch: int, seed: int, lesion_share: float | None = None
+) -> np.ndarray:
+    """(batch,) indices into the crops for one step.
+
+    Without `lesion_share`, each epoch is a new permutation of all crops (the last,
+    incomplete batch is dropped). With it, that share of every batch is drawn from
+    the crops with hemorrhage and the rest from those without.
+    """
+    if lesion_share is None:
+        epoch, position = divmod(step, steps_per_epoch(crops, batch))
+        order = np.random.default_rng([seed, epoch]).permutation(len(crops))
+        return np.resize(order, max(batch, len(crops)))[position * batch :][:batch]
+    generator = np.random.default_rng([seed, step])
+    lesion, other = np.flatnonzero(crops.has_lesion), np.flatnonzero(~crops.has_lesion)
+    count = round(batch * lesion_share)
+    count = batch if not len(other) else 0 if not len(lesion) else count
+    picked = [generator.choice(lesion, count)] if count else []
+    picked += [generator.choice(other, batch - count)] if count < batch else []
+    return np.concatenate(picked)
+
+
+def steps_per_epoch(crops: Crops, batch: int) -> int:
+    """Whole batches in one pass over the crops; one at least."""
+    return max(1, len(crops) // batch)
+
+
+def crop_batch(
+    crops: Crops,
+    indices: np.ndarray,
+    to_channels: Callable[[np.ndarray], np.ndarray],
+    augment: Augment | None = None,
+    seeds: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut, window and augment a batch of crops.
+
+    Args:
+        crops: The crops.
+        indices: (batch,) which of them.
+        to_channels: HU (h, w) to float32 (h, w, channels) in [0, 1].
+        augment: Changes image and mask together, given a seed.
+        seeds: (batch,) seeds of the augmentation.
+
+    Returns:
+        Images (batch, tile, tile, channels) and masks (batch, tile, tile, 1), float32.
+    """
+    images, masks = [], []
+    for position, index in enumerate(indices):
+        number, row, column = crops.places[index]
+        window = (
+            number,
+            slice(row, row + crops.tile),
+            slice(column, column + crops.tile),
+        )
+        image = to_channels(crops.slices.hu[window])
+        mask = np.asarray(crops.slices.mask[window])
+        if augment is not None:
+            image, mask = augment(image, mask, int(seeds[position]))
+        images.append(image)
+        masks.append(mask)
+    return (
+        np.stack(images).astype(np.float32),
+        np.stack(masks)[..., np.newaxis].astype(np.float32),
+    )
+
+
+def training_batches(
+    crops: Crops,
+    to_channels: Callable[[np.ndarray], np.ndarray],
+    *,
+    channels: int,
+    batch: int,
+    first_step: int,
+    last_step: int,
+    seed: int,
+    lesion_share: float | None = None,
+    augment: Augment | None = None,
+) -> tf.data.Dataset:
+    """Batches of steps `first_step` to `last_step` - 1 as a tf.data.Dataset."""
+
+    def load(step):
+        indices = batch_indices(crops, int(step), batch, seed, lesion_share)
+        seeds = np.random.default_rng([seed, 1, int(step)]).integers(2**31, size=batch)
+        return crop_batch(crops, indices, to_channels, augment, seeds)
+
+    steps = tf.data.Dataset.range(first_step, last_step)
+    return _mapped(steps, load, batch, crops.tile, channels)
+
+
+def validation_batches(
+    crops: Crops,
+    to_channels: Callable[[np.ndarray], np.ndarray],
+    *,
+    channels: int,
+    batch: int,
+    limit: int | None = None,
+) -> tf.data.Dataset:
+    """Every crop once in order, in whole batches; `limit` takes evenly spread ones.
+
+    With fewer crops than a batch holds, the crops are repeated to fill one.
+    """
+    count = min(limit or len(crops), len(crops))
+    chosen = np.linspace(0, len(crops) - 1, count).astype(int)
+    chosen = np.resize(chosen, max(batch, count))
+
+    def load(step):
+        indices = chosen[int(step) * batch : (int(step) + 1) * batch]
+        return crop_batch(crops, indices, to_channels)
+
+    steps = tf.data.Dataset.range(max(1, count // batch))
+    return _mapped(steps, load, batch, crops.tile, channels)
+
+
+def _mapped(steps, load, batch: int, tile: int, channels: int) -> tf.data.Dataset:
+    def to_tensors(step):
+        images, masks = tf.numpy_function(load, [step], (tf.float32, tf.float32))
+        images.set_shape((batch, tile, tile, channels))
+        masks.set_shape((batch, tile, tile, 1))
+        return images, masks
+
+    return steps.map(to_tensors, num_parallel_calls=2, deterministic=True).prefetch(4)

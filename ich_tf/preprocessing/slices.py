@@ -1,0 +1,127 @@
+"""The training slices of many cases in two memory-mapped arrays.
+
+Training reads crops in random order. Cases are read once, one at a time, and the
+slices that training may draw from are laid out on disk, so that memory does not
+grow with the number of cases.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from ich_tf.volume import Case
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Slices:
+    """Slices of many cases.
+
+    Attributes:
+        hu: (n, h, w), float32, Hounsfield units, memory-mapped.
+        mask: (n, h, w), uint8, 1 = hemorrhage, memory-mapped.
+        case_ids: The case of each slice.
+        numbers: The z index of each slice within its case.
+    """
+
+    hu: np.ndarray
+    mask: np.ndarray
+    case_ids: tuple[str, ...]
+    numbers: tuple[int, ...]
+
+
+def lesion_slices_and_one_other(case: Case, seed: int) -> np.ndarray:
+    """The z indices [2] trains on: slices with hemorrhage and one random other.
+
+    Reference: Hssayeni et al. 2020, doi:10.3390/data5010014. Its code draws the
+    other slice without a seed; here the seed and the case decide.
+    """
+    has_lesion = case.mask.any(axis=(1, 2))
+    others = np.flatnonzero(~has_lesion)
+    generator = np.random.default_rng([seed, *case.case_id.encode()])
+    chosen = others[generator.permutation(len(others))[:1]]
+    return np.sort(np.concatenate([np.flatnonzero(has_lesion), chosen]))
+
+
+def store(
+    folder: str | os.PathLike,
+    cases: Iterable[Case],
+    choose: Callable[[Case], np.ndarray],
+) -> Slices:
+    """Write the chosen slices of all cases to `folder`, or open what is there.
+
+    The folder appears under its name only when it is complete.
+
+    Args:
+        folder: Where the arrays live; the caller names it after its content.
+        cases: Cases with a mask; taken one at a time, only if the folder is absent.
+        choose: From a case to the z indices of its slices to keep.
+
+    Raises:
+        ValueError: if a case has no mask, if slices differ in size, or if there is
+            no slice at all.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = pathlib.Path(
+            tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent)
+        )
+        try:
+            _write(partial, cases, choose)
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return load(folder)
+
+
+def load(folder: str | os.PathLike) -> Slices:
+    """Open slices that `store` wrote."""
+    folder = pathlib.Path(folder)
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    shape = tuple(index["shape"])
+    return Slices(
+        np.memmap(folder / "hu.f32", np.float32, "r", shape=shape),
+        np.memmap(folder / "mask.u8", np.uint8, "r", shape=shape),
+        tuple(index["case_ids"]),
+        tuple(index["numbers"]),
+    )
+
+
+def _write(
+    folder: pathlib.Path,
+    cases: Iterable[Case],
+    choose: Callable[[Case], np.ndarray],
+) -> None:
+    case_ids, numbers, size = [], [], None
+    with open(folder / "hu.f32", "wb") as hu, open(folder / "mask.u8", "wb") as mask:
+        for case in cases:
+            if case.mask is None:
+                raise ValueError(
+                    f"Case {case.case_id} has no mask: segmentation cannot be trained "
+                    "on it. Of ct-ich, use a release with masks."
+                )
+            if size not in (None, case.mask.shape[1:]):
+                raise ValueError(
+                    f"Case {case.case_id} has slices of {case.mask.shape[1:]} pixels, "
+                    f"the cases before it {size}. Resample them to one size."
+                )
+            size = case.mask.shape[1:]
+            for number in choose(case):
+                np.ascontiguousarray(case.volume.hu[number], np.float32).tofile(hu)
+                np.ascontiguousarray(case.mask[number], np.uint8).tofile(mask)
+                case_ids.append(case.case_id)
+                numbers.append(int(number))
+    if not numbers:
+        raise ValueError("No slice to train on: no case, or all without slices.")
+    index = {
+        "shape": [len(numbers), *size],
+        "case_ids": case_ids,
+        "numbers": numbers,
+    }
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
