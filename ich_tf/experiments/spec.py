@@ -1,0 +1,147 @@
+"""What an experiment is: one row of a table as data, and the scale it runs at."""
+
+import dataclasses
+import functools
+import importlib
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+# A table name -> the rows that are trained for it, by dotted name.
+EXPERIMENTS = {
+    "table2": "ich_tf.experiments.table2:ROWS",
+    "table3": "ich_tf.experiments.table3:ROWS",
+    "shipped": "ich_tf.experiments.shipped:ROWS",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One trained row.
+
+    Attributes:
+        id: "<table>/<row>".
+        title: The row's name as the report prints it.
+        model: Name of the network in `models.MODELS`.
+        arguments: Its keyword arguments, without the input shape.
+        loss: Name in `losses.LOSSES`.
+        approach: Name in `windows.APPROACHES`.
+        channels: Channels of the input.
+        reported: Table of the report -> {column: printed number}; empty if the
+            report prints no number for this row.
+        states: What the report says of this row.
+        leaves_open: What it does not say.
+        assumptions: What is taken in its place.
+    """
+
+    id: str
+    title: str
+    model: str
+    arguments: Mapping[str, Any]
+    loss: str
+    approach: str
+    channels: int
+    reported: Mapping[str, Mapping[str, float]]
+    states: str
+    leaves_open: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def wants_imagenet(self) -> bool:
+        """Whether the row starts from ImageNet weights."""
+        return self.arguments.get("init") == "imagenet"
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """The scale of a run.
+
+    Attributes:
+        name: "paper" or "demo"; also the folder under results/.
+        size: In-plane pixels of a slice.
+        tile: Side of a crop in pixels.
+        stride: Pixels between training crops.
+        inference_stride: Pixels between tiles at inference.
+        folds: "hssayeni2020" (five folds of [2]) or "holdout" (one split).
+        epochs: Epochs of training.
+        steps_per_epoch: Batches of an epoch; None is one pass over all crops.
+        batch: Crops of a batch.
+        learning_rate: Adam's.
+        schedule: See `training.Plan`.
+        decay: See `training.Plan`.
+        lesion_share: Share of each batch from crops with hemorrhage; None takes
+            the crops as they come.
+        augmentation: Name in `augment.AUGMENTATIONS`.
+        batch_norm_momentum: See `training.Plan`.
+        validation_crops: At most so many crops after every epoch; None is all.
+        phantom: Cases, slices and seed of the phantom, where no folder is given.
+        crops: "all" or "lesion", see `pipeline.crops`.
+        protocol: The protocol of the table.
+        deviations: Each way in which this differs from the report's setting.
+        row_changes: Experiment id -> fields of this profile that differ for it.
+    """
+
+    name: str
+    size: int
+    tile: int
+    stride: int
+    inference_stride: int
+    folds: str
+    epochs: int
+    steps_per_epoch: int | None
+    batch: int
+    learning_rate: float
+    schedule: str
+    decay: float
+    lesion_share: float | None
+    augmentation: str
+    batch_norm_momentum: float | None
+    validation_crops: int | None
+    phantom: Mapping[str, int]
+    crops: str = "all"
+    protocol: str = "hssayeni2020"
+    deviations: tuple[str, ...] = ()
+    row_changes: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+        default_factory=dict
+    )
+
+    def for_row(self, experiment_id: str) -> "Profile":
+        """This profile with the changes of one row applied."""
+        return dataclasses.replace(self, **self.row_changes.get(experiment_id, {}))
+
+
+@functools.cache
+def reported() -> dict[str, Any]:
+    """Every number the report prints, from the package's copy of reported.yaml."""
+    path = pathlib.Path(__file__).with_name("reported.yaml")
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+
+
+def rows(table: str) -> tuple[Experiment, ...]:
+    """The experiments trained for a table.
+
+    Raises:
+        ValueError: if the table is unknown; the message lists the known ones.
+    """
+    if table not in EXPERIMENTS:
+        raise ValueError(f"Unknown table {table!r}. Known: {', '.join(EXPERIMENTS)}")
+    module, _, name = EXPERIMENTS[table].partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def find(name: str) -> tuple[Experiment, ...]:
+    """The experiments of a table, or the one with this id.
+
+    Raises:
+        ValueError: if nothing has this name; the message lists the known ids.
+    """
+    if name in EXPERIMENTS:
+        return rows(name)
+    known = [experiment for table in EXPERIMENTS for experiment in rows(table)]
+    found = tuple(experiment for experiment in known if experiment.id == name)
+    if not found:
+        ids = ", ".join([*EXPERIMENTS, *(experiment.id for experiment in known)])
+        raise ValueError(f"Unknown experiment {name!r}. Known: {ids}")
+    return found

@@ -1,0 +1,29 @@
+"""Table III of the report: the best UNet++ against the U-Net of [2].
+
+The UNet++ row is the last row of Table II; it is trained once, there.
+"""
+
+from ich_tf.experiments import spec
+
+_table = spec.reported()["table3"]
+
+ROWS = (
+    spec.Experiment(
+        id="table3/unet-hssayeni",
+        title="UNet [2]",
+        model="unet_hssayeni",
+        arguments={},
+        loss="bce",
+        approach="approach1",
+        channels=1,
+        reported={
+            "table3": dict(
+                zip(_table["columns"], _table["rows"]["unet_hssayeni"], strict=True)
+            )
+        },
+        states="Numbers quoted from [2]: five folds, 100 epochs, brain window 40/120.",
+        leaves_open=("which of [2]'s two published codes (JPG or NIfTI) they are of",),
+        assumptions=("the rules of [2]'s paper and of its code for JPG files",),
+    ),
+)
+SHOWN = ("table2/densenet169-imagenet-jaccard", "table3/unet-hssayeni")

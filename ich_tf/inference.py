@@ -1,0 +1,89 @@
+"""From a case and a model to a probability volume, and from there to a mask."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from ich_tf.preprocessing import tiles
+
+# Every batch has this many tiles (the last one is filled up), so that the network is
+# traced once for a given tile size.
+TILES_PER_BATCH = 32
+SLICES_AT_ONCE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+    """A segmentation network with what it expects.
+
+    Attributes:
+        forward: (n, tile, tile, channels) float32 to (n, tile, tile, 1).
+        to_channels: HU (..., h, w) to float32 (..., h, w, channels) in [0, 1].
+        tile: Side of a tile in pixels.
+        stride: Pixels from one tile to the next.
+        batch: Tiles of a batch.
+    """
+
+    forward: Callable[[np.ndarray], np.ndarray]
+    to_channels: Callable[[np.ndarray], np.ndarray]
+    tile: int
+    stride: int
+    batch: int = TILES_PER_BATCH
+
+
+def predictor(
+    model, to_channels, tile: int, stride: int, batch: int = TILES_PER_BATCH
+) -> Predictor:
+    """Wrap a Keras model; it is traced once for the batch size."""
+    return Predictor(model.predict_on_batch, to_channels, tile, stride, batch)
+
+
+def predict_volume(network: Predictor, hu: np.ndarray) -> np.ndarray:
+    """Probability of hemorrhage for every voxel.
+
+    Slices are cut into overlapping tiles, and probabilities are averaged where tiles
+    overlap. A tile of one single value (air) is answered once per value, which gives
+    the same numbers as answering each.
+
+    Args:
+        network: From `predictor`.
+        hu: (z, h, w), Hounsfield units.
+
+    Returns:
+        (z, h, w), float32, probabilities.
+    """
+    grid = tiles.TileGrid(*hu.shape[1:], tile=network.tile, stride=network.stride)
+    probability = np.empty(hu.shape, np.float32)
+    constant_answers: dict[bytes, np.ndarray] = {}
+    for first in range(0, len(hu), SLICES_AT_ONCE):
+        part = slice(first, first + SLICES_AT_ONCE)
+        cut = grid.cut(network.to_channels(hu[part]))
+        answers = _answer(network, cut, constant_answers)
+        probability[part] = grid.join(answers)
+    return probability
+
+
+def _answer(
+    network: Predictor, cut: np.ndarray, constant_answers: dict[bytes, np.ndarray]
+) -> np.ndarray:
+    constant = tiles.is_constant(cut)
+    answers = np.empty(cut.shape[:-1], np.float32)
+    busy = np.flatnonzero(~constant)
+    answers[busy] = _forward(network, cut, busy)
+    for number in np.flatnonzero(constant):
+        value = cut[number, 0, 0].tobytes()
+        if value not in constant_answers:
+            constant_answers[value] = _forward(network, cut, np.array([number]))[0]
+        answers[number] = constant_answers[value]
+    return answers
+
+
+def _forward(network: Predictor, cut: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    answers = np.empty((len(numbers), *cut.shape[1:3]), np.float32)
+    for first in range(0, len(numbers), network.batch):
+        chosen = numbers[first : first + network.batch]
+        filled = np.resize(chosen, network.batch)
+        output = np.asarray(network.forward(cut[filled]), np.float32)
+        answers[first : first + len(chosen)] = output[: len(chosen), ..., 0]
+    return answers

@@ -1,0 +1,317 @@
+"""Train any model: one `fit` with seeds, best checkpoint, progress and resume.
+
+After every epoch the whole state (weights, optimizer, random states, history) goes
+to one file that is complete or absent. Batches are a function of seed and step, so a
+run that was killed ends, in deterministic mode, with the same bits as one that was
+not.
+"""
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import pathlib
+import shutil
+import sys
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ich_tf import files, losses
+
+LOGGER = logging.getLogger(__name__)
+STATE = "state.npz"
+FINAL = "model.weights.h5"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train.
+
+    Attributes:
+        epochs: Number of epochs; validation and a checkpoint after each.
+        steps_per_epoch: Batches of an epoch.
+        batch: Crops of a batch.
+        learning_rate: Adam's, at the start.
+        schedule: "inverse_time" (Keras' classic decay, `decay` per step), or
+            "cosine" down to zero over the whole run.
+        decay: Decay per step of "inverse_time".
+        batch_norm_momentum: Momentum of the running statistics; None keeps each
+            layer's own (0.99), which needs several hundred steps to settle.
+        precision: "float32", "mixed_bfloat16", "mixed_float16" or "auto".
+        seed: Of weights, order of crops, augmentation and dropout.
+        deterministic: Whether every operation must be repeatable to the bit.
+    """
+
+    epochs: int
+    steps_per_epoch: int
+    batch: int
+    learning_rate: float
+    schedule: str = "inverse_time"
+    decay: float = 0.0
+    batch_norm_momentum: float | None = None
+    precision: str = "auto"
+    seed: int = 0
+    deterministic: bool = True
+
+    @property
+    def steps(self) -> int:
+        """Batches of the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+
+def start(plan: Plan) -> None:
+    """Set seeds, determinism and precision; call it before the model is built."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(plan.seed)
+    if plan.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.config.set_dtype_policy(precision_policy(plan.precision))
+
+
+def precision_policy(name: str = "auto") -> str:
+    """The dtype policy of a precision; "auto" picks what the device gains from.
+
+    TPUs compute in bfloat16; GPUs with tensor cores (compute capability 7 or more) in
+    float16; everything else in float32.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    known = ("float32", "mixed_bfloat16", "mixed_float16")
+    if name in known:
+        return name
+    if name != "auto":
+        raise ValueError(f"Unknown precision {name!r}. Known: auto, {', '.join(known)}")
+    if tf.config.list_logical_devices("TPU"):
+        return "mixed_bfloat16"
+    for device in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(device)
+        if details.get("compute_capability", (0, 0)) >= (7, 0):
+            return "mixed_float16"
+    return "float32"
+
+
+def compile_model(model: keras.Model, loss: str, plan: Plan) -> None:
+    """Give the model Adam, the loss and the soft Jaccard metric."""
+    if plan.batch_norm_momentum is not None:
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = plan.batch_norm_momentum
+    model.compile(
+        optimizer=keras.optimizers.Adam(_learning_rate(plan)),
+        loss=losses.get(loss),
+        metrics=[losses.soft_jaccard],
+        jit_compile=False,
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def _learning_rate(plan: Plan):
+    if plan.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.steps)
+    if plan.schedule != "inverse_time":
+        raise ValueError(
+            f"Unknown schedule {plan.schedule!r}. Known: inverse_time, cosine"
+        )
+    return keras.optimizers.schedules.InverseTimeDecay(
+        plan.learning_rate, decay_steps=1, decay_rate=plan.decay
+    )
+
+
+def fit(
+    model: keras.Model,
+    training: Callable[[int, int], tf.data.Dataset],
+    validation: tf.data.Dataset,
+    plan: Plan,
+    folder: str | os.PathLike,
+    *,
+    spec: dict,
+    resume: bool = False,
+    tensorboard: bool = True,
+) -> list[dict]:
+    """Train a compiled model and keep the best weights by validation soft Jaccard.
+
+    Args:
+        model: Compiled by `compile_model` after `start`.
+        training: From first and last step to the batches between them.
+        validation: Batches, the same after every epoch.
+        plan: Epochs, steps and seed.
+        folder: Holds `state.npz` while training and `model.weights.h5` at its end.
+        spec: What this run is, as JSON; a state of another spec is not continued.
+        resume: Whether to go on from `state.npz`.
+        tensorboard: Whether to write logs for TensorBoard.
+
+    Returns:
+        One dict of metrics per epoch. The model has the best weights.
+
+    Raises:
+        ValueError: if `resume` finds nothing, or the state of another run.
+    """
+    folder = pathlib.Path(folder)
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = json.loads(json.dumps(spec))
+    checkpoint = Checkpoint(folder, spec)
+    epoch = checkpoint.restore(model) if resume else 0
+    if epoch < plan.epochs:
+        callbacks = [checkpoint, keras.callbacks.TerminateOnNaN()]
+        if tensorboard:
+            callbacks.append(
+                keras.callbacks.TensorBoard(folder / "logs", write_graph=False)
+            )
+        model.fit(
+            training(epoch * plan.steps_per_epoch, plan.steps),
+            validation_data=validation,
+            epochs=plan.epochs,
+            initial_epoch=epoch,
+            steps_per_epoch=plan.steps_per_epoch,
+            callbacks=callbacks,
+            verbose="auto" if sys.stdout.isatty() else 2,
+        )
+    if not checkpoint.best_file:
+        raise ValueError(
+            f"Training in {folder} never reached a finite validation score; its loss "
+            "is not finite. Try a smaller learning rate."
+        )
+    best = folder / checkpoint.best_file
+    model.load_weights(best)
+    with files.atomic(folder / FINAL) as partial:
+        shutil.copyfile(best, partial)
+    return checkpoint.history
+
+
+def has_state(folder: str | os.PathLike) -> bool:
+    """Whether there is a run to go on with in this folder."""
+    return (pathlib.Path(folder) / STATE).is_file()
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes the state after each epoch and the weights when they are the best yet."""
+
+    def __init__(self, folder: pathlib.Path, spec: dict):
+        """Keep the folder and what the run is."""
+        super().__init__()
+        self.folder, self.spec = folder, spec
+        self.history: list[dict] = []
+        self.best, self.best_file = -math.inf, ""
+        self._began = time.monotonic()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the epoch's clock."""
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write best weights first, then the state that names them."""
+        scores = {name: float(value) for name, value in (logs or {}).items()}
+        scores["seconds"] = round(time.monotonic() - self._began, 2)
+        self.history.append({"epoch": epoch + 1, **scores})
+        previous = self.best_file
+        score = scores.get("val_soft_jaccard", math.nan)
+        if score > self.best:
+            self.best, self.best_file = score, f"best-{epoch + 1:04d}.weights.h5"
+            with files.atomic(self.folder / self.best_file) as partial:
+                self.model.save_weights(partial)
+        self._write_state()
+        if previous and previous != self.best_file:
+            (self.folder / previous).unlink(missing_ok=True)
+
+    def _write_state(self) -> None:
+        meta = {
+            "spec": self.spec,
+            "history": self.history,
+            "best": self.best if math.isfinite(self.best) else None,
+            "best_file": self.best_file,
+        }
+        arrays = {
+            f"v{number:05d}": np.asarray(variable)
+            for number, variable in enumerate(_variables(self.model))
+        }
+        with files.atomic(self.folder / STATE) as partial:
+            np.savez(partial, meta=_as_bytes(meta), **arrays)
+
+    def restore(self, model: keras.Model) -> int:
+        """Put the state back; return the number of finished epochs.
+
+        Raises:
+            ValueError: if there is no state, or that of another run.
+        """
+        path = self.folder / STATE
+        if not path.is_file():
+            raise ValueError(f"Nothing to resume: {path} does not exist.")
+        with np.load(path, allow_pickle=False) as state:
+            meta = json.loads(state["meta"].tobytes())
+            if meta["spec"] != self.spec:
+                raise ValueError(
+                    f"{path} belongs to another run: its settings differ in "
+                    f"{_differences(meta['spec'], self.spec)}. Start anew without "
+                    "--resume."
+                )
+            for number, variable in enumerate(_variables(model)):
+                variable.assign(state[f"v{number:05d}"])
+        self.history = meta["history"]
+        self.best = -math.inf if meta["best"] is None else meta["best"]
+        self.best_file = meta["best_file"]
+        return len(self.history)
+
+
+def _as_bytes(meta: dict) -> np.ndarray:
+    return np.frombuffer(json.dumps(meta).encode(), np.uint8)
+
+
+def _variables(model: keras.Model) -> list:
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _differences(one: dict, other: dict) -> str:
+    names = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    return ", ".join(sorted(names))
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What a run will take, from a few measured steps.
+
+    Attributes:
+        seconds: Of training, all steps.
+        gigabytes: Of memory: weights, gradients, optimizer and activations.
+    """
+
+    seconds: float
+    gigabytes: float
+
+
+def estimate(model: keras.Model, batches: tf.data.Dataset, plan: Plan) -> Estimate:
+    """Measure a few training steps, then put the model back as it was.
+
+    Args:
+        model: Compiled.
+        batches: Two batches or more; the first pays for tracing and is not counted.
+        plan: For the number of steps.
+    """
+    saved = [np.array(variable) for variable in _variables(model)]
+    seconds = []
+    for images, masks in batches:
+        began = time.monotonic()
+        model.train_on_batch(images, masks)
+        seconds.append(time.monotonic() - began)
+    for variable, value in zip(_variables(model), saved, strict=True):
+        variable.assign(value)
+    model.reset_metrics()
+    return Estimate(min(seconds[1:]) * plan.steps, _training_gigabytes(model, plan))
+
+
+def _training_gigabytes(model: keras.Model, plan: Plan) -> float:
+    width = 4 if model.dtype_policy.compute_dtype == "float32" else 2
+    activations = 0
+    for layer in model.layers:
+        outputs = layer.output if isinstance(layer.output, list) else [layer.output]
+        activations += sum(math.prod(out.shape[1:]) for out in outputs)
+    # Weights, gradients and Adam's two moments; each activation and its gradient.
+    parameters = 4 * 4 * model.count_params()
+    return (parameters + 2 * width * plan.batch * activations) / 1e9
