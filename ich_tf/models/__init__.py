@@ -1,0 +1,37 @@
+"""Networks by name; nothing heavy is imported until one is built."""
+
+import importlib
+import typing
+
+if typing.TYPE_CHECKING:
+    import keras
+
+MODELS = {
+    "unetplusplus": "ich_tf.models.unet.unetplusplus",
+    "unet": "ich_tf.models.unet.unet",
+    "unet_hssayeni": "ich_tf.models.unet.unet_hssayeni",
+}
+
+
+def build(name: str, **kwargs) -> "keras.Model":
+    """Build a network.
+
+    Args:
+        name: A key of `MODELS`.
+        **kwargs: Arguments of the function that `MODELS` names.
+
+    Returns:
+        An uncompiled model. Input: (batch, height, width, channels), windowed
+        images in [0, 1]. Output: (batch, height, width, classes), float32
+        probabilities.
+
+    Raises:
+        ValueError: if the name is unknown; the message lists the known ones.
+
+    Example:
+        >>> model = build("unetplusplus", backbone="densenet121")
+    """
+    if name not in MODELS:
+        raise ValueError(f"Unknown model {name!r}. Known: {', '.join(MODELS)}.")
+    module, function = MODELS[name].rsplit(".", 1)
+    return getattr(importlib.import_module(module), function)(**kwargs)

@@ -1,0 +1,301 @@
+"""UNet++, with an encoder or plain, and two U-Nets.
+
+Nodes are named as in the paper of UNet++: `x{row}_{column}` is X(i,j), row 0 has the
+size of the image, column 0 is the encoder.
+
+Reference:
+    Zhou et al. 2018, UNet++ (arXiv:1807.10165); Ronneberger et al. 2015, U-Net
+    (arXiv:1505.04597); Hssayeni et al. 2020 (doi:10.3390/data5010014).
+"""
+
+import os
+
+import keras
+
+from ich_tf.models import backbones
+
+PLAIN_FILTERS = (32, 64, 128, 256, 512)
+# Rows 0-4. An index of the official code wraps round: its list 256, 128, 64, 32, 16
+# was meant for the rows from the bottom to the top, but the bottom row got the 16.
+OFFICIAL_FILTERS = (32, 64, 128, 256, 16)
+PAPER_FILTERS = (16, 32, 64, 128, 256)
+
+
+def check_input_shape(input_shape: tuple[int, int, int], multiple: int) -> None:
+    """Refuse images that the network cannot halve often enough.
+
+    Args:
+        input_shape: (height, width, channels).
+        multiple: Height and width must be multiples of this.
+
+    Raises:
+        ValueError: says what is wrong, what is expected and the shape to pad to.
+    """
+    if len(input_shape) != 3 or not all(
+        isinstance(size, int) and size > 0 for size in input_shape
+    ):
+        raise ValueError(
+            "`input_shape` must be (height, width, channels), positive integers. "
+            f"Received: {input_shape}"
+        )
+    height, width, channels = input_shape
+    if height % multiple or width % multiple:
+        padded = tuple(-(-size // multiple) * multiple for size in (height, width))
+        raise ValueError(
+            f"Height and width must be multiples of {multiple}. Received: "
+            f"input_shape={input_shape}. Pad to {(*padded, channels)}."
+        )
+
+
+def unetplusplus(
+    backbone: str | None = None,
+    graph: str = "official",
+    upsampling: str | None = None,
+    input_shape: tuple[int, int, int] = (128, 128, 3),
+    classes: int = 1,
+    init: str | os.PathLike = "random",
+    deep_supervision: bool = False,
+    filters: tuple[int, ...] | None = None,
+    batch_normalization: bool | None = None,
+    input_scaling: str = "auto",
+    weights_dir: str | os.PathLike | None = None,
+) -> keras.Model:
+    """UNet++ over an encoder, or the plain network.
+
+    Args:
+        backbone: A key of `backbones.BACKBONES`, or None for the plain network.
+        graph: With a backbone, "official" is the graph of the published Keras code:
+            an encoder without features at the size of the image (all but VGG16)
+            leaves out the top row but for its last node, 11 nodes in all. "paper"
+            is the full triangle of the figure, 15 nodes; where the encoder has no
+            X(0,0), a block of two convolutions on the image makes it. The plain
+            network is always the full triangle.
+        upsampling: "nearest" (default with a backbone) or "transpose" (default of
+            the plain network).
+        input_shape: (height, width, channels), multiples of 32 with a backbone and
+            of 2**(len(filters) - 1) without.
+        classes: Independent sigmoid outputs.
+        init: "random", "imagenet", or the path of a weights file of the encoder.
+        deep_supervision: Return a list of outputs, one for each X(0,j) with j >= 1,
+            instead of the last alone. Not with graph="official".
+        filters: Filters of the rows from the top. With a backbone, of the decoder.
+        batch_normalization: Of the decoder; default True with a backbone only.
+        input_scaling: See `backbones.pyramid`.
+        weights_dir: See `backbones.pyramid`.
+
+    Returns:
+        A model from images in [0, 1] to float32 probabilities.
+
+    Raises:
+        ValueError: if an argument is unknown, or does not fit the others.
+    """
+    _check_choice("graph", graph, ("official", "paper"))
+    images = keras.Input(input_shape, name="images")
+    if backbone is None:
+        filters = tuple(filters or PLAIN_FILTERS)
+        check_input_shape(input_shape, 2 ** (len(filters) - 1))
+        if init != "random":
+            raise ValueError("`init` is for encoders: without a backbone it is random.")
+        upsampling = upsampling or "transpose"
+        normalize = bool(batch_normalization)
+        skips = below = _plain_encoder(images, filters, normalize)
+        kernel = 1
+    else:
+        check_input_shape(input_shape, 32)
+        if deep_supervision and graph == "official":
+            raise ValueError("`deep_supervision` needs graph='paper' or no backbone.")
+        upsampling = upsampling or "nearest"
+        normalize = batch_normalization is not False
+        official = graph == "official"
+        filters = tuple(filters or (OFFICIAL_FILTERS if official else PAPER_FILTERS))
+        skips, below = backbones.pyramid(
+            backbone, images, init, input_scaling, weights_dir
+        )
+        if not official:
+            below = skips
+            if "P0" not in skips:
+                stem = _units(images, filters[0], "x0_0", normalize)
+                skips = below = {"P0": stem, **skips}
+        kernel = 3
+    _check_choice("upsampling", upsampling, ("nearest", "transpose"))
+    nodes = nested_decoder(skips, below, filters, upsampling, normalize)
+    depth = max(column for _, column in nodes)
+    columns = range(1, depth + 1) if deep_supervision else [depth]
+    outputs = [_head(nodes[0, j], classes, kernel, f"x0_{j}") for j in columns]
+    name = "unetplusplus" if backbone is None else f"unetplusplus_{backbone}"
+    return keras.Model(images, outputs if deep_supervision else outputs[0], name=name)
+
+
+def unet(
+    upsampling: str = "transpose",
+    input_shape: tuple[int, int, int] = (128, 128, 1),
+    classes: int = 1,
+    filters: tuple[int, ...] = PLAIN_FILTERS,
+    batch_normalization: bool = False,
+) -> keras.Model:
+    """U-Net as the plain network of UNet++: the same blocks, one skip each.
+
+    Args:
+        upsampling: "nearest" or "transpose".
+        input_shape: (height, width, channels), multiples of 2**(len(filters) - 1).
+        classes: Independent sigmoid outputs.
+        filters: Filters of the rows from the top.
+        batch_normalization: After each convolution.
+
+    Returns:
+        A model from images in [0, 1] to float32 probabilities.
+    """
+    check_input_shape(input_shape, 2 ** (len(filters) - 1))
+    _check_choice("upsampling", upsampling, ("nearest", "transpose"))
+    images = keras.Input(input_shape, name="images")
+    skips = _plain_encoder(images, filters, batch_normalization)
+    x = skips[f"P{len(filters) - 1}"]
+    for row in reversed(range(len(filters) - 1)):
+        name = f"x{row}_1"
+        x = _node(
+            x, [skips[f"P{row}"]], filters[row], name, upsampling, batch_normalization
+        )
+    return keras.Model(images, _head(x, classes, 1, "x0_1"), name="unet")
+
+
+def unet_hssayeni(
+    input_shape: tuple[int, int, int] = (128, 128, 1),
+    classes: int = 1,
+    filters: tuple[int, ...] = (64, 128, 256, 512, 1024),
+) -> keras.Model:
+    """The U-Net of Hssayeni et al. 2020, the baseline of Table III.
+
+    Args:
+        input_shape: (height, width, channels), multiples of 2**(len(filters) - 1).
+        classes: Independent sigmoid outputs.
+        filters: Filters of the rows from the top; dropout acts on the last two.
+
+    Returns:
+        A model from images in [0, 1] to float32 probabilities.
+    """
+    deepest = len(filters) - 1
+    check_input_shape(input_shape, 2**deepest)
+    x = images = keras.Input(input_shape, name="images")
+    skips = []
+    for row, width in enumerate(filters):
+        if row:
+            x = keras.layers.MaxPooling2D(2, name=f"x{row}_0_pool")(x)
+        x = _units(x, width, f"x{row}_0", normalize=False)
+        if row >= deepest - 1:
+            x = keras.layers.Dropout(0.5, name=f"x{row}_0_dropout")(x)
+        skips.append(x)
+    for row in reversed(range(deepest)):
+        name = f"x{row}_1"
+        x = keras.layers.UpSampling2D(2, name=f"{name}_up")(x)
+        x = _unit(x, filters[row], f"{name}_0", normalize=False, kernel=2)
+        x = keras.layers.Concatenate(name=f"{name}_concat")([skips[row], x])
+        x = _units(x, filters[row], name, normalize=False)
+    x = _unit(x, 2, "x0_1_3", normalize=False)
+    return keras.Model(images, _head(x, classes, 1, "x0_1"), name="unet_hssayeni")
+
+
+def nested_decoder(
+    skips: backbones.Pyramid,
+    below: backbones.Pyramid,
+    filters: tuple[int, ...],
+    upsampling: str,
+    normalize: bool,
+) -> dict[tuple[int, int], keras.KerasTensor]:
+    """The nested skip connections of UNet++ over a feature pyramid.
+
+    X(i,j) = block([upsample(X(i+1,j-1)), X(i,0), ..., X(i,j-1)]). A row without an
+    encoder feature has only its last node.
+
+    Args:
+        skips: "Pi" is X(i,0).
+        below: "Pi" is what the first column upsamples from row i.
+        filters: Filters of each row from the top.
+        upsampling: "nearest" or "transpose".
+        normalize: Batch normalization after each convolution.
+
+    Returns:
+        X(i,j) by (i, j).
+    """
+    depth = max(int(scale[1:]) for scale in skips)
+    nodes = {(int(scale[1:]), 0): feature for scale, feature in skips.items()}
+    for column in range(1, depth + 1):
+        for row in range(depth - column + 1):
+            if (row, 0) not in nodes and column < depth - row:
+                continue
+            source = below[f"P{row + 1}"] if column == 1 else nodes[row + 1, column - 1]
+            earlier = [nodes[row, j] for j in range(column) if (row, j) in nodes]
+            name = f"x{row}_{column}"
+            nodes[row, column] = _node(
+                source, earlier, filters[row], name, upsampling, normalize
+            )
+    return nodes
+
+
+def _check_choice(argument: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"`{argument}` must be one of {known}. Received: {value!r}")
+
+
+def _plain_encoder(images, filters, normalize) -> backbones.Pyramid:
+    x, skips = images, {}
+    for row, width in enumerate(filters):
+        if row:
+            x = keras.layers.MaxPooling2D(2, name=f"x{row}_0_pool")(x)
+        x = skips[f"P{row}"] = _units(x, width, f"x{row}_0", normalize)
+    return skips
+
+
+def _node(source, skips, filters, name, upsampling, normalize):
+    """Upsample, join the skips, convolve.
+
+    A transposed convolution with batch normalization is the official block: 4x4,
+    normalized, and counted as the first of the two convolutions.
+    """
+    first = 1
+    if upsampling == "nearest":
+        x = keras.layers.UpSampling2D(2, name=f"{name}_up")(source)
+    else:
+        x = keras.layers.Conv2DTranspose(
+            filters,
+            4 if normalize else 2,
+            strides=2,
+            padding="same",
+            use_bias=not normalize,
+            kernel_initializer="he_normal",
+            name=f"{name}_up",
+        )(source)
+        if normalize:
+            x = keras.layers.BatchNormalization(name=f"{name}_up_bn")(x)
+            x = keras.layers.ReLU(name=f"{name}_up_relu")(x)
+            first = 2
+    if skips:
+        x = keras.layers.Concatenate(name=f"{name}_concat")([x, *skips])
+    return _units(x, filters, name, normalize, first)
+
+
+def _units(x, filters, name, normalize, first=1):
+    for number in range(first, 3):
+        x = _unit(x, filters, f"{name}_{number}", normalize)
+    return x
+
+
+def _unit(x, filters, name, normalize, kernel=3):
+    x = keras.layers.Conv2D(
+        filters,
+        kernel,
+        padding="same",
+        use_bias=not normalize,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
+    )(x)
+    if normalize:
+        x = keras.layers.BatchNormalization(name=f"{name}_bn")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _head(x, classes, kernel, name):
+    """Probabilities, in float32 also under mixed precision."""
+    x = keras.layers.Conv2D(classes, kernel, padding="same", name=f"{name}_logits")(x)
+    return keras.layers.Activation(
+        "sigmoid", dtype="float32", name=f"{name}_probabilities"
+    )(x)

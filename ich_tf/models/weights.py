@@ -1,0 +1,252 @@
+"""Weights files: where they come from, and what is checked before they are loaded."""
+
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from ich_tf import models, paths
+
+MANIFEST = "manifest.json"
+PROBE_TOLERANCE = 1e-4
+
+
+class WeightsUnavailable(ValueError):
+    """A published weights file is neither in the weights folder nor to be had."""
+
+
+def imagenet_getter(weights_dir: str | os.PathLike | None = None) -> Callable:
+    """Make the `get_file` that finds the ImageNet weights of an encoder.
+
+    Names, addresses and checksums are the tables of segmentation-models; it passes
+    them on as it would to `keras.utils.get_file`.
+
+    Args:
+        weights_dir: Files are looked up in, and downloaded to, `imagenet/` there;
+            default `paths.weights()`.
+
+    Returns:
+        `get_file(name, address, **hash)`, which returns a path as a string.
+    """
+
+    def get_file(name, address, cache_subdir=None, file_hash=None, md5_hash=None):
+        folder = paths.weights(weights_dir) / "imagenet"
+        return str(imagenet_file(name, address, file_hash or md5_hash, folder))
+
+    return get_file
+
+
+def imagenet_file(
+    name: str, address: str, md5: str, folder: str | os.PathLike
+) -> pathlib.Path:
+    """Find a published file in a folder, else download it there.
+
+    Args:
+        name: File name.
+        address: Where it is published.
+        md5: Its published checksum.
+        folder: Where it is looked for and put.
+
+    Raises:
+        WeightsUnavailable: if it cannot be had; the message names the file, its
+            address, its checksum and the folder.
+        ValueError: if the file in the folder is another one.
+    """
+    path = pathlib.Path(folder) / name
+    if path.is_file():
+        found = _digest(path, "md5")
+        if found != md5:
+            raise ValueError(
+                f"{path} is damaged or another file: its md5 is {found}, published "
+                f"is {md5}. Delete it, or replace it by the file at {address}."
+            )
+        return path
+    import pooch
+
+    try:
+        return pathlib.Path(pooch.retrieve(address, f"md5:{md5}", name, path.parent))
+    except (OSError, ValueError) as error:
+        raise WeightsUnavailable(
+            f"The ImageNet weights {name} (md5 {md5}) could not be downloaded from "
+            f"{address}: {error}. Put the file into {path.parent}, or use "
+            "init='random'."
+        ) from error
+
+
+def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
+    """Write a model's weights; the file is never seen half written.
+
+    Args:
+        model: Any model.
+        path: Must end in `.weights.h5`.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+        unfinished = pathlib.Path(folder) / path.name
+        model.save_weights(unfinished)
+        os.replace(unfinished, path)
+
+
+def load_weights(model: keras.Model, path: str | os.PathLike, entry: dict) -> None:
+    """Load weights after checking the file and the model against the manifest.
+
+    Args:
+        model: The model that gets the weights.
+        path: A `.weights.h5` file.
+        entry: Its entry of the manifest.
+
+    Raises:
+        ValueError: if the file is absent, has another checksum, or its shapes are
+            not those of the model.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist. The manifest lists it.")
+    found = _digest(path, "sha256")
+    if found != entry["sha256"]:
+        raise ValueError(
+            f"{path} is not the file of the manifest: its sha256 is {found}, expected "
+            f"{entry['sha256']}."
+        )
+    expected, actual = entry["shapes"], _shapes(model)
+    if expected != actual:
+        names = sorted(expected.keys() | actual.keys())
+        name = next(n for n in names if expected.get(n) != actual.get(n))
+        raise ValueError(
+            f"{path} does not fit the model {model.name}: {name} is "
+            f"{expected.get(name, 'absent')} in the file, {actual.get(name, 'absent')} "
+            "in the model."
+        )
+    model.load_weights(path)
+
+
+def read_manifest(folder: str | os.PathLike | None = None) -> dict[str, dict]:
+    """Entries of the shipped weights by name; empty where none are shipped.
+
+    Args:
+        folder: The weights folder; default `paths.weights()`.
+    """
+    path = paths.weights(folder) / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
+
+
+def load_shipped(
+    name: str, weights_dir: str | os.PathLike | None = None
+) -> keras.Model:
+    """Rebuild a shipped model from its manifest entry and load its weights.
+
+    Args:
+        name: A key of the manifest.
+        weights_dir: The weights folder; default `paths.weights()`.
+
+    Raises:
+        ValueError: if the name is unknown or the file is not the one listed.
+    """
+    folder = paths.weights(weights_dir)
+    manifest = read_manifest(folder)
+    if name not in manifest:
+        known = ", ".join(manifest) or "none"
+        raise ValueError(f"No shipped weights {name!r} in {folder}. Known: {known}.")
+    entry = manifest[name]
+    model = models.build(entry["build"]["name"], **_arguments(entry))
+    load_weights(model, folder / entry["file"], entry)
+    return model
+
+
+def ship(model: keras.Model, name: str, folder: str | os.PathLike, entry: dict) -> dict:
+    """Write a model's weights and its manifest entry.
+
+    Args:
+        model: A model made by `models.build` with `entry["build"]`.
+        name: Key in the manifest; the file is `<name>.weights.h5`.
+        folder: The weights folder.
+        entry: What only the caller knows: `build` ({"name": ..., "kwargs": {...}}),
+            `preprocessing`, `trained_on`, `experiment`, `commit`, `metric`, ...
+
+    Returns:
+        The entry as written, with file, checksum, sizes, shapes and probe.
+
+    Raises:
+        ValueError: if `entry["build"]` makes another network than the model.
+    """
+    folder = pathlib.Path(folder)
+    rebuilt = models.build(entry["build"]["name"], **_arguments(entry))
+    if _shapes(rebuilt) != _shapes(model):
+        raise ValueError(
+            f"`entry['build']` of {name!r} makes another network than the model "
+            f"{model.name}: {entry['build']}"
+        )
+    path = folder / f"{name}.weights.h5"
+    save_weights(model, path)
+    complete = {
+        **entry,
+        "file": path.name,
+        "sha256": _digest(path, "sha256"),
+        "bytes": path.stat().st_size,
+        "parameters": model.count_params(),
+        "shapes": _shapes(model),
+        "probe": {"seed": 0, "outputs": probe(model, seed=0)},
+    }
+    manifest = {**read_manifest(folder), name: complete}
+    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    unfinished = folder / f".{MANIFEST}.tmp"
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, folder / MANIFEST)
+    return complete
+
+
+def probe(model: keras.Model, seed: int) -> list[float]:
+    """First eight outputs for a seeded random image."""
+    shape = (1, *model.input_shape[1:])
+    images = np.random.default_rng(seed).random(shape, dtype=np.float32)
+    outputs = keras.tree.flatten(model(images, training=False))[-1]
+    values = keras.ops.convert_to_numpy(outputs).ravel()[:8]
+    return [round(float(value), 6) for value in values]
+
+
+def check_probe(model: keras.Model, entry: dict) -> None:
+    """Refuse a model that computes other values than when it was shipped.
+
+    Args:
+        model: A model from `load_shipped`.
+        entry: Its entry of the manifest.
+
+    Raises:
+        ValueError: if an output differs by more than `PROBE_TOLERANCE`.
+    """
+    expected = entry["probe"]["outputs"]
+    found = probe(model, entry["probe"]["seed"])
+    if not np.allclose(found, expected, rtol=0.0, atol=PROBE_TOLERANCE):
+        raise ValueError(
+            f"{entry['file']} computes {found} where {expected} was recorded when it "
+            "was shipped."
+        )
+
+
+def _arguments(entry: dict) -> dict:
+    """Build arguments as Python has them: JSON knows no tuples."""
+    arguments = entry["build"].get("kwargs", {})
+    return {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in arguments.items()
+    }
+
+
+def _shapes(model: keras.Model) -> dict[str, str]:
+    return {weight.path: "x".join(map(str, weight.shape)) for weight in model.weights}
+
+
+def _digest(path: pathlib.Path, algorithm: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
