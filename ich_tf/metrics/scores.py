@@ -1,0 +1,215 @@
+"""Overlap, detection and volume scores from kept counts.
+
+A metric maps the counts of a case to a numerator and a denominator. Their ratio is
+the case's score, NaN where the denominator is 0; a summary is the sum of all
+numerators over the sum of all denominators, so a mean of cases has denominators of
+1 and a pooled score has sizes.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ich_tf.metrics.protocols import Protocol
+
+_LAST_SCORED_PATIENT = 123
+
+
+def jaccard(counts: dict, protocol: Protocol) -> tuple[float, float]:
+    """TP / (TP + FP + FN); in every unit J = D / (2 - D)."""
+    return _overlap(counts, protocol, 1)
+
+
+def dice(counts: dict, protocol: Protocol) -> tuple[float, float]:
+    """2 TP / (2 TP + FP + FN)."""
+    return _overlap(counts, protocol, 2)
+
+
+def bleeding_dice(counts: dict, protocol: Protocol) -> tuple[float, float]:
+    """Dice of cases with truth only, so that a false alarm elsewhere is not a 0."""
+    if not any(counts["tp"]) and not any(counts["fn"]):
+        return 0.0, 0.0
+    return dice(counts, protocol)
+
+
+def _overlap(counts: dict, protocol: Protocol, weight: int) -> tuple[float, float]:
+    tp, fp, fn = (np.asarray(counts[name]) for name in ("tp", "fp", "fn"))
+    if protocol.unit != "subject":
+        tp, fp, fn = tp.sum(), fp.sum(), fn.sum()
+    hit, whole = weight * tp, weight * tp + fp + fn
+    if protocol.unit == "pooled":
+        return float(hit), float(whole)
+    defined = tp + fn > 0 if protocol.empty == "skip" else whole > 0
+    if not np.any(defined):
+        return 0.0, 0.0
+    return float(np.mean(hit[defined] / whole[defined])), 1.0
+
+
+def sensitivity(counts: dict, protocol: Protocol) -> tuple[float, float]:
+    """Slices found among those positive in truth."""
+    in_truth, predicted = _positive_slices(counts, protocol)
+    return float(np.sum(in_truth & predicted)), float(np.sum(in_truth))
+
+
+def specificity(counts: dict, protocol: Protocol) -> tuple[float, float]:
+    """Slices rightly passed among those negative in truth."""
+    if protocol.published_slips:
+        return sensitivity(counts, protocol)
+    in_truth, predicted = _positive_slices(counts, protocol)
+    return float(np.sum(~in_truth & ~predicted)), float(np.sum(~in_truth))
+
+
+def _positive_slices(counts: dict, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    tp, fp, fn = (np.asarray(counts[name]) for name in ("tp", "fp", "fn"))
+    limit = protocol.scaled(max(counts["shape"][1:])).detection_pixels
+    return tp + fn > limit, tp + fp > limit
+
+
+def volume_error_ml(counts: dict, protocol: Protocol) -> tuple[float, float]:
+    """Predicted minus true volume in millilitres; undefined without spacing."""
+    if counts["truth_ml"] is None:
+        return 0.0, 0.0
+    return counts["predicted_ml"] - counts["truth_ml"], 1.0
+
+
+def absolute_volume_error_ml(counts: dict, protocol: Protocol) -> tuple[float, float]:
+    """Distance of predicted and true volume in millilitres."""
+    error, known = volume_error_ml(counts, protocol)
+    return abs(error), known
+
+
+def false_positive_ml(counts: dict, protocol: Protocol) -> tuple[float, float]:
+    """Predicted millilitres of a case without truth; undefined for other cases."""
+    if counts["truth_pixels"]:
+        return 0.0, 0.0
+    return volume_error_ml(counts, protocol)
+
+
+METRICS = {
+    "jaccard": jaccard,
+    "dice": dice,
+    "bleeding_dice": bleeding_dice,
+    "sensitivity": sensitivity,
+    "specificity": specificity,
+    "volume_error_ml": volume_error_ml,
+    "absolute_volume_error_ml": absolute_volume_error_ml,
+    "false_positive_ml": false_positive_ml,
+}
+_OVERLAPS = ("jaccard", "dice", "bleeding_dice")
+_OF_ALL_SLICES = ("sensitivity", "specificity")
+
+
+def case_scores(counts: dict, protocol: Protocol) -> dict[str, float]:
+    """Every metric of one case, NaN where it is undefined.
+
+    Raises:
+        ValueError: if the counts come from a mask that another protocol made.
+    """
+    _check_mask_rule(counts, protocol)
+    return {name: _ratio(*metric(counts, protocol)) for name, metric in METRICS.items()}
+
+
+def terms(
+    cases: Sequence[dict], protocol: Protocol, name: str, ct_ich: bool = True
+) -> tuple[list[float], list[float], list[str]]:
+    """What a summary is made of: it is the sum of numerators over denominators.
+
+    A mean has 1 as each denominator, a pooled score the size of its part, an
+    undefined part 0. Resampling patients over these terms gives the interval.
+
+    Args:
+        cases: From `case_counts`.
+        protocol: The convention.
+        name: A name in `METRICS`.
+        ct_ich: Whether the patients are those of ct-ich, so that the protocol's
+            excluded patient numbers mean them; False for any other data.
+
+    Returns:
+        Numerators, denominators and patient names, one for each case, or for each
+        patient where the protocol averages over subjects.
+
+    Raises:
+        ValueError: if the metric is unknown or the counts come from a mask that
+            another protocol made.
+    """
+    if name not in METRICS:
+        raise ValueError(f"Unknown metric {name!r}. Known: {', '.join(METRICS)}.")
+    for counts in cases:
+        _check_mask_rule(counts, protocol)
+    if name not in _OF_ALL_SLICES and ct_ich:
+        cases = [counts for counts in cases if not is_excluded(counts, protocol)]
+    if name in _OVERLAPS and protocol.unit == "subject":
+        cases = _joined_by_patient(cases)
+    pairs = [METRICS[name](counts, protocol) for counts in cases]
+    return (
+        [numerator for numerator, _ in pairs],
+        [denominator for _, denominator in pairs],
+        [counts["patient_id"] for counts in cases],
+    )
+
+
+def is_excluded(counts: dict, protocol: Protocol) -> bool:
+    """Whether a ct-ich patient is left out of all but slice detection."""
+    if not counts["patient_id"].isdigit():
+        return False
+    number = int(counts["patient_id"])
+    unscored = protocol.published_slips and number > _LAST_SCORED_PATIENT
+    return number in protocol.excluded_patients or unscored
+
+
+def summarise(cases: Sequence[dict], protocol: Protocol, ct_ich: bool = True) -> dict:
+    """Every metric over all cases.
+
+    Args:
+        cases: From `case_counts`.
+        protocol: The convention.
+        ct_ich: As in `terms`.
+
+    Returns:
+        `protocol`, `cases` (their number), `excluded` (case names) and for each
+        metric `mean` (NaN if nothing is defined), `n` and `n_undefined`, the numbers
+        of units averaged and left out as undefined.
+    """
+    excluded = [
+        counts["case_id"]
+        for counts in cases
+        if ct_ich and is_excluded(counts, protocol)
+    ]
+    summary = {"protocol": protocol.name, "cases": len(cases), "excluded": excluded}
+    for name in METRICS:
+        numerators, denominators, _ = terms(cases, protocol, name, ct_ich)
+        defined = sum(denominator > 0 for denominator in denominators)
+        summary[name] = {
+            "mean": _ratio(sum(numerators), sum(denominators)),
+            "n": defined,
+            "n_undefined": len(denominators) - defined,
+        }
+    return summary
+
+
+def _joined_by_patient(cases: Sequence[dict]) -> list[dict]:
+    """One entry for each patient, holding the slices of all his cases."""
+    patients: dict[str, dict] = {}
+    for counts in cases:
+        joined = patients.setdefault(
+            counts["patient_id"],
+            {"patient_id": counts["patient_id"], "tp": [], "fp": [], "fn": []},
+        )
+        for name in ("tp", "fp", "fn"):
+            joined[name] = joined[name] + counts[name]
+    return list(patients.values())
+
+
+def _check_mask_rule(counts: dict, protocol: Protocol) -> None:
+    expected = protocol.scaled(max(counts["shape"][1:])).mask_rule()
+    if counts["mask_rule"] != expected:
+        raise ValueError(
+            f"Case {counts['case_id']}: protocol {protocol.name} makes its masks by "
+            f"{expected}, but these counts were taken under {counts['mask_rule']}. "
+            "Count again from the probabilities."
+        )
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else math.nan
