@@ -13,6 +13,7 @@ import numpy as np
 
 from ich_tf.metrics.protocols import Protocol
 
+# The published loop over 75 subjects ends at index 74, and indices start at patient 49.
 _LAST_SCORED_PATIENT = 123
 
 
@@ -36,10 +37,10 @@ def bleeding_dice(counts: dict, protocol: Protocol) -> tuple[float, float]:
 def _overlap(counts: dict, protocol: Protocol, weight: int) -> tuple[float, float]:
     tp, fp, fn = (np.asarray(counts[name]) for name in ("tp", "fp", "fn"))
     if protocol.unit != "subject":
-        tp, fp, fn = tp.sum(), fp.sum(), fn.sum()
+        tp, fp, fn = (pixels.sum(keepdims=True) for pixels in (tp, fp, fn))
     hit, whole = weight * tp, weight * tp + fp + fn
     if protocol.unit == "pooled":
-        return float(hit), float(whole)
+        return float(hit[0]), float(whole[0])
     defined = tp + fn > 0 if protocol.empty == "skip" else whole > 0
     if not np.any(defined):
         return 0.0, 0.0

@@ -1,0 +1,102 @@
+import concurrent.futures
+
+import numpy as np
+import pytest
+
+from ich_tf.preprocessing import augment
+
+
+@pytest.fixture
+def sample():
+    """A smooth image whose first channel is 1 exactly where the mask is."""
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:44, 24:40] = 1
+    ramp = np.linspace(0, 1, 64, dtype=np.float32)
+    channels = (mask, np.tile(ramp, (64, 1)), np.tile(ramp[:, None], (1, 64)))
+    return np.stack(channels, axis=-1).astype(np.float32), mask
+
+
+def test_the_same_seed_gives_the_same_sample(sample):
+    change = augment.augmenter("hssayeni2020")
+    first = change(*sample, 7)
+    change(*sample, 8)
+    again = augment.augmenter("hssayeni2020")(*sample, 7)
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+    assert not np.array_equal(first[0], change(*sample, 8)[0])
+
+
+def test_threads_and_order_do_not_matter(sample):
+    change = augment.augmenter("hssayeni2020_flip")
+    one_by_one = [change(*sample, seed)[0] for seed in range(32)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        backwards = list(
+            pool.map(lambda seed: change(*sample, seed)[0], reversed(range(32)))
+        )
+    np.testing.assert_array_equal(one_by_one, backwards[::-1])
+
+
+def test_shapes_types_and_values_stay(sample):
+    image, mask = augment.augmenter("hssayeni2020")(*sample, 3)
+    assert image.shape == (64, 64, 3) and image.dtype == np.float32
+    assert mask.shape == (64, 64) and mask.dtype == np.uint8
+    assert set(np.unique(mask)) == {0, 1}
+    assert image.min() >= 0 and image.max() <= 1
+
+
+def test_image_and_mask_move_together(sample):
+    change = augment.augmenter("hssayeni2020_flip")
+    for seed in range(20):
+        image, mask = change(*sample, seed)
+        differing = np.mean((image[..., 0] > 0.5) != mask)
+        moved = np.mean(mask != sample[1])
+        assert differing < 0.005 < moved
+
+
+def test_the_ranges_of_the_map():
+    """Area, angle and shift of a bar stay in the stated ranges."""
+    change = augment.augmenter("hssayeni2020")
+    bar = np.zeros((128, 128), np.uint8)
+    bar[34:94, 59:69] = 1
+    image = np.zeros((128, 128, 1), np.float32)
+    areas, angles, shifts = [], [], []
+    for seed in range(200):
+        mask = change(image, bar, seed)[1]
+        points = np.argwhere(mask) - 63.5
+        areas.append(mask.sum() / 600)
+        shifts.append(points.mean(axis=0))
+        (down, both), (_, across) = np.cov(points.T)
+        angles.append(np.degrees(0.5 * np.arctan2(2 * both, down - across)))
+    assert 0.95 / 1.2**2 < min(areas) < 0.8 < 1.3 < max(areas) < 1.05 / 0.8**2
+    assert 15 < np.max(np.abs(angles)) < 21
+    assert 11 < np.max(np.abs(shifts)) < 14
+
+
+def test_fill_is_the_nearest_pixel():
+    ones = np.ones((32, 32, 1), np.float32)
+    change = augment.augmenter("hssayeni2020")
+    for seed in range(10):
+        image, mask = change(ones, np.ones((32, 32), np.uint8), seed)
+        assert mask.min() == 1
+        np.testing.assert_allclose(image, 1, atol=1e-6)
+
+
+def test_flip_mirrors_about_half(sample):
+    image = np.zeros((64, 64, 1), np.float32)
+    image[:, 44:] = 1
+    mask = image[..., 0].astype(np.uint8)
+    change = augment.augmenter("hssayeni2020_flip")
+    flipped = sum(
+        change(image, mask, seed)[1][:, :32].sum() > 300 for seed in range(100)
+    )
+    assert 30 < flipped < 70
+
+
+def test_none_changes_nothing(sample):
+    image, mask = augment.augmenter("none")(*sample, 5)
+    assert image is sample[0] and mask is sample[1]
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(ValueError, match="'keras'. Known: none, hssayeni2020"):
+        augment.augmenter("keras")

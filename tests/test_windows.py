@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from ich_tf.preprocessing import windows
+from ich_tf.preprocessing.windows import Window
+
+
+@pytest.mark.parametrize(
+    ("hu", "expected"),
+    [(-1000, 0.0), (0, 0.0), (20, 0.25), (40, 0.5), (80, 1.0), (3000, 1.0)],
+)
+def test_brain_window_40_80(hu, expected):
+    scaled = windows.apply(np.array([hu], np.float32), [Window(40, 80)])
+    np.testing.assert_array_equal(scaled, [[expected]])
+
+
+def test_the_windows_of_the_report():
+    bounds = {
+        task: [window.bounds_hu for window in named.values()]
+        for task, named in windows.WINDOWS.items()
+    }
+    assert bounds == {
+        "segmentation": [(-20, 100), (-20, 180), (-150, 230)],
+        "classification": [(0, 80), (-20, 180), (-150, 230)],
+    }
+
+
+def test_integers_and_the_input_stay_as_they_are():
+    hu = np.array([[-20, 40], [100, 2000]], np.int16)
+    scaled = windows.apply(hu, [Window(40, 120), Window(40, 380)])
+    np.testing.assert_array_equal(hu, [[-20, 40], [100, 2000]])
+    assert scaled.dtype == np.float32 and scaled.shape == (2, 2, 2)
+    np.testing.assert_array_equal(scaled[..., 0], [[0, 0.5], [1, 1]])
+    np.testing.assert_allclose(scaled[..., 1], [[130 / 380, 0.5], [250 / 380, 1]])
+
+
+def test_approach_1_copies_one_window():
+    hu = np.array([[[-20, 10, 40, 100]]], np.float32)
+    one = windows.channels(hu, "approach1", 1)
+    three = windows.channels(hu, "approach1", 3)
+    np.testing.assert_array_equal(one[..., 0], [[[0, 0.25, 0.5, 1]]])
+    np.testing.assert_array_equal(three, np.repeat(one, 3, axis=-1))
+
+
+def test_approach_2_has_brain_subdural_and_soft_tissue():
+    hu = np.array([40.0, 80.0], np.float32)
+    np.testing.assert_allclose(
+        windows.channels(hu, "approach2", 3),
+        [[0.5, 0.3, 0.5], [100 / 120, 0.5, 230 / 380]],
+        rtol=1e-6,
+    )
+
+
+def test_approach_2_needs_three_channels():
+    with pytest.raises(ValueError, match="3 channels.*takes 1.*approach1"):
+        windows.channels(np.zeros((1, 1)), "approach2", 1)
+
+
+def test_an_unknown_approach_lists_the_known_ones():
+    with pytest.raises(ValueError, match="'approach3'. Known: approach1, approach2"):
+        windows.channels(np.zeros((1, 1)), "approach3", 3)
+
+
+def test_only_approach_2_refuses_the_brain_window_jpg():
+    brain_jpg = (-20.0, 100.0)
+    windows.check_window(brain_jpg, windows.APPROACHES["approach1"])
+    windows.check_window(None, windows.APPROACHES["approach2"])
+    with pytest.raises(
+        ValueError, match="level 80 and width 200 needs -20 to 180 HU.*refuses the"
+    ):
+        windows.check_window(brain_jpg, windows.APPROACHES["approach2"])
+
+
+def test_a_window_saturated_below_is_refused_too():
+    with pytest.raises(ValueError, match="saturated at 0 and 100 HU"):
+        windows.check_window((0, 100), windows.APPROACHES["approach1"])
