@@ -88,9 +88,10 @@ PROTOCOLS = {
     "hssayeni2020_published": Protocol(
         name="hssayeni2020_published",
         description=(
-            "hssayeni2020 with the slips of the published code: mean*255 cut to a "
-            "whole number and above 128, the closing shifted by a pixel, patients "
-            "above 123 (index 74) without overlap, sensitivity as specificity."
+            "hssayeni2020 with the slips of the published code for 75 subjects: "
+            "mean*255 cut to a whole number and above 128, the closing shifted by a "
+            "pixel, patients above 123 (index 74) without overlap, sensitivity as "
+            "specificity."
         ),
         unit="subject",
         empty="skip",
