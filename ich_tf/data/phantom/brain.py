@@ -6,8 +6,8 @@ import numpy as np
 
 from ich_tf.data.phantom import fields
 
-GRAY_HU = 38.5
-WHITE_HU = 30.0
+GRAY_HU = 39.0
+WHITE_HU = 29.5
 CSF_HU = 7.0
 
 
@@ -75,15 +75,26 @@ def ventricle_level(points, size: float) -> np.ndarray:
     x, y, z = points
     side = (np.abs(x), y, z)
     paths = [
-        [(12, -41, 4, 3.0), (8, -30, 9, 5.0), (5, -16, 13, 4.5), (8, 8, 21, 5.0),
-         (15, 28, 20, 6.0), (24, 40, 11, 7.5), (23, 52, 8, 5.0), (20, 63, 5, 2.5)],
-        [(24, 40, 10, 6.0), (34, 24, -6, 3.2), (32, 2, -14, 2.4)],
+        [
+            (13, -41, 8, 2.6),
+            (8.5, -30, 10, 4.6),
+            (4.5, -16, 12, 4.0),
+            (7, 6, 15, 4.3),
+            (14, 25, 14.5, 5.4),
+            (22, 39, 10, 7.0),
+            (22, 52, 7, 4.4),
+            (19, 65, 5, 2.2),
+        ],
+        [(23, 39, 8, 5.0), (34, 24, 1, 3.0), (32, 2, -4, 2.2)],
     ]
+    # The lateral ventricles are taller than wide: their chains are drawn with the
+    # height about the foramen of Monro pressed together.
+    side = (side[0], y, 9 + 0.55 * (z - 9))
     level = np.full(x.shape, 1e3, np.float32)
     for path in paths:
         scaled = [(*p[:3], p[3] * size) for p in path]
         level = np.minimum(level, fields.tube(side, scaled))
-    level = np.maximum(level, 0.9 - side[0])
+    level = np.maximum(level, 1.0 - side[0])
     third = fields.ellipsoid(points, (0, 2, -1), (1.3 + 2.2 * size, 15, 8))
     fourth = fields.ellipsoid(points, (0, 37, -30), (8.5, 3.5 + 2 * size, 9))
     return np.minimum(level, np.minimum(third, fourth))
@@ -97,9 +108,11 @@ def _cistern_level(points, size: float) -> np.ndarray:
     angle = np.arctan2(x, -(y + 6))
     star = radius - (9.0 + 2 * size) * (0.72 + 0.36 * np.cos(5 * angle))
     star = np.maximum(0.7 * star, np.abs(z + 13) - 6)
-    midbrain = np.hypot(x / 18, (y - 13) / 15)
-    ring = np.abs(midbrain - 1.1) * 16 - 0.8 - 0.8 * size
-    ring = np.maximum(ring, np.abs(z + 9) - 9)
+    midbrain = np.hypot(x / 18, (y - 13) / 16) - 0.12 * np.cos(
+        4 * np.arctan2(x, y - 13)
+    )
+    ring = np.abs(midbrain - 1.1) * 16 - 0.5 - 1.0 * size
+    ring = np.maximum(ring, np.maximum(np.abs(z + 9) - 8, 7 - y))
     quadrigeminal = fields.ellipsoid(points, (0, 30, -1), (8 + 3 * size, 2 + size, 6))
     prepontine = fields.ellipsoid(points, (0, 5, -30), (15, 2.0 + size, 14))
     angle_cistern = fields.ellipsoid(side, (22, 14, -32), (8, 3.0, 6))
@@ -131,7 +144,9 @@ def _tentorium(points):
     side = np.abs(x)
     roof = 5.0 - 0.32 * side - 0.38 * np.maximum(y - 34, 0)
     behind = y - (1.0 + 0.58 * np.maximum(side - 12, 0))
-    below = np.maximum(z - roof, -behind)
+    # Midbrain and thalami pass through the notch of the tentorium.
+    notch = np.maximum(1.0 - np.hypot(x / 24, (y - 14) / 24), 0) * 24
+    below = np.maximum(np.maximum(z - roof, -behind), np.minimum(notch, z + 20))
     return z - roof, behind, fields.cover(below, 1.5)
 
 
@@ -188,16 +203,23 @@ def shade(points, depth, plan: BrainPlan) -> BrainPoints:
     ventricle = ventricle_level(points, plan.ventricles)
     aged = np.exp(-np.maximum(ventricle, 0) / 7.0) * 6.0 * plan.atrophy
     hu = WHITE_HU + 0.7 * slow - aged
-    hu = blend(hu, GRAY_HU + 0.5 * slow, np.maximum(gray, cover(_deep_gray(points), 2.5)))
+    hu = blend(
+        hu, GRAY_HU + 0.5 * slow, np.maximum(gray, cover(_deep_gray(points), 2.5))
+    )
     above_tent, behind, infra = _tentorium(points)
     fissure, falx = _midline(points, plan)
-    sulcus = np.minimum(sulcus, np.minimum(fissure, _sylvian_level(points, plan.atrophy)))
+    sulcus = np.minimum(
+        sulcus, np.minimum(fissure, _sylvian_level(points, plan.atrophy))
+    )
     folia = plan.folia.at((x * 0.6, y * 0.8, z * 1.3))
     core = cover(14.0 + 3 * slow - depth, 8.0)
     small_brain = GRAY_HU - 1.5 - 5.0 * core + 0.9 * folia
     stem = np.minimum(
         fields.ellipsoid(points, (0, 13, -8), (17, 14, 14)),
-        fields.tube(points, [(0, 19, -26, 14), (0, 26, -50, 9), (0, 33, -90, 7)]),
+        fields.tube(
+            points,
+            [(0, 19, -26, 14), (0, 26, -50, 9), (0, 33, -70, 7), (0, 33, -240, 6.5)],
+        ),
     )
     small_brain = blend(small_brain, 33.0, cover(stem, 2.0))
     hu = blend(hu, small_brain, np.maximum(infra, cover(stem, 2.0)))
@@ -228,7 +250,9 @@ def _dura(points, depth, hu, plan, falx, above_tent, behind):
     hu = blend(hu, plan.sinus_hu, cover(veins, 1.4))
     side = (np.abs(x), y, z)
     arteries = np.minimum(
-        fields.tube(side, [(6, -10, -14, 1.4), (20, -14, -12, 1.4), (36, -16, -8, 1.0)]),
+        fields.tube(
+            side, [(6, -10, -14, 1.4), (20, -14, -12, 1.4), (36, -16, -8, 1.0)]
+        ),
         fields.tube(side, [(0.5, 4, -34, 1.6), (0.5, 2, -16, 1.7)]),
     )
     return blend(hu, 47.0, 0.9 * cover(arteries, 1.2))

@@ -76,9 +76,9 @@ class BandNoise:
     step_mm: float
 
     @classmethod
-    def draw(cls, rng, wavelength_mm: float, side: int = 48, spread: float = 0.25):
+    def draw(cls, rng, wavelength_mm: float, side: int = 54, spread: float = 0.25):
         """Draw noise whose wave numbers lie within `spread` of 1/wavelength."""
-        step_mm = wavelength_mm / 5.0
+        step_mm = wavelength_mm / 6.5
         white = rng.standard_normal((side, side, side), dtype=np.float32)
         frequency = np.fft.fftfreq(side, step_mm).astype(np.float32)
         half = np.fft.rfftfreq(side, step_mm).astype(np.float32)
@@ -118,8 +118,7 @@ def smooth_volume(rng, shape, spacing_mm, wavelength_mm: float) -> np.ndarray:
 
     step = wavelength_mm / 2.0
     coarse = [
-        int(np.ceil(n * s / step)) + 3
-        for n, s in zip(shape, spacing_mm, strict=True)
+        int(np.ceil(n * s / step)) + 3 for n, s in zip(shape, spacing_mm, strict=True)
     ]
     knots = rng.standard_normal(coarse, dtype=np.float32)
     place = np.arange(shape[0]) * spacing_mm[0] / step

@@ -131,13 +131,14 @@ def intraparenchymal(points, depth, rng, wobble) -> tuple[Spread, np.ndarray]:
     rank = None
     for focus in range(foci):
         shares = np.array([row[0] for row in _PARENCHYMA])
-        _, center, spread = _PARENCHYMA[rng.choice(len(shares), p=shares / shares.sum())]
+        _, center, spread = _PARENCHYMA[
+            rng.choice(len(shares), p=shares / shares.sum())
+        ]
         center = np.array(center) + rng.normal(0, 1, 3).clip(-2, 2) * spread
         center[0] *= rng.choice([-1, 1])
         stretch = rng.uniform(0.75, 1.35, 3)
         square = sum(
-            ((p - c) / s) ** 2
-            for p, c, s in zip(points, center, stretch, strict=True)
+            ((p - c) / s) ** 2 for p, c, s in zip(points, center, stretch, strict=True)
         )
         distance = np.sqrt(square) * (1 + 0.16 * wobble) + (5.0 if focus else 0.0)
         if rank is None:
@@ -183,9 +184,7 @@ def subarachnoid(points, depth, sulcus, rng, wobble) -> Spread:
         focus = np.array(_CISTERNS[rng.choice(4, p=[0.5, 0.2, 0.2, 0.1])])
     else:
         focus = 54 * _direction(rng.uniform(-150, 150), rng.uniform(5, 60))
-    distance = np.sqrt(
-        sum((p - c) ** 2 for p, c in zip(points, focus, strict=True))
-    )
+    distance = np.sqrt(sum((p - c) ** 2 for p, c in zip(points, focus, strict=True)))
     return Spread(distance * (1 + 0.10 * wobble), np.maximum(sulcus - 1.0, 0.4 - depth))
 
 
@@ -213,9 +212,7 @@ def displace_by_mass(points, center, volume_ml: float):
     origin = np.cbrt(np.maximum(distance**3 - radius3, 0.03 * distance**3))
     fade = np.exp(-np.maximum(distance - 45, 0) / 15)
     share = 1 + (origin / distance - 1) * fade
-    return tuple(
-        np.float32(c) + r * share for c, r in zip(center, rest, strict=True)
-    )
+    return tuple(np.float32(c) + r * share for c, r in zip(center, rest, strict=True))
 
 
 def density_hu(rng, subtype: str, subacute: bool, fine, coarse) -> np.ndarray:

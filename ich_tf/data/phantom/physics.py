@@ -35,7 +35,7 @@ class ScannerPlan:
         metal = (rng.uniform(0.2, 0.7), rng.uniform(-40, 40), rng.uniform(-50, 50))
         moves, shines = rng.random(2)
         return cls(
-            noise_hu=rng.uniform(3.0, 5.0),
+            noise_hu=rng.uniform(2.8, 4.4),
             grain_pixels=rng.uniform(0.75, 1.1),
             cupping_hu=rng.uniform(3.0, 9.0),
             streak_hu=rng.uniform(1.0, 9.0),
@@ -96,9 +96,7 @@ def metal_star(rng, x, y) -> np.ndarray:
     """Streaks that leave a metal object at the origin of x and y (mm)."""
     radius = np.hypot(x, y)
     angle = np.arctan2(y, x)
-    rays = sum(
-        np.cos(count * angle + rng.uniform(0, 6.28)) for count in (2, 5, 9, 14)
-    )
+    rays = sum(np.cos(count * angle + rng.uniform(0, 6.28)) for count in (2, 5, 9, 14))
     star = 220 * rays * np.exp(-radius / 14) + 25 * rays * np.exp(-radius / 50)
     return np.where(radius < 2.0, 2800.0, star).astype(np.float32)
 

@@ -136,7 +136,7 @@ def draw_plan(
     drawn_subtypes = _draw_subtypes(rng)
     size = rng.normal(1.0, 0.03)
     scale = tuple(float(size * rng.normal(1.0, 0.02)) for _ in range(3))
-    pitch, roll, yaw = rng.normal(0.0, (5.0, 2.0, 4.0)).clip(-12, 12)
+    pitch, roll, yaw = rng.normal((2.0, 0.0, 0.0), (4.0, 2.0, 4.0)).clip(-9, 9)
     shift = rng.normal(0.0, 3.0, 2).clip(-6, 6)
     atrophy = float(rng.beta(1.6, 1.8))
     pixel_mm = float(np.clip(0.435 * size * rng.normal(1.0, 0.03), 0.39, 0.488))

@@ -44,12 +44,17 @@ class Anatomy:
 
 def _rotation(angles_deg) -> np.ndarray:
     pitch, roll, yaw = np.deg2rad(angles_deg)
-    about_x = [[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)],
-               [0, np.sin(pitch), np.cos(pitch)]]
-    about_y = [[np.cos(roll), 0, np.sin(roll)], [0, 1, 0],
-               [-np.sin(roll), 0, np.cos(roll)]]
-    about_z = [[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0],
-               [0, 0, 1]]
+    about_x = [
+        [1, 0, 0],
+        [0, np.cos(pitch), -np.sin(pitch)],
+        [0, np.sin(pitch), np.cos(pitch)],
+    ]
+    about_y = [
+        [np.cos(roll), 0, np.sin(roll)],
+        [0, 1, 0],
+        [-np.sin(roll), 0, np.cos(roll)],
+    ]
+    about_z = [[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]]
     return np.array(about_z) @ np.array(about_y) @ np.array(about_x)
 
 
@@ -99,6 +104,7 @@ def build_anatomy(plan: HeadPlan, rng) -> Anatomy:
     voxel_ml = float(np.prod(spacing_mm)) / 1000
     volumes = dict(plan.lesion_ml)
     head = brain.BrainPlan.draw(rng, plan.atrophy)
+    clear = _clear_of_bone(bone).reshape(-1)[where] < 0
     swell = 1 + 0.02 * volumes.get("intraventricular", 0.0)
     head = dataclasses.replace(head, ventricles=head.ventricles * swell)
     wobble = head.folds.at([p * np.float32(1.3) for p in inside])
@@ -107,7 +113,7 @@ def build_anatomy(plan: HeadPlan, rng) -> Anatomy:
     for name in ("epidural", "subdural"):
         if name in volumes:
             spreads[name] = getattr(lesions, name)(inside, depth, rng)
-            reaches[name] = spreads[name].reach_mm(volumes[name], voxel_ml, depth > 0)
+            reaches[name] = spreads[name].reach_mm(volumes[name], voxel_ml, clear)
             moved, moved_depth = lesions.displace_by_lens(
                 moved, moved_depth, spreads[name], reaches[name]
             )
@@ -138,11 +144,15 @@ def build_anatomy(plan: HeadPlan, rng) -> Anatomy:
     levels = {}
     taken = np.zeros(len(where), bool)
     for name in (
-        "epidural", "subdural", "intraparenchymal", "intraventricular", "subarachnoid"
+        "epidural",
+        "subdural",
+        "intraparenchymal",
+        "intraventricular",
+        "subarachnoid",
     ):
         if name not in spreads:
             continue
-        free = (depth > 0) & ~taken
+        free = clear & ~taken
         reach = spreads[name].reach_mm(volumes[name], voxel_ml, free)
         level = spreads[name].level(reach)
         level = np.where(taken, np.maximum(level, 1.0), level)
@@ -153,8 +163,13 @@ def build_anatomy(plan: HeadPlan, rng) -> Anatomy:
         taken |= level < 0
         levels[name] = level.astype(np.float32)
     return Anatomy(
-        points, spacing_mm, bone, where, depth,
-        dataclasses.replace(middle, hu=hu.astype(np.float32)), levels,
+        points,
+        spacing_mm,
+        bone,
+        where,
+        depth,
+        dataclasses.replace(middle, hu=hu.astype(np.float32)),
+        levels,
     )
 
 
@@ -197,6 +212,11 @@ def scan(anatomy: Anatomy, size: int, rng) -> tuple[np.ndarray, np.ndarray]:
     return hu, subtypes
 
 
+def _clear_of_bone(bone: skull.Skull) -> np.ndarray:
+    """Distance to the voxels inside the skull that hold little bone, mm."""
+    return bone.inner + 0.35 * bone.inner_width
+
+
 def _slice_subtypes(anatomy, levels, index, size):
     found = np.zeros((size, size), np.uint8)
     nearest = np.zeros((size, size), np.float32)
@@ -205,7 +225,7 @@ def _slice_subtypes(anatomy, levels, index, size):
         if level[index].min() >= 0:
             continue
         if cavity is None:
-            cavity = _enlarge(anatomy.skull.inner[index], size) < 0
+            cavity = _enlarge(_clear_of_bone(anatomy.skull)[index], size) < 0
         level = _enlarge(np.clip(level[index], -2, 2), size)
         better = (level < nearest) & cavity
         found[better] = labels.SUBTYPES.index(name) + 1
@@ -234,7 +254,9 @@ def _slice_hu(anatomy, inside_hu, rest, index, size, rng, plan):
     middle = anatomy.points[2][index, _GRID // 2 + 20, _GRID // 2]
     if -42 < middle < -16:
         x, y = (p[index] for p in anatomy.points[:2])
-        hu += _enlarge(physics.petrous_streaks(rng, x, y, plan.streak_hu), size) * inside
+        hu += (
+            _enlarge(physics.petrous_streaks(rng, x, y, plan.streak_hu), size) * inside
+        )
     if plan.metal and index == int(plan.metal[0] * len(bone.inner)):
         x, y = (p[index] for p in anatomy.points[:2])
         hu += _enlarge(

@@ -51,7 +51,7 @@ def _vault(points, noise) -> np.ndarray:
     boxy = (u * u * v * v + w * w * (u * u + v * v)) / (square * square)
     gauge = np.sqrt(square) * (1.0 - 0.20 * boxy)
     radius = np.sqrt(x * x + y * y + z * z)
-    return radius * (1.0 - 1.0 / np.maximum(gauge, 0.05)) + 1.2 * noise
+    return radius * (1.0 - 1.0 / np.maximum(gauge, 0.05)) + 1.6 * noise
 
 
 @functools.cache
@@ -63,18 +63,16 @@ def _base_relief() -> np.ndarray:
     side = np.abs(x)
     ridge_front = -20.0 - 0.20 * np.maximum(side - 12, 0)
     ridge_back = 4.0 + 0.58 * np.maximum(side - 12, 0)
-    height = np.full(x.shape, -37.0, np.float32)
     front = y < ridge_front
-    height[front] = -15.0
-    height += np.where(
-        front, 7 * np.exp(-(((side - 30) / 14) ** 2) - ((y + 50) / 20) ** 2), 0
-    )
     back = y > ridge_back
-    height[back] = -60.0
     middle = ~front & ~back
+    bowl = ((side - 38) / 20) ** 2 + ((y + 6) / 24) ** 2
+    height = (-39.0 + 9.0 * bowl).astype(np.float32)
+    roof = 9 * np.exp(-(((side - 30) / 14) ** 2) - ((y + 50) / 22) ** 2)
+    height = np.where(front, -20 + roof + 0.22 * np.maximum(-30 - y, 0), height)
+    hollow = ((side - 14) / 50) ** 2 + ((y - 40) / 44) ** 2
+    height = np.where(back, -63 + 42 * hollow, height)
     height[middle & (side < 13)] = -15.0
-    rim = np.clip((side - 40) / 25, 0, 1) ** 2
-    height += np.where(middle, 8 * rim, 0) + np.where(back, 16 * rim, 0)
     clivus = back & (side < 16)
     height[clivus] = np.clip(-16 - 2.6 * (y[clivus] - 4), -60, -16)
     height = cv2.GaussianBlur(height, (0, 0), 2.5)
@@ -95,7 +93,7 @@ def _base_thickness() -> np.ndarray:
     y, x = np.mgrid[-100.0:101.0, -100.0:101.0].astype(np.float32)
     side = np.abs(x)
     ridge_back = 4.0 + 0.58 * np.maximum(side - 12, 0)
-    thickness = np.full(x.shape, 4.5, np.float32)
+    thickness = np.full(x.shape, 3.5, np.float32)
     thickness += 16 * np.exp(-(((y - ridge_back - 1) / 9) ** 2)) * (side > 10)
     thickness += 9 * np.exp(-((x / 15) ** 4) - ((y + 2) / 16) ** 4)
     return cv2.GaussianBlur(thickness, (0, 0), 2.0)
@@ -108,7 +106,11 @@ def _sample(chart: np.ndarray, points) -> np.ndarray:
     return np.stack(
         [
             cv2.remap(
-                chart, u + 100, v + 100, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+                chart,
+                u + 100,
+                v + 100,
+                cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,
             )
             for u, v in zip(x, y, strict=True)
         ]
@@ -141,25 +143,27 @@ def build(points, spacing_mm, rng) -> Skull:
     """
     x, y, z = points
     shape = x.shape
-    broad = fields.smooth_volume(rng, shape, spacing_mm, 90.0)
-    fine = fields.smooth_volume(rng, shape, spacing_mm, 36.0)
+    broad = fields.smooth_volume(rng, shape, spacing_mm, 130.0)
+    fine = fields.smooth_volume(rng, shape, spacing_mm, 60.0)
+    cells = fields.BandNoise.draw(rng, 7.0, spread=0.4).at(points)
     vault = _vault(points, broad)
-    floor = _sample(_base_relief(), points)
+    wavy = fields.BandNoise.draw(rng, 26.0, side=32, spread=0.4).at(points)
+    rough = (x + 1.5 * wavy, y - 1.2 * wavy + 0.5 * cells, z)
+    floor = _sample(_base_relief(), rough)
     canal = np.sqrt((x - _CANAL[0]) ** 2 + (y - _CANAL[1]) ** 2) - 13.5
     inside = _rounded_max(vault, floor - z, 3.0)
     inside = np.minimum(inside, np.maximum(canal, z + 48))
     thickness = 6.2 + 2.2 * (y / 86) ** 2 + 0.9 * fine + rng.normal(0, 0.7)
-    below = floor - _sample(_base_thickness(), points) - z
+    below = floor - _sample(_base_thickness(), rough) - 1.5 * wavy - z
     shell = _rounded_max(vault - np.maximum(thickness, 2.5), below, 1.0)
     inner, inner_width = _edge(inside, spacing_mm, 1.0)
     outer, outer_width = _edge(shell, spacing_mm, 1.0)
     depth = np.clip(np.minimum(-outer, inner), 0, 4)
-    cells = fields.BandNoise.draw(rng, 7.0, spread=0.4).at(points)
     bone = 1250.0 - 520.0 * np.clip(depth - 1.4, 0, 1) + 90 * fine + 60 * cells
     bone = _air_cells(points, bone, cells)
     scalp = 5.5 + 1.0 * broad + rng.normal(0, 0.8)
     skin = vault - np.maximum(thickness, 2.5) - np.maximum(scalp, 3.0)
-    outside = _soft_tissue(points, skin, outer, fine, cells)
+    outside = _soft_tissue(points, skin, broad, wavy, cells)
     return Skull(inner, inner_width, outer, outer_width, bone, outside)
 
 
@@ -173,20 +177,24 @@ def _air_cells(points, bone, cells):
     return fields.blend(bone, AIR_HU, fields.cover(frontal, 1.5))
 
 
-def _soft_tissue(points, skin, outer, fine, cells):
+def _soft_tissue(points, skin, broad, wavy, cells):
     """Scalp everywhere; face, orbits, sinuses and neck in the low slices."""
     low = np.flatnonzero(points[2].min(axis=(1, 2)) < FACE_TOP_MM)
     if len(low):
         part = tuple(p[low] for p in points)
         skin = skin.copy()
-        skin[low] = np.minimum(_face_skin(part), skin[low] + 3 * np.clip(
-            (-part[2] - 45) / 10, 0, 20))
-    muscle = fields.cover(0.9 - 1.5 * fine - 0.5 * cells + 0.05 * points[2], 1.0)
+        skin[low] = np.minimum(
+            _face_skin(part), skin[low] + 3 * np.clip((-part[2] - 45) / 10, 0, 20)
+        )
+    # Muscle bellies between thin planes of fat, more fat towards the vertex.
+    thinner = np.clip(0.05 * points[2], 0.0, 3.0)
+    planes = 0.9 + 1.1 * broad - 3.5 * np.abs(wavy + 0.2 * cells) + thinner
+    muscle = fields.cover(planes, 1.2)
     deep = fields.blend(np.full(skin.shape, FAT_HU, np.float32), MUSCLE_HU, muscle)
-    hu = fields.blend(deep, FAT_HU, fields.cover(-skin - 3.2, 1.5))
-    hu = fields.blend(hu, 25.0, fields.cover(-skin - 1.2, 1.2))
+    hu = fields.blend(deep, FAT_HU, fields.cover(-skin - 3.4, 1.5))
+    hu = fields.blend(hu, 45.0, fields.cover(-skin - 1.7, 1.2))
     if len(low):
-        hu[low] = _face(part, hu[low], skin[low], cells[low])
+        hu[low] = _face(part, hu[low], skin[low], cells[low], wavy[low])
     return fields.blend(hu, AIR_HU, fields.cover(-skin, 1.2))
 
 
@@ -197,10 +205,12 @@ def _face_skin(points):
     neck = np.sqrt((x / 58) ** 2 + ((y - 28) / 62) ** 2)
     neck = np.maximum((neck - 1) * 58, z + 30)
     ear = fields.ellipsoid((np.abs(x), y, z), (80, 20, -32), (5, 15, 24))
-    return np.minimum(np.minimum(head, nose), np.minimum(neck, ear))
+    gap = np.maximum(28 - np.abs(head - neck), 0)
+    throat = np.minimum(head, neck) - gap * gap / 112
+    return np.minimum(np.minimum(throat, nose), ear)
 
 
-def _face(points, hu, skin, cells):
+def _face(points, hu, skin, cells, wavy):
     """Orbits, sinuses, nasal cavity, zygoma, jaw, pharynx and upper spine."""
     x, y, z = points
     side = (np.abs(x), y, z)
@@ -210,24 +220,32 @@ def _face(points, hu, skin, cells):
         side, [(36, -88, -42, 5), (58, -66, -44, 6), (67, -35, -42, 3), (66, 5, -38, 4)]
     )
     jaw = fields.tube(side, [(50, 2, -44, 6), (50, -4, -75, 6), (40, -50, -112, 7)])
-    maxilla = ellipsoid(points, (0, -64, -86), (34, 34, 14))
-    walls = np.minimum(np.minimum(zygoma, jaw), maxilla)
+    arch = np.abs(np.hypot(x / 30, np.minimum(y + 52, 0) / 40) - 1) * 30 - 4.5
+    arch = np.maximum(arch, np.maximum(np.abs(z + 93) - 17, y + 46))
+    palate = ellipsoid(points, (0, -60, -84), (29, 30, 3))
+    walls = np.minimum(np.minimum(zygoma, jaw), np.minimum(arch, palate))
     orbit = ellipsoid(side, (32, -60, -28), (19, 29, 18))
     antrum = ellipsoid(side, (29, -60, -58), (15, 19, 16))
     nasal = ellipsoid(points, (0, -60, -58), (15, 36, 26))
     ethmoid = ellipsoid(points, (0, -52, -30), (14, 32, 15))
     sphenoid = ellipsoid(points, (0, -12, -28), (13, 12, 10))
     for cavity, wall_mm in (
-        (orbit, 2.6), (antrum, 2.2), (nasal, 2.0), (ethmoid, 2.0), (sphenoid, 3.5)
+        (orbit, 2.6),
+        (antrum, 2.2),
+        (nasal, 2.0),
+        (ethmoid, 2.0),
+        (sphenoid, 3.5),
     ):
         walls = np.minimum(walls, cavity - wall_mm)
     walls = np.maximum(walls, skin + 3.0)
     hu = blend(hu, 950.0, cover(walls, 1.3))
     septa = np.minimum(1.2 - 2.0 * np.abs(cells), 1.0)
-    septum = 1.0 - np.abs(x + 1.5 * cells)
+    septum = 1.0 - np.abs(x + 1.5 * wavy)
     for cavity, partition in (
-        (antrum, -9.0), (nasal, np.maximum(septum, 1.5 * cells - 1.0)),
-        (ethmoid, septa), (sphenoid, septum - 0.2)
+        (antrum, -9.0),
+        (nasal, np.maximum(septum, 2.0 - 4.0 * np.abs(wavy + 0.4 * cells - 0.6))),
+        (ethmoid, septa),
+        (sphenoid, septum - 0.2),
     ):
         partition = np.broadcast_to(np.float32(partition), cavity.shape)
         hu = blend(hu, AIR_HU, cover(np.maximum(cavity, partition), 1.4))
@@ -247,8 +265,12 @@ def _eyes(side, hu, orbit):
     fat = np.maximum(orbit, -(side[1] + 86))
     hu = blend(hu, FAT_HU + 15, cover(fat, 1.2))
     nerve = fields.tube(side, [(32, -62, -28, 2.2), (14, -32, -25, 2.0)])
-    lateral = fields.tube(side, [(46, -66, -28, 1.8), (38, -48, -27, 2.4), (18, -33, -25, 2)])
-    medial = fields.tube(side, [(20, -66, -28, 1.8), (17, -48, -27, 2.2), (14, -33, -25, 2)])
+    lateral = fields.tube(
+        side, [(46, -66, -28, 1.8), (38, -48, -27, 2.4), (18, -33, -25, 2)]
+    )
+    medial = fields.tube(
+        side, [(20, -66, -28, 1.8), (17, -48, -27, 2.2), (14, -33, -25, 2)]
+    )
     cord = np.minimum(np.minimum(nerve, lateral), medial)
     hu = blend(hu, 42.0, cover(cord, 1.3))
     globe = fields.ellipsoid(side, (32, -75, -29), (12, 12, 12))
