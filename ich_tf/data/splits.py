@@ -1,0 +1,192 @@
+"""Splits by patient: the folds of Hssayeni et al., and folds for other data.
+
+Reference:
+    Hssayeni et al. 2020, doi:10.3390/data5010014 (ct-ich and its protocol).
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+FOLDS = 5
+FIRST_PATIENT = 49
+ABSENT_IN_1_3_1 = tuple(range(59, 66))
+
+# Number = patient - 49, in the order that the published code fixes.
+_ORDER_82 = tuple(
+    int(number)
+    for number in (
+        "31 39 21 33 34 5 54 2 67 15 68 10 53 29 44 76 59 73 77 71 61 69 50 32 6 37 57 "
+        "75 80 41 27 16 40 46 79 13 45 55 62 7 66 58 78 4 47 52 28 20 24 51 36 63 30 "
+        "48 26 60 49 25 42 18 43 14 72 0 35 81 70 22 64 1 3 17 74 23 38 12 8 65 19 56 "
+        "9 11"
+    ).split()
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """Patient ids of one fold; no patient is in two of the parts."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def subject_order_82() -> tuple[str, ...]:
+    """Patients of ct-ich 1.0 in the fixed order, "049" to "130"."""
+    return tuple(f"{FIRST_PATIENT + number:03d}" for number in _ORDER_82)
+
+
+def subject_order_75() -> tuple[str, ...]:
+    """Patients of ct-ich 1.3.1 in the fixed order: the same without 059-065."""
+    return tuple(
+        patient for patient in subject_order_82() if int(patient) not in ABSENT_IN_1_3_1
+    )
+
+
+def _consecutive(patients: Sequence[str], folds: int) -> list[tuple[str, ...]]:
+    """int(n / folds) patients each; the last part takes the rest."""
+    size = len(patients) // folds
+    starts = [fold * size for fold in range(folds)] + [len(patients)]
+    return [tuple(patients[starts[i] : starts[i + 1]]) for i in range(folds)]
+
+
+def _folds(patients: Sequence[str], folds: int) -> list[Fold]:
+    made = []
+    for test in _consecutive(patients, folds):
+        rest = [patient for patient in patients if patient not in test]
+        count = len(rest) // folds
+        made.append(Fold(tuple(rest[count:]), tuple(rest[:count]), test))
+    return made
+
+
+def folds_hssayeni2020(patient_ids: Sequence[str]) -> list[Fold]:
+    """The five folds of [2] for ct-ich 1.0 (82 patients) or 1.3.1 (75 patients).
+
+    A test fold is int(n / 5) consecutive subjects of the fixed order, the last one
+    takes the rest. The first fifth of the remaining subjects is validation.
+
+    Args:
+        patient_ids: All patients of the data set, "049", ..., in any order.
+
+    Raises:
+        ValueError: if they are not the patients of one of the two versions.
+
+    Reference:
+        Hssayeni et al. 2020, and its public code.
+    """
+    orders = (subject_order_82(), subject_order_75())
+    order = next((o for o in orders if sorted(o) == sorted(patient_ids)), None)
+    if order is None:
+        missing = sorted(set(subject_order_75()) - set(patient_ids))
+        raise ValueError(
+            "The folds of Hssayeni et al. need the 82 patients of ct-ich 1.0 or the 75 "
+            f"of 1.3.1. Received {len(patient_ids)} patients; missing for 1.3.1: "
+            f"{', '.join(missing) or 'none'}. Use `patient_folds` for other data."
+        )
+    return _folds(order, FOLDS)
+
+
+def _shuffled(patient_ids: Sequence[str], seed: int) -> list[str]:
+    if len(set(patient_ids)) != len(patient_ids):
+        raise ValueError("`patient_ids` must not repeat a patient.")
+    ordered = sorted(patient_ids)
+    np.random.default_rng(seed).shuffle(ordered)
+    return ordered
+
+
+def _by_hemorrhage(
+    patients: Sequence[str], has_hemorrhage: Mapping[str, bool] | None
+) -> tuple[list[str], list[str]]:
+    """Patients with and without hemorrhage; all in one list if that is unknown."""
+    if has_hemorrhage is None:
+        return [], list(patients)
+    return (
+        [patient for patient in patients if has_hemorrhage[patient]],
+        [patient for patient in patients if not has_hemorrhage[patient]],
+    )
+
+
+def patient_folds(
+    patient_ids: Sequence[str],
+    folds: int,
+    seed: int,
+    *,
+    has_hemorrhage: Mapping[str, bool] | None = None,
+) -> list[Fold]:
+    """Cross-validation folds for other data than ct-ich.
+
+    Args:
+        patient_ids: Each patient once; their order does not matter.
+        folds: Number of folds, at least 3.
+        seed: The same seed gives the same folds.
+        has_hemorrhage: Patient id to truth; if given, every fold has its share of
+            bleeding patients, in each of its parts.
+
+    Returns:
+        Folds whose test parts are disjoint and cover all patients; the test part of
+        the next fold is the validation part of this one.
+
+    Raises:
+        ValueError: if there are fewer than 3 folds, or fewer patients than folds.
+    """
+    if folds < 3 or len(patient_ids) < folds:
+        raise ValueError(
+            "Training, validation and test need at least 3 folds and a patient for each. "
+            f"Received: {folds} folds, {len(patient_ids)} patients."
+        )
+    positive, negative = _by_hemorrhage(_shuffled(patient_ids, seed), has_hemorrhage)
+    # Dealt like cards, so each fold gets its share of either kind.
+    dealt = positive + negative
+    parts = [tuple(dealt[fold::folds]) for fold in range(folds)]
+    made = []
+    for number, test in enumerate(parts):
+        validation = parts[(number + 1) % folds]
+        held_out = {*test, *validation}
+        train = tuple(patient for patient in dealt if patient not in held_out)
+        made.append(Fold(train, validation, test))
+    return made
+
+
+def patient_split(
+    patient_ids: Sequence[str],
+    fractions: tuple[float, float, float],
+    seed: int,
+    *,
+    stratify: Mapping[str, bool] | None = None,
+) -> Fold:
+    """One split into train, validation and test.
+
+    Args:
+        patient_ids: Each patient once; their order does not matter.
+        fractions: Of train, validation and test; they sum to 1.
+        seed: The same seed gives the same split.
+        stratify: Patient id to whether it bleeds; if given, the fractions hold for
+            bleeding and other patients alike, to within rounding.
+
+    Raises:
+        ValueError: if the fractions do not sum to 1 or a wanted part stays empty.
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(
+            "`fractions` of train, validation and test must be three numbers that sum "
+            f"to 1. Received: {fractions}"
+        )
+    parts = ([], [], [])
+    for group in _by_hemorrhage(_shuffled(patient_ids, seed), stratify):
+        first = round(fractions[0] * len(group))
+        second = round((fractions[0] + fractions[1]) * len(group))
+        for part, members in zip(
+            parts, (group[:first], group[first:second], group[second:]), strict=True
+        ):
+            part += members
+    for name, fraction, part in zip(
+        ("train", "validation", "test"), fractions, parts, strict=True
+    ):
+        if fraction and not part:
+            raise ValueError(
+                f"{len(patient_ids)} patients are too few: no one is left for {name}."
+            )
+    return Fold(*(tuple(part) for part in parts))
