@@ -1,0 +1,57 @@
+"""What every network promises, whatever its name; one call checks it."""
+
+import keras
+import numpy as np
+
+
+def check_model(build, folder):
+    """Check a network.
+
+    Args:
+        build: Function without arguments that returns a new model.
+        folder: Empty folder for its files.
+    """
+    first, second = build(), build()
+    height, width = first.input_shape[1:3]
+    images = np.random.default_rng(0).random(
+        (2, *first.input_shape[1:]), dtype="float32"
+    )
+    outputs = first.predict(images, verbose=0)
+    assert outputs.shape == (2, height, width, 1)
+    assert outputs.dtype == np.float32
+    assert outputs.min() >= 0.0 and outputs.max() <= 1.0 and outputs.std() > 0.0
+
+    names = [layer.name for layer in first.layers]
+    assert names == [layer.name for layer in second.layers]
+    assert not any(isinstance(layer, keras.layers.Lambda) for layer in first.layers)
+
+    first.save_weights(folder / "model.weights.h5")
+    second.load_weights(folder / "model.weights.h5")
+    assert_same_weights(first, second)
+
+    first.save(folder / "model.keras")
+    loaded = keras.saving.load_model(folder / "model.keras")
+    np.testing.assert_allclose(loaded(images), outputs, atol=1e-5)
+    check_mixed_precision(build)
+
+
+def check_mixed_precision(build):
+    """Probabilities stay float32, while the convolutions compute in bfloat16."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build()
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert model.output.dtype == "float32"
+    convolutions = [
+        layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)
+    ]
+    assert {layer.compute_dtype for layer in convolutions} == {"bfloat16"}
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+
+
+def assert_same_weights(first, second):
+    for one, other in zip(first.weights, second.weights, strict=True):
+        assert one.path == other.path
+        np.testing.assert_array_equal(one, other, err_msg=one.path)

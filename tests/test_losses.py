@@ -1,0 +1,126 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from ich_tf import losses
+from ich_tf.models import sm_keras3
+
+# TensorFlow variables lack an argument that NumPy 2 wants of `__array__`.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)
+
+# Two images of 1x4 pixels and one class.
+MASK = np.array([[[1, 1, 0, 0]], [[0, 0, 0, 0]]], "float32")[..., None]
+PREDICTION = np.array([[[0.5, 1, 0.5, 0]], [[0, 0, 0, 1]]], "float32")[..., None]
+
+
+def test_jaccard_distance_literal_values():
+    # Batch: intersection 1.5, union 2 + 3 - 1.5 = 3.5.
+    assert float(losses.jaccard_distance(MASK, PREDICTION)) == pytest.approx(
+        1 - 1.5 / 3.5, abs=1e-5
+    )
+    # First image: intersection 1.5, union 2.5. Second: 0 of 1.
+    np.testing.assert_allclose(
+        losses.jaccard_distance(MASK, PREDICTION, per_image=True),
+        [0.4, 1.0],
+        atol=2e-5,
+    )
+
+
+def test_jaccard_distance_of_empty_masks():
+    empty = np.zeros((1, 2, 2, 1), "float32")
+    one_pixel = empty.copy()
+    one_pixel[0, 0, 0, 0] = 1.0
+    faint = np.full_like(empty, 2.5e-6)
+    for per_image in (False, True):
+        values = [
+            float(np.squeeze(losses.jaccard_distance(empty, prediction, per_image)))
+            for prediction in (empty, faint, one_pixel)
+        ]
+        # 1 - 1e-5 / (1e-5 + 1e-5) = 0.5 and 1 - 1e-5 / (1 + 1e-5).
+        np.testing.assert_allclose(values, [0.0, 0.5, 0.99999], atol=1e-6)
+
+
+def test_empty_image_weighs_differently_per_batch_and_per_image():
+    perfect = MASK.copy()
+    perfect[1, 0, 3, 0] = 1.0
+    # Two pixels hit, one false positive on the empty image.
+    batch = float(losses.jaccard_distance(MASK, perfect))
+    image = np.asarray(losses.jaccard_distance(MASK, perfect, per_image=True))
+    assert batch == pytest.approx(1 / 3, abs=1e-5)
+    np.testing.assert_allclose(image, [0.0, 1.0], atol=2e-5)
+
+
+@pytest.mark.parametrize("per_image", [False, True])
+def test_jaccard_distance_equals_segmentation_models(per_image):
+    random = np.random.default_rng(0)
+    masks = (random.random((3, 8, 8, 2)) > 0.7).astype("float32")
+    masks[1] = 0.0
+    predictions = random.random((3, 8, 8, 2)).astype("float32")
+    oracle = sm_keras3.package().losses.JaccardLoss(per_image=per_image)
+    expected = float(oracle(keras.ops.array(masks), keras.ops.array(predictions)))
+    ours = losses.get("jaccard", per_image=per_image)(masks, predictions)
+    assert float(ours) == pytest.approx(expected, rel=1e-6)
+    assert 0.5 < expected < 1.0
+
+
+def test_bce_jaccard_literal_values():
+    mask = np.array([[[[1.0], [0.0]]], [[[0.0], [0.0]]]], "float32")
+    half = np.full_like(mask, 0.5)
+    # Cross-entropy log 2; batch: 0.5 of 1 + 2 - 0.5; images: 0.5 of 1.5, and 0 of 1.
+    batch = float(losses.bce_jaccard(mask, half))
+    assert batch == pytest.approx(0.693147 + 0.8, abs=1e-5)
+    np.testing.assert_allclose(
+        losses.bce_jaccard(mask, half, per_image=True),
+        [0.693147 + 2 / 3, 0.693147 + 1.0],
+        atol=2e-5,
+    )
+    assert float(losses.get("bce_jaccard")(mask, half)) == pytest.approx(batch)
+
+
+def test_bce_is_the_mean_over_pixels():
+    mask = np.array([[[[1.0], [0.0]]]], "float32")
+    prediction = np.array([[[[0.25], [0.5]]]], "float32")
+    # -(log 0.25 + log 0.5) / 2
+    value = float(losses.get("bce")(mask, prediction))
+    assert value == pytest.approx(1.039721, abs=1e-5)
+
+
+def test_integer_masks_are_accepted():
+    value = losses.jaccard_distance(MASK.astype("uint8"), PREDICTION)
+    assert float(value) == pytest.approx(1 - 1.5 / 3.5, abs=1e-5)
+
+
+def test_unknown_loss():
+    with pytest.raises(ValueError, match="Known: bce, jaccard, bce_jaccard"):
+        losses.get("dice")
+
+
+@pytest.mark.parametrize("name", ["jaccard", "bce_jaccard"])
+def test_config_round_trip(name):
+    loss = losses.get(name, per_image=True, smooth=1.0)
+    copy = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert type(copy) is type(loss)
+    assert (copy.per_image, copy.smooth) == (True, 1.0)
+
+
+def test_saved_model_loads_with_its_loss_in_a_fresh_process(tmp_path):
+    inputs = keras.Input((4, 4, 1))
+    model = keras.Model(inputs, keras.layers.Conv2D(1, 1)(inputs))
+    model.compile("adam", losses.get("bce_jaccard", smooth=0.5))
+    model.save(tmp_path / "model.keras")
+    code = (
+        "import sys, ich_tf.losses, keras; "
+        "print(keras.saving.load_model(sys.argv[1]).loss.smooth)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "model.keras")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout.strip() == "0.5", run.stderr
