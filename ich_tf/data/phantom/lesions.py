@@ -11,6 +11,7 @@ import numpy as np
 from ich_tf.data.phantom import fields
 
 FORBIDDEN_MM = 99.0
+_CORE_MM = 26.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,7 +84,7 @@ def epidural(points, depth, rng) -> Spread:
     coronal = -34 + 0.25 * z
     lambdoid = 58 - 0.3 * z
     bone = coronal - y if not frontal else y - coronal
-    space = np.maximum(np.maximum(bone, y - lambdoid), 4 - side * x)
+    space = np.maximum(np.maximum(bone, y - lambdoid), _CORE_MM - side * x)
     return Spread(rank, np.maximum(space, -depth), push)
 
 
@@ -101,7 +102,8 @@ def subdural(points, depth, rng) -> Spread:
         return Spread(rank, np.maximum(space, 8 - z))
     direction = _direction(side * rng.uniform(60, 125), rng.uniform(5, 40))
     rank, push = _lens(points, depth, direction, rng.uniform(4.5, 8.0), 0.6)
-    return Spread(rank, np.maximum(beneath, -26 - z), push)
+    core = _CORE_MM - np.sqrt(x * x + y * y + z * z)
+    return Spread(rank, np.maximum(np.maximum(beneath, core), -26 - z), push)
 
 
 _PARENCHYMA = (
@@ -188,7 +190,7 @@ def subarachnoid(points, depth, sulcus, rng, wobble) -> Spread:
     return Spread(distance * (1 + 0.10 * wobble), np.maximum(sulcus - 1.0, 0.4 - depth))
 
 
-def displace_by_lens(points, depth, spread: Spread, reach_mm: float, limit_mm=14.0):
+def displace_by_lens(points, depth, spread: Spread, reach_mm: float, limit_mm=20.0):
     """Where the brain at `points` lay before a lesion pressed it inwards.
 
     Returns:
@@ -199,7 +201,7 @@ def displace_by_lens(points, depth, spread: Spread, reach_mm: float, limit_mm=14
     radius = np.sqrt(sum(p * p for p in points)) + 1e-3
     thick = np.maximum(reach_mm - spread.thickness / max(reach_mm, 0.1), 0)
     thick = np.minimum(thick, limit_mm)
-    push = thick * np.exp(-np.maximum(depth - thick, 0) / 34.0)
+    push = thick * np.exp(-np.maximum(depth - thick, 0) / 42.0)
     stretch = 1 + push / radius * np.clip(radius / 15, 0, 1)
     return tuple(p * stretch for p in points), depth - push
 

@@ -117,6 +117,15 @@ def _sample(chart: np.ndarray, points) -> np.ndarray:
     )
 
 
+def _texture(noise: fields.BandNoise, points) -> np.ndarray:
+    """Noise on a grid, sampled at every other row and column for speed."""
+    import cv2
+
+    size = points[0].shape[:0:-1]
+    sampled = noise.at([p[:, ::2, ::2] for p in points])
+    return np.stack([cv2.resize(layer, size) for layer in sampled])
+
+
 def _rounded_max(first, second, rounding_mm):
     gap = first - second
     return 0.5 * (first + second + np.sqrt(gap * gap + rounding_mm**2))
@@ -129,6 +138,8 @@ def _edge(level, spacing_mm, pixel_mm):
     along_x = np.gradient(level, spacing_mm[2], axis=2)
     slope = np.sqrt(along_z**2 + along_y**2 + along_x**2)
     slope = np.clip(slope, 0.5, 3.0)
+    # Far from the surface the level itself is the better distance.
+    slope = 1.0 + (slope - 1.0) / (1.0 + (level / 5.0) ** 2)
     share_z = np.minimum(np.abs(along_z) / slope, 1.0)
     return level / slope, pixel_mm + (spacing_mm[0] - pixel_mm) * share_z
 
@@ -145,9 +156,9 @@ def build(points, spacing_mm, rng) -> Skull:
     shape = x.shape
     broad = fields.smooth_volume(rng, shape, spacing_mm, 130.0)
     fine = fields.smooth_volume(rng, shape, spacing_mm, 60.0)
-    cells = fields.BandNoise.draw(rng, 7.0, spread=0.4).at(points)
+    cells = _texture(fields.BandNoise.draw(rng, 7.0, spread=0.4), points)
     vault = _vault(points, broad)
-    wavy = fields.BandNoise.draw(rng, 26.0, side=32, spread=0.4).at(points)
+    wavy = _texture(fields.BandNoise.draw(rng, 26.0, side=32, spread=0.4), points)
     rough = (x + 1.5 * wavy, y - 1.2 * wavy + 0.5 * cells, z)
     floor = _sample(_base_relief(), rough)
     canal = np.sqrt((x - _CANAL[0]) ** 2 + (y - _CANAL[1]) ** 2) - 13.5
@@ -222,7 +233,7 @@ def _face(points, hu, skin, cells, wavy):
     jaw = fields.tube(side, [(50, 2, -44, 6), (50, -4, -75, 6), (40, -50, -112, 7)])
     arch = np.abs(np.hypot(x / 30, np.minimum(y + 52, 0) / 40) - 1) * 30 - 4.5
     arch = np.maximum(arch, np.maximum(np.abs(z + 93) - 17, y + 46))
-    palate = ellipsoid(points, (0, -60, -84), (29, 30, 3))
+    palate = ellipsoid(points, (0, -56, -84), (24, 24, 2))
     walls = np.minimum(np.minimum(zygoma, jaw), np.minimum(arch, palate))
     orbit = ellipsoid(side, (32, -60, -28), (19, 29, 18))
     antrum = ellipsoid(side, (29, -60, -58), (15, 19, 16))
