@@ -5,44 +5,47 @@ import numpy as np
 
 
 def check_model(build, folder):
-    """Check a network.
+    """Check output, names, both kinds of file and mixed precision.
 
     Args:
         build: Function without arguments that returns a new model.
-        folder: Empty folder for its files.
+        folder: Empty folder for the model's files.
     """
-    first, second = build(), build()
-    height, width = first.input_shape[1:3]
+    model, mixed = build(), build_in_mixed_precision(build)
+    names = [layer.name for layer in model.layers]
+    assert names == [layer.name for layer in mixed.layers]
+    assert not any(isinstance(layer, keras.layers.Lambda) for layer in model.layers)
+
     images = np.random.default_rng(0).random(
-        (2, *first.input_shape[1:]), dtype="float32"
+        (2, *model.input_shape[1:]), dtype="float32"
     )
-    outputs = first.predict(images, verbose=0)
-    assert outputs.shape == (2, height, width, 1)
+    model.compile(jit_compile=False)
+    outputs = model.predict(images, verbose=0)
+    assert outputs.shape == (*images.shape[:-1], 1)
     assert outputs.dtype == np.float32
     assert outputs.min() >= 0.0 and outputs.max() <= 1.0 and outputs.std() > 0.0
 
-    names = [layer.name for layer in first.layers]
-    assert names == [layer.name for layer in second.layers]
-    assert not any(isinstance(layer, keras.layers.Lambda) for layer in first.layers)
-
-    first.save_weights(folder / "model.weights.h5")
-    second.load_weights(folder / "model.weights.h5")
-    assert_same_weights(first, second)
-
-    first.save(folder / "model.keras")
+    model.save(folder / "model.keras")
     loaded = keras.saving.load_model(folder / "model.keras")
     np.testing.assert_allclose(loaded(images), outputs, atol=1e-5)
-    check_mixed_precision(build)
+
+    model.save_weights(folder / "model.weights.h5")
+    mixed.load_weights(folder / "model.weights.h5")
+    assert_same_weights(model, mixed)
+    check_mixed_precision(mixed)
 
 
-def check_mixed_precision(build):
-    """Probabilities stay float32, while the convolutions compute in bfloat16."""
+def build_in_mixed_precision(build):
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = build()
+        return build()
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def check_mixed_precision(model):
+    """Probabilities stay float32, while the convolutions compute in bfloat16."""
     assert model.output.dtype == "float32"
     convolutions = [
         layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)

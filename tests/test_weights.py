@@ -1,0 +1,260 @@
+import hashlib
+import http.server
+import json
+import threading
+
+import contracts
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from ich_tf import models
+from ich_tf.models import sm_keras3, weights
+
+# TensorFlow variables lack an argument that NumPy 2 wants of `__array__`.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)
+
+BUILD = {
+    "name": "unetplusplus",
+    "kwargs": {"input_shape": (16, 16, 1), "filters": (4, 8)},
+}
+
+
+def small_model():
+    return models.build(BUILD["name"], **BUILD["kwargs"])
+
+
+def write_legacy(encoder, path):
+    """Write weights as Keras 2 did, under the names that Keras 3 does not allow."""
+    with h5py.File(path, "w") as file:
+        names = []
+        for layer in encoder.layers:
+            name = layer.name
+            if name in ("conv1_conv", "conv1_bn", "conv1_relu"):
+                name = name.replace("_", "/")
+            names.append(name)
+            group = file.create_group(name)
+            paths = [f"{name}/{weight.name}:0" for weight in layer.weights]
+            group.attrs["weight_names"] = [path.encode() for path in paths]
+            for weight_path, weight in zip(paths, layer.weights, strict=True):
+                group[weight_path] = keras.ops.convert_to_numpy(weight)
+        # One attribute holds at most 64 kB, so Keras splits the list.
+        for number, part in enumerate(np.array_split(names, 2)):
+            file.attrs[f"layer_names{number}"] = [name.encode() for name in part]
+        file.attrs["backend"] = b"tensorflow"
+        file.attrs["keras_version"] = b"2.2.4"
+
+
+@pytest.fixture(scope="module")
+def legacy(tmp_path_factory):
+    """A DenseNet121 with random weights, and its legacy file."""
+    path = tmp_path_factory.mktemp("legacy") / "densenet121.h5"
+    encoder = sm_keras3.encoder("densenet121", keras.Input((32, 32, 3)))
+    write_legacy(encoder, path)
+    return encoder, path
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Address of a local server, and the folder whose files it serves."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=tmp_path / "served")
+
+        def log_message(self, *arguments):
+            """Keep the test's output clean."""
+
+    (tmp_path / "served").mkdir()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", tmp_path / "served"
+        server.shutdown()
+
+
+def build_densenet(**arguments):
+    return models.build(
+        "unetplusplus", backbone="densenet121", input_shape=(32, 32, 3), **arguments
+    )
+
+
+def assert_encoder_weights(encoder, model):
+    for layer in encoder.layers:
+        if layer.weights:
+            contracts.assert_same_weights(layer, model.get_layer(layer.name))
+
+
+def test_legacy_file_is_loaded_into_the_encoder(legacy):
+    encoder, path = legacy
+    with h5py.File(path) as file:
+        assert "kernel:0" in file["conv1/conv"]["conv1/conv"]
+    assert_encoder_weights(encoder, build_densenet(init=path))
+
+
+def test_imagenet_asks_for_the_published_file(legacy, monkeypatch, tmp_path):
+    encoder, path = legacy
+    asked = []
+
+    def imagenet_file(*arguments):
+        asked.append(arguments)
+        return path
+
+    monkeypatch.setattr(weights, "imagenet_file", imagenet_file)
+    model = build_densenet(init="imagenet", weights_dir=tmp_path)
+    assert_encoder_weights(encoder, model)
+    assert "input_scaling" in [layer.name for layer in model.layers]
+    ((name, address, md5, folder),) = asked
+    assert name == "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    assert address.endswith(name)
+    assert md5 == "30ee3e1110167f948a6b9946edeeb738"
+    assert folder == tmp_path / "imagenet"
+
+
+@pytest.mark.parametrize(
+    ("backbone", "md5"),
+    [
+        ("densenet169", "b8c4d4c20dd625c148057b9ff1c1176b"),
+        ("resnet50", "db3b217156506944570ac220086f09b6"),
+        ("vgg16", "6d6bbae143d832006294945121d1f1fc"),
+        ("inceptionresnetv2", "d19885ff4a710c122648d3b5c3b684e4"),
+    ],
+)
+def test_unavailable_weights_are_one_clear_error(backbone, md5, monkeypatch, tmp_path):
+    def offline(*arguments):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("pooch.retrieve", offline)
+    with pytest.raises(weights.WeightsUnavailable) as caught:
+        models.build(
+            "unetplusplus", backbone=backbone, init="imagenet", weights_dir=tmp_path
+        )
+    message = str(caught.value)
+    for part in (".h5", md5, "https://", "no network", str(tmp_path / "imagenet")):
+        assert part in message
+
+
+def test_file_in_the_folder_is_used_after_its_checksum(tmp_path):
+    (tmp_path / "a.h5").write_bytes(b"weights")
+    md5 = hashlib.md5(b"weights").hexdigest()
+    found = weights.imagenet_file("a.h5", "https://example.org/a.h5", md5, tmp_path)
+    assert found == tmp_path / "a.h5"
+    with pytest.raises(ValueError, match=r"a\.h5 is damaged.*0123.*example\.org"):
+        weights.imagenet_file("a.h5", "https://example.org/a.h5", "0123", tmp_path)
+
+
+def test_download_is_checked(served, tmp_path):
+    address, source = served
+    (source / "published.h5").write_bytes(b"weights")
+    folder = tmp_path / "imagenet"
+    md5 = hashlib.md5(b"weights").hexdigest()
+    path = weights.imagenet_file("a.h5", f"{address}/published.h5", md5, folder)
+    assert path == folder / "a.h5"
+    assert path.read_bytes() == b"weights"
+    with pytest.raises(weights.WeightsUnavailable, match="hash"):
+        weights.imagenet_file("b.h5", f"{address}/published.h5", "0" * 32, folder)
+    with pytest.raises(weights.WeightsUnavailable, match="404"):
+        weights.imagenet_file("c.h5", f"{address}/absent.h5", md5, folder)
+    assert [file.name for file in folder.iterdir()] == ["a.h5"]
+
+
+def test_wrong_encoder_file_is_named(legacy):
+    _, path = legacy
+    with pytest.raises(ValueError, match=r"densenet121\.h5 does not fit .* vgg16"):
+        models.build("unetplusplus", backbone="vgg16", init=path)
+
+
+def test_ship_and_load_shipped(tmp_path):
+    model = small_model()
+    entry = weights.ship(
+        model, "small", tmp_path, {"build": BUILD, "trained_on": "phantom"}
+    )
+    file = tmp_path / "small.weights.h5"
+    assert entry["bytes"] == file.stat().st_size
+    assert entry["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    # 3x3: 40 + 148, 296 + 584; 2x2 up: 132; 3x3: 292 + 148; 1x1: 5.
+    assert entry["parameters"] == 1_645
+    assert entry["shapes"]["x0_0_1_conv/kernel"] == "3x3x1x4"
+    assert len(entry["probe"]["outputs"]) == 8
+    stored = weights.read_manifest(tmp_path)["small"]
+    assert stored["trained_on"] == "phantom"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "manifest.json",
+        "small.weights.h5",
+    ]
+
+    loaded = weights.load_shipped("small", tmp_path)
+    contracts.assert_same_weights(model, loaded)
+    weights.check_probe(loaded, stored)
+    with pytest.raises(ValueError, match=r"small\.weights\.h5 computes"):
+        weights.check_probe(small_model(), stored)
+    with pytest.raises(ValueError, match="Known: small"):
+        weights.load_shipped("large", tmp_path)
+
+
+def test_ship_keeps_other_entries_and_refuses_a_wrong_build(tmp_path):
+    assert weights.read_manifest(tmp_path) == {}
+    model = small_model()
+    weights.ship(model, "first", tmp_path, {"build": BUILD})
+    weights.ship(model, "second", tmp_path, {"build": BUILD})
+    assert list(weights.read_manifest(tmp_path)) == ["first", "second"]
+    other = {"name": "unet", "kwargs": {**BUILD["kwargs"], "filters": [4, 16]}}
+    with pytest.raises(ValueError, match="another network"):
+        weights.ship(model, "third", tmp_path, {"build": other})
+    assert not (tmp_path / "third.weights.h5").exists()
+
+
+def test_changed_file_is_refused_before_loading(tmp_path):
+    model = small_model()
+    entry = weights.ship(model, "small", tmp_path, {"build": BUILD})
+    path = tmp_path / "small.weights.h5"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"small\.weights\.h5 .* sha256"):
+        weights.load_weights(model, path, entry)
+    path.unlink()
+    with pytest.raises(ValueError, match="does not exist"):
+        weights.load_weights(model, path, entry)
+
+
+def test_other_shapes_are_refused_before_loading(tmp_path):
+    entry = weights.ship(small_model(), "small", tmp_path, {"build": BUILD})
+    wide = models.build("unetplusplus", input_shape=(16, 16, 1), filters=(4, 16))
+    before = [weight.numpy() for weight in wide.weights]
+    message = "x0_1_up/kernel is 2x2x4x8 in the file, 2x2x4x16 in the model"
+    with pytest.raises(ValueError, match=message):
+        weights.load_weights(wide, tmp_path / "small.weights.h5", entry)
+    for one, other in zip(before, wide.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
+    model = small_model()
+    path = tmp_path / "small.weights.h5"
+    weights.save_weights(model, path)
+    content = path.read_bytes()
+
+    def interrupted(path):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model, "save_weights", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        weights.save_weights(model, path)
+    assert path.read_bytes() == content
+    assert [file.name for file in tmp_path.iterdir()] == ["small.weights.h5"]
+
+
+def test_manifest_that_is_no_json_is_named(tmp_path):
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(ValueError, match=r"manifest\.json is not valid JSON"):
+        weights.read_manifest(tmp_path)
+
+
+def test_manifest_is_plain_json(tmp_path):
+    weights.ship(small_model(), "small", tmp_path, {"build": BUILD})
+    text = (tmp_path / "manifest.json").read_text()
+    assert json.loads(text)["small"]["build"]["kwargs"]["filters"] == [4, 8]
