@@ -59,11 +59,11 @@ class Header:
     """What a NIfTI header says, without the voxels.
 
     Attributes:
-        shape: Shape of the three spatial axes in the file.
+        slices: Number of slices from foot to head.
         origin: The description field, e.g. the phantom's marker.
     """
 
-    shape: tuple[int, int, int]
+    slices: int
     origin: str
 
 
@@ -193,8 +193,9 @@ def read_header(path: str | os.PathLike) -> Header:
     Raises:
         ValueError: if the file is no usable NIfTI file.
     """
-    image, shape = _open(pathlib.Path(path))
-    return Header(shape, _origin(image))
+    path = pathlib.Path(path)
+    image, shape = _open(path)
+    return Header(shape[_grid(path, image, shape).axes[0]], _origin(image))
 
 
 def read(path: str | os.PathLike) -> Volume:
@@ -355,3 +356,14 @@ def write_mask(
         )
     values = (np.asarray(mask) > 0).astype(np.uint8) * np.uint8(255)
     _write(path, values, _grid_to_write(volume), origin)
+
+
+def count_mask_voxels(path: str | os.PathLike) -> int:
+    """Number of voxels above 0 in a mask file.
+
+    Raises:
+        ValueError: if the file is unreadable.
+    """
+    path = pathlib.Path(path)
+    image, shape = _open(path)
+    return int(np.count_nonzero(_voxels(path, image, shape) > 0.5))

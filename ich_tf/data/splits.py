@@ -134,7 +134,7 @@ def patient_folds(
     """
     if folds < 3 or len(patient_ids) < folds:
         raise ValueError(
-            "Training, validation and test need at least 3 folds and a patient for each. "
+            "At least 3 folds are needed, and a patient for each fold. "
             f"Received: {folds} folds, {len(patient_ids)} patients."
         )
     positive, negative = _by_hemorrhage(_shuffled(patient_ids, seed), has_hemorrhage)
