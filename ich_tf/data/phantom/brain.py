@@ -9,6 +9,7 @@ from ich_tf.data.phantom import fields
 GRAY_HU = 39.0
 WHITE_HU = 29.5
 CSF_HU = 7.0
+_CHUNK = 30000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,14 +37,14 @@ class BrainPlan:
     calcified: tuple[float, float, float]
 
     @classmethod
-    def draw(cls, rng, atrophy: float):
-        """Draw a brain of the given atrophy (0 to 1)."""
+    def draw(cls, rng, atrophy: float, swelling: float = 1.0):
+        """Draw a brain; `swelling` widens its ventricles."""
         pineal = rng.uniform(1.5, 3.5) * (rng.random() < 0.6)
         plexus = rng.uniform(1.5, 4.5) * (rng.random() < 0.25 + 0.45 * atrophy)
         pallidum = rng.uniform(1.0, 3.0) * (rng.random() < 0.15)
         return cls(
             atrophy=atrophy,
-            ventricles=0.62 + 0.62 * atrophy + rng.normal(0, 0.07),
+            ventricles=swelling * (0.62 + 0.62 * atrophy + rng.normal(0, 0.07)),
             folds=fields.BandNoise.draw(rng, 21.0, side=56),
             folia=fields.BandNoise.draw(rng, 7.0, spread=0.2),
             broad=fields.BandNoise.draw(rng, 55.0, side=32, spread=0.4),
@@ -197,6 +198,21 @@ def shade(points, depth, plan: BrainPlan) -> BrainPoints:
         depth: Distance beneath the inner table, mm, positive inside.
         plan: The brain.
     """
+    # Chunks that fit the processor's cache.
+    starts = range(0, len(depth), _CHUNK)
+    parts = [
+        _shade_some(
+            tuple(p[k : k + _CHUNK] for p in points), depth[k : k + _CHUNK], plan
+        )
+        for k in starts
+    ]
+    names = [field.name for field in dataclasses.fields(BrainPoints)]
+    return BrainPoints(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    )
+
+
+def _shade_some(points, depth, plan: BrainPlan) -> BrainPoints:
     blend, cover = fields.blend, fields.cover
     x, y, z = points
     gray, sulcus, slow = _folded_cortex(points, depth, plan)

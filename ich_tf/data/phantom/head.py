@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ich_tf import labels
+from ich_tf.data.phantom import anatomy, scan
 from ich_tf.data.phantom import plan as planning
-from ich_tf.data.phantom import render
 from ich_tf.volume import Case, Volume
 
 MARKER = "ich_tf phantom"
@@ -24,6 +24,18 @@ class PhantomHead:
 
     case: Case
     subtypes: np.ndarray
+
+
+def render(plan: planning.HeadPlan, seed: int, index: int, size: int):
+    """Build and image the head of a plan.
+
+    Returns:
+        The `anatomy.Anatomy`, (z, y, x) HU and (z, y, x) subtypes.
+    """
+    # Streams of their own: the anatomy is the same at every size.
+    shape_rng, scan_rng = (np.random.default_rng([seed, index, k]) for k in (1, 2))
+    built = anatomy.build(plan, shape_rng)
+    return built, *scan.image(built, size, scan_rng)
 
 
 def generate(
@@ -52,12 +64,9 @@ def generate(
     if size < 64:
         raise ValueError(f"`size` must be at least 64. Received: size={size}")
     plan = planning.draw_plan(seed, index, slices, bleeding, subtypes)
-    # Streams of their own: the anatomy is the same at every size and noise level.
-    shape_rng, scan_rng = (np.random.default_rng([seed, index, k]) for k in (1, 2))
-    anatomy = render.build_anatomy(plan, shape_rng)
-    hu, found = render.scan(anatomy, size, scan_rng)
+    _, hu, found = render(plan, seed, index, size)
     pixel_mm = plan.pixel_mm * 512 / size
-    positions = render.slice_positions_mm(plan)
+    positions = anatomy.slice_positions_mm(plan)
     affine = np.array(
         [
             [0, 0, pixel_mm, -pixel_mm * (size - 1) / 2],
