@@ -236,10 +236,22 @@ def test_a_written_volume_comes_back_with_its_origin_and_the_same_bytes(tmp_path
     ]
 
 
+def test_a_mask_without_spacing_says_that_its_place_is_unknown(tmp_path):
+    volume = Volume(np.zeros((2, 3, 4), np.float32), None, None, None)
+    mask = np.zeros(volume.hu.shape, np.uint8)
+    mask[1, 2, 3] = 1
+    nifti.write_mask(tmp_path / "mask.nii", mask, volume)
+    header = nibabel.load(tmp_path / "mask.nii").header
+    assert int(header["sform_code"]) == int(header["qform_code"]) == 0
+    assert header["pixdim"][1:4].tolist() == [1, 1, 1]
+    stored = np.asarray(nibabel.load(tmp_path / "mask.nii").dataobj)
+    assert np.argwhere(stored).tolist() == [[3, 2, 1]]
+
+
 def test_what_cannot_be_written_is_an_error(tmp_path):
     volume = _phantom()
     without_place = Volume(volume.hu, None, None, None)
-    with pytest.raises(ValueError, match="no place in space"):
+    with pytest.raises(ValueError, match="without spacing"):
         nifti.write(tmp_path / "ct.nii", without_place)
     with pytest.raises(ValueError, match="int16"):
         nifti.write(

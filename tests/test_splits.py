@@ -57,7 +57,9 @@ def test_other_patients_have_no_hssayeni_folds():
 
 
 def test_patient_folds_cover_everyone_once():
-    folds = splits.patient_folds(PEOPLE, 5, seed=1, has_hemorrhage=BLEEDS)
+    folds = splits.patient_folds(
+        PEOPLE, 5, seed=1, has_hemorrhage=list(BLEEDS.values())
+    )
     assert sorted(p for fold in folds for p in fold.test) == PEOPLE
     for fold in folds:
         _check_fold(fold, PEOPLE)
@@ -80,7 +82,9 @@ def test_too_few_patients_are_an_error():
 
 
 def test_a_split_keeps_the_share_of_bleeding_patients():
-    fold = splits.patient_split(PEOPLE, (0.6, 0.2, 0.2), seed=3, stratify=BLEEDS)
+    fold = splits.patient_split(
+        PEOPLE, (0.6, 0.2, 0.2), seed=3, stratify=list(BLEEDS.values())
+    )
     _check_fold(fold, PEOPLE)
     assert [len(fold.train), len(fold.validation), len(fold.test)] == [12, 4, 4]
     parts = (fold.train, fold.validation, fold.test)

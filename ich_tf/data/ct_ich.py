@@ -312,9 +312,9 @@ class CtIch:
         """Say what the data is, from its content.
 
         Returns:
-            "layout", "cases" (their number), "slices", "per_case" (slices and mask
-            voxels; None without masks) and "identity": "ct-ich 1.3.1" only if the
-            counts of every patient are the published ones, "ct-ich 1.0" for 82
+            "layout"; "slices", their number; "cases", from case id to "slices" and
+            "mask_voxels" (None without masks); and "identity": "ct-ich 1.3.1" only if
+            the counts of every patient are the published ones, "ct-ich 1.0" for 82
             patients with 2,501 slices and masks, "ct-ich 1.0 (partial)" for some of
             them, "phantom" if a file carries the phantom's marker, else "unknown".
 
@@ -324,9 +324,8 @@ class CtIch:
         per_case = {case_id: self._counts(case_id) for case_id in self._cases}
         return {
             "layout": self._layout,
-            "cases": len(per_case),
             "slices": sum(counts["slices"] for counts in per_case.values()),
-            "per_case": per_case,
+            "cases": per_case,
             "identity": self._identity(per_case),
         }
 

@@ -11,7 +11,7 @@ from ich_tf.volume import Case, Volume
 
 
 def read_any(
-    path: str | os.PathLike, *, spacing_mm: tuple[float, float, float] | None = None
+    path: str | os.PathLike, spacing_mm: tuple[float, float, float] | None = None
 ) -> Case:
     """Read a NIfTI file, a DICOM file or folder, or a ct-ich patient folder.
 
@@ -50,8 +50,8 @@ def _read(path: pathlib.Path) -> Volume:
         return nifti.read(path)
     if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
         raise ValueError(
-            f"{path}: a single picture has no Hounsfield units. Give the patient folder "
-            "that holds `brain/<n>.jpg`, a NIfTI file, or a DICOM file or folder."
+            f"{path}: a single picture has no Hounsfield units. Give the patient's "
+            "folder with `brain/<n>.jpg`, a NIfTI file, or a DICOM file or folder."
         )
     return dicom.read(path)
 

@@ -279,23 +279,22 @@ def read_mask(path: str | os.PathLike, volume: Volume) -> np.ndarray:
 
 
 def _grid_to_write(volume: Volume) -> SourceGrid:
+    """The file's grid, else one from the affine with axes (x, y, z)."""
     if volume.source is not None:
         return volume.source
-    if volume.affine is None:
-        raise ValueError(
-            "a volume without spacing (JPG) has no place in space to write as NIfTI; "
-            "give a spacing."
-        )
-    # (x, y, z) in the file, as NIfTI readers expect; LPS axes need no flip here.
-    shape = volume.hu.shape[::-1]
-    affine = _RAS_TO_LPS @ volume.affine[:, [2, 1, 0, 3]]
-    return SourceGrid(shape, affine, (2, 1, 0), (False, False, False))
+    affine = np.eye(4)[:, [2, 1, 0, 3]] if volume.affine is None else volume.affine
+    in_file = _RAS_TO_LPS @ affine[:, [2, 1, 0, 3]]
+    flips = (False, False, False)
+    return SourceGrid(volume.hu.shape[::-1], in_file, (2, 1, 0), flips)
 
 
-def _write(path, array: np.ndarray, grid: SourceGrid, origin: str) -> None:
+def _write(path, array: np.ndarray, volume: Volume, origin: str) -> None:
     path = pathlib.Path(path)
     if not path.name.endswith((".nii", ".nii.gz")):
         raise ValueError(f"{path}: the name must end in .nii or .nii.gz.")
+    grid = _grid_to_write(volume)
+    # Code 0 says that the place in space is unknown, 1 that it is the scanner's.
+    code = 0 if volume.affine is None else 1
     image = nibabel.Nifti1Image(grid.to_source(array), grid.affine)
     geometry = dict(getattr(grid, "geometry", {}))
     if geometry:
@@ -303,9 +302,9 @@ def _write(path, array: np.ndarray, grid: SourceGrid, origin: str) -> None:
         for name, value in geometry.items():
             image.header[name] = value
     else:
-        image.set_sform(grid.affine, code=1)
-        image.set_qform(grid.affine, code=1)
-        image.header.set_xyzt_units("mm")
+        image.set_sform(grid.affine, code=code)
+        image.set_qform(grid.affine, code=code)
+        image.header.set_xyzt_units("mm" if code else "unknown")
     if len(origin.encode("ascii", "replace")) > 79:
         raise ValueError(f"{path}: `origin` may have 79 characters: {origin!r}")
     image.header["descrip"] = origin.encode("ascii", "replace")
@@ -330,7 +329,9 @@ def write(path: str | os.PathLike, volume: Volume) -> None:
     hu = np.rint(volume.hu)
     if not (np.all(np.isfinite(hu)) and hu.min() >= -32768 and hu.max() <= 32767):
         raise ValueError(f"{path}: the volume holds values that int16 cannot hold.")
-    _write(path, hu.astype(np.int16), _grid_to_write(volume), volume.origin)
+    if volume.affine is None:
+        raise ValueError(f"{path}: a volume without spacing is not written as NIfTI.")
+    _write(path, hu.astype(np.int16), volume, volume.origin)
 
 
 def write_mask(
@@ -339,7 +340,8 @@ def write_mask(
     """Write a mask on exactly the grid of the file its volume came from.
 
     Shape, sform and qform are those of the input file. For a volume from DICOM the
-    grid is `volume.affine`, in RAS.
+    grid is `volume.affine`, in RAS; without spacing (JPG) voxels have the length 1
+    and both transform codes are 0, unknown.
 
     Args:
         path: A name that ends in .nii or .nii.gz; the folder must exist.
@@ -348,14 +350,14 @@ def write_mask(
         origin: Goes to the description field.
 
     Raises:
-        ValueError: if the shapes differ or the volume has no place in space.
+        ValueError: if the shapes differ.
     """
     if mask.shape != volume.hu.shape:
         raise ValueError(
             f"{path}: the mask has shape {mask.shape}, the volume {volume.hu.shape}."
         )
     values = (np.asarray(mask) > 0).astype(np.uint8) * np.uint8(255)
-    _write(path, values, _grid_to_write(volume), origin)
+    _write(path, values, volume, origin)
 
 
 def count_mask_voxels(path: str | os.PathLike) -> int:

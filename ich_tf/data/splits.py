@@ -5,7 +5,7 @@ Reference:
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -98,14 +98,16 @@ def _shuffled(patient_ids: Sequence[str], seed: int) -> list[str]:
 
 
 def _by_hemorrhage(
-    patients: Sequence[str], has_hemorrhage: Mapping[str, bool] | None
+    patient_ids: Sequence[str], has_hemorrhage: Sequence[bool] | None, seed: int
 ) -> tuple[list[str], list[str]]:
-    """Patients with and without hemorrhage; all in one list if that is unknown."""
+    """Shuffled patients with and without hemorrhage; in one list if unknown."""
+    shuffled = _shuffled(patient_ids, seed)
     if has_hemorrhage is None:
-        return [], list(patients)
+        return [], shuffled
+    bleeds = dict(zip(patient_ids, has_hemorrhage, strict=True))
     return (
-        [patient for patient in patients if has_hemorrhage[patient]],
-        [patient for patient in patients if not has_hemorrhage[patient]],
+        [patient for patient in shuffled if bleeds[patient]],
+        [patient for patient in shuffled if not bleeds[patient]],
     )
 
 
@@ -114,7 +116,7 @@ def patient_folds(
     folds: int,
     seed: int,
     *,
-    has_hemorrhage: Mapping[str, bool] | None = None,
+    has_hemorrhage: Sequence[bool] | None = None,
 ) -> list[Fold]:
     """Cross-validation folds for other data than ct-ich.
 
@@ -122,8 +124,8 @@ def patient_folds(
         patient_ids: Each patient once; their order does not matter.
         folds: Number of folds, at least 3.
         seed: The same seed gives the same folds.
-        has_hemorrhage: Patient id to truth; if given, every fold has its share of
-            bleeding patients, in each of its parts.
+        has_hemorrhage: One for each patient; if given, every part of every fold has
+            its share of bleeding patients.
 
     Returns:
         Folds whose test parts are disjoint and cover all patients; the test part of
@@ -137,7 +139,7 @@ def patient_folds(
             "At least 3 folds are needed, and a patient for each fold. "
             f"Received: {folds} folds, {len(patient_ids)} patients."
         )
-    positive, negative = _by_hemorrhage(_shuffled(patient_ids, seed), has_hemorrhage)
+    positive, negative = _by_hemorrhage(patient_ids, has_hemorrhage, seed)
     # Dealt like cards, so each fold gets its share of either kind.
     dealt = positive + negative
     parts = [tuple(dealt[fold::folds]) for fold in range(folds)]
@@ -154,8 +156,7 @@ def patient_split(
     patient_ids: Sequence[str],
     fractions: tuple[float, float, float],
     seed: int,
-    *,
-    stratify: Mapping[str, bool] | None = None,
+    stratify: Sequence[bool] | None = None,
 ) -> Fold:
     """One split into train, validation and test.
 
@@ -163,7 +164,7 @@ def patient_split(
         patient_ids: Each patient once; their order does not matter.
         fractions: Of train, validation and test; they sum to 1.
         seed: The same seed gives the same split.
-        stratify: Patient id to whether it bleeds; if given, the fractions hold for
+        stratify: Whether each patient bleeds; if given, the fractions hold for
             bleeding and other patients alike, to within rounding.
 
     Raises:
@@ -175,7 +176,7 @@ def patient_split(
             f"to 1. Received: {fractions}"
         )
     parts = ([], [], [])
-    for group in _by_hemorrhage(_shuffled(patient_ids, seed), stratify):
+    for group in _by_hemorrhage(patient_ids, stratify, seed):
         first = round(fractions[0] * len(group))
         second = round((fractions[0] + fractions[1]) * len(group))
         for part, members in zip(
