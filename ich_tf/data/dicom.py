@@ -74,9 +74,9 @@ class Series:
 def _reading(path: pathlib.Path) -> Iterator[None]:
     """Turn whatever pydicom raises on a bad file into an error that names it."""
     try:
-        with warnings.catch_warnings():
-            # Values are checked where they are used; pydicom's warnings would quote
-            # tags of the patient.
+        # Values are checked where they are used; pydicom's warnings and log lines
+        # would quote tags of the patient.
+        with pydicom.config.disable_value_validation(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except pydicom.errors.InvalidDicomError as error:
@@ -505,12 +505,6 @@ def write_slice(
             f"{path}: stored values must be a 16-bit slice. Received: {stored.dtype} "
             f"{stored.shape}"
         )
-    meta = pydicom.dataset.FileMetaDataset()
-    meta.MediaStorageSOPClassUID = _CLASSIC_CT
-    meta.MediaStorageSOPInstanceUID = header["SOPInstanceUID"]
-    meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    dataset = pydicom.dataset.Dataset()
-    dataset.file_meta = meta
     bits = int(header.get("BitsStored", 16))
     fields = {
         "SamplesPerPixel": 1,
@@ -521,11 +515,19 @@ def write_slice(
         "BitsStored": bits,
         "HighBit": bits - 1,
         "PixelRepresentation": int(stored.dtype == np.int16),
+        **header,
+        "PixelData": stored.astype(stored.dtype.newbyteorder("<")).tobytes(),
     }
-    for keyword, value in {**fields, **header}.items():
-        setattr(dataset, keyword, value)
-    dataset.PixelData = stored.astype(stored.dtype.newbyteorder("<")).tobytes()
-    dataset["PixelData"].VR = "OW"
     buffer = io.BytesIO()
-    pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
+    # RSNA's identifiers (ID_<hex>) are no UIDs, so values are not validated.
+    with pydicom.config.disable_value_validation():
+        dataset = pydicom.dataset.Dataset()
+        dataset.file_meta = pydicom.dataset.FileMetaDataset()
+        dataset.file_meta.MediaStorageSOPClassUID = _CLASSIC_CT
+        dataset.file_meta.MediaStorageSOPInstanceUID = header["SOPInstanceUID"]
+        dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+        for keyword, value in fields.items():
+            setattr(dataset, keyword, value)
+        dataset["PixelData"].VR = "OW"
+        pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
     files.write_atomically(path, buffer.getvalue())
