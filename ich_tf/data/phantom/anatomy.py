@@ -188,9 +188,11 @@ def _bleed(shaded: brain.BrainPoints, spreads, inside: _Inside, plan: HeadPlan, 
         level = spread.level(reach)
         level = np.where(taken, np.maximum(level, 1.0), level)
         if name == "intraparenchymal":
-            hu = lesions.edema(hu, level, min(1 + 2 * np.cbrt(volume), 9.0))
+            hu = lesions.edema(hu, level, min(2 + 3 * np.cbrt(volume), 12.0))
         blood = lesions.density_hu(rng, name, plan.subacute, inside.wobble, inside.slow)
-        hu = fields.blend(hu, blood, fields.cover(level, 1.5))
+        # Thin layers between gyri would fade: they stain a little beyond.
+        edge = 0.4 if name == "subarachnoid" else 0.0
+        hu = fields.blend(hu, blood, fields.cover(level - edge, 1.5))
         taken |= level < 0
         levels[name] = level.astype(np.float32)
     return hu.astype(np.float32), levels

@@ -232,7 +232,7 @@ def density_hu(rng, subtype: str, subacute: bool, fine, coarse) -> np.ndarray:
         "subdural": (54, 72),
         "intraparenchymal": (56, 74),
         "intraventricular": (50, 68),
-        "subarachnoid": (50, 66),
+        "subarachnoid": (54, 70),
     }[subtype]
     mean = rng.uniform(41, 48) if subacute else rng.uniform(low, high)
     hu = mean + 2.5 * fine + 2.0 * coarse
@@ -244,5 +244,5 @@ def density_hu(rng, subtype: str, subacute: bool, fine, coarse) -> np.ndarray:
 
 def edema(hu, level, width_mm: float):
     """Darken tissue in a rim of `width_mm` around a lesion; CSF stays as it is."""
-    share = 0.8 * fields.cover(level - 0.6 * width_mm, width_mm)
+    share = 0.9 * fields.cover(level - 0.6 * width_mm, width_mm)
     return np.where(hu > 20, fields.blend(hu, 21.0, share * (hu < 60)), hu)

@@ -46,7 +46,9 @@ def _vault(points, noise) -> np.ndarray:
     boxy = (u * u * v * v + w * w * (u * u + v * v)) / (square * square)
     gauge = np.sqrt(square) * (1.0 - 0.20 * boxy)
     radius = np.sqrt(x * x + y * y + z * z)
-    return radius * (1.0 - 1.0 / np.maximum(gauge, 0.05)) + 1.6 * noise
+    return radius * (1.0 - 1.0 / np.maximum(gauge, 0.05)) + 1.6 * noise * np.clip(
+        1.6 - z / 45, 0.15, 1.0
+    )
 
 
 @functools.cache
@@ -73,7 +75,7 @@ def _base_relief() -> np.ndarray:
     height = cv2.GaussianBlur(height, (0, 0), 2.5)
     lesser_wing = np.exp(-(((y - ridge_front) / 3.0) ** 2)) * (side > 9) * (side < 58)
     petrous = np.exp(-(((y - ridge_back) / 5.5) ** 2)) * (side > 12) * (side < 66)
-    height = np.maximum(height, -37 + 24 * lesser_wing)
+    height = np.maximum(height, -63 + 50 * lesser_wing)
     height = np.maximum(height, -60 + (43 - 0.06 * side) * petrous)
     dorsum = np.exp(-(((y + 1.0) / 2.0) ** 2) - (x / 9) ** 4)
     height = np.maximum(height, -60 + 51 * dorsum)
