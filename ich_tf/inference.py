@@ -58,32 +58,24 @@ def predict_volume(network: Predictor, hu: np.ndarray) -> np.ndarray:
     constant_answers: dict[bytes, np.ndarray] = {}
     for first in range(0, len(hu), SLICES_AT_ONCE):
         part = slice(first, first + SLICES_AT_ONCE)
-        cut = grid.cut(network.to_channels(hu[part]))
-        answers = _answer(network, cut, constant_answers)
+        images = network.to_channels(hu[part])
+        cut, constant = grid.cut(images), grid.constant(images)
+        answers = np.empty(cut.shape[:-1], np.float32)
+        answers[~constant] = _forward(network, cut[~constant])
+        for number in np.flatnonzero(constant):
+            value = cut[number, 0, 0].tobytes()
+            if value not in constant_answers:
+                constant_answers[value] = _forward(network, cut[number : number + 1])[0]
+            answers[number] = constant_answers[value]
         probability[part] = grid.join(answers)
     return probability
 
 
-def _answer(
-    network: Predictor, cut: np.ndarray, constant_answers: dict[bytes, np.ndarray]
-) -> np.ndarray:
-    constant = tiles.is_constant(cut)
+def _forward(network: Predictor, cut: np.ndarray) -> np.ndarray:
     answers = np.empty(cut.shape[:-1], np.float32)
-    busy = np.flatnonzero(~constant)
-    answers[busy] = _forward(network, cut, busy)
-    for number in np.flatnonzero(constant):
-        value = cut[number, 0, 0].tobytes()
-        if value not in constant_answers:
-            constant_answers[value] = _forward(network, cut, np.array([number]))[0]
-        answers[number] = constant_answers[value]
-    return answers
-
-
-def _forward(network: Predictor, cut: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    answers = np.empty((len(numbers), *cut.shape[1:3]), np.float32)
-    for first in range(0, len(numbers), network.batch):
-        chosen = numbers[first : first + network.batch]
-        filled = np.resize(chosen, network.batch)
-        output = np.asarray(network.forward(cut[filled]), np.float32)
-        answers[first : first + len(chosen)] = output[: len(chosen), ..., 0]
+    for first in range(0, len(cut), network.batch):
+        images = cut[first : first + network.batch]
+        filled = np.resize(images, (network.batch, *cut.shape[1:]))
+        output = np.asarray(network.forward(filled), np.float32)
+        answers[first : first + len(images)] = output[: len(images), ..., 0]
     return answers

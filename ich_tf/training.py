@@ -64,6 +64,15 @@ class Plan:
         return self.epochs * self.steps_per_epoch
 
 
+def device_name() -> str | None:
+    """Name of the first accelerator, None on a CPU."""
+    for kind in ("TPU", "GPU"):
+        for device in tf.config.list_physical_devices(kind):
+            details = tf.config.experimental.get_device_details(device)
+            return details.get("device_name", kind)
+    return None
+
+
 def start(plan: Plan) -> None:
     """Set seeds, determinism and precision; call it before the model is built."""
     keras.backend.clear_session()
@@ -105,10 +114,15 @@ def compile_model(model: keras.Model, loss: str, plan: Plan) -> None:
     model.compile(
         optimizer=keras.optimizers.Adam(_learning_rate(plan)),
         loss=losses.get(loss),
-        metrics=[losses.soft_jaccard],
+        metrics=[soft_jaccard],
         jit_compile=False,
     )
     model.optimizer.build(model.trainable_variables)
+
+
+def soft_jaccard(y_true, y_pred):
+    """Soft Jaccard of a batch, which chooses the best epoch as in [2]."""
+    return 1.0 - losses.jaccard_distance(y_true, y_pred)
 
 
 def _learning_rate(plan: Plan):
@@ -186,9 +200,13 @@ def fit(
     return checkpoint.history
 
 
-def has_state(folder: str | os.PathLike) -> bool:
-    """Whether there is a run to go on with in this folder."""
-    return (pathlib.Path(folder) / STATE).is_file()
+def stored_spec(folder: str | os.PathLike) -> dict | None:
+    """What the run in this folder is, None if there is no state."""
+    path = pathlib.Path(folder) / STATE
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as state:
+        return json.loads(state["meta"].tobytes())["spec"]
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -250,7 +268,7 @@ class Checkpoint(keras.callbacks.Callback):
                 raise ValueError(
                     f"{path} belongs to another run: its settings differ in "
                     f"{_differences(meta['spec'], self.spec)}. Start anew without "
-                    "--resume."
+                    "`resume`."
                 )
             for number, variable in enumerate(_variables(model)):
                 variable.assign(state[f"v{number:05d}"])

@@ -77,7 +77,9 @@ class Profile:
         batch_norm_momentum: See `training.Plan`.
         validation_crops: At most so many crops after every epoch; None is all.
         phantom: Cases, slices and seed of the phantom, where no folder is given.
+        slices: Name in `slices.RULES` of the rule for slices to train on.
         crops: "all" or "lesion", see `pipeline.crops`.
+        split: Shares of train, validation and test patients for "holdout".
         protocol: The protocol of the table.
         deviations: Each way in which this differs from the report's setting.
         row_changes: Experiment id -> fields of this profile that differ for it.
@@ -100,7 +102,9 @@ class Profile:
     batch_norm_momentum: float | None
     validation_crops: int | None
     phantom: Mapping[str, int]
+    slices: str = "hssayeni2020"
     crops: str = "all"
+    split: tuple[float, float, float] = (0.7, 0.1, 0.2)
     protocol: str = "hssayeni2020"
     deviations: tuple[str, ...] = ()
     row_changes: Mapping[str, Mapping[str, Any]] = dataclasses.field(

@@ -41,7 +41,7 @@ def crops(slices: Slices, corners: np.ndarray, tile: int, keep: str = "all") -> 
 
     Args:
         slices: The slices.
-        corners: (n, 2), first row and column of each tile (`TileGrid.corners`).
+        corners: (n, 2), first row and column of each tile (`TileGrid.positions`).
         tile: Side of a crop in pixels.
         keep: "all", or "lesion" for crops with hemorrhage only (the published code
             of [2] for NIfTI files; such a network never sees a crop without blood).

@@ -48,6 +48,56 @@ def lesion_slices_and_one_other(case: Case, seed: int) -> np.ndarray:
     return np.sort(np.concatenate([np.flatnonzero(has_lesion), chosen]))
 
 
+def all_slices(case: Case, seed: int) -> np.ndarray:
+    """Every z index."""
+    return np.arange(len(case.volume.hu))
+
+
+RULES = {"hssayeni2020": lesion_slices_and_one_other, "all": all_slices}
+
+
+def at_size(case: Case, size: int) -> Case:
+    """The case with slices of size x size pixels, by area averaging.
+
+    A mask pixel is hemorrhage where more than half of its area was.
+    """
+    height, width = case.volume.hu.shape[1:]
+    if (height, width) == (size, size):
+        return case
+    volume = case.volume
+    spacing, affine = volume.spacing_mm, volume.affine
+    if spacing is not None:
+        factors = np.array([1, height / size, width / size])
+        spacing = tuple(float(value) for value in np.array(spacing) * factors)
+        # The first pixel's centre moves with the pixel's size.
+        to_old = np.diag([*factors, 1.0])
+        to_old[1:3, 3] = (factors[1:] - 1) / 2
+        affine = affine @ to_old
+    mask = case.mask
+    if mask is not None:
+        mask = (resize(mask.astype(np.float32), size) > 0.5).astype(np.uint8)
+    resized = dataclasses.replace(
+        volume,
+        hu=resize(volume.hu, size),
+        spacing_mm=spacing,
+        affine=affine,
+        source=None,
+    )
+    return dataclasses.replace(case, volume=resized, mask=mask)
+
+
+def resize(slices: np.ndarray, height: int, width: int | None = None) -> np.ndarray:
+    """Resize (z, h, w) float32 slices: area averages down, linear interpolation up."""
+    import cv2
+
+    target = (width or height, height)
+    shrinks = target[0] <= slices.shape[2] and target[1] <= slices.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.stack(
+        [cv2.resize(image, target, interpolation=interpolation) for image in slices]
+    )
+
+
 def store(
     folder: str | os.PathLike,
     cases: Iterable[Case],

@@ -1,0 +1,258 @@
+"""The command line: each verb is one call, its result printed."""
+
+import argparse
+import logging
+import os
+import sys
+
+from ich_tf import __version__, paths
+
+PROFILES = ("demo", "paper", "shipped")
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a verb.
+
+    Returns:
+        0 if all went well, 1 if something was found wrong, 2 for a wrong call or bad
+        input.
+    """
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        return options.run(options) or 0
+    except ValueError as error:
+        print(f"ich-tf {options.verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ich-tf", description=__import__("ich_tf").__doc__
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for add in (
+        _add_phantom,
+        _add_check_data,
+        _add_train,
+        _add_reproduce,
+        _add_tables,
+        _add_predict,
+        _add_weights,
+    ):
+        verb = add(verbs)
+        verb.add_argument("--ct-ich", metavar="DIR", help="folder of ct-ich")
+        verb.add_argument("--rsna", metavar="DIR", help="folder of RSNA 2019")
+        verb.add_argument("--weights-dir", metavar="DIR", help="folder of weights")
+        verb.add_argument("--results", metavar="DIR", help="folder of results")
+    return parser
+
+
+def _verb(verbs, name: str, run, text: str) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=text, description=text)
+    verb.set_defaults(run=run)
+    return verb
+
+
+def _add_phantom(verbs):
+    verb = _verb(verbs, "phantom", _phantom, "write synthetic head CT as a data set")
+    verb.add_argument(
+        "--layout", choices=("ct-ich", "ct-ich-v1", "rsna"), default="ct-ich"
+    )
+    verb.add_argument("--cases", type=_count, default=10, metavar="N")
+    verb.add_argument("--seed", type=int, default=0, metavar="S")
+    verb.add_argument("--slices", type=_count, help="of each head; default 24 to 60")
+    verb.add_argument("--size", type=_count, default=512, help="pixels in-plane")
+    verb.add_argument("--out", required=True, metavar="DIR")
+    return verb
+
+
+def _phantom(options) -> None:
+    from ich_tf.data import layouts
+
+    layouts.write_phantom(
+        options.layout,
+        options.out,
+        cases=options.cases,
+        seed=options.seed,
+        slices=options.slices,
+        size=options.size,
+        say=print,
+    )
+    print(f"wrote {options.cases} heads to {options.out}")
+
+
+def _add_check_data(verbs):
+    return _verb(verbs, "check-data", _check_data, "look for faults in a data set")
+
+
+def _check_data(options) -> int:
+    from ich_tf import data
+    from ich_tf.data import checks
+
+    dataset = data.open_dataset("ct-ich", paths.ct_ich(options.ct_ich))
+    problems = checks.check_dataset(dataset)
+    for problem in problems:
+        print(f"{problem.kind}: {problem.file}: {problem.message}")
+    facts = dataset.fingerprint()
+    print(f"{facts['identity']}: {len(facts['cases'])} cases, {len(problems)} problems")
+    return 1 if problems else 0
+
+
+def _add_train(verbs):
+    verb = _verb(verbs, "train", _train, "train one experiment, without evaluating it")
+    verb.add_argument("experiment", metavar="ID", help="such as table3/unet-hssayeni")
+    verb.add_argument("--fold", type=int, default=0, metavar="K", help="from 0 on")
+    _add_run_options(verb)
+    return verb
+
+
+def _train(options) -> None:
+    from ich_tf.experiments import reproduce
+
+    trained = reproduce.train_one(
+        options.experiment, options.fold, _folders(options), **_mode(options)
+    )
+    print(f"best validation soft Jaccard {trained.score:.4f}: {trained.file}")
+
+
+def _add_reproduce(verbs):
+    verb = _verb(
+        verbs, "reproduce", _reproduce, "train and evaluate, then print the tables"
+    )
+    verb.add_argument(
+        "names", nargs="+", metavar="NAME", help="table2, table3 or experiment ids"
+    )
+    _add_run_options(verb)
+    return verb
+
+
+def _reproduce(options) -> None:
+    from ich_tf.experiments import reproduce, tables
+
+    folders = _folders(options)
+    reproduce.reproduce(options.names, folders, **_mode(options))
+    named = dict.fromkeys(name.split("/")[0] for name in options.names)
+    shown = [name for name in named if name in tables.TABLES]
+    if shown:
+        print(tables.render(shown, folders.results, options.profile))
+
+
+def _add_run_options(verb) -> None:
+    verb.add_argument("--profile", choices=PROFILES, default="demo")
+    mode = verb.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--resume", action="store_true", help="insist on an interrupted run"
+    )
+    mode.add_argument("--fresh", action="store_true", help="forget earlier runs")
+
+
+def _folders(options):
+    from ich_tf.experiments import runner
+
+    return runner.Folders(
+        ct_ich=options.ct_ich or os.environ.get("ICH_TF_CT_ICH"),
+        results=paths.results(options.results),
+        weights=paths.weights(options.weights_dir),
+    )
+
+
+def _mode(options) -> dict:
+    return {
+        "profile": options.profile,
+        "resume": options.resume,
+        "fresh": options.fresh,
+        "say": lambda line: print(line, flush=True),
+    }
+
+
+def _add_tables(verbs):
+    from ich_tf.experiments import tables
+
+    verb = _verb(verbs, "tables", _tables, "print the tables from the results")
+    verb.add_argument("names", nargs="*", metavar="TABLE", help="default: all")
+    verb.add_argument("--format", choices=tables.FORMATS, default="md")
+    verb.add_argument("--profile", choices=PROFILES, default="demo")
+    verb.add_argument("--protocol", default="hssayeni2020")
+    return verb
+
+
+def _tables(options) -> None:
+    from ich_tf.experiments import tables
+
+    text = tables.render(
+        options.names or list(tables.TABLES),
+        paths.results(options.results),
+        options.profile,
+        options.format,
+        options.protocol,
+    )
+    print(text, end="")
+
+
+def _add_predict(verbs):
+    verb = _verb(verbs, "predict", _predict, "segment one scan")
+    verb.add_argument(
+        "input", help="NIfTI file, DICOM file or folder, or ct-ich patient folder"
+    )
+    verb.add_argument("--out", required=True, metavar="DIR")
+    verb.add_argument("--weights", metavar="NAME", help="see `ich-tf weights`")
+    verb.add_argument(
+        "--spacing", nargs=3, type=float, metavar=("Z", "Y", "X"), help="in mm"
+    )
+    verb.add_argument("--threshold", type=float, default=0.5)
+    return verb
+
+
+def _predict(options) -> None:
+    from ich_tf.report import prediction
+
+    found = prediction.predict(
+        options.input,
+        options.out,
+        weights_name=options.weights or prediction.DEFAULT_WEIGHTS,
+        weights_dir=options.weights_dir,
+        spacing_mm=tuple(options.spacing) if options.spacing else None,
+        threshold=options.threshold,
+    )
+    pixels = sum(found["slice_pixels"])
+    positive = sum(count > 0 for count in found["slice_pixels"])
+    volume = found["volume_ml"]
+    amount = f"{volume:.1f} ml" if volume is not None else f"{pixels} pixels"
+    print(f"{amount} in {positive} of {found['slices']} slices; see {options.out}")
+    for note in found["notes"]:
+        print(f"note: {note}")
+    print(f"weights trained on {found['weights']['trained_on']}. {found['disclaimer']}")
+
+
+def _add_weights(verbs):
+    verb = _verb(verbs, "weights", _weights, "list shipped weights")
+    verb.add_argument("--ship", metavar="ID", help="add a finished experiment's first")
+    return verb
+
+
+def _weights(options) -> None:
+    from ich_tf.models import weights
+
+    folder = paths.weights(options.weights_dir)
+    if options.ship:
+        from ich_tf.experiments import reproduce, ship
+
+        ship.ship(reproduce.find_run(options.ship, "shipped", _folders(options), print))
+    for name, entry in weights.read_manifest(folder).items():
+        print(f"{name}: {entry['file']}, {entry['parameters']:,} parameters,")
+        print(f"  trained on {entry['trained_on']}; {entry['metric']}")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, not {value}")
+    return value

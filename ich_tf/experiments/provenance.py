@@ -1,0 +1,74 @@
+"""What a result must carry so that its numbers can be traced."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+from typing import Any
+
+from ich_tf import paths
+
+PACKAGES = (
+    "tensorflow",
+    "keras",
+    "segmentation-models",
+    "albumentations",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "pydicom",
+    "nibabel",
+)
+
+
+def digest(content: Any) -> str:
+    """Twelve hexadecimal digits that stand for some JSON content."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        found[package] = importlib.metadata.version(package)
+    return found
+
+
+def commit() -> str | None:
+    """The project's commit, with "-dirty" if files were changed; None without git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(
+            command, cwd=paths.PROJECT, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def device() -> str:
+    """The accelerators TensorFlow sees, else the CPU's architecture."""
+    from ich_tf import training
+
+    return training.device_name() or f"CPU ({platform.machine()})"
+
+
+def restart_memory_peak() -> None:
+    """Begin a new peak of resident memory, where the system can (Linux)."""
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as control:
+            control.write("5")
+    except OSError:
+        return
+
+
+def memory_peak_gb() -> float | None:
+    """Peak of resident memory since `restart_memory_peak`, in 10^9 bytes."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            lines = dict(line.split(":", 1) for line in status)
+    except OSError:
+        return None
+    return round(int(lines["VmHWM"].split()[0]) * 1024 / 1e9, 2)

@@ -1,0 +1,131 @@
+"""Run the rows of tables: finished ones are kept, the others trained and evaluated."""
+
+import dataclasses
+import logging
+import pathlib
+import time
+from collections.abc import Callable, Iterable
+
+from ich_tf import data, paths, training
+from ich_tf.data import layouts
+from ich_tf.experiments import runner, spec
+from ich_tf.experiments.profiles import PROFILES
+from ich_tf.experiments.runner import Folders, Run
+
+LOGGER = logging.getLogger(__name__)
+
+
+def prepare(names: Iterable[str], profile: str, folders: Folders, say) -> list[Run]:
+    """The runs behind table names and experiment ids, each once.
+
+    Without a folder of ct-ich the demo profile writes the phantom as ct-ich 1.3.1
+    under the results, and reads it back as it would read the real data.
+
+    Raises:
+        ValueError: if a name is unknown, or real data are needed and not given.
+    """
+    chosen = PROFILES[profile]
+    experiments = {row.id: row for name in names for row in spec.find(name)}
+    if folders.ct_ich is None and chosen.phantom:
+        root = layouts.phantom_as_ct_ich(
+            folders.results / "phantom", **chosen.phantom, say=say
+        )
+    else:
+        root = paths.ct_ich(folders.ct_ich)
+    dataset = data.open_dataset("ct-ich", root)
+    return [
+        Run(row, chosen.for_row(row.id), dataset, folders)
+        for row in experiments.values()
+    ]
+
+
+def reproduce(
+    names: Iterable[str],
+    folders: Folders,
+    *,
+    profile: str = "demo",
+    resume: bool = False,
+    fresh: bool = False,
+    say: Callable[[str], None] = LOGGER.info,
+) -> list[dict]:
+    """Run every row of tables or experiment ids and return the results.
+
+    Finished rows are read, interrupted ones go on, new ones start.
+
+    Args:
+        names: Table names and experiment ids.
+        folders: Where data, weights and results are.
+        profile: "demo" or "paper".
+        resume: Insist that at least one row was interrupted.
+        fresh: Forget what is there and start anew.
+        say: Takes a line of progress.
+
+    Raises:
+        ValueError: if `resume` is set and no row was interrupted.
+    """
+    runs = prepare(names, profile, folders, say)
+    states = [runner.state_of(run) for run in runs]
+    if resume and "interrupted" not in states:
+        listed = ", ".join(
+            f"{run.experiment.id} ({state})"
+            for run, state in zip(runs, states, strict=True)
+        )
+        raise ValueError(f"Nothing to resume among {listed}.")
+    results, began, ran = [], time.monotonic(), 0
+    waiting = len(runs) if fresh else sum(state != "finished" for state in states)
+    for run, state in zip(runs, states, strict=True):
+        if state == "finished" and not fresh:
+            say(f"{run.experiment.id}: finished before, kept")
+        else:
+            ran += 1
+            say(f"{run.experiment.id}: row {ran} of {waiting}")
+        results.append(runner.execute(run, fresh=fresh, say=say))
+        if ran and ran < waiting and (state != "finished" or fresh):
+            minutes = (time.monotonic() - began) / ran * (waiting - ran) / 60
+            say(f"about {minutes:.0f} minutes left")
+    return results
+
+
+def find_run(name: str, profile: str, folders: Folders, say) -> Run:
+    """The run of one experiment id.
+
+    Raises:
+        ValueError: if the name is unknown or that of a table.
+    """
+    runs = prepare([name], profile, folders, say)
+    if len(runs) != 1 or runs[0].experiment.id != name:
+        ids = ", ".join(run.experiment.id for run in runs)
+        raise ValueError(f"{name} is a table. Choose one of {ids}.")
+    return runs[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What `train_one` gives: the weights file and its best validation score."""
+
+    file: pathlib.Path
+    score: float
+
+
+def train_one(
+    name: str,
+    fold: int,
+    folders: Folders,
+    *,
+    profile: str = "demo",
+    resume: bool = False,
+    fresh: bool = False,
+    say: Callable[[str], None] = LOGGER.info,
+) -> Trained:
+    """Train one fold of one experiment, without evaluating it.
+
+    Raises:
+        ValueError: if the name is a table, or the fold does not exist.
+    """
+    run = find_run(name, profile, folders, say)
+    count = len(run.folds())
+    if not 0 <= fold < count:
+        raise ValueError(f"There are {count} folds, from 0 on. Received: {fold}")
+    _, history, _ = runner.train(run, fold, resume=resume, fresh=fresh, say=say)
+    scores = [epoch["val_soft_jaccard"] for epoch in history]
+    return Trained(run.folder / f"fold-{fold}" / training.FINAL, max(scores))

@@ -1,0 +1,313 @@
+"""Tables of the report with its printed numbers beside ours, from result files."""
+
+import csv
+import dataclasses
+import html
+import io
+import json
+import pathlib
+
+from ich_tf import files
+from ich_tf.experiments import spec
+from ich_tf.experiments.spec import Experiment
+
+REPRODUCED, CLOSE = 0.02, 0.05
+
+# Table -> its caption, the data identity its numbers are about, its columns.
+TABLES = {
+    "table2": ("Table II: UNet++ on ct-ich", "ct-ich 1.3.1", ("jaccard", "dice")),
+    "table3": (
+        "Table III: UNet++ against the U-Net of [2]",
+        "ct-ich 1.3.1",
+        ("jaccard", "dice", "sensitivity", "specificity"),
+    ),
+}
+FORMATS = ("md", "csv", "latex", "html", "json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One number of the report and ours.
+
+    Attributes:
+        table: Name of the table.
+        row: Title of the row.
+        experiment: Id of the experiment behind it.
+        column: "jaccard", "dice", ...
+        reported: The printed number; None where the report prints none.
+        ours: Our number; None if not run or undefined.
+        low: Lower bound of our 95 % confidence interval.
+        high: Upper bound.
+        cases: Number of patients or slices in the average.
+        verdict: "reproduced", "close", "differs", "not comparable", "not run".
+        reason: Why a number cannot be compared.
+    """
+
+    table: str
+    row: str
+    experiment: str
+    column: str
+    reported: float | None
+    ours: float | None
+    low: float | None
+    high: float | None
+    cases: int | None
+    verdict: str
+    reason: str
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus the report's."""
+        if self.ours is None or self.reported is None:
+            return None
+        return self.ours - self.reported
+
+
+def result_file(results: pathlib.Path, profile: str, experiment_id: str):
+    """Where the result of an experiment lies."""
+    return results / profile / f"{experiment_id}.json"
+
+
+def load_result(results: pathlib.Path, profile: str, experiment_id: str) -> dict | None:
+    """The result of an experiment, None if it was not run."""
+    path = result_file(results, profile, experiment_id)
+    return files.read_json(path) if path.is_file() else None
+
+
+def shown(table: str) -> tuple[Experiment, ...]:
+    """The experiments a table shows, in its order."""
+    if table == "table3":
+        from ich_tf.experiments import table3
+
+        return tuple(spec.find(name)[0] for name in table3.SHOWN)
+    return spec.rows(table)
+
+
+def cells(
+    table: str, results: pathlib.Path, profile: str, protocol: str = "hssayeni2020"
+) -> list[Cell]:
+    """Every number of a table beside ours.
+
+    Raises:
+        ValueError: if the table is unknown.
+    """
+    if table not in TABLES:
+        raise ValueError(f"Unknown table {table!r}. Known: {', '.join(TABLES)}")
+    found = []
+    for experiment in shown(table):
+        result = load_result(results, profile, experiment.id)
+        for column in TABLES[table][2]:
+            found.append(_cell(table, experiment, column, result, protocol))
+    return found
+
+
+def _cell(table, experiment, column, result, protocol) -> Cell:
+    reported = experiment.reported.get(table, {}).get(column)
+    score = result["summary"][protocol][column] if result else {}
+    title = experiment.title if table == "table2" else _table3_title(experiment)
+    if result and result["init"] != result["wanted_init"]:
+        title += f" [run from {result['init']} weights]"
+    verdict, reason = judge(reported, score, result, TABLES[table][1])
+    return Cell(
+        table,
+        title,
+        experiment.id,
+        column,
+        reported,
+        score.get("mean"),
+        score.get("low"),
+        score.get("high"),
+        score.get("n"),
+        verdict,
+        reason,
+    )
+
+
+def _table3_title(experiment: Experiment) -> str:
+    return "UNet++" if experiment.model == "unetplusplus" else experiment.title
+
+
+def judge(
+    reported: float | None, score: dict, result: dict | None, identity: str
+) -> tuple[str, str]:
+    """The verdict on one number, and its reason.
+
+    "reproduced" is within 0.02 with the reported number inside our interval, "close"
+    within 0.05, "differs" all else. Only a result on all cases of the report's own
+    data, told by their fingerprint, is compared.
+
+    Args:
+        reported: The printed number, or None.
+        score: `mean`, `low`, `high` of ours.
+        result: The result file's content, or None.
+        identity: The data the report's number is about.
+    """
+    if result is None:
+        return "not run", "no result"
+    if result["data"]["identity"] != identity:
+        return "not comparable", f"data: {result['data']['identity']}, not {identity}"
+    evaluated = {case for fold in result["folds"] for case in fold["test"]}
+    if evaluated != set(result["data"]["cases"]):
+        return "not comparable", "not all cases were evaluated"
+    if result["init"] != result["wanted_init"]:
+        return "not comparable", f"initialised with {result['init']} weights"
+    if reported is None:
+        return "not comparable", "the report prints no number"
+    mean = score.get("mean")
+    if mean is None:
+        return "differs", "undefined"
+    difference = abs(mean - reported)
+    low, high = score.get("low"), score.get("high")
+    inside = low is not None and low <= reported <= high
+    if difference <= REPRODUCED and inside:
+        return "reproduced", ""
+    if difference <= CLOSE:
+        return "close", ""
+    return "differs", ""
+
+
+def render(
+    tables: list[str],
+    results: pathlib.Path,
+    profile: str,
+    format_: str = "md",
+    protocol: str = "hssayeni2020",
+) -> str:
+    """Tables as text.
+
+    Args:
+        tables: Names in `TABLES`.
+        results: Folder of results.
+        profile: Name of the profile.
+        format_: One of `FORMATS`.
+        protocol: Name of the protocol the numbers are taken under.
+
+    Raises:
+        ValueError: if the format or a table is unknown.
+    """
+    if format_ not in FORMATS:
+        raise ValueError(f"Unknown format {format_!r}. Known: {', '.join(FORMATS)}")
+    content = {table: cells(table, results, profile, protocol) for table in tables}
+    if format_ == "json":
+        flat = [
+            {**dataclasses.asdict(cell), "difference": cell.difference}
+            for found in content.values()
+            for cell in found
+        ]
+        return json.dumps(flat, indent=1) + "\n"
+    if format_ == "csv":
+        return _csv(content)
+    blocks = []
+    for table, found in content.items():
+        header, body = _grid(found)
+        caption = f"{TABLES[table][0]} (profile {profile}, protocol {protocol})"
+        notes = _notes(table, found, results, profile)
+        blocks.append(_WRITERS[format_](caption, header, body, notes))
+    return "\n".join(blocks)
+
+
+def _csv(content: dict[str, list[Cell]]) -> str:
+    text = io.StringIO()
+    names = [field.name for field in dataclasses.fields(Cell)]
+    writer = csv.DictWriter(text, [*names, "difference"], lineterminator="\n")
+    writer.writeheader()
+    for found in content.values():
+        for cell in found:
+            writer.writerow({**dataclasses.asdict(cell), "difference": cell.difference})
+    return text.getvalue()
+
+
+def _grid(found: list[Cell]) -> tuple[list[str], list[list[str]]]:
+    columns = list(dict.fromkeys(cell.column for cell in found))
+    header = ["Row"]
+    for column in columns:
+        header += [f"{column.capitalize()}: reported", "ours [95 % CI]", "verdict"]
+    rows: dict[str, list[str]] = {}
+    for cell in found:
+        row = rows.setdefault(cell.experiment, [cell.row])
+        row += [_number(cell.reported), _ours(cell), _verdict(cell)]
+    return header, list(rows.values())
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _ours(cell: Cell) -> str:
+    if cell.ours is None:
+        return "–"
+    if cell.low is None:
+        return _number(cell.ours)
+    return f"{cell.ours:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
+
+
+def _verdict(cell: Cell) -> str:
+    if cell.difference is None or cell.verdict in ("not comparable", "not run"):
+        return cell.verdict
+    return f"{cell.verdict} ({cell.difference:+.3f})"
+
+
+def _notes(
+    table: str, found: list[Cell], results: pathlib.Path, profile: str
+) -> list[str]:
+    notes = []
+    reasons = dict.fromkeys(
+        f"{cell.verdict}: {cell.reason}" for cell in found if cell.reason
+    )
+    notes += list(reasons)
+    for experiment in shown(table):
+        result = load_result(results, profile, experiment.id)
+        if result is None:
+            continue
+        volume = result["summary"]["per_volume"]
+        alarm = result["summary"]["per_volume"]["false_positive_ml"]
+        notes.append(
+            f"{experiment.id}: mean Dice per volume {_number(volume['dice']['mean'])} "
+            f"over {volume['dice']['n']} heads with hemorrhage in truth or prediction, "
+            f"{volume['bleeding_dice']['n']} of them bleeding with mean "
+            f"{_number(volume['bleeding_dice']['mean'])}; false positives in "
+            f"{alarm['n']} heads without: mean {_number(alarm['mean'])} ml"
+        )
+    return notes
+
+
+def _markdown(caption, header, body, notes) -> str:
+    lines = [f"**{caption}**", "", "| " + " | ".join(header) + " |"]
+    lines.append("|" + " --- |" * len(header))
+    lines += ["| " + " | ".join(row) + " |" for row in body]
+    lines += ["", *(f"- {note}" for note in notes), ""]
+    return "\n".join(lines)
+
+
+def _latex(caption, header, body, notes) -> str:
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{_tex(caption)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
+        r"\hline",
+    ]
+    for row in [header, *body]:
+        lines.append(" & ".join(_tex(text) for text in row) + r" \\")
+    lines += [r"\hline", r"\end{tabular}", r"\end{table}"]
+    lines += [f"% {note}" for note in notes]
+    return "\n".join(lines) + "\n"
+
+
+def _tex(text: str) -> str:
+    for character in "%&_#":
+        text = text.replace(character, "\\" + character)
+    return text.replace("–", "--")
+
+
+def _html(caption, header, body, notes) -> str:
+    def line(tag, row):
+        inner = "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in row)
+        return f"<tr>{inner}</tr>"
+
+    lines = ["<table>", f"<caption>{html.escape(caption)}</caption>"]
+    lines += [line("th", header), *(line("td", row) for row in body), "</table>"]
+    lines += ["<ul>", *(f"<li>{html.escape(note)}</li>" for note in notes), "</ul>"]
+    return "\n".join(lines) + "\n"
+
+
+_WRITERS = {"md": _markdown, "latex": _latex, "html": _html}

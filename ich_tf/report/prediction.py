@@ -1,0 +1,131 @@
+"""What `predict` gives for one scan: mask, pictures and numbers."""
+
+import functools
+import os
+import pathlib
+
+import numpy as np
+
+from ich_tf import files, inference
+from ich_tf.data import checks, inputs, nifti
+from ich_tf.models import weights
+from ich_tf.preprocessing import slices, windows
+from ich_tf.report import figures
+from ich_tf.volume import Case
+
+DEFAULT_WEIGHTS = "unetplusplus-phantom"
+NO_SPACING = (
+    "the input has no pixel spacing; give --spacing Z Y X in millimetres to get ml"
+)
+DISCLAIMER = "Research reproduction, not a medical device."
+
+
+class NotHeadCT(ValueError):
+    """The input cannot be a head CT in Hounsfield units."""
+
+
+def predict(
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    weights_name: str = DEFAULT_WEIGHTS,
+    weights_dir: str | os.PathLike | None = None,
+    spacing_mm: tuple[float, float, float] | None = None,
+    threshold: float = 0.5,
+) -> dict:
+    """Segment one scan and write what was found.
+
+    Args:
+        source: A NIfTI file, a DICOM file or folder, or a ct-ich patient folder.
+        out: Folder for `mask.nii.gz`, `overview.png`, `slice-*.png` and
+            `prediction.json`.
+        weights_name: Name in the manifest of the weights.
+        weights_dir: Folder of the weights.
+        spacing_mm: (z, y, x), for inputs without.
+        threshold: A voxel is hemorrhage above this probability.
+
+    Returns:
+        The content of `prediction.json`.
+
+    Raises:
+        NotHeadCT: if the content cannot be a head CT; the message says why.
+        ValueError: if the input cannot be read or the weights are absent.
+    """
+    case = inputs.read_any(source, spacing_mm)
+    problems = checks.refuse_not_head_ct(case.volume)
+    if problems:
+        reasons = "; ".join(problem.message for problem in problems)
+        raise NotHeadCT(f"{source} is refused: {reasons}")
+    model = weights.load_shipped(weights_name, weights_dir)
+    entry = weights.read_manifest(weights_dir)[weights_name]
+    probability = segment(model, entry["preprocessing"], case)
+    mask = (probability > threshold).astype(np.uint8)
+    out = pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    nifti.write_mask(out / "mask.nii.gz", mask, case.volume)
+    figures.montage(out / "overview.png", case.volume.hu, mask)
+    pictures = figures.slice_overlays(out, case.volume.hu, mask)
+    found = {
+        "input": pathlib.Path(source).name,
+        **measure(case, mask),
+        "threshold": threshold,
+        "weights": {
+            name: entry[name] for name in ("file", "sha256", "trained_on", "metric")
+        },
+        "notes": list(case.volume.notes),
+        "pictures": ["overview.png", *pictures],
+        "disclaimer": DISCLAIMER,
+    }
+    files.write_json(out / "prediction.json", found)
+    return found
+
+
+def segment(model, preprocessing: dict, case: Case) -> np.ndarray:
+    """Probability of hemorrhage on the case's own grid.
+
+    Args:
+        model: A segmentation network.
+        preprocessing: `approach`, `channels`, `size` (in-plane pixels the network
+            was trained at), `tile` and `stride`, as the manifest holds them.
+        case: The scan.
+
+    Returns:
+        (z, y, x), float32.
+    """
+    windows.check_window(
+        case.volume.hu_window, windows.approach_windows(preprocessing["approach"])
+    )
+    to_channels = functools.partial(
+        windows.channels,
+        approach=preprocessing["approach"],
+        count=preprocessing["channels"],
+    )
+    network = inference.predictor(
+        model, to_channels, preprocessing["tile"], preprocessing["stride"], batch=8
+    )
+    small = slices.resize(case.volume.hu, preprocessing["size"], preprocessing["size"])
+    probability = inference.predict_volume(network, small)
+    return slices.resize(probability, *case.volume.hu.shape[1:])
+
+
+def measure(case: Case, mask: np.ndarray) -> dict:
+    """Volume in ml and area of each slice in mm2; None with a reason without spacing.
+
+    Args:
+        case: The scan.
+        mask: (z, y, x), 1 = hemorrhage.
+    """
+    pixels = mask.sum(axis=(1, 2), dtype=int)
+    measured = {
+        "slices": len(pixels),
+        "slice_pixels": pixels.tolist(),
+        "volume_ml": None,
+        "slice_area_mm2": None,
+    }
+    pixel_ml = case.volume.slice_pixel_ml
+    if pixel_ml is None:
+        return {**measured, "reason": NO_SPACING}
+    area = float(np.prod(case.volume.spacing_mm[1:]))
+    measured["volume_ml"] = round(float(pixels @ pixel_ml), 3)
+    measured["slice_area_mm2"] = [round(float(count * area), 2) for count in pixels]
+    return measured
