@@ -1,4 +1,6 @@
 import dataclasses
+import importlib.util
+import pathlib
 
 import numpy as np
 import pytest
@@ -27,6 +29,16 @@ def bleeding():
         plan = dataclasses.replace(plan, lesion_ml={name: 9.0}, subacute=False)
         made[name] = (*heads.render(plan, 8, index, SIZE), plan)
     return made
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    """The module benchmarks/phantom.py, which is no part of the package."""
+    path = pathlib.Path(__file__).parent.parent / "benchmarks" / "phantom.py"
+    spec = importlib.util.spec_from_file_location("phantom_benchmark", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def blood(bleeding, name):
@@ -270,3 +282,32 @@ def test_contradictory_wishes_are_refused():
         phantom.generate(0, 0, slices=0)
     with pytest.raises(ValueError, match="size"):
         phantom.generate(0, 0, size=16)
+
+
+@pytest.mark.real_data
+def test_brain_has_the_histogram_of_a_real_head(benchmark, shared):
+    real = benchmark.full_brain_histogram(
+        benchmark.read_dicom(shared / "data" / "head-ct-dicom" / "ge-series")
+    )
+    synthetic = np.mean(
+        [
+            benchmark.full_brain_histogram(
+                phantom.generate(9, index, slices=18, bleeding=False).case.volume.hu
+            )
+            for index in range(2)
+        ],
+        axis=0,
+    )
+    mean, deviation, low, quarter, median, three_quarters, high = synthetic - real
+    assert abs(mean) < 4
+    assert abs(deviation) < 4.5
+    assert max(abs(quarter), abs(median), abs(three_quarters)) < 5
+    assert max(abs(low), abs(high)) < 14
+
+
+def test_the_skull_filling_of_the_benchmark_finds_the_brain(benchmark):
+    plan = planning.draw_plan(9, 3, 12, bleeding=False)
+    made, hu, _ = heads.render(plan, 9, 3, SIZE)
+    inside = benchmark.fill_skull(hu)[4:]
+    truth = made.skull.inner[4:] < 0
+    assert 2 * np.sum(inside & truth) / (inside.sum() + truth.sum()) > 0.85

@@ -80,6 +80,8 @@ def _rotation(angles_deg) -> np.ndarray:
 def slice_positions_mm(plan: HeadPlan) -> np.ndarray:
     """(z,) heights of the slices in the scanner; the brain stays in the stack."""
     top = (67.0 + 14.0 * np.clip((plan.slices - 24) / 20, 0, 1)) * plan.scale[2]
+    # Fewer than 24 slices cannot hold the brain: they show its middle.
+    top -= SLICE_MM / 2 * max(0, 24 - plan.slices)
     top += SLICE_MM * max(0, (plan.slices - 44) // 4)
     return top - SLICE_MM * np.arange(plan.slices)[::-1]
 

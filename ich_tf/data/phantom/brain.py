@@ -158,7 +158,7 @@ def _folded_cortex(points, depth, plan: BrainPlan):
     pull = 0.30 + 44.0 / radius
     fold = plan.folds.at([p * pull for p in points])
     slow = plan.broad.at(points)
-    reach = 17.0 + 4.5 * slow
+    reach = 20.0 + 5.0 * slow
     gap = 0.5 + 2.6 * plan.atrophy**1.5 * (1 + 0.5 * slow) + 0.012 * np.maximum(-y, 0)
     below = depth - gap
     from_fold = np.abs(fold) * 3.0

@@ -84,7 +84,10 @@ def epidural(points, depth, rng) -> Spread:
     coronal = -34 + 0.25 * z
     lambdoid = 58 - 0.3 * z
     bone = coronal - y if not frontal else y - coronal
-    space = np.maximum(np.maximum(bone, y - lambdoid), _CORE_MM - side * x)
+    sutures = np.maximum(bone, y - lambdoid)
+    # The dura holds fast at a suture: the lens thins out towards it.
+    rank = rank + 0.5 * np.maximum(12.0 + sutures, 0)
+    space = np.maximum(sutures, _CORE_MM - side * x)
     return Spread(rank, np.maximum(space, -depth), push)
 
 
@@ -187,7 +190,7 @@ def subarachnoid(points, depth, sulcus, rng, wobble) -> Spread:
     else:
         focus = 54 * _direction(rng.uniform(-150, 150), rng.uniform(5, 60))
     distance = np.sqrt(sum((p - c) ** 2 for p, c in zip(points, focus, strict=True)))
-    return Spread(distance * (1 + 0.10 * wobble), np.maximum(sulcus - 1.0, 0.4 - depth))
+    return Spread(distance * (1 + 0.10 * wobble), np.maximum(sulcus - 0.7, 0.4 - depth))
 
 
 def displace_by_lens(points, depth, spread: Spread, reach_mm: float, limit_mm=20.0):

@@ -35,7 +35,7 @@ class ScannerPlan:
         metal = (rng.uniform(0.2, 0.7), rng.uniform(-40, 40), rng.uniform(-50, 50))
         moves, shines = rng.random(2)
         return cls(
-            noise_hu=rng.uniform(2.8, 4.4),
+            noise_hu=rng.uniform(3.0, 5.2),
             grain_pixels=rng.uniform(0.75, 1.1),
             cupping_hu=rng.uniform(3.0, 9.0),
             streak_hu=rng.uniform(1.0, 9.0),
