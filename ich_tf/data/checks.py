@@ -1,6 +1,42 @@
 """Checks that return what is wrong instead of printing it."""
 
 import dataclasses
+import hashlib
+
+import numpy as np
+from scipy import ndimage
+
+from ich_tf import labels
+from ich_tf.volume import Case, Volume
+
+# What a slice through a brain looks like. On the real head series the largest slice
+# has 120 to 210 cm2 inside the skull, 0.94 to 1.00 of it tissue; a chest slice has
+# 6 cm2 and 0.39, slices of a head-shaped plastic phantom have none.
+MIN_BRAIN_CM2 = 25.0
+MAX_BRAIN_CM2 = 400.0
+MIN_TISSUE_SHARE = 0.6
+TISSUE_HU = (-10.0, 90.0)
+MEDIAN_HU = (10.0, 65.0)
+BONE_HU = 200.0
+AIR_HU = -200.0
+MIN_AIR_SHARE = 0.005
+# Gaps in the ring of bone: none to speak of, then open sutures (infants) and bone
+# flaps; bone must still lie along most of the outline.
+GAPS_MM = (6.0, 24.0)
+BESIDE_BONE_MM = 5.0
+MIN_COVERED_SHARE = 0.75
+DEEP_MM = 10.0
+POSSIBLE_HU = (-8192.0, 32767.0)
+
+# Noise makes 3x3 pixels differ: in the real series 0.00 to 0.03 of the brain is
+# flatter than this, in a slice ruined by lossy coding more than half.
+FLAT_HU = 1.5
+MAX_FLAT_SHARE = 0.25
+
+SPACING_TOLERANCE = 1e-3
+IN_PLANE_MM = (0.1, 4.0)
+BETWEEN_SLICES_MM = (0.1, 20.0)
+_NOMINAL_MM = (5.0, 0.45, 0.45)  # for areas in slices without spacing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -8,7 +44,8 @@ class Problem:
     """One finding.
 
     Attributes:
-        kind: A short word, e.g. "mask", "labels", "slices", "not head CT".
+        kind: "empty", "unreadable", "values", "geometry", "slices", "mask", "labels",
+            "repeated" or "not head CT".
         file: The file, folder or case.
         message: What is wrong, with the values.
     """
@@ -16,3 +53,212 @@ class Problem:
     kind: str
     file: str
     message: str
+
+
+def check_dataset(dataset) -> list[Problem]:
+    """Load every case of a data set once and look for faults.
+
+    Args:
+        dataset: Has `case_ids()` and `load(case_id) -> Case`; what its method
+            `problems()`, if there is one, finds is included.
+
+    Returns:
+        All findings; an empty list means none.
+    """
+    name = getattr(dataset, "name", type(dataset).__name__)
+    found = list(dataset.problems()) if hasattr(dataset, "problems") else []
+    case_ids = dataset.case_ids()
+    if not case_ids:
+        return [*found, Problem("empty", name, "the data set has no cases")]
+    seen = {}
+    for case_id in case_ids:
+        try:
+            case = dataset.load(case_id)
+        except ValueError as error:
+            found.append(Problem("unreadable", case_id, str(error)))
+            continue
+        found += check_case(case)
+        digest = hashlib.sha256(np.ascontiguousarray(case.volume.hu)).digest()
+        if digest in seen:
+            message = f"has the same voxels as case {seen[digest]}"
+            found.append(Problem("repeated", case_id, message))
+        seen.setdefault(digest, case_id)
+    return found
+
+
+def check_case(case: Case) -> list[Problem]:
+    """Look for faults in one case: values, geometry, slices, mask and labels."""
+    found = [
+        dataclasses.replace(problem, file=case.case_id)
+        for problem in refuse_not_head_ct(case.volume)
+    ]
+    found += _check_geometry(case)
+    found += [
+        Problem("slices", case.case_id, note)
+        for note in case.volume.notes
+        if note.startswith(("missing slices", "uneven spacing"))
+    ]
+    if case.mask is not None and case.mask.max() > 1:
+        message = f"values must be 0 and 1, the largest is {case.mask.max()}"
+        found.append(Problem("mask", case.case_id, message))
+    return found + _check_labels(case)
+
+
+def _check_geometry(case: Case) -> list[Problem]:
+    volume = case.volume
+    if volume.affine is None:
+        return []
+    found = []
+    step, down, right = volume.affine[:3, :3].T
+    normal = np.cross(right, down)
+    along = step @ normal / max(np.linalg.norm(normal), 1e-12)
+    from_affine = (along, np.linalg.norm(down), np.linalg.norm(right))
+    if not np.allclose(from_affine, volume.spacing_mm, rtol=SPACING_TOLERANCE):
+        steps = tuple(round(float(value), 4) for value in from_affine)
+        message = f"the affine has steps {steps} mm, the spacing is {volume.spacing_mm}"
+        found.append(Problem("geometry", case.case_id, message))
+    limits = (BETWEEN_SLICES_MM, IN_PLANE_MM, IN_PLANE_MM)
+    for name, value, (low, high) in zip("zyx", volume.spacing_mm, limits, strict=True):
+        if not low <= value <= high:
+            message = f"a {name} spacing of {value:g} mm is not in {low:g} to {high:g}"
+            found.append(Problem("geometry", case.case_id, message))
+    return found
+
+
+def _slice_list(where: np.ndarray) -> str:
+    return ", ".join(str(index + 1) for index in np.flatnonzero(where))
+
+
+def _check_labels(case: Case) -> list[Problem]:
+    """Compare labels with the mask, and `any` with the subtypes."""
+    if case.labels is None:
+        return []
+    found = []
+    any_label = case.labels[:, labels.index(labels.ANY)] > 0
+    of_subtypes = case.labels[:, : len(labels.SUBTYPES)].any(axis=1)
+    if case.labels.max() > 1:
+        message = f"values must be 0 and 1, the largest is {case.labels.max()}"
+        found.append(Problem("labels", case.case_id, message))
+    findings = [("`any` contradicts the subtypes in", any_label != of_subtypes)]
+    if case.mask is not None:
+        drawn = case.mask.any(axis=(1, 2))
+        findings.append(("a mask but no hemorrhage label in", drawn & ~any_label))
+        findings.append(("a hemorrhage label but no mask in", any_label & ~drawn))
+    for what, where in findings:
+        if where.any():
+            message = f"{what} slice(s) {_slice_list(where)}, counted from the foot"
+            found.append(Problem("labels", case.case_id, message))
+    return found
+
+
+def refuse_not_head_ct(volume: Volume) -> list[Problem]:
+    """Say why a volume cannot be head CT in HU, by its content alone.
+
+    One slice that shows brain inside a skull is enough, so low and high slices are no
+    reason to refuse. A slice counts if the tissue that bone encloses has the area,
+    the share of soft tissue and the median of brain, and the noise that every CT has.
+
+    Args:
+        volume: Any volume; `hu_window` is respected.
+
+    Returns:
+        The reasons; an empty list if the volume may be head CT.
+    """
+    problem = _impossible_values(volume)
+    if problem is None:
+        problem = _no_brain(volume)
+    return [] if problem is None else [problem]
+
+
+def _impossible_values(volume: Volume) -> Problem | None:
+    hu = volume.hu
+    if not np.all(np.isfinite(hu)):
+        share = float(np.mean(~np.isfinite(hu)))
+        return Problem("values", "", f"{share:.2%} of the voxels are no finite number")
+    low, high = float(hu.min()), float(hu.max())
+    if low < POSSIBLE_HU[0] or high > POSSIBLE_HU[1]:
+        return Problem("values", "", f"{low:g} to {high:g} cannot be Hounsfield units")
+    if volume.hu_window is not None:
+        return None
+    if np.mean(hu < AIR_HU) >= MIN_AIR_SHARE:
+        return None
+    reason = f"no air: the values run from {low:g} to {high:g}"
+    if 0 <= low and high <= 255:
+        reason += ", as in an 8-bit picture"
+    elif low >= 0:
+        reason += "; was the rescale intercept (about -1024) not applied?"
+    else:
+        reason += "; were they clipped to a window?"
+    return Problem("values", "", f"not Hounsfield units, {reason}")
+
+
+def _no_brain(volume: Volume) -> Problem | None:
+    """Search from the middle slice outwards for one that shows brain."""
+    middle = len(volume.hu) // 2
+    order = sorted(range(len(volume.hu)), key=lambda index: abs(index - middle))
+    reasons = []
+    for gap_mm in GAPS_MM:
+        for index in order:
+            reason = _why_no_brain(volume, volume.hu[index], gap_mm)
+            if reason is None:
+                return None
+            reasons.append(reason)
+    _, reason = max(reasons)
+    return Problem("not head CT", "", f"no slice shows brain inside a skull: {reason}")
+
+
+def _inside_bone(
+    volume: Volume, hu: np.ndarray, gap_mm: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """What bone encloses in a slice, gaps bridged.
+
+    Returns:
+        The region, 2 mm away from bone; the distance of each pixel to bone in mm;
+        and how much of the region's outline has bone beside it, 0 to 1.
+    """
+    spacing_mm = (volume.spacing_mm or _NOMINAL_MM)[1:]
+    window = volume.hu_window
+    # In a brain window bone is what is saturated, to within JPEG's noise.
+    bone = hu > (BONE_HU if window is None else window[1] - 4)
+    if not bone.any():
+        return bone, np.full(hu.shape, np.inf), 0.0
+    reach_mm = gap_mm / 2
+    distance_mm = ndimage.distance_transform_edt(~bone, sampling=spacing_mm)
+    grown = distance_mm <= reach_mm
+    core = ndimage.binary_fill_holes(grown) & ~grown
+    if not core.any():
+        return core, distance_mm, 0.0
+    back_mm = ndimage.distance_transform_edt(~core, sampling=spacing_mm)
+    region = (back_mm < reach_mm) & ~bone
+    outline = region & ~ndimage.binary_erosion(region)
+    covered = float(np.mean(distance_mm[outline] < BESIDE_BONE_MM))
+    return region & (distance_mm > 2), distance_mm, covered
+
+
+def _why_no_brain(
+    volume: Volume, hu: np.ndarray, gap_mm: float
+) -> tuple[float, str] | None:
+    """None if a slice shows brain, else the area inside bone in cm2 and a reason."""
+    inside, distance_mm, covered = _inside_bone(volume, hu, gap_mm)
+    _, height_mm, width_mm = volume.spacing_mm or _NOMINAL_MM
+    area_cm2 = float(inside.sum() * height_mm * width_mm / 100)
+    if not MIN_BRAIN_CM2 <= area_cm2 <= MAX_BRAIN_CM2:
+        return area_cm2, f"bone encloses {area_cm2:.0f} cm2 at most"
+    if covered < MIN_COVERED_SHARE:
+        return area_cm2, f"bone covers only {covered:.0%} of the outline"
+    values = hu[inside]
+    share = float(np.mean((values > TISSUE_HU[0]) & (values <= TISSUE_HU[1])))
+    if share < MIN_TISSUE_SHARE:
+        return area_cm2, f"only {share:.0%} of what bone encloses is soft tissue"
+    median = float(np.median(values))
+    if not MEDIAN_HU[0] <= median <= MEDIAN_HU[1]:
+        return area_cm2, f"what bone encloses has a median of {median:.0f} HU"
+    spread = ndimage.maximum_filter(hu, 3) - ndimage.minimum_filter(hu, 3)
+    deep = spread[inside & (distance_mm > DEEP_MM)]
+    flat = float(np.mean(deep < FLAT_HU)) if deep.size else 0.0
+    if flat > MAX_FLAT_SHARE:
+        return area_cm2, (
+            f"{flat:.0%} of the brain has no noise at all, so its values were not "
+            "measured (lossy coding?)"
+        )
+    return None
