@@ -55,49 +55,59 @@ def _face(points, hu, skin, cells, wavy):
     """Orbits, sinuses, nasal cavity, zygoma, jaw, pharynx and upper spine."""
     x, y, z = points
     side = (np.abs(x), y, z)
-    blend, cover, ellipsoid = fields.blend, fields.cover, fields.ellipsoid
-    # Walls first, cavities into them afterwards.
+    rough = (side[0] + 1.6 * wavy, y - 1.6 * wavy + 0.6 * cells, z + 2.0 * wavy)
+    # The axes of the orbits diverge.
+    diverging = (rough[0] + 0.3 * (y + 60), rough[1], rough[2])
+    orbit = fields.ellipsoid(diverging, (29, -60, -28), (16, 30, 17))
+    cavities = {
+        "antrum": fields.ellipsoid(rough, (29, -60, -58), (15, 19, 16)),
+        "nasal": fields.ellipsoid(rough, (0, -60, -58), (15, 36, 26)),
+        "ethmoid": fields.ellipsoid(rough, (0, -52, -30), (14, 32, 15)),
+        "sphenoid": fields.ellipsoid(rough, (0, -12, -28), (13, 12, 10)),
+    }
+    walls = np.minimum(_jaws(points, side), orbit - 2.4)
+    for name, cavity in cavities.items():
+        walls = np.minimum(walls, cavity - (3.5 if name == "sphenoid" else 2.0))
+    walls = np.maximum(walls, skin + 3.0)
+    hu = fields.blend(hu, 950.0, fields.cover(walls, 1.3))
+    hu = _sinuses(hu, cavities, x, cells, wavy)
+    hu = _eyes(side, hu, orbit)
+    pharynx = fields.ellipsoid(points, (0, -12, -95), (11, 7, 34))
+    hu = fields.blend(hu, fields.AIR_HU, fields.cover(pharynx, 1.5))
+    off_canal = np.hypot(x - CANAL[0], y - CANAL[1])
+    body = np.hypot(x / 1.5, y - 12) - 8.0
+    spine = np.minimum(np.abs(off_canal - 18.0) - 3.5, body)
+    spine = np.maximum(np.maximum(spine, z + 64), 14.5 - off_canal)
+    return fields.blend(hu, 800.0, fields.cover(spine, 1.5))
+
+
+def _jaws(points, side):
+    """Distance to zygomatic arches, jaws and palate, negative inside, mm."""
+    x, y, z = points
     zygoma = fields.tube(
         side, [(36, -88, -42, 5), (58, -66, -44, 6), (67, -35, -42, 3), (66, 5, -38, 4)]
     )
     jaw = fields.tube(side, [(50, 2, -44, 6), (50, -4, -75, 6), (40, -50, -112, 7)])
     arch = np.abs(np.hypot(x / 30, np.minimum(y + 52, 0) / 40) - 1) * 30 - 4.5
     arch = np.maximum(arch, np.maximum(np.abs(z + 93) - 17, y + 46))
-    palate = ellipsoid(points, (0, -56, -84), (24, 24, 2))
-    walls = np.minimum(np.minimum(zygoma, jaw), np.minimum(arch, palate))
-    orbit = ellipsoid(side, (32, -60, -28), (19, 29, 18))
-    antrum = ellipsoid(side, (29, -60, -58), (15, 19, 16))
-    nasal = ellipsoid(points, (0, -60, -58), (15, 36, 26))
-    ethmoid = ellipsoid(points, (0, -52, -30), (14, 32, 15))
-    sphenoid = ellipsoid(points, (0, -12, -28), (13, 12, 10))
-    for cavity, wall_mm in (
-        (orbit, 2.6),
-        (antrum, 2.2),
-        (nasal, 2.0),
-        (ethmoid, 2.0),
-        (sphenoid, 3.5),
-    ):
-        walls = np.minimum(walls, cavity - wall_mm)
-    walls = np.maximum(walls, skin + 3.0)
-    hu = blend(hu, 950.0, cover(walls, 1.3))
-    septa = np.minimum(1.2 - 2.0 * np.abs(cells), 1.0)
+    palate = fields.ellipsoid(points, (0, -56, -84), (24, 24, 2))
+    return np.minimum(np.minimum(zygoma, jaw), np.minimum(arch, palate))
+
+
+def _sinuses(hu, cavities, x, cells, wavy):
+    """Air in the cavities, divided by turbinates and septa."""
     septum = 1.0 - np.abs(x + 1.5 * wavy)
-    for cavity, partition in (
-        (antrum, -9.0),
-        (nasal, np.maximum(septum, 2.0 - 4.0 * np.abs(wavy + 0.4 * cells - 0.6))),
-        (ethmoid, septa),
-        (sphenoid, septum - 0.2),
-    ):
-        partition = np.broadcast_to(np.float32(partition), cavity.shape)
-        hu = blend(hu, fields.AIR_HU, cover(np.maximum(cavity, partition), 1.4))
-    hu = _eyes(side, hu, orbit)
-    pharynx = ellipsoid(points, (0, -12, -95), (11, 7, 34))
-    hu = blend(hu, fields.AIR_HU, cover(pharynx, 1.5))
-    ring = np.abs(np.hypot(x - CANAL[0], y - CANAL[1]) - 18.0) - 3.5
-    body = np.hypot(x / 1.5, y - 12) - 8.0
-    spine = np.maximum(np.minimum(ring, body), z + 64)
-    spine = np.maximum(spine, 14.5 - np.hypot(x - CANAL[0], y - CANAL[1]))
-    return blend(hu, 800.0, cover(spine, 1.5))
+    turbinates = 2.0 - 4.0 * np.abs(wavy + 0.4 * cells - 0.6)
+    partitions = {
+        "antrum": np.full_like(x, -9.0),
+        "nasal": np.maximum(septum, turbinates),
+        "ethmoid": np.minimum(1.2 - 2.0 * np.abs(cells), 1.0),
+        "sphenoid": septum - 0.2,
+    }
+    for name, cavity in cavities.items():
+        air = fields.cover(np.maximum(cavity, partitions[name]), 1.4)
+        hu = fields.blend(hu, fields.AIR_HU, air)
+    return hu
 
 
 def _eyes(side, hu, orbit):

@@ -10,7 +10,7 @@ import numpy as np
 
 from ich_tf.data.phantom import fields
 
-FORBIDDEN_MM = 99.0
+# Extra-axial blood keeps this distance from the middle of the head.
 _CORE_MM = 26.0
 
 
@@ -21,18 +21,28 @@ class Spread:
     Attributes:
         rank: Order in which points fill with blood, mm from the lesion's origin.
         space: Distance to the space that can hold it, negative inside, mm.
-        thickness: Extra-axial lesions: push on the brain per mm of rank; else 0.
+        lateral_mm2: Extra-axial lesions: squared distance from the lens's middle over
+            its flatness, from which the thickness follows; None inside the brain.
     """
 
     rank: np.ndarray
     space: np.ndarray
-    thickness: np.ndarray | None = None
+    lateral_mm2: np.ndarray | None = None
 
     def reach_mm(self, volume_ml: float, voxel_ml: float, inside: np.ndarray) -> float:
-        """Rank up to which blood must fill to have `volume_ml`."""
+        """Rank up to which blood must fill to have `volume_ml`.
+
+        Args:
+            volume_ml: The volume wanted; all the space, if there is less.
+            voxel_ml: Volume of one point.
+            inside: Whether a point may be filled.
+
+        Returns:
+            The rank; minus infinity if no point may be filled.
+        """
         ranks = self.rank[(self.space < 0) & inside]
         if not ranks.size:
-            return -FORBIDDEN_MM
+            return -np.inf
         count = int(np.clip(round(volume_ml / voxel_ml), 1, ranks.size))
         return float(np.partition(ranks, count - 1)[count - 1]) + 1e-3
 
@@ -55,7 +65,11 @@ def _direction(azimuth_deg: float, height_deg: float) -> np.ndarray:
 
 
 def _lens(points, depth, direction, flatness, anisotropy=1.0):
-    """Rank and push of a lens on the inner table, `flatness` = radius / thickness."""
+    """Rank and `lateral_mm2` of a lens on the inner table.
+
+    The lens has its middle in `direction`; `flatness` is its radius over its
+    thickness, `anisotropy` its narrowness from top to bottom.
+    """
     radius = np.sqrt(sum(p * p for p in points)) + 1e-3
     cosine = sum(p * d for p, d in zip(points, direction, strict=True)) / radius
     height = points[2] / radius - direction[2]
@@ -80,7 +94,7 @@ def epidural(points, depth, rng) -> Spread:
     frontal = rng.random() < 0.25
     azimuth = rng.uniform(42, 56) if frontal else rng.uniform(85, 112)
     direction = _direction(side * azimuth, rng.uniform(2, 30))
-    rank, push = _lens(points, depth, direction, rng.uniform(1.5, 2.2))
+    rank, lateral_mm2 = _lens(points, depth, direction, rng.uniform(1.5, 2.2))
     coronal = -34 + 0.25 * z
     lambdoid = 58 - 0.3 * z
     bone = coronal - y if not frontal else y - coronal
@@ -88,11 +102,17 @@ def epidural(points, depth, rng) -> Spread:
     # The dura holds fast at a suture: the lens thins out towards it.
     rank = rank + 0.5 * np.maximum(12.0 + sutures, 0)
     space = np.maximum(sutures, _CORE_MM - side * x)
-    return Spread(rank, np.maximum(space, -depth), push)
+    return Spread(rank, np.maximum(space, -depth), lateral_mm2)
 
 
 def subdural(points, depth, rng) -> Spread:
-    """A crescent along one hemisphere, now and then a strip along the falx."""
+    """A crescent along one hemisphere, now and then a strip along the falx.
+
+    Args:
+        points: Canonical x, y, z, mm.
+        depth: Depth beneath the inner table, mm.
+        rng: numpy Generator.
+    """
     x, y, z = points
     side = rng.choice([-1.0, 1.0])
     beneath = np.maximum(-depth, 2.5 - side * x)
@@ -104,13 +124,13 @@ def subdural(points, depth, rng) -> Spread:
         space = np.maximum(np.maximum(0.8 - side * x, callosum * 25), -depth)
         return Spread(rank, np.maximum(space, 8 - z))
     direction = _direction(side * rng.uniform(60, 125), rng.uniform(5, 40))
-    rank, push = _lens(points, depth, direction, rng.uniform(4.5, 8.0), 0.6)
+    rank, lateral_mm2 = _lens(points, depth, direction, rng.uniform(4.5, 8.0), 0.6)
     core = _CORE_MM - np.sqrt(x * x + y * y + z * z)
-    return Spread(rank, np.maximum(np.maximum(beneath, core), -26 - z), push)
+    return Spread(rank, np.maximum(np.maximum(beneath, core), -26 - z), lateral_mm2)
 
 
 _PARENCHYMA = (
-    # share, centre, spread of the centre, smallest depth of the centre
+    # share, centre (x, y, z) on the left, spread of the centre, mm
     (0.35, (24, -4, 4), (4, 6, 4)),
     (0.15, (12, 12, 6), (2, 3, 2)),
     (0.16, (34, -46, 16), (7, 8, 12)),
@@ -199,10 +219,10 @@ def displace_by_lens(points, depth, spread: Spread, reach_mm: float, limit_mm=20
     Returns:
         Undisplaced points and their depth beneath the inner table, mm.
     """
-    if spread.thickness is None:
+    if spread.lateral_mm2 is None:
         return points, depth
     radius = np.sqrt(sum(p * p for p in points)) + 1e-3
-    thick = np.maximum(reach_mm - spread.thickness / max(reach_mm, 0.1), 0)
+    thick = np.maximum(reach_mm - spread.lateral_mm2 / max(reach_mm, 0.1), 0)
     thick = np.minimum(thick, limit_mm)
     push = thick * np.exp(-np.maximum(depth - thick, 0) / 42.0)
     stretch = 1 + push / radius * np.clip(radius / 15, 0, 1)
@@ -234,7 +254,7 @@ def density_hu(rng, subtype: str, subacute: bool, fine, coarse) -> np.ndarray:
         "epidural": (58, 74),
         "subdural": (54, 72),
         "intraparenchymal": (56, 74),
-        "intraventricular": (50, 68),
+        "intraventricular": (54, 70),
         "subarachnoid": (54, 70),
     }[subtype]
     mean = rng.uniform(41, 48) if subacute else rng.uniform(low, high)
