@@ -88,6 +88,16 @@ def test_signed_and_unsigned_values(tmp_path):
     assert one.hu[0].tolist() == two.hu[0].tolist() == [[-1000, 40]]
 
 
+def test_bits_beyond_those_stored_do_not_count(tmp_path):
+    # -1 in 12 bits, 16, and 16 with an overlay in the spare bits.
+    stored = np.array([[0x0FFF, 0x0010, 0x7010]], np.int16)
+    signed = dicom.read(_write(tmp_path / "a.dcm", stored, BitsStored=12))
+    assert signed.hu[0, 0].tolist() == [-1, 16, 16]
+    header = {"BitsStored": 12, "RescaleIntercept": -1024}
+    path = _write(tmp_path / "b.dcm", stored.astype(np.uint16), **header)
+    assert dicom.read(path).hu[0, 0].tolist() == [3071, -1008, -1008]
+
+
 def test_the_rsna_quirk_is_undone_where_it_applies(tmp_path):
     # -1000, -4, 0, 40 and 3000 HU as 12-bit two's complement.
     stored = np.array([[3096, 4092, 0, 40, 3000]], np.uint16)
@@ -125,7 +135,7 @@ def test_padding_among_tissue_is_left_and_reported(tmp_path):
     volume = dicom.read(path)
     np.testing.assert_array_equal(volume.hu[0], stored)
     assert volume.notes == (
-        "a.dcm: the padding value lies among tissue (0 HU) and was not replaced",
+        "a.dcm: padding lies among tissue (0 HU) and was not replaced",
     )
 
 
@@ -237,7 +247,9 @@ def test_several_ct_series_must_be_chosen_from(tmp_path):
     with pytest.raises(ValueError, match="2 CT series; choose one") as error:
         dicom.read(tmp_path)
     assert thin in str(error.value)
-    assert dicom.read(tmp_path, series_uid=thin).hu.shape == (3, 6, 8)
+    volume = dicom.read(tmp_path, series_uid=thin)
+    assert volume.hu.shape == (3, 6, 8)
+    assert volume.notes == ("left out: 1 other CT series",)
     with pytest.raises(ValueError, match="no axial CT series 1.2.3"):
         dicom.read(tmp_path, series_uid="1.2.3")
 

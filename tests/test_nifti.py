@@ -156,11 +156,28 @@ def test_giant_dimensions_are_refused_before_reading(tmp_path):
         nifti.read(path)
 
 
+def test_a_small_file_that_claims_many_voxels_is_refused(tmp_path):
+    path = _save(tmp_path / "ct.nii.gz", _ramp(), _affine("LPS"))
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    struct.pack_into("<hhh", content, 42, 1000, 1000, 200)
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(ValueError, match="ct.nii.gz: truncated, it is too small for"):
+        nifti.read(path)
+
+
+@pytest.mark.parametrize("dimensions", [(0, 4, 5), (-3, 4, 5)])
+def test_dimensions_below_one_are_refused(tmp_path, dimensions):
+    path = _save(tmp_path / "ct.nii", _ramp(), _affine("LPS"))
+    _patch(path, 42, "<hhh", *dimensions)
+    with pytest.raises(ValueError, match="ct.nii: "):
+        nifti.read(path)
+
+
 @pytest.mark.parametrize("name", ["ct.nii", "ct.nii.gz"])
 def test_truncated_files_are_refused(tmp_path, name):
     path = _save(tmp_path / name, _ramp((40, 40, 40)), _affine("LPS"))
     path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(ValueError, match=f"{name}: the voxels cannot be read"):
+    with pytest.raises(ValueError, match=f"{name}: (truncated|the voxels cannot be)"):
         nifti.read(path)
 
 

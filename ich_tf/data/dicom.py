@@ -40,6 +40,7 @@ from ich_tf.volume import Volume
 MAX_FILE_BYTES = 2**29
 MAX_ROWS_OR_COLUMNS = 4096
 MAX_FRAMES = 4096
+MAX_LISTED = 20
 MAX_VOXELS = nifti.MAX_VOXELS
 AIR_HU = -1024.0
 
@@ -301,17 +302,32 @@ def find_series(folder: str | os.PathLike) -> list[Series]:
     return _group(path for path in paths if _is_dicom(path))
 
 
+def _name_files(names: list[str]) -> str:
+    more = f" and {len(names) - 1} more file(s)" if len(names) > 1 else ""
+    return f"{names[0]}{more}"
+
+
 def _describe(series: Series) -> str:
     # Free text and UIDs of the header stay out of messages: they may name a patient.
-    first, count = series.files[0].name, len(series.files)
-    more = f" and {count - 1} more file(s)" if count > 1 else ""
-    return f"{series.kind}: {first}{more}"
+    return f"{series.kind}: {_name_files([path.name for path in series.files])}"
+
+
+def _list(lines: list[str]) -> str:
+    more = len(lines) - MAX_LISTED
+    shown = [*lines[:MAX_LISTED], *([f"and {more} more"] if more > 0 else [])]
+    return "\n".join(f"  {line}" for line in shown)
+
+
+def _left_out(found: list[Series], chosen: Series) -> list[str]:
+    others = [series for series in found if series is not chosen]
+    notes = [f"left out: {_describe(o)}" for o in others if o.kind != chosen.kind]
+    alike = sum(series.kind == chosen.kind for series in others)
+    return [*notes, *([f"left out: {alike} other CT series"] if alike else [])]
 
 
 def _choose(source: str, found: list[Series], series_uid: str | None) -> Series:
     if not found:
         raise ValueError(f"{source}: no DICOM file.")
-    listing = "\n".join(f"  {_describe(series)}" for series in found)
     usable = [series for series in found if series.kind == "ct"]
     if not usable and len(found) == 1 and found[0].kind == "ct without geometry":
         usable = found
@@ -319,9 +335,10 @@ def _choose(source: str, found: list[Series], series_uid: str | None) -> Series:
         usable = [series for series in usable if series.uid == series_uid]
     if not usable:
         wanted = f" {series_uid}" if series_uid else ""
+        listing = _list([_describe(series) for series in found])
         raise ValueError(f"{source}: no axial CT series{wanted}. Found:\n{listing}")
     if len(usable) > 1:
-        choices = "\n".join(f"  {other.uid}: {_describe(other)}" for other in usable)
+        choices = _list([f"{other.uid}: {_describe(other)}" for other in usable])
         raise ValueError(
             f"{source}: {len(usable)} CT series; choose one with `series_uid`, or give "
             f"the files of one:\n{choices}"
@@ -358,7 +375,8 @@ def read(
         name = f"{len(paths)} files"
         found = _group(paths)
     chosen = _choose(name, found, series_uid)
-    notes = [f"left out: {_describe(other)}" for other in found if other is not chosen]
+    notes = _left_out(found, chosen)
+    remarks = collections.defaultdict(list)
     planes, stacks = [], []
     for path in chosen.files:
         of_file, hu, found_notes = _read_file(path)
@@ -367,7 +385,9 @@ def read(
             raise ValueError(f"{name}: more than the {MAX_VOXELS} voxels read.")
         planes += of_file
         stacks += list(hu)
-        notes += found_notes
+        for remark in dict.fromkeys(found_notes):
+            remarks[remark].append(path.name)
+    notes += [f"{_name_files(names)}: {remark}" for remark, names in remarks.items()]
     return slices.assemble(planes, stacks, notes, origin=_origin(planes[0].path))
 
 
@@ -392,7 +412,7 @@ def _read_file(path: pathlib.Path) -> tuple[list[Plane], np.ndarray, list[str]]:
         if _is_rsna_quirk(dataset, plane):
             shifted = stored[frame].astype(np.int32) + 1000
             hu[frame] = np.where(shifted >= 4096, shifted - 4096, shifted) - 1000
-            notes.append(f"{path.name}: 12-bit values wrapped back (RSNA quirk)")
+            notes.append("12-bit values wrapped back (RSNA quirk)")
         else:
             hu[frame] = stored[frame] * plane.slope + plane.intercept
     hu[padded] = AIR_HU
@@ -425,7 +445,7 @@ def _decode(path, dataset, shape: tuple[int, int, int]) -> tuple[np.ndarray, lis
                 f"{path}: truncated, {found} bytes of pixel data instead of {expected}."
             )
         if found > expected + 1:
-            notes.append(f"{path.name}: more pixel data than the header says")
+            notes.append("more pixel data than the header says")
             dataset.PixelData = dataset.PixelData[: expected + expected % 2]
     try:
         with warnings.catch_warnings():
@@ -465,8 +485,7 @@ def _padding(path, dataset, stored, plane: Plane) -> tuple[np.ndarray, list[str]
     if np.any((in_hu > _TISSUE_HU[0]) & (in_hu < _TISSUE_HU[1])) and padded.any():
         # Seen in the wild: padding 0 with intercept 0 is also the value of water.
         return nowhere, [
-            f"{path.name}: the padding value lies among tissue ({in_hu[0]:g} HU) and "
-            "was not replaced"
+            f"padding lies among tissue ({in_hu[0]:g} HU) and was not replaced"
         ]
     return padded, []
 

@@ -9,6 +9,7 @@ Reference:
 
 import dataclasses
 import gzip
+import math
 import os
 import pathlib
 import zlib
@@ -147,18 +148,29 @@ def _open(path: pathlib.Path) -> tuple[nibabel.Nifti1Image, tuple[int, int, int]
         )
     if min(shape) < 1:
         raise ValueError(f"{path}: the volume is empty, its shape is {full_shape}.")
-    if np.prod(np.asarray(shape, object)) > MAX_VOXELS:
+    if math.prod(shape) > MAX_VOXELS:
         raise ValueError(
             f"{path}: the header claims {full_shape} voxels, more than the "
             f"{MAX_VOXELS} that are read."
         )
     kind = image.get_data_dtype()
+    if _needed_bytes(shape, kind) > path.stat().st_size * _largest_ratio(path):
+        raise ValueError(f"{path}: truncated, it is too small for {full_shape} voxels.")
     if kind.fields is not None or kind.kind not in "iuf":
         raise ValueError(f"{path}: voxels of type {kind} are not a CT or a mask.")
     unit = image.header.get_xyzt_units()[0]
     if unit not in ("mm", "unknown"):
         raise ValueError(f"{path}: lengths are in {unit}; millimetres are needed.")
     return image, shape
+
+
+def _needed_bytes(shape: tuple[int, int, int], kind: np.dtype) -> int:
+    return math.prod(shape) * kind.itemsize
+
+
+def _largest_ratio(path: pathlib.Path) -> int:
+    """No deflated file holds more bytes than this for each of its own."""
+    return 1032 if path.name.endswith(".gz") else 1
 
 
 def _voxels(path: pathlib.Path, image, shape: tuple[int, int, int]) -> np.ndarray:
@@ -270,11 +282,12 @@ def read_mask(path: str | os.PathLike, volume: Volume) -> np.ndarray:
             f"{volume.source.affine.tolist()}"
         )
     values = _voxels(path, image, shape)
-    mask = (values > 0.5).astype(np.uint8)
     rounded = np.rint(values)
-    if not np.isin(np.unique(rounded), (0, 1, 255)).all() or rounded.max() > 255:
+    mask = (rounded == 1) | (rounded == 255)
+    if not np.all(mask | (rounded == 0)):
         found = np.unique(rounded)[:5].tolist()
         raise ValueError(f"{path}: a mask holds 0 and 255, or 0 and 1. Found: {found}")
+    mask = mask.astype(np.uint8)
     return np.ascontiguousarray(volume.source.from_source(mask))
 
 
