@@ -231,6 +231,7 @@ def test_check_input_shape_says_what_to_pad_to():
         ({"backbone": "vgg16", "init": "absent.h5"}, "absent.h5"),
         ({"backbone": "vgg16", "input_scaling": "255"}, "`input_scaling` must be"),
         ({"input_shape": (40, 40, 1)}, "multiples of 16"),
+        ({"backbone": "vgg16", "filters": (8, 16)}, "needs five `filters`"),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -89,40 +89,41 @@ def unetplusplus(
     Raises:
         ValueError: if an argument is unknown, or does not fit the others.
     """
+    plain, official = backbone is None, backbone is not None and graph == "official"
+    upsampling = upsampling or ("transpose" if plain else "nearest")
     _check_choice("graph", graph, ("official", "paper"))
+    _check_choice("upsampling", upsampling, ("nearest", "transpose"))
+    if plain and init != "random":
+        raise ValueError("`init` is for encoders: without a backbone it is random.")
+    if official and deep_supervision:
+        raise ValueError("`deep_supervision` needs graph='paper' or no backbone.")
+    default = (
+        PLAIN_FILTERS if plain else OFFICIAL_FILTERS if official else PAPER_FILTERS
+    )
+    filters = tuple(filters or default)
+    if not plain and len(filters) != 5:
+        raise ValueError(f"An encoder needs five `filters`. Received: {filters}")
+    check_input_shape(input_shape, 2 ** (len(filters) - 1) if plain else 32)
+    normalize = not plain if batch_normalization is None else batch_normalization
+
     images = keras.Input(input_shape, name="images")
-    if backbone is None:
-        filters = tuple(filters or PLAIN_FILTERS)
-        check_input_shape(input_shape, 2 ** (len(filters) - 1))
-        if init != "random":
-            raise ValueError("`init` is for encoders: without a backbone it is random.")
-        upsampling = upsampling or "transpose"
-        normalize = bool(batch_normalization)
+    if plain:
         skips = below = _plain_encoder(images, filters, normalize)
-        kernel = 1
     else:
-        check_input_shape(input_shape, 32)
-        if deep_supervision and graph == "official":
-            raise ValueError("`deep_supervision` needs graph='paper' or no backbone.")
-        upsampling = upsampling or "nearest"
-        normalize = batch_normalization is not False
-        official = graph == "official"
-        filters = tuple(filters or (OFFICIAL_FILTERS if official else PAPER_FILTERS))
         skips, below = backbones.pyramid(
             backbone, images, init, input_scaling, weights_dir
         )
-        if not official:
-            below = skips
-            if "P0" not in skips:
-                stem = _units(images, filters[0], "x0_0", normalize)
-                skips = below = {"P0": stem, **skips}
-        kernel = 3
-    _check_choice("upsampling", upsampling, ("nearest", "transpose"))
+    if not plain and not official:
+        if "P0" not in skips:
+            skips = {"P0": _units(images, filters[0], "x0_0", normalize), **skips}
+        below = skips
     nodes = nested_decoder(skips, below, filters, upsampling, normalize)
     depth = max(column for _, column in nodes)
-    columns = range(1, depth + 1) if deep_supervision else [depth]
-    outputs = [_head(nodes[0, j], classes, kernel, f"x0_{j}") for j in columns]
-    name = "unetplusplus" if backbone is None else f"unetplusplus_{backbone}"
+    outputs = [
+        _head(nodes[0, column], classes, 1 if plain else 3, f"x0_{column}")
+        for column in (range(1, depth + 1) if deep_supervision else [depth])
+    ]
+    name = "unetplusplus" if plain else f"unetplusplus_{backbone}"
     return keras.Model(images, outputs if deep_supervision else outputs[0], name=name)
 
 
