@@ -186,6 +186,7 @@ def fit(
             initial_epoch=epoch,
             steps_per_epoch=plan.steps_per_epoch,
             callbacks=callbacks,
+            shuffle=False,
             verbose="auto" if sys.stdout.isatty() else 2,
         )
     if not checkpoint.best_file:
@@ -247,7 +248,7 @@ class Checkpoint(keras.callbacks.Callback):
             "best_file": self.best_file,
         }
         arrays = {
-            f"v{number:05d}": np.asarray(variable)
+            f"v{number:05d}": keras.ops.convert_to_numpy(variable)
             for number, variable in enumerate(_variables(self.model))
         }
         with files.atomic(self.folder / STATE) as partial:
@@ -312,7 +313,7 @@ def estimate(model: keras.Model, batches: tf.data.Dataset, plan: Plan) -> Estima
         batches: Two batches or more; the first pays for tracing and is not counted.
         plan: For the number of steps.
     """
-    saved = [np.array(variable) for variable in _variables(model)]
+    saved = [keras.ops.convert_to_numpy(variable) for variable in _variables(model)]
     seconds = []
     for images, masks in batches:
         began = time.monotonic()

@@ -1,0 +1,179 @@
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import resume_run
+
+from ich_tf import models, training
+
+SCRIPT = pathlib.Path(resume_run.__file__)
+
+
+def start(folder, mode):
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, folder, mode],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(folder, mode):
+    process = start(folder, mode)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors[-2000:]
+
+
+def weights(path):
+    found = {}
+
+    def keep(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
+    with h5py.File(path) as file:
+        file.visititems(keep)
+    return found
+
+
+def kill_once_epochs_are_done(process, folder, epochs):
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and process.poll() is None:
+        if (folder / training.STATE).is_file() and finished_epochs(folder) >= epochs:
+            break
+        time.sleep(0.001)
+    was_running = process.poll() is None
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert was_running, "the run ended before it could be killed"
+
+
+def finished_epochs(folder):
+    with np.load(folder / training.STATE) as state:
+        return state["meta"].tobytes().count(b'"epoch":')
+
+
+def test_killed_run_ends_with_the_same_bits(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(whole, "fresh")
+    process = start(killed, "fresh")
+    kill_once_epochs_are_done(process, killed, 2)
+    assert not (killed / training.FINAL).exists()
+    assert 2 <= finished_epochs(killed) < resume_run.PLAN.epochs
+    finish(killed, "resume")
+    expected, found = (weights(run / training.FINAL) for run in (whole, killed))
+    assert len(expected) > 40
+    assert expected.keys() == found.keys()
+    for name in expected:
+        np.testing.assert_array_equal(expected[name], found[name], err_msg=name)
+    assert finished_epochs(killed) == resume_run.PLAN.epochs
+
+
+def compiled(plan):
+    training.start(plan)
+    model = models.build("unet", input_shape=(16, 16, 1), filters=(4, 8))
+    training.compile_model(model, "bce", plan)
+    return model
+
+
+@pytest.fixture
+def plan():
+    yield training.Plan(2, 2, 2, 1e-3, precision="float32", deterministic=False)
+    keras.config.set_dtype_policy("float32")
+
+
+def fit(model, plan, folder, **changes):
+    arguments = {"spec": {"a": 1}, "tensorboard": False, **changes}
+    return training.fit(
+        model,
+        resume_run.batches,
+        resume_run.batches(50, 51),
+        plan,
+        folder,
+        **arguments,
+    )
+
+
+def test_resume_with_nothing_to_resume_fails(tmp_path, plan):
+    with pytest.raises(ValueError, match=r"Nothing to resume: .*state\.npz"):
+        fit(compiled(plan), plan, tmp_path / "new", resume=True)
+
+
+def test_state_of_another_run_is_refused(tmp_path, plan):
+    fit(compiled(plan), plan, tmp_path / "run")
+    assert training.stored_spec(tmp_path / "run") == {"a": 1}
+    with pytest.raises(ValueError, match="settings differ in a"):
+        fit(compiled(plan), plan, tmp_path / "run", spec={"a": 2}, resume=True)
+
+
+def test_best_epoch_is_kept(tmp_path, plan):
+    model = compiled(plan)
+    history = fit(model, plan, tmp_path / "run")
+    assert [epoch["epoch"] for epoch in history] == [1, 2]
+    best = max(history, key=lambda epoch: epoch["val_soft_jaccard"])
+    found = model.evaluate(resume_run.batches(50, 51), verbose=0, return_dict=True)
+    assert found["soft_jaccard"] == pytest.approx(best["val_soft_jaccard"], abs=1e-6)
+    files = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert files == [
+        f"best-{best['epoch']:04d}.weights.h5",
+        "model.weights.h5",
+        "state.npz",
+    ]
+
+
+def test_training_that_diverges_says_so(tmp_path, plan):
+    model = compiled(plan)
+    for variable in model.trainable_variables:
+        variable.assign(np.full(variable.shape, np.nan))
+    with pytest.raises(ValueError, match="never reached a finite validation score"):
+        fit(model, plan, tmp_path / "run")
+
+
+def test_schedules(plan):
+    rate = training._learning_rate(
+        training.Plan(10, 10, 1, 1e-5, "inverse_time", 1e-5 / 100)
+    )
+    assert float(rate(0)) == pytest.approx(1e-5)
+    assert float(rate(10_000_000)) == pytest.approx(1e-5 / 2)
+    rate = training._learning_rate(training.Plan(10, 10, 1, 1e-3, "cosine"))
+    assert float(rate(50)) == pytest.approx(5e-4, rel=1e-3)
+    assert float(rate(100)) == pytest.approx(0.0, abs=1e-9)
+    with pytest.raises(ValueError, match="Known: inverse_time, cosine"):
+        training._learning_rate(training.Plan(1, 1, 1, 1e-3, "linear"))
+
+
+def test_precision_names():
+    assert training.precision_policy("mixed_float16") == "mixed_float16"
+    with pytest.raises(ValueError, match="Unknown precision 'half'"):
+        training.precision_policy("half")
+
+
+def test_batch_norm_momentum_is_changed_everywhere():
+    plan = training.Plan(1, 1, 1, 1e-3, batch_norm_momentum=0.9, precision="float32")
+    training.start(plan)
+    model = models.build("unetplusplus", backbone="resnet50", input_shape=(32, 32, 3))
+    training.compile_model(model, "jaccard", plan)
+    momenta = {
+        layer.momentum
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
+    assert momenta == {0.9}
+
+
+def test_estimate_changes_nothing(plan):
+    model = compiled(plan)
+    before = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
+    expected = training.estimate(model, resume_run.batches(0, 3), plan)
+    for value, variable in zip(before, model.variables, strict=True):
+        np.testing.assert_array_equal(value, keras.ops.convert_to_numpy(variable))
+    assert expected.seconds > 0
+    # 16 bytes for each parameter at least, and no more than a few megabytes here.
+    assert model.count_params() * 16e-9 < expected.gigabytes < 0.01
