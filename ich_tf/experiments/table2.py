@@ -15,7 +15,7 @@ ASSUMPTIONS = (
     "as in [2]'s code for JPG files",
     "protocol hssayeni2020",
     "graph 'official' (the published Keras code of [5]) with nearest upsampling",
-    "channels in [0, 1], brought to each backbone's ImageNet range inside the network",
+    "channels in [0, 1], which a pretrained encoder gets in its ImageNet range",
 )
 
 
@@ -38,11 +38,11 @@ def _row(reported: dict) -> spec.Experiment:
     )
 
 
-def _experiment(id_, backbone, init, loss, approach, tables, states):
+def _experiment(id_, backbone, init, loss, approach, tables, states, suffix=""):
     names = {"imagenet": "imagenet", "random": "RI", "bce": "BCE", "jaccard": "JD"}
     return spec.Experiment(
         id=id_,
-        title=f"{backbone}, {names[init]}, {names[loss]}",
+        title=f"{backbone}, {names[init]}, {names[loss]}{suffix}",
         model="unetplusplus",
         arguments={"backbone": backbone, "graph": "official", "init": init},
         loss=loss,
@@ -66,5 +66,6 @@ ROWS = (
         {},
         "Three windows as three channels: 'did not segment any ICH region and "
         "predicted only black pixels'.",
+        " (approach 2)",
     ),
 )

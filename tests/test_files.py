@@ -1,0 +1,29 @@
+import pytest
+
+from ich_tf import files
+
+
+def test_file_appears_only_when_complete(tmp_path):
+    path = tmp_path / "deep" / "a.json"
+    with pytest.raises(OSError, match="disk full"), files.atomic(path) as partial:
+        partial.write_text("half")
+        raise OSError("disk full")
+    assert list((tmp_path / "deep").iterdir()) == []
+    files.write_json(path, {"é": [1, None]})
+    assert files.read_json(path) == {"é": [1, None]}
+    assert [child.name for child in path.parent.iterdir()] == ["a.json"]
+
+
+def test_failed_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    files.write_json(path, 1)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(path, float("nan"))
+    assert files.read_json(path) == 1
+
+
+def test_bad_json_is_named(tmp_path):
+    path = tmp_path / "bad.json"
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"bad\.json is not valid JSON"):
+        files.read_json(path)

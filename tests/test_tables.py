@@ -1,0 +1,162 @@
+import csv
+import io
+import json
+import re
+
+import pytest
+
+from ich_tf import files
+from ich_tf.experiments import spec, tables
+
+PATIENTS = [f"{number:03d}" for number in range(49, 59)]
+
+
+def result(identity="ct-ich 1.3.1", evaluated=PATIENTS, init="imagenet", **means):
+    scores = {
+        name: {"mean": None, "low": None, "high": None, "n": 0, "n_undefined": 10}
+        for name in (
+            *("jaccard", "dice", "sensitivity", "specificity"),
+            *("bleeding_dice", "false_positive_ml"),
+        )
+    }
+    for name, (mean, low, high) in means.items():
+        scores[name] = {
+            "mean": mean,
+            "low": low,
+            "high": high,
+            "n": 10,
+            "n_undefined": 0,
+        }
+    return {
+        "data": {"identity": identity, "cases": {name: {} for name in PATIENTS}},
+        "folds": [{"train": [], "validation": [], "test": list(evaluated)}],
+        "init": init,
+        "wanted_init": "imagenet",
+        "summary": {"hssayeni2020": scores, "per_volume": scores},
+    }
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "verdict"),
+    [
+        (0.338, 0.2, 0.4, "reproduced"),
+        (0.357, 0.3, 0.4, "reproduced"),
+        (0.357, 0.35, 0.4, "close"),
+        (0.387, 0.3, 0.4, "close"),
+        (0.389, 0.3, 0.4, "differs"),
+        (0.2, 0.1, 0.4, "differs"),
+        (0.338, None, None, "close"),
+        (None, None, None, "differs"),
+    ],
+)
+def test_verdicts(mean, low, high, verdict):
+    score = {"mean": mean, "low": low, "high": high}
+    found, _ = tables.judge(0.338, score, result(), "ct-ich 1.3.1")
+    assert found == verdict
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"identity": "phantom"}, "data: phantom, not ct-ich 1.3.1"),
+        ({"identity": "unknown"}, "data: unknown"),
+        ({"identity": "ct-ich 1.0"}, "data: ct-ich 1.0"),
+        ({"evaluated": PATIENTS[1:]}, "not all cases were evaluated"),
+        ({"init": "random"}, "initialised with random weights"),
+    ],
+)
+def test_other_data_are_not_comparable(changes, reason):
+    score = {"mean": 0.338, "low": 0.3, "high": 0.4}
+    verdict, why = tables.judge(0.338, score, result(**changes), "ct-ich 1.3.1")
+    assert verdict == "not comparable"
+    assert why.startswith(reason)
+
+
+def test_nothing_run_is_no_pass():
+    verdict, _ = tables.judge(0.338, {}, None, "ct-ich 1.3.1")
+    assert verdict == "not run"
+
+
+def test_rows_are_those_of_the_report():
+    rows = spec.rows("table2")
+    printed = [row.reported["table2"] for row in rows if row.reported]
+    assert printed == [
+        {"jaccard": row["jaccard"], "dice": row["dice"]}
+        for row in spec.reported()["table2"]["rows"]
+    ]
+    assert [row.id for row in rows][-2:] == [
+        "table2/densenet169-imagenet-jaccard",
+        "table2/approach2",
+    ]
+    best, unet = tables.shown("table3")
+    assert best.reported["table3"]["specificity"] == 0.727
+    assert unet.reported["table3"]["sensitivity"] == 0.972
+    for row in (*rows, *spec.rows("table3")):
+        assert row.states
+        assert row.leaves_open
+        assert row.assumptions
+
+
+@pytest.fixture
+def results(tmp_path):
+    files.write_json(
+        tables.result_file(tmp_path, "demo", "table2/densenet169-imagenet-jaccard"),
+        result(jaccard=(0.34, 0.3, 0.4), dice=(0.5, 0.45, 0.55)),
+    )
+    files.write_json(
+        tables.result_file(tmp_path, "demo", "table2/resnet50-imagenet-bce"),
+        result(
+            identity="phantom",
+            init="random",
+            jaccard=(0.31, 0.3, 0.4),
+            dice=(0.4, 0.3, 0.5),
+        ),
+    )
+    return tmp_path
+
+
+def test_markdown(results):
+    text = tables.render(["table2"], results, "demo", "md")
+    lines = text.splitlines()
+    best = next(
+        line for line in lines if line.startswith("| densenet169, imagenet, JD")
+    )
+    assert best == (
+        "| densenet169, imagenet, JD | 0.338 | 0.340 [0.300, 0.400] | "
+        "reproduced (+0.002) | 0.433 | 0.500 [0.450, 0.550] | differs (+0.067) |"
+    )
+    phantom = next(line for line in lines if "random weights" in line)
+    assert phantom.count("not comparable") == 2
+    assert "reproduced" not in phantom
+    assert "- not comparable: data: phantom, not ct-ich 1.3.1" in lines
+
+
+def test_formats_hold_the_same_numbers(results):
+    cells = tables.cells("table2", results, "demo")
+    assert len(cells) == 16
+    as_json = json.loads(tables.render(["table2"], results, "demo", "json"))
+    as_csv = list(
+        csv.DictReader(io.StringIO(tables.render(["table2"], results, "demo", "csv")))
+    )
+    assert [cell["ours"] for cell in as_json] == [cell.ours for cell in cells]
+    assert [row["verdict"] for row in as_csv] == [cell.verdict for cell in cells]
+    latex = tables.render(["table2"], results, "demo", "latex")
+    assert r"[95 \% CI]" in latex
+    assert latex.count(r"\\") == 9
+    html = tables.render(["table2"], results, "demo", "html")
+    assert len(re.findall("<tr>", html)) == 9
+
+
+def test_rendering_twice_gives_the_same_bytes(results):
+    for format_ in tables.FORMATS:
+        first = tables.render(list(tables.TABLES), results, "demo", format_)
+        assert first == tables.render(list(tables.TABLES), results, "demo", format_)
+
+
+def test_unknown_names_list_the_known(tmp_path):
+    with pytest.raises(ValueError, match="Known: md, csv, latex, html, json"):
+        tables.render(["table2"], tmp_path, "demo", "pdf")
+    with pytest.raises(ValueError, match="Known: table2, table3"):
+        tables.render(["table9"], tmp_path, "demo")
+    with pytest.raises(ValueError, match="table2/approach2"):
+        spec.find("table2/resnet18")
