@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ich_tf import data
-from ich_tf.data import ct_ich, inputs, jpg
+from ich_tf.data import ct_ich, files, inputs, jpg, phantom
 from ich_tf.volume import Case, Volume
 
 SIZE = 64
@@ -201,6 +201,22 @@ def test_the_layout_is_found_inside_the_published_folder(nifti_root, tmp_path):
     assert ct_ich.CtIch(tmp_path / "unpacked").case_ids() == ["049", "050", "051"]
 
 
+def test_hidden_files_of_an_archive_are_passed_over(nifti_root, jpg_root, tmp_path):
+    for name, root in (("a", nifti_root), ("b", jpg_root)):
+        for path in _copy(root, tmp_path / name).rglob("*.*"):
+            path.with_name(f"._{path.name}").write_bytes(b"\0")
+        expected = ct_ich.CtIch(root).fingerprint()
+        assert ct_ich.CtIch(tmp_path / name).fingerprint() == expected
+
+
+def test_one_patient_in_two_files_is_an_error(nifti_root, tmp_path):
+    root = _copy(nifti_root, tmp_path / "twice")
+    path = root / "ct_scans" / "049.nii"
+    path.with_name("049.nii.gz").write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match="049.nii and .*049.nii.gz are the same"):
+        ct_ich.CtIch(root)
+
+
 def test_what_is_no_data_set_is_refused(nifti_root, jpg_root, tmp_path):
     with pytest.raises(ValueError, match="holds neither layout"):
         ct_ich.CtIch(tmp_path)
@@ -288,6 +304,7 @@ def test_a_mask_file_that_is_missing_in_1_3_1_is_an_error(nifti_root, tmp_path):
 
 
 def test_the_phantom_is_known_by_its_marker(nifti_root, jpg_root):
+    assert phantom.MARKER == files.PHANTOM_MARKER
     facts = ct_ich.CtIch(nifti_root).fingerprint()
     assert facts["identity"] == "phantom"
     assert facts["layout"] == "1.3.1"
@@ -353,6 +370,8 @@ def test_a_killed_writer_leaves_no_folder_that_looks_complete(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         ct_ich.write_nifti_layout(stops(), out)
     assert [path.name for path in tmp_path.iterdir()] == ["out.partial"]
+    with pytest.raises(ValueError, match="holds neither layout"):
+        ct_ich.CtIch(tmp_path)
     ct_ich.write_nifti_layout([_case(slices=2)], out)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     with pytest.raises(ValueError, match="already exists"):
@@ -383,6 +402,16 @@ def test_any_input_is_read_by_its_content(nifti_root, jpg_root, tmp_path):
         inputs.read_any(patient / "brain" / "1.jpg")
     with pytest.raises(ValueError, match="no DICOM file"):
         inputs.read_any(tmp_path)
+
+
+@pytest.mark.real_data
+def test_real_dicom_and_jpg_inputs(shared):
+    case = inputs.read_any(shared / "data" / "head-ct-dicom" / "ge-series")
+    assert (case.case_id, case.volume.hu.shape) == ("ge-series", (28, 512, 512))
+    head = shared / "data" / "head-ct-dicom" / "chronic-sdh" / "uncompressed.dcm"
+    assert inputs.read_any(head).case_id == "uncompressed"
+    patient = shared / "data" / "ct-ich-v1" / "Patients_CT" / "049"
+    assert inputs.read_any(patient).volume.hu.shape == (33, 512, 512)
 
 
 @pytest.mark.real_data

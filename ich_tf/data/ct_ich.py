@@ -15,53 +15,50 @@ Reference:
 import csv
 import dataclasses
 import importlib.resources
-import io
-import itertools
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
-from ich_tf import labels
-from ich_tf.data import files, jpg, nifti, splits
+from ich_tf.data import ct_ich_table, files, jpg, nifti, splits
 from ich_tf.data.checks import Problem
-from ich_tf.volume import Case, SourceGrid, Volume
+from ich_tf.data.ct_ich_writers import write_jpg_layout, write_nifti_layout
+from ich_tf.volume import Case, Volume
 
-PHANTOM_MARKER = "ich_tf phantom"
-"""How `Volume.origin` begins in every file made from the phantom."""
+__all__ = [
+    "CtIch",
+    "published_counts",
+    "read_patient_folder",
+    "write_jpg_layout",
+    "write_nifti_layout",
+]
 
-_NIFTI, _JPG = "1.3.1", "1.0"
-_TABLES = {
-    _NIFTI: "hemorrhage_diagnosis_raw_ct.csv",
-    _JPG: "hemorrhage_diagnosis.csv",
-}
-_COLUMNS = {
-    "Intraventricular": "intraventricular",
-    "Intraparenchymal": "intraparenchymal",
-    "Subarachnoid": "subarachnoid",
-    "Epidural": "epidural",
-    "Subdural": "subdural",
-}
-_HEADER = (
-    "PatientNumber",
-    "SliceNumber",
-    *_COLUMNS,
-    "No_Hemorrhage",
-    "Fracture_Yes_No",
-)
-_MASK_SUFFIX = "_HGE_Seg.jpg"
 _FULL_JPG_PATIENTS, _FULL_JPG_SLICES = 82, 2501
 
 
 def _holds(folder: pathlib.Path) -> str | None:
     """The layout a folder holds, None if neither."""
-    if any(folder.glob("ct_scans/*.nii*")):
-        return _NIFTI
-    if any(folder.glob("Patients_CT/*/brain/*.jpg")):
-        return _JPG
+    if folder.name.endswith(files.PARTIAL):
+        return None
+    if _nifti_files(folder / "ct_scans"):
+        return ct_ich_table.NIFTI
+    # Names of slices begin with a digit; archives may add hidden files.
+    if any(folder.glob("Patients_CT/*/brain/[0-9]*.jpg")):
+        return ct_ich_table.JPG
     return None
+
+
+def _nifti_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Patient to file, in the order of their names."""
+    found = {}
+    for path in sorted(folder.glob("[!.]*.nii*")):
+        patient = path.name.split(".")[0]
+        if patient in found:
+            raise ValueError(f"{found[patient]} and {path} are the same patient.")
+        found[patient] = path
+    return found
 
 
 def _find_layout(root: pathlib.Path) -> tuple[pathlib.Path, str]:
@@ -83,39 +80,6 @@ def _find_layout(root: pathlib.Path) -> tuple[pathlib.Path, str]:
         names = ", ".join(str(folder) for folder, _ in found)
         raise ValueError(f"{root} holds several data sets, name one of them: {names}")
     return found[0]
-
-
-def _row_labels(row: dict[str, str], where: str) -> np.ndarray:
-    values = np.zeros(len(labels.CLASSES), np.uint8)
-    for column, name in (*_COLUMNS.items(), ("No_Hemorrhage", labels.ANY)):
-        if row[column] not in ("0", "1"):
-            raise ValueError(f"{where}: {column} must be 0 or 1, not {row[column]!r}.")
-        values[labels.index(name)] = int(row[column])
-    values[labels.index(labels.ANY)] ^= 1
-    return values
-
-
-def _read_table(path: pathlib.Path) -> dict[str, dict[int, np.ndarray]]:
-    """Labels by patient and slice number."""
-    table = {}
-    # utf-8-sig: version 1.0 begins with a byte order mark.
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        missing = set(_HEADER[:-1]) - set(rows.fieldnames or ())
-        if missing:
-            raise ValueError(f"{path}: no column {', '.join(sorted(missing))}.")
-        for row in rows:
-            where = f"{path}, line {rows.line_num}"
-            try:
-                patient = f"{int(row['PatientNumber']):03d}"
-                number = int(row["SliceNumber"])
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{where}: patient or slice is no number.") from error
-            slices = table.setdefault(patient, {})
-            if number in slices:
-                raise ValueError(f"{where}: slice {number} stands there twice.")
-            slices[number] = _row_labels(row, where)
-    return table
 
 
 def _numbers(found: Iterable[int]) -> str:
@@ -183,25 +147,21 @@ class CtIch:
         """
         self.root, self._layout = _find_layout(pathlib.Path(root))
         self.name = f"ct-ich {self._layout}"
-        if self._layout == _NIFTI:
-            self._cases = self._nifti_files("ct_scans")
-            self._masks = self._nifti_files("masks")
+        if self._layout == ct_ich_table.NIFTI:
+            self._cases = _nifti_files(self.root / "ct_scans")
+            self._masks = _nifti_files(self.root / "masks")
         else:
             self._cases = {
                 folder.name: folder
                 for folder in sorted((self.root / "Patients_CT").iterdir())
                 if (folder / "brain").is_dir()
             }
-            pattern = f"Patients_CT/*/brain/*{_MASK_SUFFIX}"
+            pattern = f"Patients_CT/*/brain/[0-9]*{jpg.MASK_SUFFIX}"
             self._masks = {path: path for path in self.root.glob(pattern)}
-        self._table_path = self.root / _TABLES[self._layout]
+        self._table_path = self.root / ct_ich_table.TABLES[self._layout]
         self._table = None
         if self._table_path.is_file():
-            self._table = _read_table(self._table_path)
-
-    def _nifti_files(self, folder: str) -> dict[str, pathlib.Path]:
-        paths = sorted((self.root / folder).glob("*.nii*"))
-        return {path.name.split(".")[0]: path for path in paths}
+            self._table = ct_ich_table.read(self._table_path)
 
     def case_ids(self) -> list[str]:
         """Patients in the order of their numbers, "049", ..."""
@@ -222,7 +182,7 @@ class CtIch:
                 f"{self.root}: no patient {case_id!r}. There are {self.case_ids()}"
             )
         path = self._cases[case_id]
-        if self._layout == _NIFTI:
+        if self._layout == ct_ich_table.NIFTI:
             return self._load_nifti(case_id, path)
         numbers = list(_brain_files(path))
         volume = read_patient_folder(path)
@@ -248,7 +208,7 @@ class CtIch:
     def _jpg_mask(self, folder: pathlib.Path, numbers: list[int]) -> np.ndarray:
         mask = np.zeros((len(numbers), jpg.SIZE, jpg.SIZE), np.uint8)
         for index, number in enumerate(numbers):
-            path = folder / "brain" / f"{number}{_MASK_SUFFIX}"
+            path = folder / "brain" / f"{number}{jpg.MASK_SUFFIX}"
             if path in self._masks:
                 mask[index] = jpg.read_mask(path)
         return mask
@@ -282,22 +242,23 @@ class CtIch:
             )
             for patient in sorted(set(self._table) - set(self._cases))
         ]
-        if self._layout == _JPG:
+        if self._layout == ct_ich_table.JPG:
             for path in sorted(self._masks):
-                if not path.with_name(path.name.replace(_MASK_SUFFIX, ".jpg")).exists():
+                name = path.name.replace(jpg.MASK_SUFFIX, ".jpg")
+                if not path.with_name(name).exists():
                     found.append(Problem("mask", str(path), "a mask without its slice"))
         return found
 
     def _origin(self, case_id: str) -> str:
         path = self._cases[case_id]
-        if self._layout == _NIFTI:
+        if self._layout == ct_ich_table.NIFTI:
             return nifti.read_header(path).origin
         return jpg.read_slice(next(iter(_brain_files(path).values())))[1]
 
     def _counts(self, case_id: str) -> dict[str, int | None]:
         path = self._cases[case_id]
         voxels = None
-        if self._layout == _NIFTI:
+        if self._layout == ct_ich_table.NIFTI:
             slices = nifti.read_header(path).slices
             if case_id in self._masks:
                 voxels = nifti.count_mask_voxels(self._masks[case_id])
@@ -331,9 +292,9 @@ class CtIch:
 
     def _identity(self, per_case: dict) -> str:
         origins = [self._origin(case_id) for case_id in self._cases]
-        if any(origin.startswith(PHANTOM_MARKER) for origin in origins):
+        if any(origin.startswith(files.PHANTOM_MARKER) for origin in origins):
             return "phantom"
-        if self._layout == _NIFTI:
+        if self._layout == ct_ich_table.NIFTI:
             return self.name if per_case == published_counts() else "unknown"
         if not set(per_case) <= set(splits.subject_order_82()):
             return "unknown"
@@ -352,141 +313,3 @@ def published_counts() -> dict[str, dict[str, int]]:
         }
         for row in csv.DictReader(table.read_text("utf-8").splitlines())
     }
-
-
-def _numbered(
-    cases: Iterable[Case], patient_numbers: Iterable[int] | None, skip: tuple[int, ...]
-) -> Iterator[tuple[str, Case]]:
-    """Cases with their names in the layout, three digits; one in memory at a time."""
-    free = (n for n in itertools.count(splits.FIRST_PATIENT) if n not in skip)
-    given = None if patient_numbers is None else iter(patient_numbers)
-    used = set()
-    for case in cases:
-        if given is not None:
-            number = next(given, None)
-            if number is None:
-                raise ValueError("`patient_numbers` has fewer entries than `cases`.")
-            name = f"{number:03d}"
-        elif re.fullmatch(r"\d{3}", case.patient_id):
-            name = case.patient_id
-        else:
-            name = f"{next(free):03d}"
-        if name in used:
-            raise ValueError(f"Two cases would have the patient number {name}.")
-        if case.mask is None or case.labels is None:
-            raise ValueError(f"Case {case.case_id}: needs a mask and labels.")
-        used.add(name)
-        yield name, case
-
-
-def _rows(patient: str, slice_labels: np.ndarray) -> Iterator[list[int]]:
-    """Rows of the diagnosis table; the phantom knows no fractures."""
-    order = [labels.index(name) for name in _COLUMNS.values()]
-    for number, values in enumerate(slice_labels.astype(int), start=1):
-        none = 1 - values[labels.index(labels.ANY)]
-        yield [int(patient), number, *(values[i] for i in order), none, 0]
-
-
-def _write_tables(folder: pathlib.Path, layout: str, rows: list[list[int]]) -> None:
-    encoding = "utf-8-sig" if layout == _JPG else "utf-8"
-    patients = dict.fromkeys(row[0] for row in rows)
-    for name, header, lines in (
-        (_TABLES[layout], _HEADER, rows),
-        (
-            "patient_demographics.csv",
-            ("Patient Number", "Age", "Gender"),
-            [[patient, "", ""] for patient in patients],
-        ),
-    ):
-        buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\r\n").writerows([header, *lines])
-        files.write_atomically(folder / name, buffer.getvalue().encode(encoding))
-
-
-def _as_published(volume: Volume) -> Volume:
-    """Give a volume the array order of the published NIfTI files (L, A, S)."""
-    if volume.affine is None:
-        raise ValueError("the NIfTI layout needs volumes with spacing.")
-    affine = volume.affine[:, [2, 1, 0, 3]].copy()
-    affine[:3, 3] += (volume.hu.shape[1] - 1) * affine[:3, 1]
-    affine[:3, 1] *= -1
-    ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
-    grid = SourceGrid(volume.hu.shape[::-1], ras, (2, 1, 0), (False, True, False))
-    return dataclasses.replace(volume, source=grid)
-
-
-def write_nifti_layout(
-    cases: Iterable[Case],
-    out: str | os.PathLike,
-    *,
-    patient_numbers: Iterable[int] | None = None,
-) -> None:
-    """Write cases as ct-ich 1.3.1.
-
-    A killed run leaves `<out>.partial` only. The same cases give the same bytes.
-
-    Args:
-        cases: With masks, labels and spacing; consumed one at a time.
-        out: A folder that does not exist yet, or is empty.
-        patient_numbers: One for each case. Default: the patient id where it has
-            three digits, else 49, 50, ... without 59 to 65 (absent in 1.3.1).
-
-    Raises:
-        ValueError: if `out` is in use or a case lacks what the layout needs.
-    """
-    rows = []
-    with files.new_folder(out) as folder:
-        (folder / "ct_scans").mkdir()
-        (folder / "masks").mkdir()
-        skip = splits.ABSENT_IN_1_3_1
-        for patient, case in _numbered(cases, patient_numbers, skip):
-            volume = _as_published(case.volume)
-            nifti.write(folder / "ct_scans" / f"{patient}.nii", volume)
-            mask_path = folder / "masks" / f"{patient}.nii"
-            nifti.write_mask(mask_path, case.mask, volume, origin=volume.origin)
-            rows += _rows(patient, case.labels)
-        _write_tables(folder, _NIFTI, rows)
-
-
-def write_jpg_layout(
-    cases: Iterable[Case],
-    out: str | os.PathLike,
-    *,
-    patient_numbers: Iterable[int] | None = None,
-) -> None:
-    """Write cases as ct-ich 1.0: JPG slices, masks where there is hemorrhage.
-
-    A killed run leaves `<out>.partial` only. The same cases give the same bytes.
-
-    Args:
-        cases: With masks and labels, square slices; consumed one at a time.
-        out: A folder that does not exist yet, or is empty.
-        patient_numbers: One for each case. Default: the patient id where it has
-            three digits, else 49, 50, ...
-
-    Raises:
-        ValueError: if `out` is in use or a case lacks what the layout needs.
-    """
-    rows = []
-    with files.new_folder(out) as folder:
-        for patient, case in _numbered(cases, patient_numbers, ()):
-            _write_jpg_patient(folder / "Patients_CT" / patient, case)
-            rows += _rows(patient, case.labels)
-        _write_tables(folder, _JPG, rows)
-
-
-def _write_jpg_patient(folder: pathlib.Path, case: Case) -> None:
-    brain, bone = folder / "brain", folder / "bone"
-    brain.mkdir(parents=True)
-    bone.mkdir()
-    origin = case.volume.origin
-    for number, (hu, mask) in enumerate(
-        zip(case.volume.hu, case.mask, strict=True), start=1
-    ):
-        slice_jpg = jpg.encode_slice(hu, jpg.BRAIN_WINDOW, origin)
-        (brain / f"{number}.jpg").write_bytes(slice_jpg)
-        bone_jpg = jpg.encode_slice(hu, jpg.BONE_WINDOW, origin)
-        (bone / f"{number}.jpg").write_bytes(bone_jpg)
-        if mask.any():
-            content = jpg.encode_mask(mask, origin)
-            (brain / f"{number}{_MASK_SUFFIX}").write_bytes(content)

@@ -497,7 +497,7 @@ def _origin(path: pathlib.Path) -> str:
     """
     with _reading(path):
         comments = str(_load(path, pixels=False).get("ImageComments") or "")
-    return comments if comments.startswith("ich_tf phantom") else ""
+    return comments if comments.startswith(files.PHANTOM_MARKER) else ""
 
 
 def make_uid(*parts: str) -> str:

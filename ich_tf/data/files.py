@@ -6,6 +6,12 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
+PARTIAL = ".partial"
+"""How the name of a file or folder ends that is not complete."""
+
+PHANTOM_MARKER = "ich_tf phantom"
+"""How `Volume.origin` begins in every file made from the phantom."""
+
 
 def write_atomically(path: str | os.PathLike, content: bytes) -> None:
     """Write a file under a temporary name, then rename it.
@@ -15,7 +21,7 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
         content: Everything the file shall hold.
     """
     path = pathlib.Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         with open(partial, "wb") as file:
             file.write(content)
@@ -44,7 +50,7 @@ def new_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
             f"{folder} already exists and is not an empty folder. Name another folder "
             "or remove this one first."
         )
-    partial = folder.with_name(folder.name + ".partial")
+    partial = folder.with_name(folder.name + PARTIAL)
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir(parents=True)

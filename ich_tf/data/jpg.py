@@ -15,6 +15,7 @@ SIDE = 650
 BORDER = 5
 INTERIOR = SIDE - 2 * BORDER
 SIZE = 512
+MASK_SUFFIX = "_HGE_Seg.jpg"
 BRAIN_WINDOW = (-20.0, 100.0)
 """Level 40, width 120 (Hssayeni et al.); nominal, single patients differ."""
 
