@@ -65,23 +65,7 @@ def generate(
         raise ValueError(f"`size` must be at least 64. Received: size={size}")
     plan = planning.draw_plan(seed, index, slices, bleeding, subtypes)
     _, hu, found = render(plan, seed, index, size)
-    pixel_mm = plan.pixel_mm * 512 / size
-    positions = anatomy.slice_positions_mm(plan)
-    affine = np.array(
-        [
-            [0, 0, pixel_mm, -pixel_mm * (size - 1) / 2],
-            [0, pixel_mm, 0, -pixel_mm * (size - 1) / 2],
-            [planning.SLICE_MM, 0, 0, positions[0]],
-            [0, 0, 0, 1],
-        ]
-    )
-    volume = Volume(
-        hu=hu,
-        spacing_mm=(planning.SLICE_MM, pixel_mm, pixel_mm),
-        slice_positions_mm=positions,
-        affine=affine,
-        origin=f"{MARKER} seed={seed} index={index}",
-    )
+    volume = _volume(plan, hu, f"{MARKER} seed={seed} index={index}")
     name = f"phantom-{seed}-{index:04d}"
     present = [np.any(found == k + 1, (1, 2)) for k in range(len(labels.SUBTYPES))]
     present.append(np.any(present, axis=0))
@@ -93,6 +77,23 @@ def generate(
         labels=np.stack(present, axis=1).astype(np.uint8),
     )
     return PhantomHead(case, found)
+
+
+def _volume(plan: planning.HeadPlan, hu: np.ndarray, origin: str) -> Volume:
+    size = hu.shape[1]
+    pixel_mm = plan.pixel_mm * 512 / size
+    positions = anatomy.slice_positions_mm(plan)
+    corner_mm = -pixel_mm * (size - 1) / 2
+    affine = np.array(
+        [
+            [0, 0, pixel_mm, corner_mm],
+            [0, pixel_mm, 0, corner_mm],
+            [planning.SLICE_MM, 0, 0, positions[0]],
+            [0, 0, 0, 1],
+        ]
+    )
+    spacing_mm = (planning.SLICE_MM, pixel_mm, pixel_mm)
+    return Volume(hu, spacing_mm, positions, affine, origin=origin)
 
 
 class PhantomDataset:

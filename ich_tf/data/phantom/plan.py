@@ -100,6 +100,22 @@ def _share_volume(rng, subtypes: Sequence[str]) -> dict[str, float]:
     return {name: float(volume) for name, volume in volumes.items()}
 
 
+def _checked(subtypes: Sequence[str] | None, bleeding: bool | None):
+    """The full names of forced subtypes, None if they are to be drawn."""
+    if subtypes is None:
+        return None
+    wanted = {labels.CLASSES[labels.index(name)] for name in subtypes}
+    subtypes = tuple(name for name in labels.SUBTYPES if name in wanted)
+    if labels.ANY in wanted:
+        raise ValueError("`subtypes` takes the five subtypes, not 'any'.")
+    if bool(subtypes) != (bleeding if bleeding is not None else bool(subtypes)):
+        raise ValueError(
+            f"`bleeding` and `subtypes` contradict each other. Received: "
+            f"bleeding={bleeding}, subtypes={subtypes}"
+        )
+    return subtypes
+
+
 def draw_plan(
     seed: int,
     index: int,
@@ -119,15 +135,7 @@ def draw_plan(
     Raises:
         ValueError: if `subtypes` has an unknown name or contradicts `bleeding`.
     """
-    if subtypes is not None:
-        subtypes = tuple(labels.CLASSES[labels.index(name)] for name in subtypes)
-        if labels.ANY in subtypes:
-            raise ValueError("`subtypes` takes the five subtypes, not 'any'.")
-        if bool(subtypes) != (bleeding if bleeding is not None else bool(subtypes)):
-            raise ValueError(
-                f"`bleeding` and `subtypes` contradict each other. Received: "
-                f"bleeding={bleeding}, subtypes={subtypes}"
-            )
+    subtypes = _checked(subtypes, bleeding)
     if slices is not None and slices < 1:
         raise ValueError(f"`slices` must be at least 1. Received: slices={slices}")
     rng = np.random.default_rng([seed, index])
