@@ -95,6 +95,15 @@ def test_open_sutures_are_bridged_and_half_a_ring_is_not(gap_degrees, refused):
     assert bool(checks.refuse_not_head_ct(_volume(hu))) == refused
 
 
+@pytest.mark.parametrize("rib_mm, between_mm", [(15, 15), (20, 15), (20, 8)])
+def test_ribs_around_soft_tissue_are_no_skull(rib_mm, between_mm):
+    hu = _head(brain_hu=50)
+    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    along_mm = np.arctan2(y * 0.85, x) % (2 * np.pi) * 72
+    hu[:, (along_mm % (rib_mm + between_mm) < between_mm) & (hu[0] > 500)] = 50
+    assert "bone covers only" in _reason(_volume(hu))
+
+
 @pytest.mark.parametrize(
     "change, reason",
     [
