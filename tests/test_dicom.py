@@ -352,6 +352,13 @@ def test_bad_headers_are_refused_by_name(tmp_path, header, message):
         dicom.read(path)
 
 
+def test_a_series_beyond_the_limit_is_refused(tmp_path, monkeypatch):
+    _series(tmp_path, [0.0, 5.0, 10.0])
+    monkeypatch.setattr(dicom, "MAX_VOXELS", 100)
+    with pytest.raises(ValueError, match="3 slices are more than the 100 voxels"):
+        dicom.read(tmp_path)
+
+
 def test_more_pixel_data_than_expected_is_noted(tmp_path):
     path = _edit(_write(tmp_path / "a.dcm"), Rows=5)
     volume = dicom.read(path)

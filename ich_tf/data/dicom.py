@@ -381,8 +381,11 @@ def read(
     for path in chosen.files:
         of_file, hu, found_notes = _read_file(path)
         slices.check_alike([*planes[:1], *of_file])
-        if (len(planes) + len(of_file)) * hu[0].size > MAX_VOXELS:
-            raise ValueError(f"{name}: more than the {MAX_VOXELS} voxels read.")
+        if chosen.slices * hu[0].size > MAX_VOXELS:
+            raise ValueError(
+                f"{name}: {chosen.slices} slices are more than the {MAX_VOXELS} voxels "
+                "read."
+            )
         planes += of_file
         stacks += list(hu)
         for remark in dict.fromkeys(found_notes):
