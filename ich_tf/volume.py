@@ -9,6 +9,9 @@ import dataclasses
 
 import numpy as np
 
+PHANTOM_MARKER = "ich_tf phantom"
+"""How `Volume.origin` begins in every volume made by the phantom."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SourceGrid:

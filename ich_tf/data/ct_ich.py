@@ -22,10 +22,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ich_tf.data import ct_ich_table, files, jpg, nifti, splits
+from ich_tf import files
+from ich_tf.data import ct_ich_table, jpg, nifti, splits
 from ich_tf.data.checks import Problem
 from ich_tf.data.ct_ich_writers import write_jpg_layout, write_nifti_layout
-from ich_tf.volume import Case, Volume
+from ich_tf.volume import PHANTOM_MARKER, Case, Volume
 
 __all__ = [
     "CtIch",
@@ -292,7 +293,7 @@ class CtIch:
 
     def _identity(self, per_case: dict) -> str:
         origins = [self._origin(case_id) for case_id in self._cases]
-        if any(origin.startswith(files.PHANTOM_MARKER) for origin in origins):
+        if any(origin.startswith(PHANTOM_MARKER) for origin in origins):
             return "phantom"
         if self._layout == ct_ich_table.NIFTI:
             return self.name if per_case == published_counts() else "unknown"

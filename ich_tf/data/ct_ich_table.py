@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ich_tf import labels
-from ich_tf.data import files
+from ich_tf import files, labels
 
 NIFTI, JPG = "1.3.1", "1.0"
 TABLES = {
@@ -111,4 +110,4 @@ def write(folder: pathlib.Path, layout: str, diagnoses: list[list[int]]) -> None
     ):
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="\r\n").writerows([header, *lines])
-        files.write_atomically(folder / name, buffer.getvalue().encode(encoding))
+        files.write_bytes(folder / name, buffer.getvalue().encode(encoding))

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ich_tf.data import ct_ich_table, files, jpg, nifti, splits
+from ich_tf import files
+from ich_tf.data import ct_ich_table, jpg, nifti, splits
 from ich_tf.volume import Case, SourceGrid, Volume
 
 

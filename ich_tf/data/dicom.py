@@ -33,9 +33,10 @@ import numpy as np
 import pydicom
 from pydicom import uid
 
-from ich_tf.data import files, nifti, slices
+from ich_tf import files
+from ich_tf.data import nifti, slices
 from ich_tf.data.slices import Plane
-from ich_tf.volume import Volume
+from ich_tf.volume import PHANTOM_MARKER, Volume
 
 MAX_FILE_BYTES = 2**29
 MAX_ROWS_OR_COLUMNS = 4096
@@ -500,7 +501,7 @@ def _origin(path: pathlib.Path) -> str:
     """
     with _reading(path):
         comments = str(_load(path, pixels=False).get("ImageComments") or "")
-    return comments if comments.startswith(files.PHANTOM_MARKER) else ""
+    return comments if comments.startswith(PHANTOM_MARKER) else ""
 
 
 def make_uid(*parts: str) -> str:
@@ -552,4 +553,4 @@ def write_slice(
             setattr(dataset, keyword, value)
         dataset["PixelData"].VR = "OW"
         pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
-    files.write_atomically(path, buffer.getvalue())
+    files.write_bytes(path, buffer.getvalue())

@@ -18,7 +18,7 @@ import nibabel
 import numpy as np
 from nibabel import orientations
 
-from ich_tf.data import files
+from ich_tf import files
 from ich_tf.volume import SourceGrid, Volume
 
 MAX_VOXELS = 2**28
@@ -324,7 +324,7 @@ def _write(path, array: np.ndarray, volume: Volume, origin: str) -> None:
     content = image.to_bytes()
     if path.name.endswith(".gz"):
         content = gzip.compress(content, compresslevel=6, mtime=0)
-    files.write_atomically(path, content)
+    files.write_bytes(path, content)
 
 
 def write(path: str | os.PathLike, volume: Volume) -> None:

@@ -17,8 +17,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ich_tf import labels
-from ich_tf.data import dicom, files
+from ich_tf import files, labels
+from ich_tf.data import dicom
 from ich_tf.volume import Case, Volume
 
 IMAGES = "stage_2_train"
@@ -123,7 +123,7 @@ def write_layout(cases: Iterable[Case], out: str | os.PathLike) -> None:
             if not rows.keys().isdisjoint(names):
                 raise ValueError(f"Case {case.case_id}: was written already.")
             rows.update(zip(names, case.labels.tolist(), strict=True))
-        files.write_atomically(folder / LABELS, _table(rows))
+        files.write_bytes(folder / LABELS, _table(rows))
 
 
 def _table(rows: dict[str, list[int]]) -> bytes:

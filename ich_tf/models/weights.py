@@ -1,16 +1,14 @@
 """Weights files: where they come from, and what is checked before they are loaded."""
 
 import hashlib
-import json
 import os
 import pathlib
-import tempfile
 from collections.abc import Callable
 
 import keras
 import numpy as np
 
-from ich_tf import models, paths
+from ich_tf import files, models, paths
 
 MANIFEST = "manifest.json"
 PROBE_TOLERANCE = 1e-4
@@ -85,12 +83,8 @@ def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
         model: Any model.
         path: Must end in `.weights.h5`.
     """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-        unfinished = pathlib.Path(folder) / path.name
-        model.save_weights(unfinished)
-        os.replace(unfinished, path)
+    with files.atomic(path) as partial:
+        model.save_weights(partial)
 
 
 def load_weights(model: keras.Model, path: str | os.PathLike, entry: dict) -> None:
@@ -135,10 +129,7 @@ def read_manifest(folder: str | os.PathLike | None = None) -> dict[str, dict]:
     path = paths.weights(folder) / MANIFEST
     if not path.is_file():
         return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
+    return files.read_json(path)
 
 
 def load_shipped(
@@ -199,10 +190,7 @@ def ship(model: keras.Model, name: str, folder: str | os.PathLike, entry: dict) 
         "probe": {"seed": 0, "outputs": probe(model, seed=0)},
     }
     manifest = {**read_manifest(folder), name: complete}
-    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    unfinished = folder / f".{MANIFEST}.tmp"
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, folder / MANIFEST)
+    files.write_json(folder / MANIFEST, manifest)
     return complete
 
 

@@ -6,15 +6,13 @@ grow with the number of cases.
 """
 
 import dataclasses
-import json
 import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from ich_tf import files
 from ich_tf.volume import Case
 
 
@@ -118,22 +116,15 @@ def store(
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = pathlib.Path(
-            tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent)
-        )
-        try:
+        with files.new_folder(folder) as partial:
             _write(partial, cases, choose)
-            partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     return load(folder)
 
 
 def load(folder: str | os.PathLike) -> Slices:
     """Open slices that `store` wrote."""
     folder = pathlib.Path(folder)
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    index = files.read_json(folder / "index.json")
     shape = tuple(index["shape"])
     return Slices(
         np.memmap(folder / "hu.f32", np.float32, "r", shape=shape),
@@ -174,4 +165,4 @@ def _write(
         "case_ids": case_ids,
         "numbers": numbers,
     }
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    files.write_json(folder / "index.json", index)

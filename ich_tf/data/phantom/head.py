@@ -8,9 +8,8 @@ import numpy as np
 from ich_tf import labels
 from ich_tf.data.phantom import anatomy, scan
 from ich_tf.data.phantom import plan as planning
+from ich_tf.volume import PHANTOM_MARKER as MARKER
 from ich_tf.volume import Case, Volume
-
-MARKER = "ich_tf phantom"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,6 +103,7 @@ class PhantomDataset:
         seed: Seed of the data set.
         slices: Slices of every head; None draws them.
         size: Rows and columns.
+        bleeding_share: Share of heads that bleed; None draws the natural 40 %.
     """
 
     name = "phantom"
@@ -115,11 +115,13 @@ class PhantomDataset:
         *,
         slices: int | None = None,
         size: int = 512,
+        bleeding_share: float | None = None,
     ):
         self.cases = cases
         self.seed = seed
         self.slices = slices
         self.size = size
+        self.bleeding_share = bleeding_share
 
     def case_ids(self) -> list[str]:
         """Names of the heads, "phantom-<seed>-<index>"."""
@@ -138,7 +140,13 @@ class PhantomDataset:
                 f"No head {case_id!r} in the phantom of seed {self.seed} with "
                 f"{self.cases} heads; names run from phantom-{self.seed}-0000."
             ) from None
-        return generate(self.seed, index, slices=self.slices, size=self.size)
+        bleeding = None
+        if self.bleeding_share is not None:
+            draw = np.random.default_rng([self.seed, index, 3]).random()
+            bleeding = bool(draw < self.bleeding_share)
+        return generate(
+            self.seed, index, slices=self.slices, size=self.size, bleeding=bleeding
+        )
 
     def load(self, case_id: str) -> Case:
         """Generate a head as a case, as any data set loads one."""
