@@ -9,7 +9,7 @@ from ich_tf import __version__, paths
 
 PROFILES = ("demo", "paper", "shipped")
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 
@@ -181,12 +181,17 @@ def _add_tables(verbs):
     verb.add_argument("--format", choices=tables.FORMATS, default="md")
     verb.add_argument("--profile", choices=PROFILES, default="demo")
     verb.add_argument("--protocol", default="hssayeni2020")
+    verb.add_argument(
+        "--readme", action="store_true", help="paste the demo's numbers into the README"
+    )
     return verb
 
 
 def _tables(options) -> None:
-    from ich_tf.experiments import tables
+    from ich_tf.experiments import readme, tables
 
+    if options.readme:
+        readme.update(paths.results(options.results))
     text = tables.render(
         options.names or list(tables.TABLES),
         paths.results(options.results),

@@ -36,6 +36,9 @@ def predictor(
     model, to_channels, tile: int, stride: int, batch: int = TILES_PER_BATCH
 ) -> Predictor:
     """Wrap a Keras model; it is traced once for the batch size."""
+    if not model.compiled:
+        # Keras would compile the forward pass with XLA, minutes for a few batches.
+        model.compile(jit_compile=False)
     return Predictor(model.predict_on_batch, to_channels, tile, stride, batch)
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ich_tf import data
-from ich_tf.data import ct_ich, inputs, jpg, phantom
+from ich_tf.data import ct_ich, inputs, jpg
 from ich_tf.volume import Case, Volume
 
 SIZE = 64

@@ -81,7 +81,7 @@ def test_every_orientation_reads_as_lps_and_returns(tmp_path, codes, tilt_degree
     mask = (volume.hu > 20).astype(np.uint8)
     nifti.write_mask(tmp_path / "mask.nii.gz", mask, volume)
     written = nibabel.load(tmp_path / "mask.nii.gz")
-    np.testing.assert_array_equal(np.asarray(written.dataobj), (stored > 20) * 255)
+    np.testing.assert_array_equal(np.asarray(written.dataobj), stored > 20)
     np.testing.assert_array_equal(written.affine, nibabel.load(path).affine)
     np.testing.assert_array_equal(
         nifti.read_mask(tmp_path / "mask.nii.gz", volume), mask

@@ -79,7 +79,9 @@ def write_nifti_layout(
             volume = _as_published(case.volume)
             nifti.write(folder / "ct_scans" / f"{patient}.nii", volume)
             mask_path = folder / "masks" / f"{patient}.nii"
-            nifti.write_mask(mask_path, case.mask, volume, origin=volume.origin)
+            nifti.write_mask(
+                mask_path, case.mask, volume, value=255, origin=volume.origin
+            )
             rows += ct_ich_table.rows(patient, case.labels)
         ct_ich_table.write(folder, ct_ich_table.NIFTI, rows)
 

@@ -348,7 +348,12 @@ def write(path: str | os.PathLike, volume: Volume) -> None:
 
 
 def write_mask(
-    path: str | os.PathLike, mask: np.ndarray, volume: Volume, *, origin: str = ""
+    path: str | os.PathLike,
+    mask: np.ndarray,
+    volume: Volume,
+    *,
+    value: int = 1,
+    origin: str = "",
 ) -> None:
     """Write a mask on exactly the grid of the file its volume came from.
 
@@ -358,8 +363,9 @@ def write_mask(
 
     Args:
         path: A name that ends in .nii or .nii.gz; the folder must exist.
-        mask: (z, y, x), 0 or 1; written as 0 and 255, as ct-ich has it.
+        mask: (z, y, x), 0 or 1.
         volume: The volume that the mask belongs to.
+        value: What stands for 1 in the file; ct-ich has 255.
         origin: Goes to the description field.
 
     Raises:
@@ -369,7 +375,7 @@ def write_mask(
         raise ValueError(
             f"{path}: the mask has shape {mask.shape}, the volume {volume.hu.shape}."
         )
-    values = (np.asarray(mask) > 0).astype(np.uint8) * np.uint8(255)
+    values = (np.asarray(mask) > 0).astype(np.uint8) * np.uint8(value)
     _write(path, values, volume, origin)
 
 

@@ -1,0 +1,67 @@
+"""The README's table, pasted by code between two markers."""
+
+import dataclasses
+import os
+import pathlib
+
+from ich_tf import files, paths
+from ich_tf.experiments import tables
+
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+RECORDED = paths.PROJECT / "docs" / "demo.json"
+README = paths.PROJECT / "README.md"
+
+
+def update(results: str | os.PathLike) -> None:
+    """Record the demo's numbers in docs/demo.json and paste them into the README.
+
+    Raises:
+        ValueError: if a row was not run, so that nothing half-made is published.
+    """
+    results = pathlib.Path(results)
+    recorded = {"tables": {}}
+    for table in tables.TABLES:
+        found = tables.cells(table, results, "demo")
+        missing = [cell.experiment for cell in found if cell.ours is None]
+        if missing:
+            raise ValueError(f"Not run or undefined: {', '.join(sorted(set(missing)))}")
+        recorded["tables"][table] = [dataclasses.asdict(cell) for cell in found]
+        for experiment in tables.shown(table):
+            result = tables.load_result(results, "demo", experiment.id)
+            for name in ("commit", "versions", "device"):
+                recorded[name] = result[name]
+    files.write_json(RECORDED, recorded)
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    block = f"{BEGIN}\n{render(recorded)}{END}"
+    files.write_bytes(README, (before + block + after).encode())
+
+
+def render(recorded: dict) -> str:
+    """The README's block from the content of docs/demo.json."""
+    lines = []
+    for table, found in recorded["tables"].items():
+        columns = list(dict.fromkeys(cell["column"] for cell in found))
+        lines += [f"**{tables.TABLES[table][0]}**", ""]
+        header = ["Row", *(f"{name}: report | phantom" for name in columns)]
+        lines.append("| " + " | ".join(header) + " |")
+        lines.append("|" + " --- |" * (1 + 2 * len(columns)))
+        rows: dict[str, list[str]] = {}
+        for cell in found:
+            row = rows.setdefault(cell["experiment"], [cell["row"]])
+            row += [_number(cell["reported"]), _number(cell["ours"])]
+        lines += ["| " + " | ".join(row) + " |" for row in rows.values()]
+        lines.append("")
+    verdicts = {cell["verdict"] for cell in sum(recorded["tables"].values(), [])}
+    lines.append(
+        f"Verdict of every row: {', '.join(sorted(verdicts))} (the phantom is other "
+        f"data). Made at commit {recorded['commit']} on {recorded['device']} with "
+        f"Keras {recorded['versions']['keras']} and TensorFlow "
+        f"{recorded['versions']['tensorflow']}."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,104 @@
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ich_tf import cli
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "ich_tf", *arguments], capture_output=True, text=True
+    )
+
+
+def test_help_names_every_verb():
+    found = run("--help")
+    assert found.returncode == 0
+    for verb in ("phantom", "check-data", "train", "reproduce", "tables", "predict"):
+        assert verb in found.stdout
+
+
+def test_help_and_tables_import_nothing_heavy(tmp_path):
+    code = (
+        "import sys; from ich_tf import cli\n"
+        f"cli.main(['tables', '--results', {str(tmp_path)!r}])\n"
+        "heavy = {'tensorflow', 'keras', 'scipy', 'numpy.testing', 'matplotlib'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("not run") > 20
+
+
+@pytest.mark.parametrize("verb", ["tables", "predict", "phantom", "reproduce"])
+def test_every_verb_takes_the_folders(verb, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([verb, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--ct-ich", "--rsna", "--weights-dir", "--results"):
+        assert option in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check-data"], "--ct-ich"),
+        (["check-data", "--ct-ich", "nowhere"], "nowhere is not a folder"),
+        (["tables", "table9"], "Known: table2, table3"),
+        (["predict", "absent.nii", "--out", "out"], "absent.nii"),
+        (["reproduce", "table2", "--profile", "paper"], "ICH_TF_CT_ICH"),
+        (["train", "table9/x"], "Unknown experiment"),
+    ],
+)
+def test_a_wrong_call_is_one_clear_line(
+    arguments, message, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.delenv("ICH_TF_CT_ICH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*arguments, "--results", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_phantom_and_check_data(tmp_path, capsys):
+    out = tmp_path / "phantom"
+    small = ["--cases", "2", "--slices", "6", "--size", "64", "--seed", "5"]
+    assert cli.main(["phantom", *small, "--out", str(out)]) == 0
+    assert cli.main(["check-data", "--ct-ich", str(out)]) == 0
+    assert "phantom: 2 cases, 0 problems" in capsys.readouterr().out
+    assert cli.main(["phantom", *small, "--out", str(out)]) == 2
+    (out / "masks" / "049.nii").write_bytes(b"broken")
+    assert cli.main(["check-data", "--ct-ich", str(out)]) != 0
+
+
+def test_written_phantom_is_the_same_for_the_same_seed(tmp_path):
+    from ich_tf.data import layouts
+
+    for layout in layouts.WRITERS:
+        folders = [tmp_path / layout / name for name in "ab"]
+        for folder in folders:
+            layouts.write_phantom(layout, folder, cases=2, seed=1, slices=4, size=64)
+        first, second = (
+            {
+                path.relative_to(folder): path.read_bytes()
+                for path in sorted(folder.rglob("*"))
+                if path.is_file()
+            }
+            for folder in folders
+        )
+        assert len(first) > 4
+        assert first == second
+
+
+@pytest.mark.slow
+def test_help_answers_in_half_a_second():
+    seconds = []
+    for _ in range(5):
+        began = time.monotonic()
+        run("--help")
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) < 0.5
