@@ -136,9 +136,8 @@ def execute(
         if len(folds) > 1:
             say(f"{run.experiment.id}: fold {number + 1} of {len(folds)}")
         done.append(_fold(run, number, fold, fresh, say))
-    result = _result(run, folds, done)
-    files.write_json(run.file, result)
-    return result
+    files.write_json(run.file, _result(run, folds, done))
+    return files.read_json(run.file)
 
 
 def train(

@@ -1,0 +1,198 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from ich_tf import cli, files, training
+from ich_tf.data import ct_ich, layouts
+from ich_tf.experiments import profiles, readme, reproduce, runner, ship, tables
+from ich_tf.models import weights
+
+ROW = "table3/unet-hssayeni"
+TINY = dataclasses.replace(
+    profiles.DEMO,
+    size=64,
+    tile=32,
+    stride=16,
+    inference_stride=32,
+    epochs=2,
+    steps_per_epoch=2,
+    batch=2,
+    validation_crops=4,
+    phantom={
+        "cases": 8,
+        "seed": 4,
+        "slices": 6,
+        "size": 64,
+        "bleeding_share": 0.5,
+    },
+    split=(0.5, 0.25, 0.25),
+    row_changes={},
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(profiles.PROFILES, "demo", TINY)
+    monkeypatch.delenv("ICH_TF_CT_ICH", raising=False)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return runner.Folders(results=folder / "results", weights=folder / "weights")
+
+
+@pytest.fixture(scope="module")
+def done(folders):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(profiles.PROFILES, "demo", TINY)
+        patch.delenv("ICH_TF_CT_ICH", raising=False)
+        lines = []
+        (result,) = reproduce.reproduce([ROW], folders, say=lines.append)
+    keras.config.set_dtype_policy("float32")
+    return result, lines
+
+
+def test_result_can_be_traced(folders, done):
+    result, lines = done
+    assert files.read_json(tables.result_file(folders.results, "demo", ROW)) == result
+    assert result["data"]["identity"] == "phantom"
+    assert len(result["data"]["cases"]) == 8
+    (fold,) = result["folds"]
+    parts = [set(fold[name]) for name in ("train", "validation", "test")]
+    assert [len(part) for part in parts] == [4, 2, 2]
+    assert set.union(*parts) == set(result["data"]["cases"])
+    assert set(result["counts"]["per_volume"]) == parts[2]
+    assert len(result["history"][0]) == 2
+    assert result["versions"]["keras"] == keras.__version__
+    assert result["spec"]["seed"] == 0
+    assert result["spec"]["profile"]["steps_per_epoch"] == 2
+    assert result["peak_memory_gb"][0] is None or result["peak_memory_gb"][0] > 0.1
+    assert lines[-1].startswith(f"{ROW}: predicting 2 heads")
+
+
+def test_counts_are_those_of_the_stored_probabilities(folders, done):
+    result, _ = done
+    dataset = ct_ich.CtIch(
+        layouts.phantom_as_ct_ich(
+            folders.results / "phantom", **TINY.phantom, say=lambda line: None
+        )
+    )
+    for case_id, counts in result["counts"]["per_volume"].items():
+        stored = folders.results / "demo" / ROW / f"{case_id}.npz"
+        with np.load(stored) as content:
+            predicted = content["probability"] > 127
+        truth = dataset.load(case_id).mask.astype(bool)
+        assert sum(counts["tp"]) == np.count_nonzero(truth & predicted)
+        assert sum(counts["fp"]) == np.count_nonzero(~truth & predicted)
+        assert counts["truth_pixels"] == np.count_nonzero(truth)
+
+
+def test_a_second_start_does_nothing_anew(folders, done, monkeypatch):
+    result, _ = done
+
+    def never(*arguments, **named):
+        raise RuntimeError("trained again")
+
+    monkeypatch.setattr(training, "fit", never)
+    lines = []
+    (again,) = reproduce.reproduce([ROW], folders, say=lines.append)
+    assert again == result
+    assert lines == [f"{ROW}: finished before, kept"]
+
+
+def test_resume_needs_an_interrupted_run(folders, done, capsys):
+    arguments = ["reproduce", ROW, "--resume", "--results", str(folders.results)]
+    assert cli.main(arguments) == 2
+    assert f"Nothing to resume among {ROW} (finished)" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_goes_on(folders, done, monkeypatch, tmp_path):
+    elsewhere = dataclasses.replace(folders, results=tmp_path)
+
+    def interrupt(self, epoch, logs=None):
+        written(self, epoch, logs)
+        raise KeyboardInterrupt
+
+    written = training.Checkpoint.on_epoch_end
+    monkeypatch.setattr(training.Checkpoint, "on_epoch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce.reproduce([ROW], elsewhere)
+    monkeypatch.setattr(training.Checkpoint, "on_epoch_end", written)
+    run = reproduce.find_run(ROW, "demo", elsewhere, print)
+    assert runner.state_of(run) == "interrupted"
+    (result,) = reproduce.reproduce([ROW], elsewhere, resume=True)
+    assert [epoch["epoch"] for epoch in result["history"][0]] == [1, 2]
+    assert result["counts"] == done[0]["counts"]
+
+
+def test_phantom_numbers_are_never_a_reproduction(folders, done):
+    text = tables.render(["table3"], folders.results, "demo")
+    assert "not comparable" in text
+    for verdict in ("reproduced", "close (", "differs"):
+        assert verdict not in text.replace("Deviation", "")
+
+
+def test_readme_is_not_updated_from_half_a_table(folders, done):
+    with pytest.raises(ValueError, match="Not run or undefined"):
+        readme.update(folders.results)
+
+
+def test_changed_settings_start_anew(folders, done, monkeypatch, tmp_path):
+    run = reproduce.find_run(ROW, "demo", folders, print)
+    assert runner.state_of(run) == "finished"
+    changed = dataclasses.replace(TINY, learning_rate=0.5)
+    run = dataclasses.replace(run, profile=changed)
+    assert runner.state_of(run) == "new"
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def refuse(*arguments, **named):
+        raise OSError("no network")
+
+    monkeypatch.setattr("pooch.retrieve", refuse)
+
+
+def test_paper_fails_without_imagenet_weights(folders, done, offline, monkeypatch):
+    paper = dataclasses.replace(TINY, name="paper")
+    monkeypatch.setitem(profiles.PROFILES, "paper", paper)
+    run = reproduce.find_run("table2/resnet50-imagenet-bce", "paper", folders, print)
+    with pytest.raises(weights.WeightsUnavailable, match="resnet50_imagenet"):
+        runner.execute(run)
+
+
+def test_demo_says_that_a_row_ran_from_random_weights(folders, done, offline):
+    run = reproduce.find_run("table2/resnet50-imagenet-bce", "demo", folders, print)
+    run = dataclasses.replace(run, profile=dataclasses.replace(TINY, epochs=1))
+    lines = []
+    result = runner.execute(run, say=lines.append)
+    assert (result["wanted_init"], result["init"]) == ("imagenet", "random")
+    assert "runs from random weights" in lines[0]
+    text = tables.render(["table2"], folders.results, "demo")
+    assert "resnet50, imagenet, BCE [run from random weights]" in text
+
+
+def test_shipping_needs_a_finished_run(folders, done):
+    run = reproduce.find_run("shipped/unetplusplus-phantom", "demo", folders, print)
+    with pytest.raises(ValueError, match="is not finished at profile demo"):
+        ship.ship(run)
+
+
+def test_a_folder_without_masks_is_refused(folders, tmp_path, done):
+    layouts.write_phantom("ct-ich-v1", tmp_path / "v1", cases=4, slices=4, size=64)
+    for mask in (tmp_path / "v1").rglob("*_HGE_Seg.jpg"):
+        mask.unlink()
+    with_jpg = dataclasses.replace(folders, ct_ich=tmp_path / "v1")
+    with pytest.raises(ValueError, match="mask"):
+        reproduce.reproduce([ROW], with_jpg)
+
+
+def test_recorded_demo_is_what_the_readme_shows():
+    text = readme.README.read_text(encoding="utf-8")
+    block = text.split(readme.BEGIN)[1].split(readme.END)[0]
+    assert block.strip() == readme.render(files.read_json(readme.RECORDED)).strip()
