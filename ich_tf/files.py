@@ -39,8 +39,9 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
 def new_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Give a temporary folder that becomes `folder` when the block succeeds.
 
-    A failed block leaves nothing, a killed process only `<name>.partial`, which the
-    next run replaces.
+    A failed block leaves nothing, a killed process only `<name>.<process>.partial`,
+    which the next run removes. Two processes do not disturb each other: the second
+    to finish gives way to what it finds.
 
     Args:
         folder: The folder to be; must not exist yet, or be empty.
@@ -54,17 +55,31 @@ def new_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
             f"{folder} already exists and is not an empty folder. Name another folder "
             "or remove this one first."
         )
-    partial = folder.with_name(folder.name + PARTIAL)
-    if partial.exists():
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f"{folder.name}*{PARTIAL}"):
+        if not _is_running(left.suffixes[-2:-1]):
+            shutil.rmtree(left, ignore_errors=True)
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}{PARTIAL}")
+    partial.mkdir()
     try:
         yield partial
-        if folder.exists():
+        with contextlib.suppress(FileNotFoundError):
             folder.rmdir()
-        os.replace(partial, folder)
+        os.rename(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_running(suffixes: list[str]) -> bool:
+    """Whether ".<process>" names another process that lives."""
+    try:
+        number = int(suffixes[0][1:])
+        os.kill(number, 0)
+    except (IndexError, ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return number != os.getpid()
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:

@@ -42,6 +42,7 @@ class Plan:
         decay: Decay per step of "inverse_time".
         batch_norm_momentum: Momentum of the running statistics; None keeps each
             layer's own (0.99), which needs several hundred steps to settle.
+        output_bias: Start of the bias of the last layer; None keeps it.
         precision: "float32", "mixed_bfloat16", "mixed_float16" or "auto".
         seed: Of weights, order of crops, augmentation and dropout.
         deterministic: Whether every operation must be repeatable to the bit.
@@ -54,6 +55,7 @@ class Plan:
     schedule: str = "inverse_time"
     decay: float = 0.0
     batch_norm_momentum: float | None = None
+    output_bias: float | None = None
     precision: str = "auto"
     seed: int = 0
     deterministic: bool = True
@@ -117,6 +119,10 @@ def _cpu_has_bfloat16() -> bool:
 
 def compile_model(model: keras.Model, loss: str, plan: Plan) -> None:
     """Give the model Adam, the loss and the soft Jaccard metric."""
+    if plan.output_bias is not None:
+        for layer in model._flatten_layers():
+            if layer.name.endswith("_logits"):
+                layer.bias.assign(keras.ops.full(layer.bias.shape, plan.output_bias))
     if plan.batch_norm_momentum is not None:
         for layer in model._flatten_layers():
             if isinstance(layer, keras.layers.BatchNormalization):
@@ -196,17 +202,20 @@ def fit(
         One dict of metrics per epoch. The model has the best weights.
 
     Raises:
-        ValueError: if `resume` finds nothing, or the state of another run.
+        ValueError: if `resume` finds nothing, or the state of another run; or if the
+            loss is not finite.
     """
     folder = pathlib.Path(folder)
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".writing-*"):
+        shutil.rmtree(left, ignore_errors=True)
     spec = json.loads(json.dumps(spec))
     checkpoint = Checkpoint(folder, spec)
     epoch = checkpoint.restore(model) if resume else 0
     if epoch < plan.epochs:
-        callbacks = [checkpoint, keras.callbacks.TerminateOnNaN()]
+        callbacks = [checkpoint]
         if tensorboard:
             callbacks.append(
                 keras.callbacks.TensorBoard(folder / "logs", write_graph=False)
@@ -220,11 +229,6 @@ def fit(
             callbacks=callbacks,
             shuffle=False,
             verbose="auto" if sys.stdout.isatty() else 2,
-        )
-    if not checkpoint.best_file:
-        raise ValueError(
-            f"Training in {folder} never reached a finite validation score; its loss "
-            "is not finite. Try a smaller learning rate."
         )
     best = folder / checkpoint.best_file
     model.load_weights(best)
@@ -260,10 +264,16 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Write best weights first, then the state that names them."""
         scores = {name: float(value) for name, value in (logs or {}).items()}
+        if not all(map(math.isfinite, scores.values())):
+            raise ValueError(
+                f"Training in {self.folder} diverged in epoch {epoch + 1}: {scores}. "
+                "The state of the epoch before is kept. Try a smaller learning rate or "
+                "another precision."
+            )
         scores["seconds"] = round(time.monotonic() - self._began, 2)
         self.history.append({"epoch": epoch + 1, **scores})
         previous = self.best_file
-        score = scores.get("val_soft_jaccard", math.nan)
+        score = scores["val_soft_jaccard"]
         if score > self.best:
             self.best, self.best_file = score, f"best-{epoch + 1:04d}.weights.h5"
             with files.atomic(self.folder / self.best_file) as partial:
@@ -303,7 +313,13 @@ class Checkpoint(keras.callbacks.Callback):
                     f"{_differences(meta['spec'], self.spec)}. Start anew without "
                     "`resume`."
                 )
-            for number, variable in enumerate(_variables(model)):
+            variables = _variables(model)
+            if len(state.files) != len(variables) + 1:
+                raise ValueError(
+                    f"{path} holds {len(state.files) - 1} variables, the model has "
+                    f"{len(variables)}: it was trained at another precision."
+                )
+            for number, variable in enumerate(variables):
                 variable.assign(state[f"v{number:05d}"])
         self.history = meta["history"]
         self.best = -math.inf if meta["best"] is None else meta["best"]
@@ -329,11 +345,11 @@ class Estimate:
     """What a run will take, from a few measured steps.
 
     Attributes:
-        seconds: Of training, all steps.
+        seconds_per_step: Of training.
         gigabytes: Of memory: weights, gradients, optimizer and activations.
     """
 
-    seconds: float
+    seconds_per_step: float
     gigabytes: float
 
 
@@ -343,7 +359,7 @@ def estimate(model: keras.Model, batches: tf.data.Dataset, plan: Plan) -> Estima
     Args:
         model: Compiled.
         batches: Two batches or more; the first pays for tracing and is not counted.
-        plan: For the number of steps.
+        plan: For the size of a batch.
     """
     saved = [keras.ops.convert_to_numpy(variable) for variable in _variables(model)]
     seconds = []
@@ -354,7 +370,7 @@ def estimate(model: keras.Model, batches: tf.data.Dataset, plan: Plan) -> Estima
     for variable, value in zip(_variables(model), saved, strict=True):
         variable.assign(value)
     model.reset_metrics()
-    return Estimate(min(seconds[1:]) * plan.steps, _training_gigabytes(model, plan))
+    return Estimate(min(seconds[1:]), _training_gigabytes(model, plan))
 
 
 def _training_gigabytes(model: keras.Model, plan: Plan) -> float:

@@ -68,7 +68,8 @@ def test_result_can_be_traced(folders, done):
     assert set.union(*parts) == set(result["data"]["cases"])
     assert set(result["counts"]["per_volume"]) == parts[2]
     assert len(result["history"][0]) == 2
-    assert result["versions"]["keras"] == keras.__version__
+    assert result["versions"][0]["keras"] == keras.__version__
+    assert result["deviations"] == list(TINY.deviations)
     assert result["spec"]["seed"] == 0
     assert result["spec"]["profile"]["steps_per_epoch"] == 2
     assert result["peak_memory_gb"][0] is None or result["peak_memory_gb"][0] > 0.1

@@ -32,6 +32,8 @@ def result(identity="ct-ich 1.3.1", evaluated=PATIENTS, init="imagenet", **means
         "folds": [{"train": [], "validation": [], "test": list(evaluated)}],
         "init": init,
         "wanted_init": "imagenet",
+        "deviations": ["a test"],
+        "spec": {"precision": "float32"},
         "summary": {"hssayeni2020": scores, "per_volume": scores},
     }
 
@@ -122,8 +124,8 @@ def test_markdown(results):
         line for line in lines if line.startswith("| densenet169, imagenet, JD")
     )
     assert best == (
-        "| densenet169, imagenet, JD | 0.338 | 0.340 [0.300, 0.400] | "
-        "reproduced (+0.002) | 0.433 | 0.500 [0.450, 0.550] | differs (+0.067) |"
+        "| densenet169, imagenet, JD | 0.338 | 0.340 [0.300, 0.400] (n=10) | "
+        "reproduced (+0.002) | 0.433 | 0.500 [0.450, 0.550] (n=10) | differs (+0.067) |"
     )
     phantom = next(line for line in lines if "random weights" in line)
     assert phantom.count("not comparable") == 2

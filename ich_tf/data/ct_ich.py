@@ -18,6 +18,7 @@ import importlib.resources
 import os
 import pathlib
 import re
+import zlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -160,6 +161,7 @@ class CtIch:
             pattern = f"Patients_CT/*/brain/[0-9]*{jpg.MASK_SUFFIX}"
             self._masks = {path: path for path in self.root.glob(pattern)}
         self._table_path = self.root / ct_ich_table.TABLES[self._layout]
+        self._fingerprint = None
         self._table = None
         if self._table_path.is_file():
             self._table = ct_ich_table.read(self._table_path)
@@ -274,8 +276,9 @@ class CtIch:
         """Say what the data is, from its content.
 
         Returns:
-            "layout"; "slices", their number; "cases", from case id to "slices" and
-            "mask_voxels" (None without masks); and "identity": "ct-ich 1.3.1" only if
+            "layout"; "slices", their number; "cases", from case id to "slices",
+            "mask_voxels" (None without masks) and "crc32" of its files; and
+            "identity": "ct-ich 1.3.1" only if
             the counts of every patient are the published ones, "ct-ich 1.0" for 82
             patients with 2,501 slices and masks, "ct-ich 1.0 (partial)" for some of
             them, "phantom" if a file carries the phantom's marker, else "unknown".
@@ -283,13 +286,32 @@ class CtIch:
         Raises:
             ValueError: if a file is unreadable.
         """
-        per_case = {case_id: self._counts(case_id) for case_id in self._cases}
-        return {
-            "layout": self._layout,
-            "slices": sum(counts["slices"] for counts in per_case.values()),
-            "cases": per_case,
-            "identity": self._identity(per_case),
-        }
+        if self._fingerprint is None:
+            counts = {case_id: self._counts(case_id) for case_id in self._cases}
+            self._fingerprint = {
+                "layout": self._layout,
+                "slices": sum(case["slices"] for case in counts.values()),
+                "cases": {
+                    case_id: {**case, "crc32": self._checksum(case_id)}
+                    for case_id, case in counts.items()
+                },
+                "identity": self._identity(counts),
+            }
+        return self._fingerprint
+
+    def _checksum(self, case_id: str) -> str:
+        """CRC-32 of the case's files, so that changed content is other data."""
+        checksum = 0
+        for path in self._files(case_id):
+            checksum = zlib.crc32(path.read_bytes(), checksum)
+        return f"{checksum:08x}"
+
+    def _files(self, case_id: str) -> list[pathlib.Path]:
+        path = self._cases[case_id]
+        if self._layout == ct_ich_table.NIFTI:
+            masks = [self._masks[case_id]] if case_id in self._masks else []
+            return [path, *masks]
+        return sorted(path.rglob("[0-9]*.jpg"))
 
     def _identity(self, per_case: dict) -> str:
         origins = [self._origin(case_id) for case_id in self._cases]

@@ -78,7 +78,8 @@ def phantom_as_ct_ich(
         say: Takes a line of progress.
         **what: `cases`, `seed`, `slices`, `size`, ... of `write_phantom`.
     """
-    name = "-".join(f"{key}{value}" for key, value in sorted(what.items()))
+    parts = [f"{key}{value}" for key, value in sorted(what.items())]
+    name = "-".join([f"version{phantom.VERSION}", *parts])
     root = pathlib.Path(folder) / name
     if not root.is_dir():
         say(f"writing the phantom: {json.dumps(what)}")

@@ -16,7 +16,6 @@ PACKAGES = (
     "albumentations",
     "numpy",
     "scipy",
-    "scikit-image",
     "pydicom",
     "nibabel",
 )

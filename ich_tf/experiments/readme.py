@@ -19,7 +19,7 @@ def update(results: str | os.PathLike) -> None:
         ValueError: if a row was not run, so that nothing half-made is published.
     """
     results = pathlib.Path(results)
-    recorded = {"tables": {}}
+    recorded = {"tables": {}, "commits": [], "devices": [], "versions": []}
     for table in tables.TABLES:
         found = tables.cells(table, results, "demo")
         missing = [cell.experiment for cell in found if cell.ours is None]
@@ -28,8 +28,10 @@ def update(results: str | os.PathLike) -> None:
         recorded["tables"][table] = [dataclasses.asdict(cell) for cell in found]
         for experiment in tables.shown(table):
             result = tables.load_result(results, "demo", experiment.id)
-            for name in ("commit", "versions", "device"):
-                recorded[name] = result[name]
+            for name in ("commits", "devices", "versions"):
+                for value in result[name]:
+                    if value not in recorded[name]:
+                        recorded[name].append(value)
     files.write_json(RECORDED, recorded)
     text = README.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
@@ -56,11 +58,15 @@ def render(recorded: dict) -> str:
     verdicts = {cell["verdict"] for cell in sum(recorded["tables"].values(), [])}
     lines.append(
         f"Verdict of every row: {', '.join(sorted(verdicts))} (the phantom is other "
-        f"data). Made at commit {recorded['commit']} on {recorded['device']} with "
-        f"Keras {recorded['versions']['keras']} and TensorFlow "
-        f"{recorded['versions']['tensorflow']}."
+        f"data). Made at commit {', '.join(recorded['commits'])} on "
+        f"{', '.join(recorded['devices'])} with Keras {_versions(recorded, 'keras')} "
+        f"and TensorFlow {_versions(recorded, 'tensorflow')}."
     )
     return "\n".join(lines) + "\n"
+
+
+def _versions(recorded: dict, package: str) -> str:
+    return ", ".join(sorted({versions[package] for versions in recorded["versions"]}))
 
 
 def _number(value: float | None) -> str:

@@ -50,40 +50,73 @@ def reproduce(
 ) -> list[dict]:
     """Run every row of tables or experiment ids and return the results.
 
-    Finished rows are read, interrupted ones go on, new ones start.
+    Finished rows are read, interrupted ones go on, new ones start; rows that the data
+    cannot serve are left out. At paper scale the expected time is said first.
 
     Args:
         names: Table names and experiment ids.
         folders: Where data, weights and results are.
         profile: "demo" or "paper".
-        resume: Insist that at least one row was interrupted.
+        resume: Insist that something was begun and is not finished.
         fresh: Forget what is there and start anew.
         say: Takes a line of progress.
 
     Raises:
-        ValueError: if `resume` is set and no row was interrupted.
+        ValueError: if `resume` is set and there is nothing to resume.
     """
-    runs = prepare(names, profile, folders, say)
+    runs = [run for run in prepare(names, profile, folders, say) if _applies(run, say)]
     states = [runner.state_of(run) for run in runs]
-    if resume and "interrupted" not in states:
+    if resume and (set(states) <= {"new"} or set(states) <= {"finished"}):
         listed = ", ".join(
             f"{run.experiment.id} ({state})"
             for run, state in zip(runs, states, strict=True)
         )
         raise ValueError(f"Nothing to resume among {listed}.")
+    waiting = [
+        run
+        for run, state in zip(runs, states, strict=True)
+        if state != "finished" or fresh
+    ]
+    if profile == "paper":
+        _say_forecast(waiting, say)
     results, began, ran = [], time.monotonic(), 0
-    waiting = len(runs) if fresh else sum(state != "finished" for state in states)
-    for run, state in zip(runs, states, strict=True):
-        if state == "finished" and not fresh:
+    for run in runs:
+        if run not in waiting:
             say(f"{run.experiment.id}: finished before, kept")
         else:
             ran += 1
-            say(f"{run.experiment.id}: row {ran} of {waiting}")
+            say(f"{run.experiment.id}: row {ran} of {len(waiting)}")
         results.append(runner.execute(run, fresh=fresh, say=say))
-        if ran and ran < waiting and (state != "finished" or fresh):
-            minutes = (time.monotonic() - began) / ran * (waiting - ran) / 60
+        if run in waiting and ran < len(waiting):
+            minutes = (time.monotonic() - began) / ran * (len(waiting) - ran) / 60
             say(f"about {minutes:.0f} minutes left")
     return results
+
+
+def _applies(run: Run, say: Callable[[str], None]) -> bool:
+    try:
+        runner.check_applies(run)
+    except ValueError as error:
+        say(f"{run.experiment.id}: not run. {error}")
+        return False
+    return True
+
+
+def _say_forecast(waiting: list[Run], say: Callable[[str], None]) -> None:
+    """Print what all waiting rows will take; a missing weights file ends it here."""
+    hours = disk = 0.0
+    for run in waiting:
+        row = runner.forecast(run, say)
+        hours, disk = hours + row.hours, disk + row.disk_gb
+        say(
+            f"{run.experiment.id}: about {row.hours:.1f} hours, {row.memory_gb:.1f} GB "
+            f"of memory, {row.disk_gb:.1f} GB of disk"
+        )
+    if waiting:
+        say(
+            f"all rows: about {hours:.0f} hours and {disk:.0f} GB of disk on this "
+            "device, from three measured steps each"
+        )
 
 
 def find_run(name: str, profile: str, folders: Folders, say) -> Run:
@@ -126,6 +159,7 @@ def train_one(
     count = len(run.folds())
     if not 0 <= fold < count:
         raise ValueError(f"There are {count} folds, from 0 on. Received: {fold}")
+    runner.check_applies(run)
     _, history, _ = runner.train(run, fold, resume=resume, fresh=fresh, say=say)
     scores = [epoch["val_soft_jaccard"] for epoch in history]
     return Trained(run.folder / f"fold-{fold}" / training.FINAL, max(scores))

@@ -9,6 +9,7 @@ import functools
 import json
 import logging
 import pathlib
+import shutil
 import time
 from collections.abc import Callable, Iterable
 
@@ -79,12 +80,13 @@ class Run:
         for prose in ("title", "states", "leaves_open", "assumptions", "reported"):
             row.pop(prose)
         scale = dataclasses.asdict(self.profile)
-        for prose in ("deviations", "row_changes", "protocol"):
+        for prose in ("deviations", "row_changes"):
             scale.pop(prose)
         spec = {
             "experiment": row,
             "profile": scale,
             "data": provenance.digest(self.fingerprint),
+            "precision": training.precision_policy(),
             "seed": SEED,
         }
         return json.loads(json.dumps(spec))
@@ -95,12 +97,18 @@ class Run:
         return json.loads(json.dumps(spec))
 
     def folds(self) -> tuple[splits.Fold, ...]:
-        """The patients of each fold."""
+        """The patients of each fold: of [2] for its subjects, five for other data."""
         cases = self.fingerprint["cases"]
-        if self.profile.folds == "hssayeni2020":
-            return tuple(splits.folds_hssayeni2020(list(cases)))
         bleeding = [bool(facts["mask_voxels"]) for facts in cases.values()]
-        return (splits.patient_split(list(cases), self.profile.split, SEED, bleeding),)
+        if self.profile.folds == "holdout":
+            shares = self.profile.split
+            return (splits.patient_split(list(cases), shares, SEED, bleeding),)
+        subjects = (splits.subject_order_75(), splits.subject_order_82())
+        if set(cases) in map(set, subjects):
+            return tuple(splits.folds_hssayeni2020(list(cases)))
+        return tuple(
+            splits.patient_folds(list(cases), 5, SEED, has_hemorrhage=bleeding)
+        )
 
 
 def state_of(run: Run) -> str:
@@ -128,14 +136,17 @@ def execute(
         fresh: Forget what is there and start anew.
         say: Takes a line of progress.
     """
-    if state_of(run) == "finished" and not fresh:
+    if fresh:
+        run.file.unlink(missing_ok=True)
+        shutil.rmtree(run.folder, ignore_errors=True)
+    if state_of(run) == "finished":
         return files.read_json(run.file)
     folds = run.folds()
     done = []
     for number, fold in enumerate(folds):
         if len(folds) > 1:
             say(f"{run.experiment.id}: fold {number + 1} of {len(folds)}")
-        done.append(_fold(run, number, fold, fresh, say))
+        done.append(_fold(run, number, fold, say))
     files.write_json(run.file, _result(run, folds, done))
     return files.read_json(run.file)
 
@@ -168,23 +179,21 @@ def train(
     interrupted = stored == wanted and not fresh
     if stored and not interrupted and not fresh:
         say(f"{run.experiment.id}: its settings changed, starting anew")
-    if run.profile.name == "paper" and not interrupted:
-        say(_estimate_line(run, model, sampler, plan))
     history = training.fit(
         model, sampler, validation, plan, folder, spec=wanted, resume=interrupted
     )
     return model, history, init
 
 
-def _fold(run: Run, number: int, fold: splits.Fold, fresh: bool, say) -> dict:
+def _fold(run: Run, number: int, fold: splits.Fold, say) -> dict:
     path = run.folder / f"fold-{number}" / "fold.json"
-    if path.is_file() and not fresh:
+    if path.is_file():
         stored = files.read_json(path)
         if stored["spec"] == run.spec:
             return stored
     provenance.restart_memory_peak()
     began = time.monotonic()
-    model, history, init = train(run, number, fresh=fresh, say=say)
+    model, history, init = train(run, number, say=say)
     trained = time.monotonic()
     say(f"{run.experiment.id}: predicting {len(fold.test)} heads")
     counts = {name: {} for name in metrics.PROTOCOLS}
@@ -202,17 +211,17 @@ def _fold(run: Run, number: int, fold: splits.Fold, fresh: bool, say) -> dict:
             "inference": round(time.monotonic() - trained, 1),
         },
         "peak_memory_gb": provenance.memory_peak_gb(),
+        "device": provenance.device(),
+        "versions": provenance.versions(),
+        "commit": provenance.commit(),
     }
     files.write_json(path, content)
     return content
 
 
 def _cases(run: Run, case_ids: Iterable[str]) -> Iterable[Case]:
-    needed = windows.approach_windows(run.experiment.approach)
     for case_id in case_ids:
-        case = run.dataset.load(case_id)
-        windows.check_window(case.volume.hu_window, needed)
-        yield slices.at_size(case, run.profile.size)
+        yield slices.at_size(run.dataset.load(case_id), run.profile.size)
 
 
 def _channels(run: Run):
@@ -249,6 +258,7 @@ def _training_data(run: Run, fold: splits.Fold):
         schedule=profile.schedule,
         decay=profile.decay,
         batch_norm_momentum=profile.batch_norm_momentum,
+        output_bias=profile.output_bias,
         seed=SEED,
     )
 
@@ -312,14 +322,48 @@ def _evaluate(run: Run, model, case: Case) -> dict[str, dict]:
     return evaluation.count(coded, case)
 
 
-def _estimate_line(run: Run, model, sampler, plan: training.Plan) -> str:
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """What a run will take.
+
+    Attributes:
+        hours: Of training and validation, all folds.
+        memory_gb: Weights, gradients, optimizer and activations.
+        disk_gb: State, best and final weights of all folds.
+    """
+
+    hours: float
+    memory_gb: float
+    disk_gb: float
+
+
+def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> Forecast:
+    """Build the network, measure three training steps and reckon up.
+
+    Raises:
+        WeightsUnavailable: if the row's ImageNet weights cannot be had.
+    """
+    folds = run.folds()
+    plan, sampler, validation = _training_data(run, folds[0])
+    model, _ = _build(run, plan, say)
+    # A validation batch is one forward pass, about a third of a training step.
+    batches = plan.steps_per_epoch + int(validation.cardinality()) / 3
     expected = training.estimate(model, sampler(0, 4), plan)
-    hours = expected.seconds * len(run.folds()) / 3600
-    return (
-        f"{run.experiment.id}: about {hours:.1f} hours of training for "
-        f"{len(run.folds())} folds and {expected.gigabytes:.1f} GB of memory on this "
-        "device (from three measured steps)"
-    )
+    seconds = expected.seconds_per_step * batches * plan.epochs * len(folds)
+    # Per weight: state (weight and two moments of Adam), best and final file.
+    disk = 4 * 5 * model.count_params() * len(folds)
+    return Forecast(seconds / 3600, expected.gigabytes, disk / 1e9)
+
+
+def check_applies(run: Run) -> None:
+    """Refuse a row that the data cannot serve, before anything is trained.
+
+    Raises:
+        ValueError: if the row needs HU and the data are saturated windows (JPG).
+    """
+    first = run.dataset.load(next(iter(run.fingerprint["cases"])))
+    needed = windows.approach_windows(run.experiment.approach)
+    windows.check_window(first.volume.hu_window, needed)
 
 
 def _result(run: Run, folds: tuple[splits.Fold, ...], done: list[dict]) -> dict:
@@ -336,12 +380,16 @@ def _result(run: Run, folds: tuple[splits.Fold, ...], done: list[dict]) -> dict:
         "wanted_init": run.experiment.arguments.get("init", "random"),
         "data": run.fingerprint,
         "folds": [dataclasses.asdict(fold) for fold in folds],
+        "states": run.experiment.states,
+        "leaves_open": list(run.experiment.leaves_open),
+        "assumptions": list(run.experiment.assumptions),
+        "deviations": list(run.profile.deviations),
         "counts": counts,
         "summary": evaluation.summarise(counts, run.fingerprint["identity"]),
         "history": [fold["history"] for fold in done],
         "seconds": [fold["seconds"] for fold in done],
         "peak_memory_gb": [fold["peak_memory_gb"] for fold in done],
-        "device": provenance.device(),
-        "versions": provenance.versions(),
-        "commit": provenance.commit(),
+        "devices": [fold["device"] for fold in done],
+        "versions": [fold["versions"] for fold in done],
+        "commits": [fold["commit"] for fold in done],
     }

@@ -46,7 +46,7 @@ def ship(run: Run) -> dict:
         "profile": run.profile.name,
         "trained_on": run.fingerprint["identity"],
         "data": provenance.digest(run.fingerprint),
-        "commit": result["commit"],
+        "commit": result["commits"][0],
         "metric": (
             f"Dice {dice['mean']:.3f} [{dice['low']:.3f}, {dice['high']:.3f}], mean "
             f"per volume over {dice['n']} held-out heads with hemorrhage of the "

@@ -75,6 +75,8 @@ class Profile:
             the crops as they come.
         augmentation: Name in `augment.AUGMENTATIONS`.
         batch_norm_momentum: See `training.Plan`.
+        output_bias: Start of the last layer's bias; None keeps 0, a probability of
+            one half, which a short run takes long to leave.
         validation_crops: At most so many crops after every epoch; None is all.
         phantom: Cases, slices and seed of the phantom, where no folder is given.
         slices: Name in `slices.RULES` of the rule for slices to train on.
@@ -100,6 +102,7 @@ class Profile:
     lesion_share: float | None
     augmentation: str
     batch_norm_momentum: float | None
+    output_bias: float | None
     validation_crops: int | None
     phantom: Mapping[str, int]
     slices: str = "hssayeni2020"

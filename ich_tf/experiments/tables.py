@@ -7,7 +7,7 @@ import io
 import json
 import pathlib
 
-from ich_tf import files
+from ich_tf import files, metrics
 from ich_tf.experiments import spec
 from ich_tf.experiments.spec import Experiment
 
@@ -187,6 +187,7 @@ def render(
     """
     if format_ not in FORMATS:
         raise ValueError(f"Unknown format {format_!r}. Known: {', '.join(FORMATS)}")
+    metrics.protocol(protocol)
     content = {table: cells(table, results, profile, protocol) for table in tables}
     if format_ == "json":
         flat = [
@@ -201,7 +202,10 @@ def render(
     for table, found in content.items():
         header, body = _grid(found)
         caption = f"{TABLES[table][0]} (profile {profile}, protocol {protocol})"
-        notes = _notes(table, found, results, profile)
+        notes = [
+            f"protocol {protocol}: {metrics.protocol(protocol).description}",
+            *_notes(table, found, results, profile),
+        ]
         blocks.append(_WRITERS[format_](caption, header, body, notes))
     return "\n".join(blocks)
 
@@ -238,7 +242,7 @@ def _ours(cell: Cell) -> str:
         return "–"
     if cell.low is None:
         return _number(cell.ours)
-    return f"{cell.ours:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
+    return f"{cell.ours:.3f} [{cell.low:.3f}, {cell.high:.3f}] (n={cell.cases})"
 
 
 def _verdict(cell: Cell) -> str:
@@ -255,19 +259,24 @@ def _notes(
         f"{cell.verdict}: {cell.reason}" for cell in found if cell.reason
     )
     notes += list(reasons)
+    deviations: list[str] = []
     for experiment in shown(table):
         result = load_result(results, profile, experiment.id)
         if result is None:
             continue
+        if not experiment.reported:
+            notes.append(f"{experiment.id}: the report says: {experiment.states}")
         volume = result["summary"]["per_volume"]
-        alarm = result["summary"]["per_volume"]["false_positive_ml"]
+        alarm = volume["false_positive_ml"]
+        deviations += [text for text in result["deviations"] if text not in deviations]
         notes.append(
-            f"{experiment.id}: mean Dice per volume {_number(volume['dice']['mean'])} "
-            f"over {volume['dice']['n']} heads with hemorrhage in truth or prediction, "
-            f"{volume['bleeding_dice']['n']} of them bleeding with mean "
-            f"{_number(volume['bleeding_dice']['mean'])}; false positives in "
-            f"{alarm['n']} heads without: mean {_number(alarm['mean'])} ml"
+            f"{experiment.id}: mean Dice per volume "
+            f"{_number(volume['bleeding_dice']['mean'])} over "
+            f"{volume['bleeding_dice']['n']} bleeding heads; false positives "
+            f"{_number(alarm['mean'])} ml in a head without (mean of {alarm['n']}); "
+            f"{result['spec']['precision']}"
         )
+    notes += [f"deviation: {text}" for text in deviations]
     return notes
 
 

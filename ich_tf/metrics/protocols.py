@@ -89,9 +89,9 @@ PROTOCOLS = {
         name="hssayeni2020_published",
         description=(
             "hssayeni2020 with the slips of the published code for 75 subjects: "
-            "mean*255 cut to a whole number and above 128, the closing shifted by a "
-            "pixel, patients above 123 (index 74) without overlap, sensitivity as "
-            "specificity."
+            "mean*255 cut to a whole number and above 128 (to half a level, since "
+            "probabilities are stored in 8 bits), the closing shifted by a pixel, "
+            "patients above 123 (index 74) without overlap, sensitivity as specificity."
         ),
         unit="subject",
         empty="skip",

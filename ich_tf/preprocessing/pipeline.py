@@ -161,7 +161,9 @@ def validation_batches(
     batch: int,
     limit: int | None = None,
 ) -> tf.data.Dataset:
-    """Every crop once in order, in whole batches; `limit` takes evenly spread ones.
+    """The crops in order, in whole batches; `limit` takes evenly spread ones.
+
+    Crops that fill no whole batch at the end are left out.
 
     With fewer crops than a batch holds, the crops are repeated to fill one.
     """

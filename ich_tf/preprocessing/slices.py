@@ -116,8 +116,12 @@ def store(
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        with files.new_folder(folder) as partial:
-            _write(partial, cases, choose)
+        try:
+            with files.new_folder(folder) as partial:
+                _write(partial, cases, choose)
+        except OSError:
+            if not folder.is_dir():
+                raise
     return load(folder)
 
 

@@ -56,12 +56,17 @@ def predict(
     if problems:
         reasons = "; ".join(problem.message for problem in problems)
         raise NotHeadCT(f"{source} is refused: {reasons}")
+    if not 0 <= threshold < 1:
+        raise ValueError(f"`threshold` must lie in [0, 1). Received: {threshold}")
     model = weights.load_shipped(weights_name, weights_dir)
     entry = weights.read_manifest(weights_dir)[weights_name]
+    weights.check_probe(model, entry)
     probability = segment(model, entry["preprocessing"], case)
     mask = (probability > threshold).astype(np.uint8)
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    for earlier in out.glob("slice-*.png"):
+        earlier.unlink()
     nifti.write_mask(out / "mask.nii.gz", mask, case.volume)
     figures.montage(out / "overview.png", case.volume.hu, mask)
     pictures = figures.slice_overlays(out, case.volume.hu, mask)

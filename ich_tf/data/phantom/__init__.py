@@ -1,5 +1,11 @@
 """A synthetic head CT, the embedded data set: anatomy, physics and hemorrhage."""
 
-from ich_tf.data.phantom.head import MARKER, PhantomDataset, PhantomHead, generate
+from ich_tf.data.phantom.head import (
+    MARKER,
+    VERSION,
+    PhantomDataset,
+    PhantomHead,
+    generate,
+)
 
-__all__ = ["MARKER", "PhantomDataset", "PhantomHead", "generate"]
+__all__ = ["MARKER", "VERSION", "PhantomDataset", "PhantomHead", "generate"]

@@ -11,6 +11,9 @@ from ich_tf.data.phantom import plan as planning
 from ich_tf.volume import PHANTOM_MARKER as MARKER
 from ich_tf.volume import Case, Volume
 
+# Raise it with every change that changes a voxel: kept phantoms are made anew.
+VERSION = 1
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PhantomHead:
