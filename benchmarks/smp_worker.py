@@ -1,8 +1,8 @@
 """segmentation-models-pytorch's UNet++ at the other end of a pipe.
 
 `segmentation.py` starts this file with the Python of .venv-smp. Each line it reads is
-"train PRECISION BATCH" or "infer PRECISION BATCH"; each line it writes is the
-wall and the processor seconds of one step. The first line it writes is the number of parameters.
+"train PRECISION BATCH" or "infer PRECISION BATCH"; each line it writes is the wall and
+the processor seconds of one step. The first line it writes is the number of parameters.
 """
 
 import sys

@@ -98,31 +98,3 @@ def test_channels_of_a_constant_tile_may_differ():
     assert tiles.TileGrid(4, 4, tile=4, stride=2).constant(slices).tolist() == [True]
     slices[0, 3, 3, 1] = 0
     assert tiles.TileGrid(4, 4, tile=4, stride=2).constant(slices).tolist() == [False]
-
-
-def test_tiles_in_batches_join_alike():
-    slices = random((3, 16, 16))
-    grid = tiles.TileGrid(16, 16, tile=8, stride=4)
-    cut = grid.cut(slices)
-    order = np.random.default_rng(1).permutation(len(cut))
-    join = tiles.TileJoin(grid, slices=3)
-    for batch in np.array_split(order, 4):
-        join.add(batch, cut[batch])
-    np.testing.assert_array_equal(join.mean(), slices)
-
-
-def test_one_answer_serves_many_places():
-    grid = tiles.TileGrid(8, 8, tile=4, stride=2)
-    join = tiles.TileJoin(grid, slices=1, channels=(1,))
-    join.add(np.arange(9), np.full((1, 4, 4, 1), 0.25, np.float32))
-    np.testing.assert_array_equal(join.mean(), np.full((1, 8, 8, 1), 0.25))
-
-
-def test_missing_and_repeated_tiles_are_errors():
-    grid = tiles.TileGrid(8, 8, tile=4, stride=2)
-    join = tiles.TileJoin(grid, slices=1)
-    join.add(np.arange(7), np.zeros((7, 4, 4), np.float32))
-    with pytest.raises(ValueError, match="2 of 9 tiles are missing"):
-        join.mean()
-    with pytest.raises(ValueError, match="Tile 3 was added twice"):
-        join.add(np.array([3]), np.zeros((1, 4, 4), np.float32))
