@@ -144,6 +144,16 @@ def test_lesion_share_of_every_batch(crops):
         assert crops.has_lesion[indices].sum() == 2
 
 
+def test_small_lesions_are_drawn_as_often_as_large_ones(crops):
+    drawn = np.concatenate(
+        [pipeline.batch_indices(crops, step, 8, 0, 1.0) for step in range(100)]
+    )
+    cases = np.array(crops.slices.case_ids)[crops.places[drawn, 0]]
+    # Case "a" has two slices with hemorrhage and case "ccc" one.
+    assert 350 < np.count_nonzero(cases == "a") < 450
+    assert set(cases) == {"a", "ccc"}
+
+
 def batches(crops, first, last, **changes):
     arguments = {
         "channels": 1,

@@ -71,7 +71,9 @@ def batch_indices(
 
     Without `lesion_share`, each epoch is a new permutation of all crops (the last,
     incomplete batch is dropped). With it, that share of every batch is drawn from
-    the crops with hemorrhage and the rest from those without.
+    the crops with hemorrhage and the rest from those without; every case has the same
+    chance to give a crop with hemorrhage, so that small lesions are seen as often as
+    large ones.
     """
     if lesion_share is None:
         epoch, position = divmod(step, steps_per_epoch(crops, batch))
@@ -79,9 +81,14 @@ def batch_indices(
         return np.resize(order, max(batch, len(crops)))[position * batch :][:batch]
     generator = np.random.default_rng([seed, step])
     lesion, other = np.flatnonzero(crops.has_lesion), np.flatnonzero(~crops.has_lesion)
+    cases = np.array(crops.slices.case_ids)[crops.places[lesion, 0]]
     count = round(batch * lesion_share)
     count = batch if not len(other) else 0 if not len(lesion) else count
-    picked = [generator.choice(lesion, count)] if count else []
+    picked = []
+    if count:
+        _, owner, sizes = np.unique(cases, return_inverse=True, return_counts=True)
+        chances = 1 / sizes[owner]
+        picked.append(generator.choice(lesion, count, p=chances / chances.sum()))
     picked += [generator.choice(other, batch - count)] if count < batch else []
     return np.concatenate(picked)
 
