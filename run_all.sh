@@ -50,7 +50,7 @@ main() {
     test)
       install
       echo "== tests"
-      .venv/bin/python -m pytest -n auto "$@"
+      .venv/bin/python -m pytest -n auto --dist loadfile "$@"
       ;;
     install) install ;;
     -h | --help | help) usage ;;
