@@ -138,9 +138,20 @@ def test_phantom_numbers_are_never_a_reproduction(folders, done):
         assert verdict not in text.replace("Deviation", "")
 
 
-def test_readme_is_not_updated_from_half_a_table(folders, done):
-    with pytest.raises(ValueError, match="Not run or undefined"):
-        readme.update(folders.results)
+def test_readme_shows_what_was_run_and_what_not(folders, done, monkeypatch, tmp_path):
+    (tmp_path / "README.md").write_text(f"a\n{readme.BEGIN}\nold\n{readme.END}\nb\n")
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    monkeypatch.setattr(readme, "RECORDED", tmp_path / "demo.json")
+    readme.update(folders.results)
+    text = (tmp_path / "README.md").read_text()
+    assert text.startswith(f"a\n{readme.BEGIN}\n**Table II")
+    assert text.endswith(f"{readme.END}\nb\n")
+    assert "| densenet169, imagenet, BCE | 0.323 | not run |" in text
+    unet = next(line for line in text.splitlines() if line.startswith("| UNet [2]"))
+    assert "not run" not in unet
+    assert "old" not in text
+    with pytest.raises(ValueError, match="No row of the demo was run"):
+        readme.update(tmp_path)
 
 
 def test_changed_settings_start_anew(folders, done, monkeypatch, tmp_path):

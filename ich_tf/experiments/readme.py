@@ -15,23 +15,26 @@ README = paths.PROJECT / "README.md"
 def update(results: str | os.PathLike) -> None:
     """Record the demo's numbers in docs/demo.json and paste them into the README.
 
+    Rows that were not run are recorded, and shown, as such.
+
     Raises:
-        ValueError: if a row was not run, so that nothing half-made is published.
+        ValueError: if no row was run.
     """
     results = pathlib.Path(results)
     recorded = {"tables": {}, "commits": [], "devices": [], "versions": []}
     for table in tables.TABLES:
         found = tables.cells(table, results, "demo")
-        missing = [cell.experiment for cell in found if cell.ours is None]
-        if missing:
-            raise ValueError(f"Not run or undefined: {', '.join(sorted(set(missing)))}")
         recorded["tables"][table] = [dataclasses.asdict(cell) for cell in found]
         for experiment in tables.shown(table):
             result = tables.load_result(results, "demo", experiment.id)
+            if result is None:
+                continue
             for name in ("commits", "devices", "versions"):
                 for value in result[name]:
                     if value not in recorded[name]:
                         recorded[name].append(value)
+    if not recorded["commits"]:
+        raise ValueError(f"No row of the demo was run: {results} holds no result.")
     files.write_json(RECORDED, recorded)
     text = README.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
@@ -52,13 +55,13 @@ def render(recorded: dict) -> str:
         rows: dict[str, list[str]] = {}
         for cell in found:
             row = rows.setdefault(cell["experiment"], [cell["row"]])
-            row += [_number(cell["reported"]), _number(cell["ours"])]
+            ours = "not run" if cell["verdict"] == "not run" else cell["ours"]
+            row += [_number(cell["reported"]), _number(ours)]
         lines += ["| " + " | ".join(row) + " |" for row in rows.values()]
         lines.append("")
     verdicts = {cell["verdict"] for cell in sum(recorded["tables"].values(), [])}
     lines.append(
-        f"Verdict of every row: {', '.join(sorted(verdicts))} (the phantom is other "
-        f"data). Made at commit {', '.join(recorded['commits'])} on "
+        f"Verdicts: {', '.join(sorted(verdicts))} (the phantom is other data). Made at commit {', '.join(recorded['commits'])} on "
         f"{', '.join(recorded['devices'])} with Keras {_versions(recorded, 'keras')} "
         f"and TensorFlow {_versions(recorded, 'tensorflow')}."
     )
@@ -69,5 +72,7 @@ def _versions(recorded: dict, package: str) -> str:
     return ", ".join(sorted({versions[package] for versions in recorded["versions"]}))
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | str | None) -> str:
+    if isinstance(value, str):
+        return value
     return "–" if value is None else f"{value:.3f}"
