@@ -61,7 +61,8 @@ def render(recorded: dict) -> str:
         lines.append("")
     verdicts = {cell["verdict"] for cell in sum(recorded["tables"].values(), [])}
     lines.append(
-        f"Verdicts: {', '.join(sorted(verdicts))} (the phantom is other data). Made at commit {', '.join(recorded['commits'])} on "
+        f"Verdicts: {', '.join(sorted(verdicts))} (the phantom is other data). "
+        f"Made at commit {', '.join(recorded['commits'])} on "
         f"{', '.join(recorded['devices'])} with Keras {_versions(recorded, 'keras')} "
         f"and TensorFlow {_versions(recorded, 'tensorflow')}."
     )
