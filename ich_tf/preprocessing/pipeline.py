@@ -5,6 +5,7 @@ therefore go on at any step and see what it would have seen.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -34,6 +35,15 @@ class Crops:
     def __len__(self) -> int:
         """Number of crops."""
         return len(self.places)
+
+    @functools.cached_property
+    def lesion_chances(self) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of crops with hemorrhage and their chances, equal for every case."""
+        lesion = np.flatnonzero(self.has_lesion)
+        cases = np.array(self.slices.case_ids)[self.places[lesion, 0]]
+        _, owner, sizes = np.unique(cases, return_inverse=True, return_counts=True)
+        chances = 1 / sizes[owner]
+        return lesion, chances / chances.sum()
 
 
 def crops(slices: Slices, corners: np.ndarray, tile: int, keep: str = "all") -> Crops:
@@ -80,15 +90,13 @@ def batch_indices(
         order = np.random.default_rng([seed, epoch]).permutation(len(crops))
         return np.resize(order, max(batch, len(crops)))[position * batch :][:batch]
     generator = np.random.default_rng([seed, step])
-    lesion, other = np.flatnonzero(crops.has_lesion), np.flatnonzero(~crops.has_lesion)
-    cases = np.array(crops.slices.case_ids)[crops.places[lesion, 0]]
+    lesion, chances = crops.lesion_chances
+    other = np.flatnonzero(~crops.has_lesion)
     count = round(batch * lesion_share)
     count = batch if not len(other) else 0 if not len(lesion) else count
     picked = []
     if count:
-        _, owner, sizes = np.unique(cases, return_inverse=True, return_counts=True)
-        chances = 1 / sizes[owner]
-        picked.append(generator.choice(lesion, count, p=chances / chances.sum()))
+        picked.append(generator.choice(lesion, count, p=chances))
     picked += [generator.choice(other, batch - count)] if count < batch else []
     return np.concatenate(picked)
 
