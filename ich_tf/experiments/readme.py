@@ -55,8 +55,9 @@ def render(recorded: dict) -> str:
         rows: dict[str, list[str]] = {}
         for cell in found:
             row = rows.setdefault(cell["experiment"], [cell["row"]])
-            ours = "not run" if cell["verdict"] == "not run" else cell["ours"]
-            row += [_number(cell["reported"]), _number(ours)]
+            not_run = cell["verdict"] == "not run"
+            ours = "not run" if not_run else tables.number(cell["ours"])
+            row += [tables.number(cell["reported"]), ours]
         lines += ["| " + " | ".join(row) + " |" for row in rows.values()]
         lines.append("")
     verdicts = {cell["verdict"] for cell in sum(recorded["tables"].values(), [])}
@@ -71,9 +72,3 @@ def render(recorded: dict) -> str:
 
 def _versions(recorded: dict, package: str) -> str:
     return ", ".join(sorted({versions[package] for versions in recorded["versions"]}))
-
-
-def _number(value: float | str | None) -> str:
-    if isinstance(value, str):
-        return value
-    return "–" if value is None else f"{value:.3f}"

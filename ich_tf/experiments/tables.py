@@ -229,11 +229,12 @@ def _grid(found: list[Cell]) -> tuple[list[str], list[list[str]]]:
     rows: dict[str, list[str]] = {}
     for cell in found:
         row = rows.setdefault(cell.experiment, [cell.row])
-        row += [_number(cell.reported), _ours(cell), _verdict(cell)]
+        row += [number(cell.reported), _ours(cell), _verdict(cell)]
     return header, list(rows.values())
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Three decimals; a dash for what is undefined or not printed."""
     return "–" if value is None else f"{value:.3f}"
 
 
@@ -241,7 +242,7 @@ def _ours(cell: Cell) -> str:
     if cell.ours is None:
         return "–"
     if cell.low is None:
-        return _number(cell.ours)
+        return number(cell.ours)
     return f"{cell.ours:.3f} [{cell.low:.3f}, {cell.high:.3f}] (n={cell.cases})"
 
 
@@ -271,9 +272,9 @@ def _notes(
         deviations += [text for text in result["deviations"] if text not in deviations]
         notes.append(
             f"{experiment.id}: mean Dice per volume "
-            f"{_number(volume['bleeding_dice']['mean'])} over "
+            f"{number(volume['bleeding_dice']['mean'])} over "
             f"{volume['bleeding_dice']['n']} bleeding heads; false positives "
-            f"{_number(alarm['mean'])} ml in a head without (mean of {alarm['n']}); "
+            f"{number(alarm['mean'])} ml in a head without (mean of {alarm['n']}); "
             f"{result['spec']['precision']}"
         )
     notes += [f"deviation: {text}" for text in deviations]
