@@ -1,0 +1,41 @@
+"""Slices as the classifier sees them: three windows, one size, channels in [0, 1]."""
+
+import numpy as np
+
+from ich_tf.preprocessing import windows
+
+# Of the training images, section III-B-2 of the report; the network's first layer
+# subtracts and divides by them.
+MEAN = (0.1738, 0.1433, 0.1970)
+STANDARD_DEVIATION = (0.3161, 0.2850, 0.3111)
+
+
+def slice_images(hu: np.ndarray, size: int) -> np.ndarray:
+    """Brain, subdural and soft-tissue window of slices, resized bilinearly.
+
+    Args:
+        hu: (z, y, x), Hounsfield units.
+        size: Side of the images in pixels.
+
+    Returns:
+        (z, size, size, 3), float32, in [0, 1].
+
+    Reference:
+        The 2021 report, section III-B-2: windows first, linear interpolation after.
+    """
+    import cv2
+
+    shown = windows.apply(hu, tuple(windows.WINDOWS["classification"].values()))
+    if shown.shape[1:3] == (size, size):
+        return shown
+    return np.stack(
+        [
+            cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+            for image in shown
+        ]
+    )
+
+
+def to_bytes(images: np.ndarray) -> np.ndarray:
+    """Images in [0, 1] as uint8 from 0 to 255, at most 1/510 off."""
+    return np.rint(images * 255).astype(np.uint8)
