@@ -46,7 +46,7 @@ def network(precision: str, loss: str = "bce", **changes):
     model = models.build(
         "unetplusplus", backbone="densenet169", input_shape=(TILE, TILE, CHANNELS)
     )
-    training.compile_model(model, loss, plan)
+    training.compile_model(model, loss, plan, [training.SoftJaccard()])
     return model
 
 

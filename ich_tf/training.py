@@ -15,7 +15,7 @@ import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -117,8 +117,10 @@ def _cpu_has_bfloat16() -> bool:
     return "avx512_bf16" in words or "amx_bf16" in words
 
 
-def compile_model(model: keras.Model, loss: str, plan: Plan) -> None:
-    """Give the model Adam, the loss and the soft Jaccard metric."""
+def compile_model(
+    model: keras.Model, loss: str, plan: Plan, metrics: Sequence = ()
+) -> None:
+    """Give the model Adam, the loss and the metrics."""
     if plan.output_bias is not None:
         for layer in model._flatten_layers():
             if layer.name.endswith("_logits"):
@@ -130,7 +132,7 @@ def compile_model(model: keras.Model, loss: str, plan: Plan) -> None:
     model.compile(
         optimizer=keras.optimizers.Adam(_learning_rate(plan)),
         loss=losses.get(loss),
-        metrics=[SoftJaccard()],
+        metrics=list(metrics),
         jit_compile=False,
     )
     model.optimizer.build(model.trainable_variables)
@@ -183,10 +185,11 @@ def fit(
     folder: str | os.PathLike,
     *,
     spec: dict,
+    monitor: str = "val_soft_jaccard",
     resume: bool = False,
     tensorboard: bool = True,
 ) -> list[dict]:
-    """Train a compiled model and keep the best weights by validation soft Jaccard.
+    """Train a compiled model and keep the weights of the best epoch.
 
     Args:
         model: Compiled by `compile_model` after `start`.
@@ -195,6 +198,7 @@ def fit(
         plan: Epochs, steps and seed.
         folder: Holds `state.npz` while training and `model.weights.h5` at its end.
         spec: What this run is, as JSON; a state of another spec is not continued.
+        monitor: The score that tells the best epoch; the smallest if it is a loss.
         resume: Whether to go on from `state.npz`.
         tensorboard: Whether to write logs for TensorBoard.
 
@@ -212,7 +216,7 @@ def fit(
     for left in folder.glob(".writing-*"):
         shutil.rmtree(left, ignore_errors=True)
     spec = json.loads(json.dumps(spec))
-    checkpoint = Checkpoint(folder, spec)
+    checkpoint = Checkpoint(folder, spec, monitor)
     epoch = checkpoint.restore(model) if resume else 0
     if epoch < plan.epochs:
         callbacks = [checkpoint]
@@ -249,10 +253,10 @@ def stored_spec(folder: str | os.PathLike) -> dict | None:
 class Checkpoint(keras.callbacks.Callback):
     """Writes the state after each epoch and the weights when they are the best yet."""
 
-    def __init__(self, folder: pathlib.Path, spec: dict):
-        """Keep the folder and what the run is."""
+    def __init__(self, folder: pathlib.Path, spec: dict, monitor: str):
+        """Keep the folder, what the run is and the score that tells the best epoch."""
         super().__init__()
-        self.folder, self.spec = folder, spec
+        self.folder, self.spec, self.monitor = folder, spec, monitor
         self.history: list[dict] = []
         self.best, self.best_file = -math.inf, ""
         self._began = time.monotonic()
@@ -273,7 +277,9 @@ class Checkpoint(keras.callbacks.Callback):
         scores["seconds"] = round(time.monotonic() - self._began, 2)
         self.history.append({"epoch": epoch + 1, **scores})
         previous = self.best_file
-        score = scores["val_soft_jaccard"]
+        score = scores[self.monitor]
+        if "loss" in self.monitor:
+            score = -score
         if score > self.best:
             self.best, self.best_file = score, f"best-{epoch + 1:04d}.weights.h5"
             with files.atomic(self.folder / self.best_file) as partial:

@@ -44,7 +44,7 @@ def main(folder, mode):
     model = models.build(
         "unet_hssayeni", input_shape=(16, 16, 1), filters=(4, 8, 8, 8, 8)
     )
-    training.compile_model(model, "bce_jaccard", PLAN)
+    training.compile_model(model, "bce_jaccard", PLAN, [training.SoftJaccard()])
     training.fit(
         model,
         batches,

@@ -79,7 +79,7 @@ def test_killed_run_ends_with_the_same_bits(tmp_path):
 def compiled(plan):
     training.start(plan)
     model = models.build("unet", input_shape=(16, 16, 1), filters=(4, 8))
-    training.compile_model(model, "bce", plan)
+    training.compile_model(model, "bce", plan, [training.SoftJaccard()])
     return model
 
 
@@ -160,7 +160,7 @@ def test_batch_norm_momentum_is_changed_everywhere():
     plan = training.Plan(1, 1, 1, 1e-3, batch_norm_momentum=0.9, precision="float32")
     training.start(plan)
     model = models.build("unetplusplus", backbone="resnet50", input_shape=(32, 32, 3))
-    training.compile_model(model, "jaccard", plan)
+    training.compile_model(model, "jaccard", plan, [training.SoftJaccard()])
     momenta = {
         layer.momentum
         for layer in model.layers

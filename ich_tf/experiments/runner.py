@@ -308,7 +308,7 @@ def _build(run: Run, plan: training.Plan, say) -> tuple:
             training.start(plan)
     if init != "imagenet":
         model = build(**arguments)
-    training.compile_model(model, run.experiment.loss, plan)
+    training.compile_model(model, run.experiment.loss, plan, [training.SoftJaccard()])
     return model, init
 
 
