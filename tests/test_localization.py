@@ -1,0 +1,119 @@
+import math
+
+import numpy as np
+import pytest
+
+from ich_tf.metrics import localization
+
+
+def drawn(picture):
+    """A slice drawn with digits; "." is 0."""
+    return np.array([[float(c.replace(".", "0")) for c in row] for row in picture])
+
+
+LESION = drawn(["....", ".11.", ".11.", "...."]).astype(bool)
+HEAD = drawn([".11.", "1111", "1111", "...."]).astype(bool)
+
+
+def measures(picture, lesion=LESION, head=HEAD):
+    return localization.slice_measures(drawn(picture), lesion, head)
+
+
+def test_a_heatmap_on_the_lesion():
+    found = measures(["....", ".29.", ".11.", "...."])
+    assert found["energy_share"] == 1.0
+    assert found["pointing_game"] == 1.0
+    assert found["chance_image"] == 4 / 16
+    assert found["chance_head"] == 4 / 10
+
+
+def test_a_heatmap_beside_the_lesion():
+    found = measures(["9...", ".1..", "..2.", "...."])
+    assert found["energy_share"] == pytest.approx(3 / 12)
+    assert found["pointing_game"] == 0.0
+
+
+def test_scale_does_not_matter():
+    heatmap = drawn(["9...", ".1..", "..2.", "...."])
+    small, large = (
+        localization.slice_measures(heatmap * scale, LESION, HEAD)
+        for scale in (0.01, 100)
+    )
+    assert small == pytest.approx(large)
+
+
+def test_of_tied_maxima_the_share_inside_counts():
+    found = measures(["5...", ".55.", "...5", "...."])
+    assert found["pointing_game"] == 0.5
+    assert found["energy_share"] == 0.5
+
+
+def test_a_heatmap_that_knows_nothing_scores_the_chance():
+    found = measures(["3333"] * 4)
+    assert found["energy_share"] == found["pointing_game"] == found["chance_image"]
+    head = localization.slice_measures(HEAD.astype(np.float32), LESION, HEAD)
+    assert head["energy_share"] == head["pointing_game"] == head["chance_head"]
+
+
+def test_an_empty_heatmap_has_no_energy_and_points_nowhere():
+    found = measures(["...."] * 4)
+    assert math.isnan(found["energy_share"])
+    assert found["pointing_game"] == 0.25
+
+
+def test_an_empty_mask_is_undefined():
+    found = measures(["9..."] * 4, lesion=np.zeros((4, 4), bool))
+    assert list(found) == list(localization.MEASURES)
+    assert all(math.isnan(value) for value in found.values())
+
+
+def test_a_lesion_outside_the_head_belongs_to_it():
+    lesion = drawn(["....", "....", "....", "1..."]).astype(bool)
+    assert measures(["9..."] * 4, lesion)["chance_head"] == 1 / 11
+
+
+def test_the_head_may_be_unknown():
+    found = measures(["9..."] * 4, head=None)
+    assert math.isnan(found["chance_head"])
+    assert found["chance_image"] == 0.25
+
+
+def test_a_scan_gives_its_slices_with_a_lesion():
+    lesion = np.stack([LESION, np.zeros_like(LESION), LESION])
+    heatmaps = np.stack([drawn([".1.."] * 4), np.ones((4, 4)), drawn(["1..."] * 4)])
+    rows = localization.scan_measures(heatmaps, lesion, np.stack([HEAD] * 3))
+    assert [row["slice"] for row in rows] == [0, 2]
+    assert [row["energy_share"] for row in rows] == [0.5, 0.0]
+    assert rows[0]["chance_head"] == 0.4
+
+
+def test_means_per_subtype_count_what_is_undefined():
+    def row(share):
+        return dict.fromkeys(localization.MEASURES, 0.1) | {"energy_share": share}
+
+    found = localization.summarise(
+        {"EDH": [row(0.2), row(math.nan), row(0.6)], "subdural": [row(math.nan)]}
+    )
+    assert list(found)[0] == "epidural" and len(found) == 5
+    share = found["epidural"]["energy_share"]
+    assert share == {"mean": pytest.approx(0.4), "n": 2, "n_undefined": 1}
+    assert found["epidural"]["chance_image"]["n"] == 3
+    assert math.isnan(found["subdural"]["energy_share"]["mean"])
+    assert found["subarachnoid"]["pointing_game"]["n"] == 0
+    with pytest.raises(ValueError, match="Unknown hemorrhage class 'tumor'"):
+        localization.summarise({"tumor": []})
+
+
+@pytest.mark.parametrize(
+    ("heatmap", "lesion", "head", "reason"),
+    [
+        (np.ones((4, 4)), LESION.astype(np.uint8), None, "`lesion` must be bool"),
+        (np.ones((4, 4)), LESION, HEAD[:3], r"`head` must have .*\(4, 4\).*\(3, 4\)"),
+        (np.ones((2, 4, 4)), LESION, None, "`lesion` must have the shape"),
+        (-np.ones((4, 4)), LESION, None, "must not be negative or NaN"),
+        (np.full((4, 4), np.nan), LESION, None, "must not be negative or NaN"),
+    ],
+)
+def test_what_does_not_fit_is_refused(heatmap, lesion, head, reason):
+    with pytest.raises(ValueError, match=reason):
+        localization.slice_measures(heatmap, lesion, head)
