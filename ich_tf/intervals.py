@@ -96,13 +96,134 @@ def bootstrap_ratio(
     mean = float(tops.sum() / bottoms.sum())
     if len(names) < 2:
         return Interval(mean, math.nan, math.nan, n, n_undefined)
-    times_drawn = np.random.default_rng(seed).multinomial(
-        len(names), np.full(len(names), 1 / len(names)), size=resamples
-    )
+    times_drawn = _draw(len(names), resamples, seed)
     drawn = (times_drawn @ tops) / (times_drawn @ bottoms)
+    return Interval(mean, *_percentiles(drawn, confidence), n, n_undefined)
+
+
+def bootstrap_auc(
+    truth: Sequence[bool],
+    scores: Sequence[float],
+    patients: Sequence[str] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Area under the ROC curve with a percentile interval, resampling patients.
+
+    Args:
+        truth: (n,), whether each slice or scan is positive.
+        scores: (n,), or (runs, n) for the mean AUC of several runs of one model.
+        patients: As in `bootstrap_mean`; memory grows with the square of their
+            number.
+        confidence: As in `bootstrap_mean`.
+        resamples: As in `bootstrap_mean`. Draws without a positive or without a
+            negative are left out: an interval from few positive patients is rough.
+        seed: As in `bootstrap_mean`.
+
+    Returns:
+        The interval of all n values; undefined if all of them are of one class.
+
+    Raises:
+        ValueError: if the lengths differ.
+    """
+    won, pairs = _pairs_by_patient(truth, scores, patients)
+    return _of_pairs(won, pairs, len(truth), confidence, resamples, seed)
+
+
+def bootstrap_auc_difference(
+    truth: Sequence[bool],
+    first: Sequence[float],
+    second: Sequence[float],
+    patients: Sequence[str] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """AUC of `second` minus that of `first`, paired: both on the same draws.
+
+    For a loss, `bootstrap_mean` of the differences of its values is the same.
+
+    Args:
+        truth: As in `bootstrap_auc`.
+        first: Scores of one model, as in `bootstrap_auc`.
+        second: Scores of the other, which may have another number of runs.
+        patients: As in `bootstrap_auc`.
+        confidence: As in `bootstrap_mean`.
+        resamples: As in `bootstrap_auc`.
+        seed: As in `bootstrap_mean`.
+
+    Returns:
+        As `bootstrap_auc`.
+
+    Raises:
+        ValueError: if the lengths differ.
+    """
+    won_first, pairs = _pairs_by_patient(truth, first, patients)
+    won_second, _ = _pairs_by_patient(truth, second, patients)
+    won = won_second - won_first
+    return _of_pairs(won, pairs, len(truth), confidence, resamples, seed)
+
+
+def _pairs_by_patient(truth, scores, patients) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of a positive of patient p and a negative of patient q, as [p, q].
+
+    Returns:
+        How many the positive wins (ties count half), in the mean of all runs, and
+        how many there are. The AUC of any draw of patients is a ratio of two
+        quadratic forms in these.
+    """
+    truth, runs = np.asarray(truth, bool), np.atleast_2d(np.asarray(scores, float))
+    patients = np.arange(len(truth)) if patients is None else np.asarray(patients)
+    if not len(truth) == runs.shape[1] == len(patients):
+        raise ValueError(
+            "Truth, scores and patients must have the same length. Received: "
+            f"{len(truth)}, {runs.shape[1]}, {len(patients)}"
+        )
+    names, owner = np.unique(patients, return_inverse=True)
+    won = np.zeros((len(names), len(names)))
+    for run in runs:
+        above, below = run[truth], run[~truth]
+        for q in range(len(names)):
+            lower = np.sort(below[owner[~truth] == q])
+            wins = sum(
+                np.searchsorted(lower, above, side) for side in ("left", "right")
+            )
+            won[:, q] += np.bincount(owner[truth], wins / 2, len(names))
+    positives, negatives = (
+        np.bincount(owner[which], minlength=len(names)) for which in (truth, ~truth)
+    )
+    return won / len(runs), np.outer(positives, negatives).astype(float)
+
+
+def _of_pairs(won, pairs, n, confidence, resamples, seed) -> Interval:
+    if not pairs.any():
+        return Interval(math.nan, math.nan, math.nan, 0, n)
+    mean = float(won.sum() / pairs.sum())
+    if len(pairs) < 2:
+        return Interval(mean, math.nan, math.nan, n, 0)
+    times_drawn = _draw(len(pairs), resamples, seed).astype(float)
+    tops, bottoms = (
+        np.einsum("rp,rp->r", times_drawn @ matrix, times_drawn)
+        for matrix in (won, pairs)
+    )
+    drawn = tops[bottoms > 0] / bottoms[bottoms > 0]
+    return Interval(mean, *_percentiles(drawn, confidence), n, 0)
+
+
+def _draw(patients: int, resamples: int, seed: int) -> np.ndarray:
+    """(resamples, patients), how often each patient is drawn."""
+    return np.random.default_rng(seed).multinomial(
+        patients, np.full(patients, 1 / patients), size=resamples
+    )
+
+
+def _percentiles(drawn: np.ndarray, confidence: float) -> tuple[float, float]:
+    if not len(drawn):
+        return math.nan, math.nan
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Interval(mean, float(low), float(high), n, n_undefined)
+    return float(low), float(high)
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

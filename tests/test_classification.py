@@ -1,0 +1,290 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from ich_tf import intervals, labels
+from ich_tf.metrics import classification
+
+ANY = labels.CLASSES.index("any")
+EPIDURAL = labels.CLASSES.index("epidural")
+
+
+def scans(**columns):
+    """Scans whose classes all have the same values, from one list for each scan."""
+    return {
+        name: np.repeat(np.array(values)[:, np.newaxis], 6, axis=1)
+        for name, values in columns.items()
+    }
+
+
+# Two scans with blood (three positive slices) and one without.
+TRUTH = scans(a=[0, 1, 1], b=[0, 0], c=[1, 0])
+PROBABILITY = scans(a=[0.2, 0.9, 0.4], b=[0.6, 0.1], c=[0.5, 0.3])
+
+
+def test_a_scan_has_the_maxima_of_its_slices():
+    units = classification.pool(TRUTH, PROBABILITY, "scan")
+    assert units.truth[:, ANY].tolist() == [True, False, True]
+    assert units.probability[:, ANY].tolist() == [0.9, 0.6, 0.5]
+    assert units.patients.tolist() == ["a", "b", "c"]
+
+
+def test_slices_of_all_scans_are_pooled_with_their_patients():
+    patients = {"a": "x", "b": "x", "c": "y"}
+    units = classification.pool(TRUTH, PROBABILITY, "slice", patients)
+    assert units.truth[:, ANY].tolist() == [False, True, True, *[False] * 2, True, 0]
+    assert units.probability[:, ANY].tolist() == [0.2, 0.9, 0.4, 0.6, 0.1, 0.5, 0.3]
+    assert "".join(units.patients) == "xxxxxyy"
+
+
+def test_each_class_is_scored_for_itself():
+    """Blood of one class in scan a only: the maxima are taken per class."""
+    truth = {"a": np.zeros((2, 6), np.uint8), "b": np.zeros((1, 6), np.uint8)}
+    truth["a"][0, [EPIDURAL, ANY]] = 1
+    probability = {"a": np.full((2, 6), 0.1), "b": np.full((1, 6), 0.2)}
+    probability["a"][1, ANY] = 0.7
+    found = classification.scores(truth, probability)
+    assert found["scan"]["any"]["auc"] == 1.0
+    assert found["scan"]["epidural"]["auc"] == 0.0
+    assert found["slice"]["any"]["auc"] == 0.0
+    assert found["scan"]["any"]["accuracy"] == 1.0
+    assert found["scan"]["epidural"]["accuracy"] == 0.5
+
+
+def test_scores_drawn_by_hand():
+    found = classification.scores(TRUTH, PROBABILITY)
+    scan, pooled = found["scan"]["subdural"], found["slice"]["subdural"]
+    # 0.9 > 0.6 is won, 0.5 < 0.6 is lost.
+    assert scan["auc"] == 0.5
+    assert [scan[key] for key in ("tp", "fp", "fn", "tn")] == [1, 1, 1, 0]
+    assert (scan["n"], scan["positives"]) == (3, 2)
+    assert scan["accuracy"] == pytest.approx(1 / 3)
+    assert (scan["sensitivity"], scan["specificity"]) == (0.5, 0.0)
+    # Of 3 x 4 pairs the positives lose two: 0.4 and 0.5 against 0.6.
+    assert pooled["auc"] == pytest.approx(10 / 12)
+    # A probability of exactly 0.5 is not above the threshold.
+    assert [pooled[key] for key in ("tp", "fp", "fn", "tn")] == [1, 1, 2, 3]
+    assert pooled["accuracy"] == pytest.approx(4 / 7)
+    squares = [0.04, 0.01, 0.36, 0.36, 0.01, 0.25, 0.09]
+    assert pooled["brier"] == pytest.approx(sum(squares) / 7)
+    assert found["undefined"] == []
+
+
+def test_equal_scores_count_half():
+    found = classification.class_scores(
+        np.array([True, False, False]), np.array([0.3, 0.3, 0.2])
+    )
+    assert found["auc"] == 0.75
+
+
+def test_losses_drawn_by_hand():
+    truth = {"a": np.array([[0, 0, 0, 0, 1, 1]])}
+    probability = {"a": np.array([[0.5, 0.5, 0.5, 0.5, 0.25, 0.125]])}
+    found = classification.scores(truth, probability)
+    two = math.log(2)
+    assert found["bce"] == pytest.approx((4 * two + 2 * two + 3 * two) / 6)
+    assert found["weighted_log_loss"] == pytest.approx((4 + 2 + 2 * 3) * two / 7)
+
+
+def test_losses_are_means_over_slices_not_over_scans():
+    truth = scans(a=[0, 0, 0], b=[1])
+    probability = scans(a=[0.5, 0.5, 0.5], b=[0.25])
+    found = classification.scores(truth, probability)
+    assert found["bce"] == pytest.approx(5 / 4 * math.log(2))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_sure_error_costs_what_the_challenge_takes(dtype):
+    certain = scans(a=[0.0, 1.0])
+    wrong = {"a": certain["a"].astype(dtype)}
+    found = classification.scores(scans(a=[1, 0]), wrong)
+    assert found["bce"] == pytest.approx(-math.log(1e-15), rel=1e-3)
+    right = classification.scores(scans(a=[0, 1]), wrong)
+    assert right["weighted_log_loss"] == pytest.approx(1e-15, rel=0.2)
+
+
+def test_agrees_with_scikit_learn():
+    from sklearn import calibration, metrics
+
+    rng = np.random.default_rng(0)
+    probability = rng.random(500)
+    truth = rng.random(500) < probability**2
+    found = classification.class_scores(truth, probability)
+    assert found["auc"] == pytest.approx(metrics.roc_auc_score(truth, probability))
+    assert found["brier"] == pytest.approx(metrics.brier_score_loss(truth, probability))
+    units = classification.Pooled(truth[:, None], probability[:, None], truth)
+    assert classification.cross_entropy(units).mean() == pytest.approx(
+        metrics.log_loss(truth, probability)
+    )
+    share, mean = calibration.calibration_curve(truth, probability, n_bins=15)
+    np.testing.assert_allclose(found["reliability"]["share_positive"], share)
+    np.testing.assert_allclose(found["reliability"]["mean_probability"], mean)
+
+
+def test_reliability_and_calibration_error_drawn_by_hand():
+    probability = np.array([0.1, 0.2, 0.2, 0.9])
+    truth = np.array([False, False, True, True])
+    curve = classification.reliability(truth, probability, bins=2)
+    assert curve["bin"] == [0, 1]
+    assert curve["n"] == [3, 1]
+    assert curve["mean_probability"] == pytest.approx([0.5 / 3, 0.9])
+    assert curve["share_positive"] == pytest.approx([1 / 3, 1.0])
+    error = classification.calibration_error(curve)
+    assert error == pytest.approx(3 / 4 * (0.5 / 3) + 1 / 4 * 0.1)
+
+
+def test_the_ends_of_the_scale_have_bins():
+    curve = classification.reliability(np.array([False, True]), np.array([0.0, 1.0]))
+    assert curve["bin"] == [0, 14]
+    assert classification.calibration_error(curve) == 0.0
+
+
+def test_what_is_undefined_is_nan_and_listed():
+    found = classification.scores(scans(a=[0, 0], b=[0]), scans(a=[0.2, 0.7], b=[0.1]))
+    scan = found["scan"]["any"]
+    assert math.isnan(scan["auc"]) and math.isnan(scan["sensitivity"])
+    assert scan["specificity"] == 0.5
+    assert len(found["undefined"]) == 2 * 6 * 2
+    assert "slice epidural auc" in found["undefined"]
+    assert "scan any sensitivity" in found["undefined"]
+
+
+def test_scores_are_plain_numbers():
+    found = classification.scores(TRUTH, PROBABILITY)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"b": None}, "Scan b: has no probability"),
+        ({"b": np.zeros((3, 6))}, r"Scan b: labels are \(2, 6\), probabilities"),
+        ({"b": np.full((2, 6), 1.5)}, "Scan b: probabilities must lie in"),
+        ({"b": np.full((2, 6), np.nan)}, "Scan b: probabilities must lie in"),
+        ({"d": np.zeros((2, 6))}, "Scan d: has no truth"),
+    ],
+)
+def test_wrong_answers_are_named(change, reason):
+    changed = {**PROBABILITY, **change}
+    answers = {scan: answer for scan, answer in changed.items() if answer is not None}
+    with pytest.raises(ValueError, match=reason):
+        classification.scores(TRUTH, answers)
+
+
+@pytest.mark.parametrize(
+    ("truth", "reason"),
+    [
+        ({}, "no scan"),
+        ({"a": np.zeros((0, 6))}, r"Scan a: labels must be \(z, 6\), not \(0, 6\)"),
+        ({"a": np.zeros((2, 5))}, r"not \(2, 5\)"),
+        ({"a": np.full((2, 6), 2)}, "labels must be 0 or 1"),
+    ],
+)
+def test_wrong_labels_are_named(truth, reason):
+    probability = {scan: np.zeros(np.shape(array)) for scan, array in truth.items()}
+    with pytest.raises(ValueError, match=reason):
+        classification.scores(truth, probability)
+
+
+def test_an_unknown_level_is_named():
+    with pytest.raises(ValueError, match="'patient'. Known: scan, slice"):
+        classification.pool(TRUTH, PROBABILITY, "patient")
+
+
+def made_up(patients, slices, runs, rng):
+    """Truth and scores in which the second of two models is the better one."""
+    owner = np.repeat(np.arange(patients), slices)
+    truth = rng.random(len(owner)) < np.where(owner % 3 == 0, 0.4, 0.02)
+    first = truth + rng.normal(0, 1.0, (runs, len(owner)))
+    second = truth + rng.normal(0, 0.5, (runs, len(owner)))
+    return truth, first, second, owner
+
+
+def test_auc_is_that_of_scikit_learn_and_its_draws_are_too():
+    """Each draw repeats the slices of the drawn patients, ties included."""
+    from sklearn import metrics
+
+    rng = np.random.default_rng(1)
+    truth, first, _, owner = made_up(12, 8, 1, rng)
+    scores = np.round(first[0], 1)
+    found = intervals.bootstrap_auc(truth, scores, owner, resamples=50, seed=5)
+    assert found.mean == pytest.approx(metrics.roc_auc_score(truth, scores))
+    drawn = np.random.default_rng(5).multinomial(12, np.full(12, 1 / 12), size=50)
+    expected = [
+        metrics.roc_auc_score(truth, scores, sample_weight=times[owner])
+        for times in drawn
+    ]
+    low, high = np.quantile(expected, [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert (found.n, found.n_undefined) == (96, 0)
+
+
+def test_the_better_model_is_found_in_the_mean_of_runs():
+    rng = np.random.default_rng(2)
+    truth, first, second, owner = made_up(60, 10, 3, rng)
+    found = intervals.bootstrap_auc_difference(truth, first, second, owner)
+    assert 0 < found.low < found.mean < found.high
+    means = [
+        np.mean([intervals.bootstrap_auc(truth, run, owner).mean for run in runs])
+        for runs in (first, second)
+    ]
+    assert found.mean == pytest.approx(means[1] - means[0])
+    swapped = intervals.bootstrap_auc_difference(truth, second, first, owner)
+    assert swapped[:3] == pytest.approx((-found.mean, -found.high, -found.low))
+
+
+def test_a_model_does_not_differ_from_itself():
+    truth, first, _, owner = made_up(20, 5, 1, np.random.default_rng(3))
+    found = intervals.bootstrap_auc_difference(truth, first, first[0], owner)
+    assert found[:3] == (0.0, 0.0, 0.0)
+
+
+def test_scans_of_a_patient_are_drawn_together():
+    """Twins add no information to an AUC either."""
+    truth, first, _, _ = made_up(40, 1, 1, np.random.default_rng(4))
+    names = np.arange(40)
+    once = intervals.bootstrap_auc(truth, first[0], names)
+    twice = intervals.bootstrap_auc(
+        np.repeat(truth, 2), np.repeat(first[0], 2), np.repeat(names, 2)
+    )
+    assert twice[:3] == pytest.approx(once[:3])
+
+
+def test_losses_of_two_models_are_compared_by_their_means():
+    worse = scans(a=[0.4, 0.5, 0.4], b=[0.6, 0.5], c=[0.5, 0.5])
+    losses = [
+        classification.weighted_log_loss(classification.pool(TRUTH, answers, "slice"))
+        for answers in (worse, PROBABILITY)
+    ]
+    patients = classification.pool(TRUTH, PROBABILITY, "slice").patients
+    found = intervals.bootstrap_mean(losses[1] - losses[0], patients)
+    difference = [
+        classification.scores(TRUTH, answers)["weighted_log_loss"]
+        for answers in (worse, PROBABILITY)
+    ]
+    assert found.mean == pytest.approx(difference[1] - difference[0])
+    assert found.low <= found.mean <= found.high
+
+
+@pytest.mark.parametrize(
+    ("truth", "patients", "mean"),
+    [([1, 1], ["a", "b"], math.nan), ([1, 0], ["a", "a"], 1.0), ([], [], math.nan)],
+)
+def test_without_both_classes_or_two_patients(truth, patients, mean):
+    found = intervals.bootstrap_auc(truth, np.arange(len(truth), 0, -1), patients)
+    assert found.mean == pytest.approx(mean, nan_ok=True)
+    assert math.isnan(found.low) and math.isnan(found.high)
+    expected = (0, len(truth)) if math.isnan(mean) else (len(truth), 0)
+    assert (found.n, found.n_undefined) == expected
+
+
+def test_draws_without_a_positive_are_left_out():
+    found = intervals.bootstrap_auc([1, 0, 0], [0.5, 0.4, 0.6], ["a", "b", "c"])
+    assert (found.mean, found.low, found.high) == (0.5, 0.0, 1.0)
+
+
+def test_lengths_of_scores_must_agree():
+    with pytest.raises(ValueError, match="Received: 2, 3, 2"):
+        intervals.bootstrap_auc([1, 0], [1, 2, 3], ["a", "b"])
