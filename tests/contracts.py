@@ -4,12 +4,13 @@ import keras
 import numpy as np
 
 
-def check_model(build, folder):
+def check_model(build, folder, classes=None):
     """Check output, names, both kinds of file and mixed precision.
 
     Args:
         build: Function without arguments that returns a new model.
         folder: Empty folder for the model's files.
+        classes: Of a classifier; None for a network that puts out one mask.
     """
     model, mixed = build(), build_in_mixed_precision(build)
     names = [layer.name for layer in model.layers]
@@ -21,7 +22,7 @@ def check_model(build, folder):
     )
     model.compile(run_eagerly=True)
     outputs = model.predict(images, verbose=0)
-    assert outputs.shape == (*images.shape[:-1], 1)
+    assert outputs.shape == ((2, classes) if classes else (*images.shape[:-1], 1))
     assert outputs.dtype == np.float32
     assert outputs.min() >= 0.0 and outputs.max() <= 1.0 and outputs.std() > 0.0
 

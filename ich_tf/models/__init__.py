@@ -10,6 +10,8 @@ MODELS = {
     "unetplusplus": "ich_tf.models.unet.unetplusplus",
     "unet": "ich_tf.models.unet.unet",
     "unet_hssayeni": "ich_tf.models.unet.unet_hssayeni",
+    "resnext101_32x8d": "ich_tf.models.resnext.resnext101_32x8d",
+    "resnext": "ich_tf.models.resnext.resnext",
 }
 
 
@@ -22,8 +24,8 @@ def build(name: str, **kwargs) -> "keras.Model":
 
     Returns:
         An uncompiled model. Input: (batch, height, width, channels), windowed
-        images in [0, 1]. Output: (batch, height, width, classes), float32
-        probabilities.
+        images in [0, 1]. Output: float32 probabilities, (batch, height, width,
+        classes) of a segmentation network, (batch, classes) of a classifier.
 
     Raises:
         ValueError: if the name is unknown; the message lists the known ones.
