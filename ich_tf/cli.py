@@ -97,7 +97,10 @@ def _check_data(options) -> int:
     from ich_tf import data
     from ich_tf.data import checks
 
-    dataset = data.open_dataset("ct-ich", paths.ct_ich(options.ct_ich))
+    if options.rsna:
+        dataset = data.open_dataset("rsna", paths.rsna(options.rsna))
+    else:
+        dataset = data.open_dataset("ct-ich", paths.ct_ich(options.ct_ich))
     problems = checks.check_dataset(dataset)
     for problem in problems:
         print(f"{problem.kind}: {problem.file}: {problem.message}")
@@ -128,7 +131,7 @@ def _add_reproduce(verbs):
         verbs, "reproduce", _reproduce, "train and evaluate, then print the tables"
     )
     verb.add_argument(
-        "names", nargs="+", metavar="NAME", help="table2, table3 or experiment ids"
+        "names", nargs="+", metavar="NAME", help="table1, table2, table3 or ids"
     )
     _add_run_options(verb)
     return verb
@@ -139,8 +142,8 @@ def _reproduce(options) -> None:
 
     folders = _folders(options)
     reproduce.reproduce(options.names, folders, **_mode(options))
-    named = dict.fromkeys(name.split("/")[0] for name in options.names)
-    shown = [name for name in named if name in tables.TABLES]
+    named = {name.split("/")[0] for name in options.names}
+    shown = [name for name in tables.TABLES if name.split("-")[0] in named]
     if shown:
         print(tables.render(shown, folders.results, options.profile))
 
@@ -159,6 +162,7 @@ def _folders(options):
 
     return runner.Folders(
         ct_ich=options.ct_ich or os.environ.get("ICH_TF_CT_ICH"),
+        rsna=options.rsna or os.environ.get("ICH_TF_RSNA"),
         results=paths.results(options.results),
         weights=paths.weights(options.weights_dir),
     )

@@ -74,6 +74,40 @@ def predict_volume(network: Predictor, hu: np.ndarray) -> np.ndarray:
     return probability
 
 
+def feature_predictor(
+    model, batch: int = TILES_PER_BATCH
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Wrap a classifier with layers "features" and "probabilities".
+
+    Args:
+        model: From images in [0, 1].
+        batch: Images of a batch; the last one is filled up.
+
+    Returns:
+        A function from (n, size, size, 3), uint8 or in [0, 1], to (n, features) and
+        (n, classes), float32.
+    """
+    import keras
+
+    outputs = [model.get_layer(name).output for name in ("features", "probabilities")]
+    both = keras.Model(model.input, outputs)
+    both.compile(jit_compile=False)
+
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found: tuple[list, list] = ([], [])
+        for first in range(0, len(images), batch):
+            part = images[first : first + batch]
+            if part.dtype == np.uint8:
+                part = part.astype(np.float32) / 255
+            filled = np.resize(part, (batch, *images.shape[1:]))
+            for kept, output in zip(found, both.predict_on_batch(filled), strict=True):
+                kept.append(np.asarray(output, np.float32)[: len(part)])
+        features, probabilities = map(np.concatenate, found)
+        return features, probabilities
+
+    return predict
+
+
 def _forward(network: Predictor, cut: np.ndarray) -> np.ndarray:
     answers = np.empty(cut.shape[:-1], np.float32)
     for first in range(0, len(cut), network.batch):

@@ -15,7 +15,7 @@ import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 import numpy as np
@@ -118,9 +118,12 @@ def _cpu_has_bfloat16() -> bool:
 
 
 def compile_model(
-    model: keras.Model, loss: str, plan: Plan, metrics: Sequence = ()
+    model: keras.Model,
+    loss: str | keras.losses.Loss,
+    plan: Plan,
+    metrics: Sequence = (),
 ) -> None:
-    """Give the model Adam, the loss and the metrics."""
+    """Give the model Adam, the loss (or the one of that name) and the metrics."""
     if plan.output_bias is not None:
         for layer in model._flatten_layers():
             if layer.name.endswith("_logits"):
@@ -131,7 +134,7 @@ def compile_model(
                 layer.momentum = plan.batch_norm_momentum
     model.compile(
         optimizer=keras.optimizers.Adam(_learning_rate(plan)),
-        loss=losses.get(loss),
+        loss=losses.get(loss) if isinstance(loss, str) else loss,
         metrics=list(metrics),
         jit_compile=False,
     )
@@ -180,12 +183,12 @@ def _learning_rate(plan: Plan):
 def fit(
     model: keras.Model,
     training: Callable[[int, int], tf.data.Dataset],
-    validation: tf.data.Dataset,
+    validation: tf.data.Dataset | None,
     plan: Plan,
     folder: str | os.PathLike,
     *,
     spec: dict,
-    monitor: str = "val_soft_jaccard",
+    monitor: str | None = "val_soft_jaccard",
     resume: bool = False,
     tensorboard: bool = True,
 ) -> list[dict]:
@@ -194,11 +197,12 @@ def fit(
     Args:
         model: Compiled by `compile_model` after `start`.
         training: From first and last step to the batches between them.
-        validation: Batches, the same after every epoch.
+        validation: Batches, the same after every epoch; None for none.
         plan: Epochs, steps and seed.
         folder: Holds `state.npz` while training and `model.weights.h5` at its end.
         spec: What this run is, as JSON; a state of another spec is not continued.
-        monitor: The score that tells the best epoch; the smallest if it is a loss.
+        monitor: The score that tells the best epoch, the smallest if it is a loss;
+            None takes the last epoch.
         resume: Whether to go on from `state.npz`.
         tensorboard: Whether to write logs for TensorBoard.
 
@@ -253,7 +257,7 @@ def stored_spec(folder: str | os.PathLike) -> dict | None:
 class Checkpoint(keras.callbacks.Callback):
     """Writes the state after each epoch and the weights when they are the best yet."""
 
-    def __init__(self, folder: pathlib.Path, spec: dict, monitor: str):
+    def __init__(self, folder: pathlib.Path, spec: dict, monitor: str | None):
         """Keep the folder, what the run is and the score that tells the best epoch."""
         super().__init__()
         self.folder, self.spec, self.monitor = folder, spec, monitor
@@ -277,8 +281,8 @@ class Checkpoint(keras.callbacks.Callback):
         scores["seconds"] = round(time.monotonic() - self._began, 2)
         self.history.append({"epoch": epoch + 1, **scores})
         previous = self.best_file
-        score = scores[self.monitor]
-        if "loss" in self.monitor:
+        score = scores[self.monitor] if self.monitor else epoch
+        if self.monitor and "loss" in self.monitor:
             score = -score
         if score > self.best:
             self.best, self.best_file = score, f"best-{epoch + 1:04d}.weights.h5"
@@ -359,7 +363,7 @@ class Estimate:
     gigabytes: float
 
 
-def estimate(model: keras.Model, batches: tf.data.Dataset, plan: Plan) -> Estimate:
+def estimate(model: keras.Model, batches: Iterable[tuple], plan: Plan) -> Estimate:
     """Measure a few training steps, then put the model back as it was.
 
     Args:
@@ -369,9 +373,9 @@ def estimate(model: keras.Model, batches: tf.data.Dataset, plan: Plan) -> Estima
     """
     saved = [keras.ops.convert_to_numpy(variable) for variable in _variables(model)]
     seconds = []
-    for images, masks in batches:
+    for batch in batches:
         began = time.monotonic()
-        model.train_on_batch(images, masks)
+        model.train_on_batch(*batch)
         seconds.append(time.monotonic() - began)
     for variable, value in zip(_variables(model), saved, strict=True):
         variable.assign(value)

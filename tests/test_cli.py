@@ -47,7 +47,7 @@ def test_every_verb_takes_the_folders(verb, capsys):
     [
         (["check-data"], "--ct-ich"),
         (["check-data", "--ct-ich", "nowhere"], "nowhere is not a folder"),
-        (["tables", "table9"], "Known: table2, table3"),
+        (["tables", "table9"], "Known: table1,"),
         (["predict", "absent.nii", "--out", "out"], "absent.nii"),
         (["reproduce", "table2", "--profile", "paper"], "ICH_TF_CT_ICH"),
         (["train", "table9/x"], "Unknown experiment"),

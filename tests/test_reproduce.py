@@ -79,8 +79,11 @@ def test_result_can_be_traced(folders, done):
 def test_counts_are_those_of_the_stored_probabilities(folders, done):
     result, _ = done
     dataset = ct_ich.CtIch(
-        layouts.phantom_as_ct_ich(
-            folders.results / "phantom", **TINY.phantom, say=lambda line: None
+        layouts.phantom_as(
+            "ct-ich",
+            folders.results / "phantom",
+            **TINY.phantom,
+            say=lambda line: None,
         )
     )
     for case_id, counts in result["counts"]["per_volume"].items():

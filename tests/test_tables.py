@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from ich_tf import files
+from ich_tf import files, labels
 from ich_tf.experiments import spec, tables
 
 PATIENTS = [f"{number:03d}" for number in range(49, 59)]
@@ -63,7 +63,7 @@ def test_verdicts(mean, low, high, verdict):
         ({"identity": "phantom"}, "data: phantom, not ct-ich 1.3.1"),
         ({"identity": "unknown"}, "data: unknown"),
         ({"identity": "ct-ich 1.0"}, "data: ct-ich 1.0"),
-        ({"evaluated": PATIENTS[1:]}, "not all cases were evaluated"),
+        ({"evaluated": PATIENTS[1:]}, "evaluated on other cases than the report's"),
         ({"init": "random"}, "initialised with random weights"),
     ],
 )
@@ -158,7 +158,53 @@ def test_rendering_twice_gives_the_same_bytes(results):
 def test_unknown_names_list_the_known(tmp_path):
     with pytest.raises(ValueError, match="Known: md, csv, latex, html, json"):
         tables.render(["table2"], tmp_path, "demo", "pdf")
-    with pytest.raises(ValueError, match="Known: table2, table3"):
+    with pytest.raises(ValueError, match="Known: table1, table1-losses"):
         tables.render(["table9"], tmp_path, "demo")
     with pytest.raises(ValueError, match="table2/approach2"):
         spec.find("table2/resnet18")
+
+
+def classified(split="burduja2020", auc=0.9822):
+    interval = {"mean": auc, "low": 0.97, "high": 0.99, "n": 744, "n_undefined": 0}
+    columns = [
+        *tables.TABLES["table1"][2],
+        *tables.TABLES["table1-losses"][2],
+        *tables.TABLES["table1-more"][2],
+    ]
+    scores = dict.fromkeys(columns, interval)
+    return {
+        "data": {"identity": "rsna 2019", "cases": {}},
+        "predictions": {"a": {"truth": [[0, 1], [0, 0]]}, "b": {"truth": [[0, 0]]}},
+        "init": "wsl",
+        "wanted_init": "wsl",
+        "deviations": [],
+        "spec": {"precision": "float32", "profile": {"split": split}},
+        "summary": dict.fromkeys((*labels.CLASSES, "all"), scores),
+    }
+
+
+def test_table1_has_each_class_beside_its_printed_numbers(tmp_path):
+    path = tables.result_file(tmp_path, "paper", "table1/resnext101-lstm")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(classified()))
+    found = {
+        (cell.row, cell.column): cell
+        for cell in tables.cells("table1", tmp_path, "paper")
+    }
+    assert len(found) == 2 * 6 * 4
+    cell = found["any: ResNeXt-101, PCA, BiLSTM", "auc_scan"]
+    assert (cell.reported, cell.ours, cell.verdict) == (0.9822, 0.9822, "reproduced")
+    cell = found["EDH: ResNeXt-101, PCA, BiLSTM", "auc_scan"]
+    assert (cell.reported, cell.verdict) == (0.9146, "differs")
+    assert found["any: ResNeXt-101", "auc_scan"].verdict == "not run"
+    text = tables.render(["table1", "table1-losses"], tmp_path, "paper")
+    assert "0.9822 [0.9700, 0.9900] (n=744)" in text
+    assert "| ResNeXt-101, PCA, BiLSTM | 0.0647 |" in text
+    assert "2 held-out scans, 1 of them with hemorrhage" in text
+
+
+def test_another_split_is_not_comparable_with_table1():
+    score = {"mean": 0.9822, "low": 0.97, "high": 0.99}
+    verdict, reason = tables.judge(0.9822, score, classified(0.3), "rsna 2019")
+    assert verdict == "not comparable"
+    assert reason.startswith("evaluated on other cases")

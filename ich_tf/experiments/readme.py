@@ -49,15 +49,16 @@ def render(recorded: dict) -> str:
     for table, found in recorded["tables"].items():
         columns = list(dict.fromkeys(cell["column"] for cell in found))
         lines += [f"**{tables.TABLES[table][0]}**", ""]
-        header = ["Row", *(f"{name}: report | phantom" for name in columns)]
+        names = [tables.HEADINGS.get(name, name) for name in columns]
+        header = ["Row", *(f"{name}: report | phantom" for name in names)]
         lines.append("| " + " | ".join(header) + " |")
         lines.append("|" + " --- |" * (1 + 2 * len(columns)))
         rows: dict[str, list[str]] = {}
         for cell in found:
-            row = rows.setdefault(cell["experiment"], [cell["row"]])
+            row = rows.setdefault(cell["row"], [cell["row"]])
             not_run = cell["verdict"] == "not run"
-            ours = "not run" if not_run else tables.number(cell["ours"])
-            row += [tables.number(cell["reported"]), ours]
+            ours = "not run" if not_run else tables.number(cell["ours"], table)
+            row += [tables.number(cell["reported"], table), ours]
         lines += ["| " + " | ".join(row) + " |" for row in rows.values()]
         lines.append("")
     verdicts = {cell["verdict"] for cell in sum(recorded["tables"].values(), [])}

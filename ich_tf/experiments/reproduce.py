@@ -1,6 +1,7 @@
 """Run the rows of tables: finished ones are kept, the others trained and evaluated."""
 
 import dataclasses
+import functools
 import logging
 import pathlib
 import time
@@ -8,35 +9,44 @@ from collections.abc import Callable, Iterable
 
 from ich_tf import data, paths, training
 from ich_tf.data import layouts
-from ich_tf.experiments import runner, spec
-from ich_tf.experiments.profiles import PROFILES
+from ich_tf.experiments import profiles, runner, spec
 from ich_tf.experiments.runner import Folders, Run
 
 LOGGER = logging.getLogger(__name__)
+# Kind of experiment -> the data set of its tables.
+DATA = {"segmentation": "ct-ich", "classification": "rsna"}
 
 
 def prepare(names: Iterable[str], profile: str, folders: Folders, say) -> list[Run]:
     """The runs behind table names and experiment ids, each once.
 
-    Without a folder of ct-ich the demo profile writes the phantom as ct-ich 1.3.1
-    under the results, and reads it back as it would read the real data.
+    Without a folder of the real data the demo profile writes the phantom in its
+    layout under the results, and reads it back as it would read the real data.
 
     Raises:
         ValueError: if a name is unknown, or real data are needed and not given.
     """
-    chosen = PROFILES[profile]
     experiments = {row.id: row for name in names for row in spec.find(name)}
-    if folders.ct_ich is None and chosen.phantom:
-        root = layouts.phantom_as_ct_ich(
-            folders.results / "phantom", **chosen.phantom, say=say
+    open_data = functools.cache(functools.partial(_open_data, folders, say))
+    runs = []
+    for row in experiments.values():
+        chosen = profiles.profile(row.task, profile)
+        phantom = tuple(chosen.phantom.items())
+        dataset = open_data(DATA[row.task], phantom)
+        runs.append(Run(row, chosen.for_row(row.id), dataset, folders))
+    return runs
+
+
+def _open_data(folders: Folders, say, name: str, phantom: tuple):
+    """The real data set, or its phantom where no folder of it is given."""
+    given = {"ct-ich": folders.ct_ich, "rsna": folders.rsna}[name]
+    if given is None and phantom:
+        root = layouts.phantom_as(
+            name, folders.results / "phantom", **dict(phantom), say=say
         )
     else:
-        root = paths.ct_ich(folders.ct_ich)
-    dataset = data.open_dataset("ct-ich", root)
-    return [
-        Run(row, chosen.for_row(row.id), dataset, folders)
-        for row in experiments.values()
-    ]
+        root = {"ct-ich": paths.ct_ich, "rsna": paths.rsna}[name](given)
+    return data.open_dataset(name, root)
 
 
 def reproduce(
@@ -95,7 +105,7 @@ def reproduce(
 
 def _applies(run: Run, say: Callable[[str], None]) -> bool:
     try:
-        runner.check_applies(run)
+        run.task.check_applies(run)
     except ValueError as error:
         say(f"{run.experiment.id}: not run. {error}")
         return False
@@ -106,7 +116,7 @@ def _say_forecast(waiting: list[Run], say: Callable[[str], None]) -> None:
     """Print what all waiting rows will take; a missing weights file ends it here."""
     hours = disk = 0.0
     for run in waiting:
-        row = runner.forecast(run, say)
+        row = run.task.forecast(run, say)
         hours, disk = hours + row.hours, disk + row.disk_gb
         say(
             f"{run.experiment.id}: about {row.hours:.1f} hours, {row.memory_gb:.1f} GB "
@@ -156,10 +166,10 @@ def train_one(
         ValueError: if the name is a table, or the fold does not exist.
     """
     run = find_run(name, profile, folders, say)
-    count = len(run.folds())
+    count = len(run.folds)
     if not 0 <= fold < count:
         raise ValueError(f"There are {count} folds, from 0 on. Received: {fold}")
-    runner.check_applies(run)
-    _, history, _ = runner.train(run, fold, resume=resume, fresh=fresh, say=say)
+    run.task.check_applies(run)
+    _, history, _ = run.task.train(run, fold, resume=resume, fresh=fresh, say=say)
     scores = [epoch["val_soft_jaccard"] for epoch in history]
     return Trained(run.folder / f"fold-{fold}" / training.FINAL, max(scores))

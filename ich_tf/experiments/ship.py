@@ -1,6 +1,6 @@
 """Put a trained network into the weights folder, with what a user must know of it."""
 
-from ich_tf import models
+from ich_tf import models, training
 from ich_tf.experiments import provenance, runner
 from ich_tf.experiments.runner import Run
 from ich_tf.models import weights
@@ -30,7 +30,7 @@ def ship(run: Run) -> dict:
         "kwargs": {**run.experiment.arguments, "input_shape": shape},
     }
     model = models.build(build["name"], **build["kwargs"])
-    model.load_weights(run.folder / "fold-0" / runner.training.FINAL)
+    model.load_weights(run.fold_folder(0) / training.FINAL)
     volume = result["summary"]["per_volume"]
     dice, alarm = volume["bleeding_dice"], volume["false_positive_ml"]
     entry = {

@@ -5,12 +5,13 @@ import functools
 import importlib
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 # A table name -> the rows that are trained for it, by dotted name.
 EXPERIMENTS = {
+    "table1": "ich_tf.experiments.table1:ROWS",
     "table2": "ich_tf.experiments.table2:ROWS",
     "table3": "ich_tf.experiments.table3:ROWS",
     "shipped": "ich_tf.experiments.shipped:ROWS",
@@ -47,11 +48,40 @@ class Experiment:
     states: str
     leaves_open: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
+    task: ClassVar[str] = "segmentation"
 
-    @property
-    def wants_imagenet(self) -> bool:
-        """Whether the row starts from ImageNet weights."""
-        return self.arguments.get("init") == "imagenet"
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """One trained row of the classification table: slices, or whole scans.
+
+    Attributes:
+        id: "<table>/<row>".
+        title: The row's name.
+        model: Name of the slice network in `models.MODELS`.
+        arguments: Its keyword arguments, without the input shape.
+        slices_from: Id of the experiment whose slice network gives the features of a
+            sequence model; None trains the slice network itself.
+        sequence: Keyword arguments of `build_sequence`; None without one.
+        loss: Name in `losses.LOSSES`.
+        reported: As in `Experiment`, of each class: table -> class -> column.
+        states: What the report says of this row.
+        leaves_open: What it does not say.
+        assumptions: What is taken in its place.
+    """
+
+    id: str
+    title: str
+    model: str
+    arguments: Mapping[str, Any]
+    slices_from: str | None
+    sequence: Mapping[str, Any] | None
+    loss: str
+    reported: Mapping[str, Mapping[str, Mapping[str, float]]]
+    states: str
+    leaves_open: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    task: ClassVar[str] = "classification"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +147,67 @@ class Profile:
     def for_row(self, experiment_id: str) -> "Profile":
         """This profile with the changes of one row applied."""
         return dataclasses.replace(self, **self.row_changes.get(experiment_id, {}))
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """The training of one network of a classifier.
+
+    Attributes:
+        epochs: Passes over the data.
+        batch: Slices, or scans, of a batch.
+        learning_rate: Adam's, at the start.
+        parts: Checkpoints within a pass, so that little is lost when a run is killed.
+        steps_per_epoch: Batches between checkpoints; None is a pass divided by `parts`.
+        schedule: See `training.Plan`.
+        precision: See `training.Plan`.
+    """
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    parts: int = 1
+    steps_per_epoch: int | None = None
+    schedule: str = "inverse_time"
+    precision: str = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierProfile:
+    """The scale of a classifier's run.
+
+    Attributes:
+        name: As in `Profile`.
+        size: Side of the slice network's images in pixels.
+        images: Name in `records.IMAGES`: which windows they show.
+        split: "burduja2020" ([1]'s one split by series), a number of folds by
+            patient, or the share of patients that are held out.
+        slices: Training of the slice network.
+        sequence: Training of the sequence model.
+        augmentation: Name in `augment.IMAGE_AUGMENTATIONS`.
+        phantom: As in `Profile`.
+        network: "model" and "arguments" that take the place of the experiment's.
+        sequence_arguments: Arguments of `build_sequence` likewise.
+        deviations: Each way in which this differs from the report's setting.
+        row_changes: As in `Profile`.
+    """
+
+    name: str
+    size: int
+    images: str
+    split: str | int | float
+    slices: Stage
+    sequence: Stage
+    augmentation: str
+    phantom: Mapping[str, float]
+    network: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sequence_arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    deviations: tuple[str, ...] = ()
+    row_changes: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+        default_factory=dict
+    )
+
+    for_row = Profile.for_row
 
 
 @functools.cache

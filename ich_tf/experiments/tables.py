@@ -4,23 +4,53 @@ import csv
 import dataclasses
 import html
 import io
+import itertools
 import json
 import pathlib
 
-from ich_tf import files, metrics
+import numpy as np
+
+from ich_tf import files, labels, metrics
 from ich_tf.experiments import spec
-from ich_tf.experiments.spec import Experiment
+from ich_tf.experiments.spec import Classifier, Experiment
 
 REPRODUCED, CLOSE = 0.02, 0.05
 
 # Table -> its caption, the data identity its numbers are about, its columns.
 TABLES = {
+    "table1": (
+        "Table I: slices and scans classified on RSNA 2019",
+        "rsna 2019",
+        ("auc_scan", "auc_slice", "accuracy_scan", "accuracy_slice"),
+    ),
+    "table1-losses": (
+        "Validation loss beside Table I",
+        "rsna 2019",
+        ("validation_loss", "weighted_log_loss"),
+    ),
+    "table1-more": (
+        "Beyond Table I: what the report does not print, at slice level",
+        "rsna 2019",
+        ("sensitivity_slice", "specificity_slice", "calibration_error_slice"),
+    ),
     "table2": ("Table II: UNet++ on ct-ich", "ct-ich 1.3.1", ("jaccard", "dice")),
     "table3": (
         "Table III: UNet++ against the U-Net of [2]",
         "ct-ich 1.3.1",
         ("jaccard", "dice", "sensitivity", "specificity"),
     ),
+}
+# What is not merely capitalized in a table's head.
+HEADINGS = {
+    "auc_scan": "AUC, scans",
+    "auc_slice": "AUC, slices",
+    "accuracy_scan": "Accuracy, scans",
+    "accuracy_slice": "Accuracy, slices",
+    "validation_loss": "Validation loss",
+    "weighted_log_loss": "Weighted log loss",
+    "sensitivity_slice": "Sensitivity",
+    "specificity_slice": "Specificity",
+    "calibration_error_slice": "Calibration error",
 }
 FORMATS = ("md", "csv", "latex", "html", "json")
 
@@ -74,8 +104,10 @@ def load_result(results: pathlib.Path, profile: str, experiment_id: str) -> dict
     return files.read_json(path) if path.is_file() else None
 
 
-def shown(table: str) -> tuple[Experiment, ...]:
+def shown(table: str) -> tuple[Experiment | Classifier, ...]:
     """The experiments a table shows, in its order."""
+    if table.startswith("table1"):
+        return spec.rows("table1")
     if table == "table3":
         from ich_tf.experiments import table3
 
@@ -94,17 +126,29 @@ def cells(
     if table not in TABLES:
         raise ValueError(f"Unknown table {table!r}. Known: {', '.join(TABLES)}")
     found = []
-    for experiment in shown(table):
+    for group, experiment in itertools.product(_groups(table, protocol), shown(table)):
         result = load_result(results, profile, experiment.id)
         for column in TABLES[table][2]:
-            found.append(_cell(table, experiment, column, result, protocol))
+            found.append(_cell(table, experiment, column, result, group))
     return found
 
 
-def _cell(table, experiment, column, result, protocol) -> Cell:
-    reported = experiment.reported.get(table, {}).get(column)
-    score = result["summary"][protocol][column] if result else {}
-    title = experiment.title if table == "table2" else _table3_title(experiment)
+def _groups(table: str, protocol: str) -> tuple[str, ...]:
+    """What each experiment has a row for: a protocol, or each class."""
+    if table == "table1-losses":
+        return ("all",)
+    if table.startswith("table1"):
+        return (labels.ANY, *labels.SUBTYPES)
+    return (protocol,)
+
+
+def _cell(table, experiment, column, result, group) -> Cell:
+    printed = experiment.reported.get(table.removesuffix("-losses"), {})
+    if experiment.task == "classification":
+        printed = printed.get(group, {})
+    reported = printed.get(column)
+    score = result["summary"][group][column] if result else {}
+    title = _title(table, experiment, group)
     if result and result["init"] != result["wanted_init"]:
         title += f" [run from {result['init']} weights]"
     verdict, reason = judge(reported, score, result, TABLES[table][1])
@@ -123,8 +167,12 @@ def _cell(table, experiment, column, result, protocol) -> Cell:
     )
 
 
-def _table3_title(experiment: Experiment) -> str:
-    return "UNet++" if experiment.model == "unetplusplus" else experiment.title
+def _title(table: str, experiment: Experiment | Classifier, group: str) -> str:
+    if table == "table3" and experiment.model == "unetplusplus":
+        return "UNet++"
+    if experiment.task == "classification" and group != "all":
+        return f"{labels.SHORT[group]}: {experiment.title}"
+    return experiment.title
 
 
 def judge(
@@ -146,9 +194,8 @@ def judge(
         return "not run", "no result"
     if result["data"]["identity"] != identity:
         return "not comparable", f"data: {result['data']['identity']}, not {identity}"
-    evaluated = {case for fold in result["folds"] for case in fold["test"]}
-    if evaluated != set(result["data"]["cases"]):
-        return "not comparable", "not all cases were evaluated"
+    if not _evaluated_as_reported(result):
+        return "not comparable", "evaluated on other cases than the report's"
     if result["init"] != result["wanted_init"]:
         return "not comparable", f"initialised with {result['init']} weights"
     if reported is None:
@@ -164,6 +211,14 @@ def judge(
     if difference <= CLOSE:
         return "close", ""
     return "differs", ""
+
+
+def _evaluated_as_reported(result: dict) -> bool:
+    """All cases of ct-ich, each once; for RSNA, the scans [1] held out."""
+    if "predictions" in result:
+        return result["spec"]["profile"]["split"] == "burduja2020"
+    evaluated = {case for fold in result["folds"] for case in fold["test"]}
+    return evaluated == set(result["data"]["cases"])
 
 
 def render(
@@ -201,11 +256,12 @@ def render(
     blocks = []
     for table, found in content.items():
         header, body = _grid(found)
-        caption = f"{TABLES[table][0]} (profile {profile}, protocol {protocol})"
-        notes = [
-            f"protocol {protocol}: {metrics.protocol(protocol).description}",
-            *_notes(table, found, results, profile),
-        ]
+        scale, notes = f"profile {profile}", _notes(table, found, results, profile)
+        if not table.startswith("table1"):
+            scale += f", protocol {protocol}"
+            description = metrics.protocol(protocol).description
+            notes.insert(0, f"protocol {protocol}: {description}")
+        caption = f"{TABLES[table][0]} ({scale})"
         blocks.append(_WRITERS[format_](caption, header, body, notes))
     return "\n".join(blocks)
 
@@ -225,25 +281,28 @@ def _grid(found: list[Cell]) -> tuple[list[str], list[list[str]]]:
     columns = list(dict.fromkeys(cell.column for cell in found))
     header = ["Row"]
     for column in columns:
-        header += [f"{column.capitalize()}: reported", "ours [95 % CI]", "verdict"]
+        name = HEADINGS.get(column, column.capitalize())
+        header += [f"{name}: reported", "ours [95 % CI]", "verdict"]
     rows: dict[str, list[str]] = {}
     for cell in found:
-        row = rows.setdefault(cell.experiment, [cell.row])
-        row += [number(cell.reported), _ours(cell), _verdict(cell)]
+        row = rows.setdefault(cell.row, [cell.row])
+        row += [number(cell.reported, cell.table), _ours(cell), _verdict(cell)]
     return header, list(rows.values())
 
 
-def number(value: float | None) -> str:
-    """Three decimals; a dash for what is undefined or not printed."""
-    return "–" if value is None else f"{value:.3f}"
+def number(value: float | None, table: str = "") -> str:
+    """As many decimals as the report prints; a dash for what is undefined."""
+    digits = 4 if table.startswith("table1") else 3
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _ours(cell: Cell) -> str:
-    if cell.ours is None:
-        return "–"
+    ours, low, high = (
+        number(value, cell.table) for value in (cell.ours, cell.low, cell.high)
+    )
     if cell.low is None:
-        return number(cell.ours)
-    return f"{cell.ours:.3f} [{cell.low:.3f}, {cell.high:.3f}] (n={cell.cases})"
+        return ours
+    return f"{ours} [{low}, {high}] (n={cell.cases})"
 
 
 def _verdict(cell: Cell) -> str:
@@ -267,18 +326,25 @@ def _notes(
             continue
         if not experiment.reported:
             notes.append(f"{experiment.id}: the report says: {experiment.states}")
-        volume = result["summary"]["per_volume"]
-        alarm = volume["false_positive_ml"]
         deviations += [text for text in result["deviations"] if text not in deviations]
-        notes.append(
-            f"{experiment.id}: mean Dice per volume "
-            f"{number(volume['bleeding_dice']['mean'])} over "
-            f"{volume['bleeding_dice']['n']} bleeding heads; false positives "
-            f"{number(alarm['mean'])} ml in a head without (mean of {alarm['n']}); "
-            f"{result['spec']['precision']}"
-        )
+        notes.append(f"{experiment.id}: {_details(experiment, result)}")
     notes += [f"deviation: {text}" for text in deviations]
     return notes
+
+
+def _details(experiment: Experiment | Classifier, result: dict) -> str:
+    """What a result holds beside its table's numbers."""
+    if experiment.task == "classification":
+        scans = result["predictions"].values()
+        positive = sum(bool(np.any(scan["truth"])) for scan in scans)
+        return f"{len(scans)} held-out scans, {positive} of them with hemorrhage"
+    volume = result["summary"]["per_volume"]
+    dice, alarm = volume["bleeding_dice"], volume["false_positive_ml"]
+    return (
+        f"mean Dice per volume {number(dice['mean'])} over {dice['n']} bleeding heads; "
+        f"false positives {number(alarm['mean'])} ml in a head without (mean of "
+        f"{alarm['n']}); {result['spec']['precision']}"
+    )
 
 
 def _markdown(caption, header, body, notes) -> str:

@@ -1,0 +1,217 @@
+"""How a row of Tables II and III is trained and evaluated, fold by fold."""
+
+import functools
+import logging
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from ich_tf import files, inference, metrics, models, training
+from ich_tf.data import splits
+from ich_tf.experiments import evaluation, provenance, runner
+from ich_tf.experiments.runner import Run
+from ich_tf.models import weights as model_weights
+from ich_tf.preprocessing import augment, pipeline, slices, tiles, windows
+from ich_tf.volume import Case
+
+LOGGER = logging.getLogger(__name__)
+
+
+def folds(run: Run) -> tuple[splits.Fold, ...]:
+    """The patients of each fold: of [2] for its subjects, five for other data."""
+    cases = run.fingerprint["cases"]
+    bleeding = [bool(facts["mask_voxels"]) for facts in cases.values()]
+    if run.profile.folds == "holdout":
+        shares = run.profile.split
+        return (splits.patient_split(list(cases), shares, run.seed, bleeding),)
+    subjects = (splits.subject_order_75(), splits.subject_order_82())
+    if set(cases) in map(set, subjects):
+        return tuple(splits.folds_hssayeni2020(list(cases)))
+    return tuple(
+        splits.patient_folds(list(cases), 5, run.seed, has_hemorrhage=bleeding)
+    )
+
+
+def check_applies(run: Run) -> None:
+    """Refuse a row that the data cannot serve, before anything is trained.
+
+    Raises:
+        ValueError: if the row needs HU and the data are saturated windows (JPG).
+    """
+    first = run.dataset.load(next(iter(run.fingerprint["cases"])))
+    needed = windows.approach_windows(run.experiment.approach)
+    windows.check_window(first.volume.hu_window, needed)
+
+
+def train(
+    run: Run,
+    number: int,
+    *,
+    resume: bool = False,
+    fresh: bool = False,
+    say: Callable[[str], None] = LOGGER.info,
+):
+    """Train one fold.
+
+    Returns:
+        The model with its best weights, its history and the initialisation it had.
+
+    Raises:
+        ValueError: if `resume` is set and there is nothing to resume.
+    """
+    plan, sampler, validation = _training_data(run, run.folds[number])
+    model, init = _build(run, plan, say)
+    spec, interrupted = runner.begin_fold(
+        run, number, init=init, resume=resume, fresh=fresh, say=say
+    )
+    history = training.fit(
+        model,
+        sampler,
+        validation,
+        plan,
+        run.fold_folder(number),
+        spec=spec,
+        resume=interrupted,
+    )
+    return model, history, init
+
+
+def evaluate(run: Run, number: int, model, *, say: Callable[[str], None]) -> dict:
+    """Predict the test cases of a fold; keep probabilities as files and count.
+
+    Returns:
+        `counts`: protocol name to case id to `metrics.case_counts`.
+    """
+    test = run.folds[number].test
+    say(f"{run.experiment.id}: predicting {len(test)} heads")
+    network = inference.predictor(
+        model, _channels(run), run.profile.tile, run.profile.inference_stride
+    )
+    counts = {name: {} for name in metrics.PROTOCOLS}
+    for case in _cases(run, test):
+        coded = evaluation.encode(inference.predict_volume(network, case.volume.hu))
+        with files.atomic(run.folder / f"{case.case_id}.npz") as partial:
+            np.savez_compressed(partial, probability=coded)
+        for name, of_case in evaluation.count(coded, case).items():
+            counts[name][case.case_id] = of_case
+    return {"counts": counts}
+
+
+def summarise(run: Run, done: list[dict]) -> dict:
+    """`counts` of all folds' cases and the `summary` of each protocol."""
+    counts = {name: {} for name in metrics.PROTOCOLS}
+    for fold in done:
+        for name, cases in fold["counts"].items():
+            counts[name].update(cases)
+    summary = evaluation.summarise(counts, run.fingerprint["identity"])
+    return {"counts": counts, "summary": summary}
+
+
+def _cases(run: Run, case_ids: Iterable[str]) -> Iterable[Case]:
+    for case_id in case_ids:
+        yield slices.at_size(run.dataset.load(case_id), run.profile.size)
+
+
+def _channels(run: Run):
+    return functools.partial(
+        windows.channels,
+        approach=run.experiment.approach,
+        count=run.experiment.channels,
+    )
+
+
+def _training_data(run: Run, fold: splits.Fold):
+    profile = run.profile
+    grid = tiles.TileGrid(profile.size, profile.size, profile.tile, profile.stride)
+    crops = {}
+    for part in ("train", "validation"):
+        case_ids = getattr(fold, part)
+        key = provenance.digest(
+            [run.fingerprint, case_ids, profile.size, profile.slices, run.seed]
+        )
+        stored = slices.store(
+            run.folders.results / profile.name / "slices" / key,
+            _cases(run, case_ids),
+            functools.partial(slices.RULES[profile.slices], seed=run.seed),
+        )
+        crops[part] = pipeline.crops(
+            stored, grid.positions, profile.tile, profile.crops
+        )
+    plan = training.Plan(
+        epochs=profile.epochs,
+        steps_per_epoch=profile.steps_per_epoch
+        or pipeline.steps_per_epoch(crops["train"], profile.batch),
+        batch=profile.batch,
+        learning_rate=profile.learning_rate,
+        schedule=profile.schedule,
+        decay=profile.decay,
+        batch_norm_momentum=profile.batch_norm_momentum,
+        output_bias=profile.output_bias,
+        seed=run.seed,
+    )
+
+    def sampler(first_step: int, last_step: int):
+        return pipeline.training_batches(
+            crops["train"],
+            _channels(run),
+            channels=run.experiment.channels,
+            batch=profile.batch,
+            first_step=first_step,
+            last_step=last_step,
+            seed=run.seed,
+            lesion_share=profile.lesion_share,
+            augment=augment.augmenter(profile.augmentation),
+        )
+
+    validation = pipeline.validation_batches(
+        crops["validation"],
+        _channels(run),
+        channels=run.experiment.channels,
+        batch=profile.batch,
+        limit=profile.validation_crops,
+    )
+    return plan, sampler, validation
+
+
+def _build(run: Run, plan: training.Plan, say) -> tuple:
+    """The compiled model and the initialisation that could be had.
+
+    Raises:
+        WeightsUnavailable: if the row's ImageNet weights cannot be had and the
+            profile is not demo.
+    """
+    training.start(plan)
+    arguments = dict(run.experiment.arguments)
+    init = arguments.get("init", "random")
+    shape = (run.profile.tile, run.profile.tile, run.experiment.channels)
+    build = functools.partial(models.build, run.experiment.model, input_shape=shape)
+    if init == "imagenet":
+        try:
+            model = build(**arguments, weights_dir=run.folders.weights)
+        except model_weights.WeightsUnavailable as error:
+            if run.profile.name != "demo":
+                raise
+            say(f"{run.experiment.id}: runs from random weights. {error}")
+            init = arguments["init"] = "random"
+            training.start(plan)
+    if init != "imagenet":
+        model = build(**arguments)
+    training.compile_model(model, run.experiment.loss, plan, [training.SoftJaccard()])
+    return model, init
+
+
+def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forecast:
+    """Build the network, measure three training steps and reckon up.
+
+    Raises:
+        WeightsUnavailable: if the row's ImageNet weights cannot be had.
+    """
+    plan, sampler, validation = _training_data(run, run.folds[0])
+    model, _ = _build(run, plan, say)
+    # A validation batch is one forward pass, about a third of a training step.
+    batches = plan.steps_per_epoch + int(validation.cardinality()) / 3
+    expected = training.estimate(model, sampler(0, 4), plan)
+    seconds = expected.seconds_per_step * batches * plan.epochs * len(run.folds)
+    # Per weight: state (weight and two moments of Adam), best and final file.
+    disk = 4 * 5 * model.count_params() * len(run.folds)
+    return runner.Forecast(seconds / 3600, expected.gigabytes, disk / 1e9)
