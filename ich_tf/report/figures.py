@@ -1,4 +1,4 @@
-"""Pictures of slices with masks, as a radiologist looks at them."""
+"""Pictures of slices with masks or heatmaps, as a radiologist looks at them."""
 
 import os
 
@@ -9,6 +9,8 @@ from ich_tf import files
 
 COLOUR = np.array([255, 64, 48], np.float32)
 CELL = 256
+TITLE = 20
+"""Height of a line of text above a picture, in pixels."""
 
 
 def gray(hu: np.ndarray, level: float = 40, width: float = 80) -> np.ndarray:
@@ -83,3 +85,64 @@ def slice_overlays(
             Image.fromarray(overlay(hu[number], mask[number])).save(partial)
         names.append(name)
     return names
+
+
+def draw_explanation(
+    path: str | os.PathLike,
+    hu: np.ndarray,
+    heatmap: np.ndarray,
+    title: str,
+    mask: np.ndarray | None = None,
+    **window: float,
+) -> None:
+    """Write heatmap, overlay and slice beside each other, as Figures 3-7 do.
+
+    Args:
+        path: The PNG file.
+        hu: (h, w), Hounsfield units.
+        heatmap: (h, w), in [0, 1].
+        title: A line above the pictures.
+        mask: (h, w), outlined on overlay and slice where somebody drew a lesion.
+        **window: `level` and `width` of the display window.
+    """
+    shown = np.repeat(gray(hu, **window)[..., np.newaxis], 3, axis=-1)
+    colours = heat_colours(heatmap)
+    # The hotter, the less of the slice shines through; without heat it is unchanged.
+    strength = 0.6 * heatmap[..., np.newaxis]
+    blended = ((1 - strength) * shown + strength * colours).astype(np.uint8)
+    pictures = [Image.fromarray(array) for array in (colours, blended, shown)]
+    scale = max(1, -(-CELL // min(hu.shape)))
+    height, width = (scale * side for side in hu.shape)
+    sheet = Image.new("RGB", (len(pictures) * width, TITLE + height))
+    for number, picture in enumerate(pictures):
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+        if mask is not None and number > 0:
+            picture.paste(tuple(COLOUR.astype(int)), mask=_outline(mask, picture.size))
+        sheet.paste(picture, (number * width, TITLE))
+    ImageDraw.Draw(sheet).text((6, 4), title, fill="yellow")
+    with files.atomic(path) as partial:
+        sheet.save(partial)
+
+
+def heat_colours(heatmap: np.ndarray) -> np.ndarray:
+    """Colours from black over violet and orange to pale yellow.
+
+    Args:
+        heatmap: (h, w), in [0, 1].
+
+    Returns:
+        (h, w, 3), uint8, the colour map "inferno".
+    """
+    import cv2
+
+    levels = np.rint(255 * heatmap).astype(np.uint8)
+    return cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1]
+
+
+def _outline(mask: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    """One pixel around a mask at another size, as a picture to paste through."""
+    from scipy import ndimage
+
+    drawn = Image.fromarray(np.asarray(mask, bool)).resize(size)
+    inside = np.asarray(drawn, bool)
+    return Image.fromarray(ndimage.binary_dilation(inside) & ~inside)

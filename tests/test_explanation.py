@@ -1,0 +1,150 @@
+import json
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from ich_tf import models
+from ich_tf.data import layouts, phantom
+from ich_tf.models import weights
+from ich_tf.report import explanation, figures, prediction
+
+SIZE = 128
+BUILD = {
+    "name": "resnext",
+    "kwargs": {
+        "cardinality": 2,
+        "width": 2,
+        "filters": 4,
+        "input_shape": [64, 64, 3],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """One phantom head with Hounsfield units and one without."""
+    folder = tmp_path_factory.mktemp("scans")
+    for layout in ("ct-ich", "ct-ich-v1"):
+        layouts.write_phantom(
+            layout, folder / layout, cases=1, seed=3, slices=10, size=SIZE
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights_dir(tmp_path_factory):
+    """A classifier that nobody trained."""
+    folder = tmp_path_factory.mktemp("weights")
+    kwargs = BUILD["kwargs"] | {"input_shape": (64, 64, 3)}
+    entry = {
+        "build": BUILD,
+        "preprocessing": {"size": 64},
+        "trained_on": "nothing",
+        "metric": "none",
+    }
+    model = models.build("resnext", **kwargs)
+    weights.ship(model, explanation.DEFAULT_WEIGHTS, folder, entry)
+    return folder
+
+
+def nifti_of(scans):
+    return scans / "ct-ich" / "ct_scans" / "049.nii"
+
+
+def test_explain_draws_the_most_probable_slices(scans, weights_dir, tmp_path):
+    (tmp_path / "SDH-slice-099.png").touch()
+    found = explanation.explain(
+        nifti_of(scans), tmp_path, "sdh", weights_dir=weights_dir, shown=2
+    )
+    assert json.loads((tmp_path / "explanation-SDH.json").read_text()) == found
+    assert (found["input"], found["subtype"]) == ("049.nii", "subdural")
+    assert found["weights"]["trained_on"] == "nothing"
+    probability = found["slice_probability"]
+    assert len(probability) == found["slices"] == 10
+    assert found["scan_probability"] == max(probability)
+    two = sorted(np.argsort(probability)[-2:] + 1)
+    assert found["pictures"] == [f"SDH-slice-{number:03d}.png" for number in two]
+    pictures = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert pictures == found["pictures"]
+    with Image.open(tmp_path / pictures[0]) as picture:
+        assert picture.size == (3 * 256, 256 + figures.TITLE)
+
+
+def test_several_subtypes_share_a_folder(scans, weights_dir, tmp_path):
+    for subtype in ("epidural", "any"):
+        explanation.explain(
+            nifti_of(scans), tmp_path, subtype, weights_dir=weights_dir, shown=1
+        )
+    names = sorted(path.name.split("-slice")[0] for path in tmp_path.iterdir())
+    assert names == ["EDH", "any", "explanation-EDH.json", "explanation-any.json"]
+
+
+def test_heatmaps_lie_on_the_scans_own_pixels(weights_dir):
+    volume = phantom.generate(3, 0, slices=8, size=SIZE).case.volume
+    classifier = explanation.load_classifier(weights_dir=weights_dir)
+    assert explanation.probabilities(classifier, volume).shape == (8, 6)
+    heat = explanation.slice_heatmaps(classifier, volume, 4, np.array([2, 5]))
+    assert heat.shape == (2, SIZE, SIZE)
+    assert heat.dtype == np.float32
+    assert heat.min() >= 0.0 and 0.9 < heat.max() <= 1.0
+
+
+def test_what_cannot_be_explained_is_refused(scans, weights_dir, tmp_path):
+    out = tmp_path / "out"
+    water = tmp_path / "water.nii"
+    image = nibabel.Nifti1Image(np.zeros((32, 32, 6), np.int16), np.diag([1, 1, 5, 1]))
+    nibabel.save(image, water)
+    jpg = scans / "ct-ich-v1" / "Patients_CT" / "049"
+    for source, subtype, shown, reason in (
+        (nifti_of(scans), "tumor", 1, "Unknown hemorrhage class 'tumor'"),
+        (nifti_of(scans), "EDH", 0, "`shown` must be at least 1"),
+        (jpg, "EDH", 1, "the volume was saturated"),
+        (water, "EDH", 1, "water.nii is refused"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            explanation.explain(
+                source, out, subtype, weights_dir=weights_dir, shown=shown
+            )
+    with pytest.raises(prediction.NotHeadCT):
+        explanation.explain(water, out, "EDH", weights_dir=weights_dir)
+    with pytest.raises(ValueError, match="No shipped weights"):
+        explanation.explain(nifti_of(scans), out, "EDH", weights_dir=tmp_path)
+    assert not out.exists()
+
+
+def test_a_figure_shows_heatmap_overlay_and_slice(tmp_path):
+    hu = np.full((256, 256), 40, np.float32)
+    heatmap = np.zeros((256, 256), np.float32)
+    heatmap[100:120, 100:120] = 1.0
+    mask = np.zeros((256, 256), np.uint8)
+    mask[50:60, 50:60] = 1
+    path = tmp_path / "figure.png"
+    figures.draw_explanation(path, hu, heatmap, "EDH", mask)
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture)[figures.TITLE :]
+    heat, overlay, shown = np.split(pixels, 3, axis=1)
+    assert heat[0, 0].max() < 10
+    # The end of the colour map is a pale yellow: more red and green than blue.
+    assert heat[110, 110].tolist() == [252, 255, 164]
+    assert overlay[0, 0].tolist() == shown[0, 0].tolist() == [127, 127, 127]
+    expected = (0.4 * 127 + 0.6 * heat[110, 110].astype(float)).astype(int)
+    assert overlay[110, 110].tolist() == expected.tolist()
+    assert shown[110, 110].tolist() == [127, 127, 127]
+    for panel in (overlay, shown):
+        assert panel[49, 55].tolist() == figures.COLOUR.tolist()
+        assert panel[55, 55].tolist() == [127, 127, 127]
+    assert heat[49, 55].max() < 10
+
+
+def test_small_slices_are_enlarged_with_their_outline(tmp_path):
+    mask = np.zeros((64, 100), bool)
+    mask[10, 20] = True
+    path = tmp_path / "figure.png"
+    hu, heatmap = np.zeros((64, 100), np.float32), np.zeros((64, 100), np.float32)
+    figures.draw_explanation(path, hu, heatmap, "small", mask)
+    with Image.open(path) as picture:
+        assert picture.size == (1200, 256 + figures.TITLE)
+        assert picture.getpixel((800 + 79, figures.TITLE + 41)) == (255, 64, 48)
+        assert picture.getpixel((800 + 81, figures.TITLE + 41)) == (0, 0, 0)
