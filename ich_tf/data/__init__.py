@@ -5,6 +5,7 @@ import importlib
 DATASETS = {
     "ct-ich": "ich_tf.data.ct_ich:CtIch",
     "phantom": "ich_tf.data.phantom:PhantomDataset",
+    "rsna": "ich_tf.data.rsna:Rsna",
 }
 
 

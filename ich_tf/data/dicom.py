@@ -50,6 +50,15 @@ _CLASSIC_CT = uid.CTImageStorage
 _MULTIFRAME_CT = (uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
 _CAPTURES = "1.2.840.10008.5.1.4.1.1.7"  # all secondary capture classes begin so
 _TISSUE_HU = (-500.0, 4000.0)
+_HEADER_TAGS = (
+    "SOPClassUID SOPInstanceUID SeriesInstanceUID PatientID ImageType ImageComments "
+    "Rows Columns NumberOfFrames BitsAllocated PhotometricInterpretation RescaleSlope "
+    "RescaleIntercept ImagePositionPatient ImageOrientationPatient PixelSpacing "
+    "SliceThickness SpacingBetweenSlices"
+).split()
+_NO_HU = "no Rescale Slope or Intercept, so there are no Hounsfield units."
+_NO_PIXELS = "no pixel data."
+_NO_SYNTAX = "no transfer syntax, so the pixels have no meaning."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +79,27 @@ class Series:
     description: str
     files: tuple[pathlib.Path, ...]
     slices: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SliceHeader:
+    """What the header of a CT slice says of its scan and its place in it.
+
+    Attributes:
+        image_id: SOP Instance UID.
+        series_id: Series Instance UID.
+        patient_id: Patient ID.
+        position: (3,), LPS millimetres of the first pixel.
+        orientation: (6,), direction of a row, then of a column; None if unknown.
+        origin: See `Volume.origin`.
+    """
+
+    image_id: str
+    series_id: str
+    patient_id: str
+    position: np.ndarray
+    orientation: np.ndarray | None
+    origin: str
 
 
 @contextlib.contextmanager
@@ -110,15 +140,19 @@ def _check_inflated_size(path: pathlib.Path) -> None:
         raise ValueError(f"{path}: inflates to more than {MAX_FILE_BYTES} bytes.")
 
 
+def _check_file_size(path: pathlib.Path) -> None:
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise ValueError(
+            f"{path}: has {size} bytes, more than the {MAX_FILE_BYTES} read."
+        )
+    if path.is_file() and size >= 132:
+        _check_inflated_size(path)
+
+
 def _load(path: pathlib.Path, *, pixels: bool) -> pydicom.FileDataset:
     with _reading(path):
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ValueError(
-                f"{path}: has {size} bytes, more than the {MAX_FILE_BYTES} read."
-            )
-        if path.is_file() and size >= 132:
-            _check_inflated_size(path)
+        _check_file_size(path)
         return pydicom.dcmread(path, stop_before_pixels=not pixels)
 
 
@@ -228,30 +262,90 @@ def _plane(path: pathlib.Path, dataset, frame: int, size: tuple[int, int]) -> Pl
     )
 
 
-def _kind(path: pathlib.Path, dataset) -> str:
-    """What a file is; see `Series.kind`."""
+def _kind(path: pathlib.Path, dataset) -> tuple[str, Plane | None]:
+    """What a file is, see `Series.kind`; and its (first) plane if it is a CT slice."""
     sop_class = _sop_class(dataset)
     is_ct = sop_class == _CLASSIC_CT or sop_class in _MULTIFRAME_CT
     if "Rows" not in dataset or "Columns" not in dataset:
         if is_ct:
             raise ValueError(f"{path}: a CT image without Rows: the file is truncated.")
-        return "no image"
+        return "no image", None
     colour = str(dataset.get("PhotometricInterpretation", "")).strip()
     if sop_class.startswith(_CAPTURES) or (
         is_ct and colour not in ("MONOCHROME1", "MONOCHROME2")
     ):
-        return "secondary capture"
+        return "secondary capture", None
     if not is_ct:
-        return "not CT"
+        return "not CT", None
     find = _finder(dataset, 0)
     image_type = find("FrameType") or find("ImageType") or ()
     values = [image_type] if isinstance(image_type, str) else list(image_type)
     if len(values) > 2 and values[2].strip().upper() == "LOCALIZER":
-        return "localizer"
+        return "localizer", None
     plane = _plane(path, dataset, 0, _size(path, dataset)[1:])
     if not plane.placed:
-        return "ct without geometry"
-    return "ct" if np.argmax(np.abs(plane.normal)) == 2 else "reformat"
+        return "ct without geometry", plane
+    axial = np.argmax(np.abs(plane.normal)) == 2
+    return ("ct" if axial else "reformat"), plane
+
+
+def read_header(path: str | os.PathLike) -> SliceHeader:
+    """Read what places a CT slice in its scan; the pixels are not read.
+
+    That uncompressed pixels are all there follows from the size of the file.
+
+    Raises:
+        ValueError: if the file is damaged or truncated, has no pixel data, or is not
+            one CT slice with a position, a rescaling, a series and a patient.
+    """
+    path = pathlib.Path(path)
+    with _reading(path), open(path, "rb") as file:
+        _check_file_size(path)
+        dataset = pydicom.dcmread(
+            file, stop_before_pixels=True, specific_tags=_HEADER_TAGS
+        )
+        kind, plane = _kind(path, dataset)
+        if plane is None:
+            raise ValueError(f"{path}: {kind}, not a CT slice.")
+        ids = [
+            str(dataset.get(keyword) or "").strip()
+            for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "PatientID")
+        ]
+        if dataset.get("NumberOfFrames", 1) != 1 or plane.position is None:
+            raise ValueError(f"{path}: not one slice with an Image Position.")
+        if not all(ids):
+            raise ValueError(f"{path}: no UID of image or series, or no Patient ID.")
+        if not math.isfinite(plane.slope + plane.intercept):
+            raise ValueError(f"{path}: {_NO_HU}")
+        left = path.stat().st_size - file.tell()
+        _check_pixel_bytes(path, dataset, plane.size, left)
+        origin = _marker(dataset)
+    return SliceHeader(*ids, plane.position, plane.orientation, origin)
+
+
+def _check_pixel_bytes(path, dataset, size: tuple[int, int], left: int) -> None:
+    """Refuse a file that ends before its pixels do; `left`: bytes from their tag on."""
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax is None:
+        raise ValueError(f"{path}: {_NO_SYNTAX}")
+    if syntax == uid.DeflatedExplicitVRLittleEndian:
+        return
+    # Tag and length; explicit syntaxes also say the type.
+    found = left - (8 if syntax.is_implicit_VR else 12)
+    if found <= 0:
+        raise ValueError(f"{path}: {_NO_PIXELS}")
+    if not syntax.is_encapsulated:
+        _check_length(path, dataset, math.prod(size), found)
+
+
+def _check_length(path: pathlib.Path, dataset, pixels: int, found: int) -> int:
+    """The bytes that uncompressed pixels must have; fewer are an error."""
+    expected = pixels * int(dataset.get("BitsAllocated") or 0) // 8
+    if found < expected:
+        raise ValueError(
+            f"{path}: truncated, {found} bytes of pixel data instead of {expected}."
+        )
+    return expected
 
 
 def _group(paths: Iterable[pathlib.Path]) -> list[Series]:
@@ -259,7 +353,7 @@ def _group(paths: Iterable[pathlib.Path]) -> list[Series]:
     for path in paths:
         dataset = _load(path, pixels=False)
         with _reading(path):
-            kind = _kind(path, dataset)
+            kind, _ = _kind(path, dataset)
             key = (str(dataset.get("SeriesInstanceUID") or ""), kind)
             is_image = kind not in ("no image", "not CT")
             frames = _size(path, dataset)[0] if is_image else 0
@@ -395,6 +489,18 @@ def read(
     return slices.assemble(planes, stacks, notes, origin=_origin(planes[0].path))
 
 
+def read_slice(path: str | os.PathLike) -> tuple[Plane, np.ndarray, list[str]]:
+    """Read one slice: its place, its HU (rows, columns), and notes.
+
+    Raises:
+        ValueError: if the file does not hold one readable slice; the message names it.
+    """
+    planes, hu, notes = _read_file(pathlib.Path(path))
+    if len(planes) > 1:
+        raise ValueError(f"{path}: holds {len(planes)} slices, not one.")
+    return planes[0], hu[0], notes
+
+
 def _read_file(path: pathlib.Path) -> tuple[list[Plane], np.ndarray, list[str]]:
     """Planes, HU (frames, rows, columns) and notes of one file."""
     dataset = _load(path, pixels=True)
@@ -407,9 +513,7 @@ def _read_file(path: pathlib.Path) -> tuple[list[Plane], np.ndarray, list[str]]:
         planes = [_plane(path, dataset, i, (rows, columns)) for i in range(frames)]
     stored, notes = _decode(path, dataset, (frames, rows, columns))
     if not all(math.isfinite(plane.slope + plane.intercept) for plane in planes):
-        raise ValueError(
-            f"{path}: no Rescale Slope or Intercept, so there are no Hounsfield units."
-        )
+        raise ValueError(f"{path}: {_NO_HU}")
     padded, padding_notes = _padding(path, dataset, stored, planes[0])
     hu = np.empty(stored.shape, np.float32)
     for frame, plane in enumerate(planes):
@@ -436,18 +540,14 @@ def _is_rsna_quirk(dataset, plane: Plane) -> bool:
 def _decode(path, dataset, shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
     """Stored values (frames, rows, columns), and notes."""
     if "PixelData" not in dataset:
-        raise ValueError(f"{path}: no pixel data.")
+        raise ValueError(f"{path}: {_NO_PIXELS}")
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     if syntax is None:
-        raise ValueError(f"{path}: no transfer syntax, so the pixels have no meaning.")
+        raise ValueError(f"{path}: {_NO_SYNTAX}")
     notes = []
     if not syntax.is_encapsulated:
-        expected = math.prod(shape) * int(dataset.get("BitsAllocated") or 0) // 8
         found = len(dataset.PixelData)
-        if found < expected:
-            raise ValueError(
-                f"{path}: truncated, {found} bytes of pixel data instead of {expected}."
-            )
+        expected = _check_length(path, dataset, math.prod(shape), found)
         if found > expected + 1:
             notes.append("more pixel data than the header says")
             dataset.PixelData = dataset.PixelData[: expected + expected % 2]
@@ -495,12 +595,14 @@ def _padding(path, dataset, stored, plane: Plane) -> tuple[np.ndarray, list[str]
 
 
 def _origin(path: pathlib.Path) -> str:
-    """The phantom's marker, if the file carries it.
-
-    Other text in Image Comments is passed over: it may name the patient.
-    """
+    """The phantom's marker, if the file carries it."""
     with _reading(path):
-        comments = str(_load(path, pixels=False).get("ImageComments") or "")
+        return _marker(_load(path, pixels=False))
+
+
+def _marker(dataset) -> str:
+    # Other text in Image Comments is passed over: it may name the patient.
+    comments = str(dataset.get("ImageComments") or "")
     return comments if comments.startswith(PHANTOM_MARKER) else ""
 
 

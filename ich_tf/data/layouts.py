@@ -8,13 +8,13 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator
 
-from ich_tf.data import ct_ich, phantom, rsna
+from ich_tf.data import ct_ich, phantom, rsna_writers
 from ich_tf.volume import Case
 
 WRITERS = {
     "ct-ich": ct_ich.write_nifti_layout,
     "ct-ich-v1": ct_ich.write_jpg_layout,
-    "rsna": rsna.write_layout,
+    "rsna": rsna_writers.write_layout,
 }
 
 
@@ -68,21 +68,26 @@ def _heads(dataset, say: Callable[[str], None]) -> Iterator[Case]:
                 say(f"phantom: head {number} of {len(case_ids)}")
 
 
-def phantom_as_ct_ich(
-    folder: str | os.PathLike, *, say: Callable[[str], None], **what: float
+def phantom_as(
+    layout: str,
+    folder: str | os.PathLike,
+    *,
+    say: Callable[[str], None],
+    **what: float,
 ) -> pathlib.Path:
-    """The phantom as ct-ich 1.3.1 in a subfolder named after it, made if absent.
+    """The phantom in a layout, in a subfolder named after it, made if absent.
 
     Args:
+        layout: A name in `WRITERS`.
         folder: Where phantoms are kept.
         say: Takes a line of progress.
         **what: `cases`, `seed`, `slices`, `size`, ... of `write_phantom`.
     """
     parts = [f"{key}{value}" for key, value in sorted(what.items())]
-    name = "-".join([f"version{phantom.VERSION}", *parts])
+    name = "-".join([layout, f"version{phantom.VERSION}", *parts])
     root = pathlib.Path(folder) / name
     if not root.is_dir():
         say(f"writing the phantom: {json.dumps(what)}")
         root.parent.mkdir(parents=True, exist_ok=True)
-        write_phantom("ct-ich", root, say=say, **what)
+        write_phantom(layout, root, say=say, **what)
     return root

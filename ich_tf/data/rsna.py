@@ -1,138 +1,375 @@
-"""The layout of the RSNA 2019 challenge, written from cases.
+"""RSNA 2019: the training part of the challenge, scan by scan.
 
-Files look like the published anonymised ones: identifiers `ID_<hex>`, no SOP class
-and no slice thickness in the header, positions but no order in the names, three
-kinds of stored values, and a label table with a few repeated rows.
+A folder holds `stage_2_train/<image>.dcm`, the label table `stage_2_train.csv` and
+maybe a metadata table (`rsna_metadata.FILES`). What is known of the files is kept in
+columns (`rsna_index`); pixels are read only by `Rsna.load`.
+
+An image that cannot be used, be it damaged, without labels or without its file, is
+listed in `Rsna.problems()` and is in no scan. What the headers cannot show (pixels
+that cannot be decoded) is found by `Rsna.load`: the rest of the scan is read, and the
+volume's notes name what was left out.
 
 Reference:
     Flanders et al. 2020, doi:10.1148/ryai.2020190211 (the data set).
 """
 
-import csv
-import hashlib
-import io
+import collections
+import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ich_tf import files, labels
-from ich_tf.data import dicom
-from ich_tf.volume import Case, Volume
+from ich_tf.data import (
+    dicom,
+    rsna_headers,
+    rsna_index,
+    rsna_labels,
+    rsna_metadata,
+    slices,
+)
+from ich_tf.data.checks import Problem
+from ich_tf.volume import PHANTOM_MARKER, Case, Volume
 
 IMAGES = "stage_2_train"
 LABELS = "stage_2_train.csv"
-REPEATED_IMAGES = 4
-PADDING = -2000
+IDENTITY = "RSNA 2019 stage 2"
+LEFT_OUT = "missing slices: left out "
+"""How a note of a volume begins that names a slice which could not be read."""
+MAX_LISTED = 1000
 
-_KINDS = ("signed", "unsigned", "quirk")
-
-
-def _name(digits: int, *parts: object) -> str:
-    text = "\0".join(str(part) for part in parts)
-    return "ID_" + hashlib.sha256(text.encode()).hexdigest()[:digits]
+_FULL_IMAGES, _FULL_SCANS = 752_803, 21_744
 
 
-def _stored(hu: np.ndarray, kind: str) -> tuple[np.ndarray, dict[str, object]]:
-    """Stored values of a slice, and the header that goes with them.
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScanSlices:
+    """The slices of one scan from foot to head, as far as headers and labels tell.
 
-    Args:
-        hu: (rows, columns), Hounsfield units.
-        kind: "signed": 16 bit, air below -1023 HU becomes padding. "unsigned": 12
-            bit, -1024 to 3071 HU. "quirk": -1000 to 3095 HU as 12-bit two's
-            complement that the header calls unsigned.
+    Attributes:
+        patient_id: Patient ID.
+        image_ids: SOP Instance UIDs, "ID_<hex>".
+        files: Their files.
+        labels: (z, 6), uint8, in the order of `labels.CLASSES`; None if unknown.
     """
-    whole = np.rint(hu).astype(np.int32)
-    if kind == "signed":
-        values = np.where(whole <= dicom.AIR_HU, PADDING, whole + 1024)
-        header = {"RescaleIntercept": -1024, "PixelPaddingValue": PADDING}
-        return np.clip(values, -32768, 32767).astype(np.int16), header
-    if kind == "unsigned":
-        values = np.clip(whole + 1024, 0, 4095)
-        return values.astype(np.uint16), {"RescaleIntercept": -1024, "BitsStored": 12}
-    values = np.clip(whole, -1000, 3095) % 4096
-    return values.astype(np.uint16), {"RescaleIntercept": 0, "BitsStored": 12}
+
+    patient_id: str
+    image_ids: tuple[str, ...]
+    files: tuple[pathlib.Path, ...]
+    labels: np.ndarray | None
 
 
-def _geometry(volume: Volume, index: int) -> dict[str, object]:
-    """Header fields that place a slice."""
-    step, down, right = volume.affine[:3, :3].T
-    travel = volume.slice_positions_mm[index] - volume.slice_positions_mm[0]
-    position = volume.affine[:3, 3] + step * (travel / volume.spacing_mm[0])
-    directions = [*(right / np.linalg.norm(right)), *(down / np.linalg.norm(down))]
-    return {
-        "ImagePositionPatient": [round(float(value), 6) for value in position],
-        "ImageOrientationPatient": [round(float(value), 6) for value in directions],
-        "PixelSpacing": [round(float(value), 6) for value in volume.spacing_mm[1:]],
-    }
+@dataclasses.dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Images that are in no scan.
+
+    Attributes:
+        kind: See `checks.Problem`.
+        reason: Why, in common.
+        images: (n,), their names as bytes.
+        messages: (n,), why, one by one as UTF-8; None if `reason` says it all.
+    """
+
+    kind: str
+    reason: str
+    images: np.ndarray
+    messages: np.ndarray | None = None
+
+    def problems(self, root: pathlib.Path) -> list[Problem]:
+        """One for each image, and one for the rest where there are very many."""
+        found = []
+        for number, image in enumerate(self.images[:MAX_LISTED]):
+            path = root / IMAGES / f"{os.fsdecode(image)}{rsna_headers.SUFFIX}"
+            message = self.reason
+            if self.messages is not None:
+                message = self.messages[number].decode()
+            found.append(Problem(self.kind, str(path), message))
+        if len(self.images) > MAX_LISTED:
+            more = f"{len(self.images) - MAX_LISTED} more images: {self.reason}"
+            found.append(Problem(self.kind, str(root / IMAGES), more))
+        return found
 
 
-def _write_series(folder: pathlib.Path, case: Case, kind: str) -> list[str]:
-    """Write the slices of a case; returns their identifiers."""
-    volume = case.volume
-    key = (volume.origin, case.case_id)
-    names = []
-    for index, hu in enumerate(volume.hu):
-        stored, values = _stored(hu, kind)
-        name = _name(12, *key, index)
-        header = {
-            "SOPInstanceUID": name,
-            "Modality": "CT",
-            "PatientID": _name(8, volume.origin.split(" index")[0], case.patient_id),
-            "StudyInstanceUID": _name(10, *key, "study"),
-            "SeriesInstanceUID": _name(10, *key, "series"),
-            "StudyID": "",
-            **_geometry(volume, index),
-            "WindowCenter": 40,
-            "WindowWidth": 80,
-            "RescaleSlope": 1,
-            **values,
+def _find_root(root: pathlib.Path) -> pathlib.Path:
+    """The data set in a folder, or up to two folders below it."""
+    if not root.is_dir():
+        raise ValueError(f"{root} is not a folder.")
+    for pattern in ("", "*/", "*/*/"):
+        folders = sorted(root.glob(pattern)) if pattern else [root]
+        found = [folder for folder in folders if (folder / IMAGES).is_dir()]
+        if len(found) > 1:
+            names = ", ".join(str(folder) for folder in found)
+            raise ValueError(f"{root} holds several data sets, name one: {names}")
+        if found:
+            return found[0]
+    raise ValueError(
+        f"{root} does not hold RSNA 2019: there is no folder {IMAGES} with the images "
+        f"(and beside it {LABELS}). Other DICOM files are read by `predict`."
+    )
+
+
+class Rsna:
+    """The training part of RSNA 2019 in a folder.
+
+    Attributes:
+        root: The folder that holds `stage_2_train`.
+        name: "RSNA 2019".
+    """
+
+    name = "RSNA 2019"
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        *,
+        index_file: str | os.PathLike | None = None,
+        workers: int | None = None,
+    ):
+        """Read the label table and the index, which is made if there is none.
+
+        Args:
+            root: The data set's folder, or one that contains it.
+            index_file: Where the index is kept; see `rsna_index.open_index`.
+            workers: Processes that read headers; default one for each core.
+
+        Raises:
+            ValueError: if it is no RSNA 2019, or a table is faulty.
+        """
+        self.root = _find_root(pathlib.Path(root))
+        table = None
+        if (self.root / LABELS).is_file():
+            table = rsna_labels.read(self.root / LABELS)
+        index = rsna_index.open_index(
+            self.root / IMAGES,
+            metadata=rsna_metadata.find(self.root),
+            file=index_file,
+            workers=workers,
+        )
+        self._full = self._is_full(index, table)
+        self._left_out = list(_left_out(index, table))
+        self._index, self._labels = index, None
+        if table is not None:
+            rows = table.rows_of(index.images)
+            usable = rows >= 0
+            for faulty in table.faults().values():
+                usable &= ~faulty[rows]
+            self._index = index.select(usable)
+            self._labels = table.values[rows[usable]]
+        self._number = {
+            name.decode(): number for number, name in enumerate(self._index.series)
         }
-        if volume.origin:
-            header["ImageComments"] = volume.origin
-        dicom.write_slice(folder / f"{name}.dcm", stored, header)
-        names.append(name)
-    return names
+
+    def case_ids(self) -> tuple[str, ...]:
+        """Series Instance UIDs in order of first appearance.
+
+        That is the order of the metadata table, or else of the names of the images.
+        """
+        return tuple(self._number)
+
+    def patient_ids(self) -> tuple[str, ...]:
+        """The patient of each scan, in the order of `case_ids`."""
+        return tuple(patient.decode() for patient in self._index.patients)
+
+    def scan_labels(self) -> np.ndarray | None:
+        """(scans, 6), uint8: what any slice of a scan shows; None if unknown."""
+        if self._labels is None or not len(self._labels):
+            return self._labels
+        return np.maximum.reduceat(self._labels, self._index.starts[:-1])
+
+    def slices(self, case_id: str) -> ScanSlices:
+        """The slices of a scan; no file is opened.
+
+        Raises:
+            ValueError: if there is no such scan.
+        """
+        number = self._find(case_id)
+        images = [os.fsdecode(i) for i in self._index.images[self._rows(number)]]
+        folder = self.root / IMAGES
+        return ScanSlices(
+            self._index.patients[number].decode(),
+            tuple(images),
+            tuple(folder / f"{image}{rsna_headers.SUFFIX}" for image in images),
+            None if self._labels is None else self._labels[self._rows(number)],
+        )
+
+    def _find(self, case_id: str) -> int:
+        if case_id not in self._number:
+            raise ValueError(f"{self.root}: no scan {case_id!r} among the usable ones.")
+        return self._number[case_id]
+
+    def _rows(self, number: int) -> slice:
+        return slice(*self._index.starts[number : number + 2])
+
+    def load(self, case_id: str) -> Case:
+        """Read one scan.
+
+        The volume has no spacing where its slices do not form one regular stack, and
+        its notes say why. A slice that cannot be read is left out; the note that names
+        it begins with `LEFT_OUT`.
+
+        Raises:
+            ValueError: if there is no such scan, or none of its slices can be read.
+        """
+        scan = self.slices(case_id)
+        volume, kept = read_scan(scan.files)
+        slice_labels = None if scan.labels is None else scan.labels[kept]
+        return Case(case_id, scan.patient_id, volume, None, slice_labels)
+
+    def left_out(self) -> dict[str, int]:
+        """How many images are in no scan, by reason."""
+        return {group.reason: len(group.images) for group in self._left_out}
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with files and labels, at most `MAX_LISTED` of each reason.
+
+        Pixels are not looked at; see `load`.
+        """
+        found = []
+        if self._labels is None:
+            path = str(self.root / LABELS)
+            found.append(Problem("labels", path, "there is no such table"))
+        for group in self._left_out:
+            found += group.problems(self.root)
+        return found
+
+    def fingerprint(self) -> dict:
+        """Say what the data is, from headers and labels.
+
+        Returns:
+            "layout"; "slices", their number; "cases", from case id to "slices",
+            "mask_voxels" (None: there are no masks) and "crc32" of what is known of
+            its slices without reading pixels (names, places, sizes of the files,
+            labels); and "identity": `IDENTITY` only for the published number of
+            images and scans, "phantom" if a file carries the phantom's marker, else
+            "unknown".
+        """
+        return {
+            "layout": self.name,
+            "slices": len(self._index.images),
+            "cases": {
+                case_id: {
+                    "slices": int(self._index.starts[number + 1])
+                    - int(self._index.starts[number]),
+                    "mask_voxels": None,
+                    "crc32": self._checksum(self._rows(number)),
+                }
+                for case_id, number in self._number.items()
+            },
+            "identity": self._identity(),
+        }
+
+    def _checksum(self, rows: slice) -> str:
+        parts = [b"\0".join(self._index.images[rows].tolist())]
+        parts.append(self._index.positions_mm[rows].tobytes())
+        parts.append(self._index.file_bytes[rows].tobytes())
+        if self._labels is not None:
+            parts.append(self._labels[rows].tobytes())
+        return f"{zlib.crc32(b''.join(parts)):08x}"
+
+    def _identity(self) -> str:
+        origins = [origin.decode() for origin in self._index.origins]
+        if any(origin.startswith(PHANTOM_MARKER) for origin in origins):
+            return "phantom"
+        return IDENTITY if self._full else "unknown"
+
+    @staticmethod
+    def _is_full(index: rsna_index.Index, table: rsna_labels.LabelTable | None) -> bool:
+        """Whether there are as many scans, and labelled images, as were published."""
+        if table is None or len(index.series) != _FULL_SCANS:
+            return False
+        known = np.concatenate([index.images, index.problem_images])
+        labelled = np.count_nonzero(np.isin(table.images, known))
+        return len(table.images) == labelled == _FULL_IMAGES
 
 
-def write_layout(cases: Iterable[Case], out: str | os.PathLike) -> None:
-    """Write cases as the training part of the RSNA 2019 challenge.
+def _left_out(
+    index: rsna_index.Index, table: rsna_labels.LabelTable | None
+) -> Iterator[LeftOut]:
+    """The groups of images that cannot be used."""
+    if len(index.problem_images):
+        yield LeftOut(
+            "unreadable", "unreadable", index.problem_images, index.problem_reasons
+        )
+    if table is None:
+        return
+    bare = index.images[table.rows_of(index.images) < 0]
+    known = np.concatenate([index.images, index.problem_images])
+    absent = table.images[~np.isin(table.images, known)]
+    groups = {
+        f"no labels in {LABELS}": bare,
+        f"in {LABELS}, but there is no such file": absent,
+        **{reason: table.images[where] for reason, where in table.faults().items()},
+    }
+    for reason, images in groups.items():
+        if len(images):
+            yield LeftOut("labels", reason, images)
 
-    One series for each case; cases with the same patient id become series of one
-    patient. The way values are stored changes from series to series: signed 16 bit
-    with padding, unsigned 12 bit, and the 12-bit quirk (which holds no value below
-    -1000 HU). A killed run leaves `<out>.partial` only. The same cases give the same
-    bytes.
+
+def read_scan(paths: Sequence[pathlib.Path]) -> tuple[Volume, list[int]]:
+    """Read slices of one scan, given from foot to head, and leave out unreadable ones.
 
     Args:
-        cases: With labels and spacing; consumed one at a time.
-        out: A folder that does not exist yet, or is empty.
+        paths: One file for each slice.
+
+    Returns:
+        The volume, and for each of its slices the number of its file in `paths`.
 
     Raises:
-        ValueError: if `out` is in use, or a case lacks labels or spacing.
+        ValueError: if no slice can be read; the message has the reason of the first.
     """
-    rows = {}
-    with files.new_folder(out) as folder:
-        (folder / IMAGES).mkdir()
-        for number, case in enumerate(cases):
-            if case.labels is None or case.volume.affine is None:
-                raise ValueError(f"Case {case.case_id}: needs labels and spacing.")
-            kind = _KINDS[number % len(_KINDS)]
-            names = _write_series(folder / IMAGES, case, kind)
-            if not rows.keys().isdisjoint(names):
-                raise ValueError(f"Case {case.case_id}: was written already.")
-            rows.update(zip(names, case.labels.tolist(), strict=True))
-        files.write_bytes(folder / LABELS, _table(rows))
+    planes, stacks, notes, read = [], [], [], []
+    remarks = collections.Counter()
+    for number, path in enumerate(paths):
+        try:
+            plane, hu, of_slice = dicom.read_slice(path)
+            if stacks and hu.shape != stacks[0].shape:
+                raise ValueError(
+                    f"{path}: is {hu.shape} pixels large, {planes[0].path.name} is "
+                    f"{stacks[0].shape}."
+                )
+        except ValueError as error:
+            notes.append(LEFT_OUT + str(error).replace(str(path), path.name, 1))
+            continue
+        if (len(stacks) + 1) * hu.size > dicom.MAX_VOXELS:
+            raise ValueError(
+                f"{path.parent}: {len(paths)} slices of one scan are more than the "
+                f"{dicom.MAX_VOXELS} voxels read."
+            )
+        planes.append(plane)
+        stacks.append(hu)
+        read.append(number)
+        remarks.update(set(of_slice))
+    if not planes:
+        raise ValueError(
+            f"{paths[0].parent}: none of {len(paths)} slices can be read: "
+            f"{notes[0].removeprefix(LEFT_OUT)}"
+        )
+    notes += [f"{count} slice(s): {remark}" for remark, count in remarks.items()]
+    return _stack(planes, stacks, notes, read)
 
 
-def _table(rows: dict[str, list[int]]) -> bytes:
-    """The label table: six rows for each image, some images twice."""
-    names = sorted(rows)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("ID", "Label"))
-    for name in [*names, *names[:: max(1, len(names) // REPEATED_IMAGES)]]:
-        for label, value in zip(labels.CLASSES, rows[name], strict=True):
-            writer.writerow((f"{name}_{label}", value))
-    return buffer.getvalue().encode()
+def _stack(
+    planes: list[slices.Plane],
+    stacks: list[np.ndarray],
+    notes: list[str],
+    numbers: list[int],
+) -> tuple[Volume, list[int]]:
+    """The volume of some slices, and the numbers of those that are in it."""
+    origin = dicom.read_header(planes[0].path).origin
+    try:
+        slices.check_alike(planes)
+        volume = slices.assemble(planes, stacks, notes, origin=origin)
+    except ValueError as error:
+        # [1] takes the slices as they come, so a scan without geometry is of use.
+        reason = str(error).replace(f"{planes[0].path.parent}{os.sep}", "")
+        notes = (*notes, f"no spacing: {reason}")
+        stack = np.stack(stacks)
+        return Volume(stack, None, None, None, origin=origin, notes=notes), numbers
+    if volume.slice_positions_mm is None:
+        return volume, numbers[: len(volume.hu)]
+    along = np.array([plane.position @ planes[0].normal for plane in planes])
+    nearest = [
+        int(np.abs(along - position).argmin()) for position in volume.slice_positions_mm
+    ]
+    return volume, [numbers[index] for index in nearest]

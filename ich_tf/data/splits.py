@@ -1,5 +1,8 @@
 """Splits by patient: the folds of Hssayeni et al., and folds for other data.
 
+The one split that is not by patient is the report's own for RSNA 2019, kept because
+Table I is about it.
+
 Reference:
     Hssayeni et al. 2020, doi:10.3390/data5010014 (ct-ich and its protocol).
 """
@@ -12,6 +15,7 @@ import numpy as np
 FOLDS = 5
 FIRST_PATIENT = 49
 ABSENT_IN_1_3_1 = tuple(range(59, 66))
+BURDUJA_SCANS, BURDUJA_TRAIN_SCANS = 21_744, 21_000
 
 # Number = patient - 49, in the order that the published code fixes.
 _ORDER_82 = tuple(
@@ -27,7 +31,7 @@ _ORDER_82 = tuple(
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
-    """Patient ids of one fold; no patient is in two of the parts."""
+    """Patient ids (for splits of scans: scan ids) of the parts of one fold."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -191,3 +195,103 @@ def patient_split(
                 f"{len(patient_ids)} patients are too few: no one is left for {name}."
             )
     return Fold(*(tuple(part) for part in parts))
+
+
+def split_burduja2020(case_ids: Sequence[str]) -> Fold:
+    """The split of the report and of [1]: by scan, in order of first appearance.
+
+    Of the 21,744 scans of RSNA 2019 the first 21,000 are training, the other 744
+    validation; other data are divided in the same proportion, at least one scan each.
+    A patient with several scans may be in both parts; `leakage` counts how often.
+
+    Args:
+        case_ids: All scans, as `Rsna.case_ids` gives them.
+
+    Returns:
+        Scan ids; the test part is empty.
+
+    Raises:
+        ValueError: if there are fewer than two scans.
+
+    Reference:
+        Burduja et al. 2020, doi:10.3390/s20195611, and its public code.
+    """
+    if len(case_ids) < 2:
+        raise ValueError(f"Two scans are needed. Received: {len(case_ids)}")
+    share = BURDUJA_TRAIN_SCANS / BURDUJA_SCANS
+    count = min(max(1, round(share * len(case_ids))), len(case_ids) - 1)
+    return Fold(tuple(case_ids[:count]), tuple(case_ids[count:]), ())
+
+
+def scan_split(
+    case_ids: Sequence[str],
+    patient_ids: Sequence[str],
+    fractions: tuple[float, float, float],
+    seed: int,
+    stratify: Sequence[bool] | None = None,
+) -> Fold:
+    """One split of scans in which no patient is in two parts.
+
+    Args:
+        case_ids: Scans, each once.
+        patient_ids: The patient of each scan.
+        fractions: Of the patients in train, validation and test; they sum to 1.
+        seed: The same seed gives the same split.
+        stratify: Whether each scan shows hemorrhage; see `patient_split`. A patient
+            bleeds if one of the scans does.
+
+    Returns:
+        Scan ids, in the order in which they were given.
+
+    Raises:
+        ValueError: as `patient_split`, or if the lengths differ.
+    """
+    bleeds = {}
+    flags = [False] * len(case_ids) if stratify is None else stratify
+    for patient, flag in zip(patient_ids, flags, strict=True):
+        bleeds[patient] = bleeds.get(patient, False) or bool(flag)
+    groups = None if stratify is None else list(bleeds.values())
+    patients = patient_split(list(bleeds), fractions, seed, groups)
+    parts = []
+    for part in (patients.train, patients.validation, patients.test):
+        members = set(part)
+        scans = zip(case_ids, patient_ids, strict=True)
+        parts.append(tuple(case for case, patient in scans if patient in members))
+    return Fold(*parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Leakage:
+    """How many patients of the held-out scans were trained on.
+
+    Attributes:
+        patients: Number of patients with scans in train and in a held-out part.
+        held_out_scans: Number of their held-out scans, and ...
+        train_scans: ... of their training scans.
+        all_held_out_scans: Number of all held-out scans.
+    """
+
+    patients: int
+    held_out_scans: int
+    train_scans: int
+    all_held_out_scans: int
+
+
+def leakage(fold: Fold, case_ids: Sequence[str], patient_ids: Sequence[str]) -> Leakage:
+    """Count the patients that a split of scans has on both sides.
+
+    Args:
+        fold: Scan ids; validation and test are held out.
+        case_ids: All scans.
+        patient_ids: The patient of each of them.
+    """
+    patient_of = dict(zip(case_ids, patient_ids, strict=True))
+    train = [patient_of[case] for case in fold.train]
+    held_out = [patient_of[case] for case in (*fold.validation, *fold.test)]
+    both = set(train) & set(held_out)
+    return Leakage(
+        patients=len(both),
+        held_out_scans=sum(patient in both for patient in held_out),
+        train_scans=sum(patient in both for patient in train),
+        all_held_out_scans=len(held_out),
+    )

@@ -1,0 +1,148 @@
+"""The label table of RSNA 2019: six rows for each image, pivoted to columns.
+
+`stage_2_train.csv` has the columns `ID,Label`, where an ID is an image's name and a
+class, `ID_<hex>_<class>`; a few rows are repeated. It is read in blocks, so that its
+4.5 million rows need little memory.
+"""
+
+import dataclasses
+import itertools
+import os
+import pathlib
+import re
+
+import numpy as np
+
+from ich_tf import labels
+
+HEADER = ("ID", "Label")
+UNKNOWN = 255
+BLOCK_ROWS = 200_000
+MAX_ID_BYTES = 96
+
+_ROW = re.compile(rb"[^,\s]+_(%s),[01]" % "|".join(labels.CLASSES).encode())
+_SORTED_CLASSES = np.sort(np.array(labels.CLASSES, np.bytes_))
+_CLASS_OF_SORTED = np.array(
+    [labels.index(name.decode()) for name in _SORTED_CLASSES], np.int64
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelTable:
+    """Labels by image.
+
+    Attributes:
+        path: The file.
+        images: (n,), names of the images as bytes, sorted.
+        values: (n, 6), uint8, in the order of `labels.CLASSES`; `UNKNOWN` where a row
+            is absent.
+        repeated_rows: Number of rows that said again what another row says.
+    """
+
+    path: pathlib.Path
+    images: np.ndarray
+    values: np.ndarray
+    repeated_rows: int
+
+    def rows_of(self, images: np.ndarray) -> np.ndarray:
+        """Row of each image, -1 where the table has none."""
+        if not len(self.images):
+            return np.full(len(images), -1)
+        rows = np.searchsorted(self.images, images)
+        rows = np.minimum(rows, len(self.images) - 1)
+        return np.where(self.images[rows] == images, rows, -1)
+
+    def faults(self) -> dict[str, np.ndarray]:
+        """(n,) masks of the images whose labels cannot be used, by reason."""
+        subtypes = self.values[:, : len(labels.SUBTYPES)].max(axis=1, initial=0)
+        incomplete = (self.values == UNKNOWN).any(axis=1)
+        contradicts = subtypes != self.values[:, labels.index(labels.ANY)]
+        return {
+            "not all six classes have a label": incomplete,
+            "the label `any` contradicts the subtypes": contradicts & ~incomplete,
+        }
+
+
+def read(path: str | os.PathLike) -> LabelTable:
+    """Read the label table.
+
+    Raises:
+        ValueError: if a row is not `<image>_<class>,<0 or 1>`, or two rows contradict
+            each other; the message names the file and the row.
+    """
+    path = pathlib.Path(path)
+    names, cells, values = [], [], []
+    offset = 0
+    with open(path, "rb") as file:
+        header = file.readline().decode("utf-8-sig", "replace").strip()
+        if tuple(header.split(",")) != HEADER:
+            raise ValueError(f"{path}: must begin with ID,Label, not {header[:80]!r}.")
+        first_line = 2
+        while lines := list(itertools.islice(file, BLOCK_ROWS)):
+            images, classes, block_values = _block(path, lines, first_line)
+            # The six rows of an image usually follow each other: one name is kept.
+            starts = np.flatnonzero(np.concatenate([[True], images[1:] != images[:-1]]))
+            run = np.repeat(np.arange(len(starts)), np.diff([*starts, len(images)]))
+            names.append(images[starts])
+            cell = (offset + run) * len(labels.CLASSES) + classes
+            cells.append(cell.astype(np.int32))
+            values.append(block_values)
+            offset += len(starts)
+            first_line += len(lines)
+    if not names:
+        raise ValueError(f"{path}: has no rows.")
+    return _pivot(path, *map(np.concatenate, (names, cells, values)))
+
+
+def _block(
+    path: pathlib.Path, lines: list[bytes], first_line: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image names, class numbers and labels of some lines."""
+    row_type = [("id", f"S{MAX_ID_BYTES}"), ("label", "u1")]
+    try:
+        rows = np.loadtxt(lines, row_type, comments=None, delimiter=",", ndmin=1)
+    except ValueError as error:
+        raise _fault(path, lines, first_line) from error
+    images, _, classes = np.strings.rpartition(rows["id"], b"_")
+    position = np.searchsorted(_SORTED_CLASSES, classes)
+    position = np.minimum(position, len(labels.CLASSES) - 1)
+    known = _SORTED_CLASSES[position] == classes
+    if len(rows) != len(lines) or not known.all() or rows["label"].max() > 1:
+        raise _fault(path, lines, first_line)
+    if not np.strings.str_len(images).all():
+        raise _fault(path, lines, first_line)
+    # A copy, so that the block itself is not kept.
+    return images, _CLASS_OF_SORTED[position], rows["label"].copy()
+
+
+def _fault(path: pathlib.Path, lines: list[bytes], first_line: int) -> ValueError:
+    """The error that names the first line which is no row."""
+    for number, line in enumerate(lines, first_line):
+        text = line.strip()
+        if not _ROW.fullmatch(text) or len(text) > MAX_ID_BYTES:
+            return ValueError(
+                f"{path}: line {number} is {line[:80]!r}, not <image>_<class>,<0 or "
+                f"1> with one of the classes {', '.join(labels.CLASSES)}."
+            )
+    return ValueError(f"{path}: lines {first_line} and following cannot be read.")
+
+
+def _pivot(
+    path: pathlib.Path, names: np.ndarray, cells: np.ndarray, values: np.ndarray
+) -> LabelTable:
+    """One row for each image from `cells`, 6 * position in `names` + class."""
+    images, row_of_name = np.unique(names, return_inverse=True)
+    count = len(labels.CLASSES)
+    row_of_name = row_of_name.astype(np.int32)
+    cells = row_of_name[cells // count] * count + cells % count
+    table = np.full(len(images) * count, UNKNOWN, np.uint8)
+    table[cells] = values
+    against = np.flatnonzero(table[cells] != values)
+    if against.size:
+        image, number = divmod(int(cells[against[0]]), count)
+        raise ValueError(
+            f"{path}: {images[image].decode()}_{labels.CLASSES[number]} is labelled "
+            "both 0 and 1."
+        )
+    repeated = len(cells) - np.count_nonzero(table != UNKNOWN)
+    return LabelTable(path, images, table.reshape(-1, count), int(repeated))

@@ -1,0 +1,136 @@
+"""The metadata table that goes round with RSNA 2019: image, scan, place in the scan.
+
+Burduja et al. published one with the columns ImageId, SeriesInstanceUID and
+ImagePositionSpan; its order of scans decides the split of the report. Tables made
+with other tools have the same facts under other names; see `COLUMNS`.
+
+Reference:
+    Burduja et al. 2020, doi:10.3390/s20195611, and its public code.
+"""
+
+import csv
+import dataclasses
+import itertools
+import os
+import pathlib
+import re
+
+import numpy as np
+
+FILES = (
+    "train_metadata_noidx.csv",
+    "train_metadata.csv",
+    "stage_2_train_metadata.csv",
+)
+COLUMNS = {
+    "image": ("ImageId", "SOPInstanceUID", "Image", "ID"),
+    "series": ("SeriesInstanceUID",),
+    "position": (
+        "ImagePositionPatient_2",
+        "ImagePositionPatient2",
+        "ImagePositionPatient",
+        "ImagePositionSpan",
+    ),
+}
+"""What is needed, and the columns that may hold it; the first one found is read.
+
+A position is a number that rises towards the head, or three numbers of which the last
+one does.
+"""
+BLOCK_ROWS = 50_000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Metadata:
+    """The rows of a metadata table, in its order.
+
+    Attributes:
+        path: The file.
+        images: (n,), names of the images as bytes, each once.
+        series: (n,), Series Instance UIDs as bytes.
+        positions: (n,), float64, rising towards the head.
+    """
+
+    path: pathlib.Path
+    images: np.ndarray
+    series: np.ndarray
+    positions: np.ndarray
+
+
+def find(folder: pathlib.Path) -> pathlib.Path | None:
+    """The metadata table in a folder, None if there is none."""
+    found = (folder / name for name in FILES)
+    return next((path for path in found if path.is_file()), None)
+
+
+def read(path: str | os.PathLike) -> Metadata:
+    """Read a metadata table; rows that repeat another are dropped.
+
+    Raises:
+        ValueError: if a column is missing, a row is faulty or two rows contradict
+            each other; the message names the file and the row.
+    """
+    path = pathlib.Path(path)
+    blocks = []
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file)
+        chosen = _columns(path, next(rows, []))
+        while block := list(itertools.islice(rows, BLOCK_ROWS)):
+            first_line = rows.line_num - len(block) + 1
+            blocks.append(_block(path, block, chosen, first_line))
+    if not blocks:
+        raise ValueError(f"{path}: has no rows.")
+    images, series, positions = map(np.concatenate, zip(*blocks, strict=True))
+    _, first, row = np.unique(images, return_index=True, return_inverse=True)
+    earlier = first[row]
+    against = (series != series[earlier]) | (positions != positions[earlier])
+    if against.any():
+        image = images[np.flatnonzero(against)[0]].decode()
+        raise ValueError(f"{path}: two rows of {image} contradict each other.")
+    once = np.sort(first)
+    return Metadata(path, images[once], series[once], positions[once])
+
+
+def _columns(path: pathlib.Path, header: list[str]) -> list[int]:
+    """Where image, series and position are."""
+    chosen = []
+    for what, names in COLUMNS.items():
+        found = [header.index(name) for name in names if name in header]
+        if not found:
+            raise ValueError(
+                f"{path}: no column for the {what}; one of {', '.join(names)} is "
+                f"needed. It has: {', '.join(header)[:300]}. Without this file the "
+                "headers of all images are read instead."
+            )
+        chosen.append(found[0])
+    return chosen
+
+
+def _block(
+    path: pathlib.Path, rows: list[list[str]], chosen: list[int], first_line: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images, series and positions of some rows."""
+    images, series, positions = [], [], []
+    for line, row in enumerate(rows, first_line):
+        image, scan, position = (
+            row[column].strip() if column < len(row) else "" for column in chosen
+        )
+        height = _height(position)
+        if not image or not scan or not np.isfinite(height):
+            raise ValueError(
+                f"{path}: line {line} lacks an image, a series or a position along "
+                "the body: a number, or three in ImagePositionPatient."
+            )
+        images.append(os.fsencode(image.removesuffix(".dcm")))
+        series.append(scan.encode())
+        positions.append(height)
+    return np.array(images), np.array(series), np.array(positions, np.float64)
+
+
+def _height(text: str) -> float:
+    """The last of three numbers, or the number; NaN for anything else."""
+    numbers = re.findall(r"[-+.\deE]+", text)
+    try:
+        return float(numbers[-1]) if len(numbers) in (1, 3) else np.nan
+    except ValueError:
+        return np.nan
