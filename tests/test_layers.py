@@ -28,6 +28,7 @@ MIXING = (0, 2)
 ONLY_IN = {
     "tensorflow": (
         "preprocessing/pipeline.py",
+        "preprocessing/image_pipeline.py",
         "training.py",
         "prepare.py",
         "explain.py",
