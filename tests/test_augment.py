@@ -100,3 +100,40 @@ def test_none_changes_nothing(sample):
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ValueError, match="'keras'. Known: none, hssayeni2020"):
         augment.augmenter("keras")
+
+
+def test_an_image_alone_stays_in_range_and_follows_its_seed(sample):
+    change = augment.image_augmenter("burduja2020")
+    images = np.array([change(sample[0], seed) for seed in range(40)])
+    assert images.shape == (40, 64, 64, 3) and images.dtype == np.float32
+    assert images.min() >= 0 and images.max() <= 1
+    np.testing.assert_array_equal(images[7], change(sample[0], 7))
+    assert len({image.tobytes() for image in images}) > 30
+
+
+def test_the_three_changes_of_burduja2020_come_independently_in_half():
+    """A bright bar on grey tells flips, maps and brightness apart."""
+    image = np.full((64, 64, 1), 0.5, np.float32)
+    image[8:56, 44:52] = 0.75
+    change = augment.image_augmenter("burduja2020")
+    found = [change(image, seed)[..., 0] for seed in range(400)]
+    kept = [one for one in found if one[0, 0] == 0.5]
+    as_it_was = sum(np.array_equal(one, image[..., 0]) for one in kept)
+    flipped = sum(np.array_equal(one, image[:, ::-1, 0]) for one in kept)
+    # 200 expected (deviation 10), and of them a quarter each (50, deviation 7).
+    assert 160 < len(kept) < 240
+    assert 25 < as_it_was < 75 and 25 < flipped < 75
+
+
+def test_burduja2020_reflects_at_the_border():
+    """Black never comes in from outside."""
+    ones = np.full((32, 32, 3), 0.5, np.float32)
+    change = augment.image_augmenter("burduja2020")
+    assert min(np.min(change(ones, seed)) for seed in range(60)) > 0.2
+    assert max(np.ptp(change(ones, seed)) for seed in range(60)) < 1e-5
+
+
+def test_no_image_augmenter_for_none():
+    assert augment.image_augmenter("none") is None
+    with pytest.raises(ValueError, match="'flip'. Known: none, hssayeni2020"):
+        augment.image_augmenter("flip")

@@ -1,10 +1,11 @@
-"""Random changes of image and mask together, the same for the same seed.
+"""Random changes of images, with their mask or alone, the same for the same seed.
 
 `tf.data` calls an augmenter from many threads in any order, so nothing is drawn from
 a shared stream: each sample brings its own seed, and each thread its own transform.
 """
 
 import os
+import random
 import threading
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ import albumentations  # noqa: E402
 import cv2  # noqa: E402
 
 Augmenter = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+ImageAugmenter = Callable[[np.ndarray, int], np.ndarray]
 
 
 def _affine_hssayeni2020() -> albumentations.Affine:
@@ -49,10 +51,35 @@ def _hssayeni2020_flip() -> list:
     return [_affine_hssayeni2020(), albumentations.HorizontalFlip(p=0.5)]
 
 
+def _burduja2020() -> list:
+    """The random changes of [1], each in half of all slices, at its time's defaults.
+
+    Mirror left and right; shift by up to 1/16, scale by up to a tenth and rotate by up
+    to 45 degrees, reflected at the border; brightness and contrast by up to a fifth.
+    Today's library no longer has the second under its name, and fills with black.
+    """
+    return [
+        albumentations.HorizontalFlip(p=0.5),
+        albumentations.Affine(
+            translate_percent={"x": (-0.0625, 0.0625), "y": (-0.0625, 0.0625)},
+            scale=(0.9, 1.1),
+            keep_ratio=True,
+            rotate=(-45, 45),
+            interpolation=cv2.INTER_LINEAR,
+            border_mode=cv2.BORDER_REFLECT_101,
+            p=0.5,
+        ),
+        albumentations.RandomBrightnessContrast(
+            brightness_limit=(-0.2, 0.2), contrast_limit=(-0.2, 0.2), p=0.5
+        ),
+    ]
+
+
 AUGMENTATIONS = {
     "none": list,
     "hssayeni2020": _hssayeni2020,
     "hssayeni2020_flip": _hssayeni2020_flip,
+    "burduja2020": _burduja2020,
 }
 
 
@@ -76,21 +103,66 @@ def augmenter(name: str) -> Augmenter:
     Reference:
         Hssayeni et al., Data 5(1):14, 2020, doi:10.3390/data5010014, and its code.
     """
+    transform = _seeded(name, albumentations.Compose.set_random_seed)
+    if transform is None:
+        return lambda image, mask, seed: (image, mask)
+
+    def change(image, mask, seed):
+        changed = transform(seed, image=image, mask=mask)
+        return changed["image"], changed["mask"]
+
+    return change
+
+
+def image_augmenter(name: str) -> ImageAugmenter | None:
+    """Build a function that changes an image alone.
+
+    Args:
+        name: A name in `AUGMENTATIONS`. "burduja2020" is the augmentation of [1].
+
+    Returns:
+        `change(image, seed) -> image` for an image (h, w, channels), float32, in
+        [0, 1]; see `augmenter`. None for "none".
+
+    Raises:
+        ValueError: if the name is unknown; the message lists the known ones.
+
+    Reference:
+        Burduja, Ionescu, Verga, Sensors 20(19):5611, 2020, doi:10.3390/s20195611.
+    """
+    transform = _seeded(name, _seed_one_stream)
+    if transform is None:
+        return None
+    return lambda image, seed: transform(seed, image=image)["image"]
+
+
+def _seed_one_stream(transform: albumentations.Compose, seed: int) -> None:
+    """Let the steps draw from one stream.
+
+    `set_random_seed` starts a stream for each step with the same seed, and then
+    either all steps of probability 0.5 happen to an image or none.
+    """
+    transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
+
+
+def _seeded(
+    name: str, seed_steps: Callable[[albumentations.Compose, int], None]
+) -> Callable[..., dict] | None:
+    """The transform of a name, which takes a seed; None if it changes nothing."""
     if name not in AUGMENTATIONS:
         raise ValueError(
             f"Unknown augmentation {name!r}. Known: {', '.join(AUGMENTATIONS)}."
         )
     steps = AUGMENTATIONS[name]
     if not steps():
-        return lambda image, mask, seed: (image, mask)
+        return None
     local = threading.local()
 
-    def change(image, mask, seed):
+    def transform(seed, **targets):
         if not hasattr(local, "transform"):
             cv2.setNumThreads(0)
             local.transform = albumentations.Compose(steps())
-        local.transform.set_random_seed(int(seed))
-        changed = local.transform(image=image, mask=mask)
-        return changed["image"], changed["mask"]
+        seed_steps(local.transform, int(seed))
+        return local.transform(**targets)
 
-    return change
+    return transform
