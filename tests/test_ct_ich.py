@@ -446,3 +446,14 @@ def test_the_real_table_counts_245_slices_with_hemorrhage(shared):
         row["No_Hemorrhage"] == "0" for row in rows if row["PatientNumber"] == "58"
     ]
     assert slices[:, 5].tolist() == expected
+
+
+@pytest.mark.parametrize("layout", ["nifti_root", "jpg_root"])
+def test_labels_of_scans_are_those_of_any_slice(layout, request):
+    dataset = ct_ich.CtIch(request.getfixturevalue(layout))
+    scan_labels = dataset.scan_labels()
+    assert dataset.patient_ids() == dataset.case_ids()
+    assert scan_labels[0].tolist() == [0, 0, 0, 0, 1, 1]
+    assert scan_labels[1].tolist() == [0, 0, 0, 0, 0, 0]
+    for case_id, found in zip(dataset.case_ids(), scan_labels, strict=True):
+        assert found.tolist() == dataset.load(case_id).labels.max(axis=0).tolist()

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ich_tf import files
+from ich_tf import files, labels
 from ich_tf.data import ct_ich_table, jpg, nifti, splits
 from ich_tf.data.checks import Problem
 from ich_tf.data.ct_ich_writers import write_jpg_layout, write_nifti_layout
@@ -169,6 +169,18 @@ class CtIch:
     def case_ids(self) -> list[str]:
         """Patients in the order of their numbers, "049", ..."""
         return list(self._cases)
+
+    def patient_ids(self) -> list[str]:
+        """The patient of each case: the same, as each has one scan."""
+        return self.case_ids()
+
+    def scan_labels(self) -> np.ndarray | None:
+        """(cases, 6), uint8: what any slice of a case shows; None without a table."""
+        if self._table is None:
+            return None
+        empty = np.zeros(len(labels.CLASSES), np.uint8)
+        rows = [self._table.get(case_id, {}).values() for case_id in self._cases]
+        return np.stack([np.max([empty, *values], axis=0) for values in rows])
 
     def load(self, case_id: str) -> Case:
         """Read one patient.
