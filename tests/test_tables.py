@@ -173,7 +173,7 @@ def classified(split="burduja2020", auc=0.9822):
     ]
     scores = dict.fromkeys(columns, interval)
     return {
-        "data": {"identity": "rsna 2019", "cases": {}},
+        "data": {"identity": "RSNA 2019 stage 2", "cases": {}},
         "predictions": {"a": {"truth": [[0, 1], [0, 0]]}, "b": {"truth": [[0, 0]]}},
         "init": "wsl",
         "wanted_init": "wsl",
@@ -205,6 +205,6 @@ def test_table1_has_each_class_beside_its_printed_numbers(tmp_path):
 
 def test_another_split_is_not_comparable_with_table1():
     score = {"mean": 0.9822, "low": 0.97, "high": 0.99}
-    verdict, reason = tables.judge(0.9822, score, classified(0.3), "rsna 2019")
+    verdict, reason = tables.judge(0.9822, score, classified(0.3), "RSNA 2019 stage 2")
     assert verdict == "not comparable"
     assert reason.startswith("evaluated on other cases")

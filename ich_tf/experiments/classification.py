@@ -21,23 +21,37 @@ from ich_tf.experiments.runner import Run
 from ich_tf.metrics import classification as scoring
 from ich_tf.models import sequence
 from ich_tf.models import weights as model_weights
-from ich_tf.preprocessing import augment, image_pipeline, images, records, sequences
+from ich_tf.preprocessing import (
+    augment,
+    image_pipeline,
+    images,
+    records,
+    sequences,
+)
 
 LOGGER = logging.getLogger(__name__)
 # Scans of a batch when the sequence model is evaluated.
 SCANS_AT_ONCE = 16
+TRAIN, HELD_OUT = "train", "held-out"
 
 
 def folds(run: Run) -> tuple[splits.Fold, ...]:
-    """The scans of each fold: [1]'s one split by series, or folds by patient."""
-    cases = run.fingerprint["cases"]
-    if run.profile.split == "burduja2020":
-        return (splits.split_burduja2020(tuple(cases)),)
-    patients = {case_id: facts["patient"] for case_id, facts in cases.items()}
-    positive = {patient: False for patient in patients.values()}
-    for case_id, facts in cases.items():
-        positive[patients[case_id]] |= facts["positive_slices"] > 0
-    return splits.scan_folds(patients, run.profile.split, run.seed, positive)
+    """The scans of each fold: [1]'s one split by series, or splits by patient."""
+    case_ids, split = run.dataset.case_ids(), run.profile.split
+    if split == "burduja2020":
+        return (splits.split_burduja2020(case_ids),)
+    positive = run.dataset.scan_labels()[:, labels.index(labels.ANY)] > 0
+    patients = run.dataset.patient_ids()
+    if isinstance(split, float):
+        shares = (1 - split, 0.0, split)
+        return (splits.scan_split(case_ids, patients, shares, run.seed, positive),)
+    by_patient = splits.patient_folds(
+        patients, split, run.seed, has_hemorrhage=positive
+    )
+    return tuple(
+        splits.Fold((*fold.train, *fold.validation), (), fold.test)
+        for fold in by_patient
+    )
 
 
 def check_applies(run: Run) -> None:
@@ -89,16 +103,16 @@ def evaluate(run: Run, number: int, model, *, say: Callable[[str], None]) -> dic
     """
     if run.experiment.sequence is None:
         _write_features(run, number, model, say)
-        scans = _features(run, number, "test")
+        scans = _features(run, number, HELD_OUT)
         answers = [scans.probabilities[scans.rows(k)] for k in range(len(scans))]
     else:
-        scans = _features(_slice_run(run), number, "test")
+        scans = _features(_slice_run(run), number, HELD_OUT)
         answers = sequences.by_scan(scans, SCANS_AT_ONCE, model.predict_on_batch)
-    case_ids = _part(run, number, "test")
+    patients = dict(zip(run.dataset.case_ids(), run.dataset.patient_ids(), strict=True))
     predictions = {}
-    for position, case_id in enumerate(case_ids):
+    for position, case_id in enumerate(_stored_case_ids(run, number)):
         predictions[case_id] = {
-            "patient": run.fingerprint["cases"][case_id]["patient"],
+            "patient": patients[case_id],
             "truth": scans.labels[scans.rows(position)].astype(int).tolist(),
             # Enough digits for the log loss of a very sure answer.
             "probability": [
@@ -206,7 +220,7 @@ def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forec
 
 
 def _train_slices(run: Run, number: int, begin, say):
-    source = _source(run, number, "train", say)
+    source = _source(run, number, TRAIN, say)
     stage = run.profile.slices
     plan = _plan(run, stage, image_pipeline.steps_per_epoch(source, stage.batch))
     model, init = _build_slices(run, plan, say)
@@ -238,7 +252,7 @@ def _train_slices(run: Run, number: int, begin, say):
 def _train_sequence(run: Run, number: int, begin, say):
     slices = _slice_run(run)
     init = runner.execute(slices, say=say)["init"]
-    scans = _features(slices, number, "train")
+    scans = _features(slices, number, TRAIN)
     stage = run.profile.sequence
     plan = _plan(run, stage, sequences.steps_per_epoch(scans, stage.batch))
     components = _sequence_arguments(run)["components"]
@@ -336,9 +350,9 @@ def _images(run: Run) -> Callable:
     return functools.partial(records.IMAGES[run.profile.images], size=run.profile.size)
 
 
-def _part(run: Run, number: int, part: str) -> tuple[str, ...]:
-    """The scans of a part of a fold, in the order of the shards."""
-    source = _source(run, number, part, LOGGER.info)
+def _stored_case_ids(run: Run, number: int) -> tuple[str, ...]:
+    """The held-out scans in the order of their features."""
+    source = _source(run, number, HELD_OUT, LOGGER.info)
     return tuple(case_id for group in source.groups for case_id in group.case_ids)
 
 
@@ -355,7 +369,8 @@ def _source(run: Run, number: int, part: str, say) -> records.Shards:
             to_images=_images(run),
             progress=lambda done, total: say(f"{done} of {total} shards"),
         )
-    wanted = getattr(run.folds[number], part)
+    fold = run.folds[number]
+    wanted = fold.train if part == TRAIN else (*fold.validation, *fold.test)
     left_out = {
         one["case_id"] for one in files.read_json(folder / records.INDEX)["left_out"]
     }
@@ -365,7 +380,7 @@ def _source(run: Run, number: int, part: str, say) -> records.Shards:
 def _write_features(run: Run, number: int, model, say) -> None:
     """Features and probabilities of all slices of a fold, as memory-mapped arrays."""
     network = inference.feature_predictor(model)
-    for part in ("train", "test"):
+    for part in (TRAIN, HELD_OUT):
         source = _source(run, number, part, say)
         say(f"{run.experiment.id}: features of {part}")
         lengths = [count for group in source.groups for count in group.counts]

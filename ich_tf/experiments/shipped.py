@@ -1,6 +1,13 @@
-"""The small network behind `predict`, trained on the phantom; no row of the report."""
+"""The small networks behind `predict` and `explain`; no rows of the report."""
 
 from ich_tf.experiments import spec
+
+RESNEXT = {
+    "depths": (1, 1, 1, 1),
+    "cardinality": 8,
+    "width": 4,
+    "filters": 32,
+}
 
 ROWS = (
     spec.Experiment(
@@ -18,5 +25,27 @@ ROWS = (
         reported={},
         states="Not in the report: whole slices of 256 pixels, so that `predict` is "
         "quick on a laptop.",
+    ),
+    spec.Classifier(
+        id="shipped/resnext-phantom",
+        title="ResNeXt, small",
+        model="resnext",
+        arguments=RESNEXT,
+        slices_from=None,
+        sequence=None,
+        loss="bce",
+        reported={},
+        states="Not in the report: a small slice network.",
+    ),
+    spec.Classifier(
+        id="shipped/resnext-lstm-phantom",
+        title="ResNeXt, PCA, BiLSTM, small",
+        model="resnext",
+        arguments=RESNEXT,
+        slices_from="shipped/resnext-phantom",
+        sequence={"components": 48, "hidden": 64, "layers": 2},
+        loss="bce",
+        reported={},
+        states="Not in the report: the sequence model over the small slice network.",
     ),
 )

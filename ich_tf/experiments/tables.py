@@ -20,17 +20,17 @@ REPRODUCED, CLOSE = 0.02, 0.05
 TABLES = {
     "table1": (
         "Table I: slices and scans classified on RSNA 2019",
-        "rsna 2019",
+        "RSNA 2019 stage 2",
         ("auc_scan", "auc_slice", "accuracy_scan", "accuracy_slice"),
     ),
     "table1-losses": (
         "Validation loss beside Table I",
-        "rsna 2019",
+        "RSNA 2019 stage 2",
         ("validation_loss", "weighted_log_loss"),
     ),
     "table1-more": (
         "Beyond Table I: what the report does not print, at slice level",
-        "rsna 2019",
+        "RSNA 2019 stage 2",
         ("sensitivity_slice", "specificity_slice", "calibration_error_slice"),
     ),
     "table2": ("Table II: UNet++ on ct-ich", "ct-ich 1.3.1", ("jaccard", "dice")),
