@@ -15,7 +15,8 @@ README = paths.PROJECT / "README.md"
 def update(results: str | os.PathLike) -> None:
     """Record the demo's numbers in docs/demo.json and paste them into the README.
 
-    Rows that were not run are recorded, and shown, as such.
+    Rows that were not run are recorded, and shown, as such; tables without any row
+    that was run are left out.
 
     Raises:
         ValueError: if no row was run.
@@ -24,6 +25,8 @@ def update(results: str | os.PathLike) -> None:
     recorded = {"tables": {}, "commits": [], "devices": [], "versions": []}
     for table in tables.TABLES:
         found = tables.cells(table, results, "demo")
+        if all(cell.verdict == "not run" for cell in found):
+            continue
         recorded["tables"][table] = [dataclasses.asdict(cell) for cell in found]
         for experiment in tables.shown(table):
             result = tables.load_result(results, "demo", experiment.id)

@@ -13,8 +13,6 @@ from ich_tf.experiments import profiles, runner, spec
 from ich_tf.experiments.runner import Folders, Run
 
 LOGGER = logging.getLogger(__name__)
-# Kind of experiment -> the data set of its tables.
-DATA = {"segmentation": "ct-ich", "classification": "rsna"}
 
 
 def prepare(names: Iterable[str], profile: str, folders: Folders, say) -> list[Run]:
@@ -30,10 +28,9 @@ def prepare(names: Iterable[str], profile: str, folders: Folders, say) -> list[R
     open_data = functools.cache(functools.partial(_open_data, folders, say))
     runs = []
     for row in experiments.values():
-        chosen = profiles.profile(row.task, profile)
-        phantom = tuple(chosen.phantom.items())
-        dataset = open_data(DATA[row.task], phantom)
-        runs.append(Run(row, chosen.for_row(row.id), dataset, folders))
+        chosen = profiles.profile(row.task, profile).for_row(row.id)
+        dataset = open_data(row.dataset, tuple(chosen.phantom.items()))
+        runs.append(Run(row, chosen, dataset, folders))
     return runs
 
 

@@ -14,6 +14,7 @@ EXPERIMENTS = {
     "table1": "ich_tf.experiments.table1:ROWS",
     "table2": "ich_tf.experiments.table2:ROWS",
     "table3": "ich_tf.experiments.table3:ROWS",
+    "ct-ich-slices": "ich_tf.experiments.ct_ich_slices:ROWS",
     "shipped": "ich_tf.experiments.shipped:ROWS",
 }
 
@@ -49,6 +50,7 @@ class Experiment:
     leaves_open: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     task: ClassVar[str] = "segmentation"
+    dataset: ClassVar[str] = "ct-ich"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Classifier:
         states: What the report says of this row.
         leaves_open: What it does not say.
         assumptions: What is taken in its place.
+        dataset: Name in `data.DATASETS`.
     """
 
     id: str
@@ -81,6 +84,7 @@ class Classifier:
     states: str
     leaves_open: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
+    dataset: str = "rsna"
     task: ClassVar[str] = "classification"
 
 

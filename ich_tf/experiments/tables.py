@@ -33,6 +33,11 @@ TABLES = {
         "RSNA 2019 stage 2",
         ("sensitivity_slice", "specificity_slice", "calibration_error_slice"),
     ),
+    "ct-ich-slices": (
+        "Not in the report: slices of ct-ich 1.0 classified, five folds by patient",
+        "ct-ich 1.0",
+        ("auc_scan", "auc_slice"),
+    ),
     "table2": ("Table II: UNet++ on ct-ich", "ct-ich 1.3.1", ("jaccard", "dice")),
     "table3": (
         "Table III: UNet++ against the U-Net of [2]",
@@ -137,7 +142,7 @@ def _groups(table: str, protocol: str) -> tuple[str, ...]:
     """What each experiment has a row for: a protocol, or each class."""
     if table == "table1-losses":
         return ("all",)
-    if table.startswith("table1"):
+    if shown(table)[0].task == "classification":
         return (labels.ANY, *labels.SUBTYPES)
     return (protocol,)
 
@@ -257,7 +262,7 @@ def render(
     for table, found in content.items():
         header, body = _grid(found)
         scale, notes = f"profile {profile}", _notes(table, found, results, profile)
-        if not table.startswith("table1"):
+        if shown(table)[0].task == "segmentation":
             scale += f", protocol {protocol}"
             description = metrics.protocol(protocol).description
             notes.insert(0, f"protocol {protocol}: {description}")
