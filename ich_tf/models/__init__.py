@@ -12,6 +12,7 @@ MODELS = {
     "unet_hssayeni": "ich_tf.models.unet.unet_hssayeni",
     "resnext101_32x8d": "ich_tf.models.resnext.resnext101_32x8d",
     "resnext": "ich_tf.models.resnext.resnext",
+    "sequence": "ich_tf.models.sequence.build_sequence",
 }
 
 
