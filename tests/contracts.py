@@ -1,7 +1,10 @@
-"""What every network promises, whatever its name; one call checks it."""
+"""What every network and every data set promises; one call checks it."""
+
+import json
 
 import keras
 import numpy as np
+import pytest
 
 
 def check_model(build, folder, classes=None):
@@ -59,3 +62,44 @@ def assert_same_weights(first, second):
     for one, other in zip(first.weights, second.weights, strict=True):
         assert one.path == other.path
         np.testing.assert_array_equal(one, other, err_msg=one.path)
+
+
+def check_dataset(dataset):
+    """Check what every data set promises: cases, their order, labels, fingerprint."""
+    case_ids = dataset.case_ids()
+    assert len(case_ids) == len(set(case_ids)) > 0
+    slices = {}
+    for case_id in case_ids:
+        case = dataset.load(case_id)
+        slices[case_id] = len(case.volume.hu)
+        check_case(case_id, case)
+    again = dataset.load(case_id)
+    np.testing.assert_array_equal(again.volume.hu, case.volume.hu)
+    with pytest.raises(ValueError, match="'no such case'"):
+        dataset.load("no such case")
+    if hasattr(dataset, "fingerprint"):
+        check_fingerprint(dataset, slices)
+
+
+def check_case(case_id, case):
+    """Types, slices from foot to head, and `any` that agrees with the subtypes."""
+    assert case.case_id == case_id and case.patient_id
+    assert case.volume.hu.dtype == np.float32
+    positions = case.volume.slice_positions_mm
+    assert positions is None or np.all(np.diff(positions) > 0)
+    assert case.labels.dtype == np.uint8 and case.labels.max() <= 1
+    subtypes = case.labels[:, :5].max(axis=1)
+    np.testing.assert_array_equal(subtypes, case.labels[:, 5])
+
+
+def check_fingerprint(dataset, slices):
+    """It can be written as JSON, counts the slices and is the same again."""
+    facts = dataset.fingerprint()
+    assert json.loads(json.dumps(facts)) == facts == dataset.fingerprint()
+    assert set(facts) == {"layout", "slices", "cases", "identity"}
+    assert list(facts["cases"]) == list(dataset.case_ids())
+    counts = {case_id: case["slices"] for case_id, case in facts["cases"].items()}
+    assert counts == slices
+    assert facts["slices"] == sum(slices.values())
+    for case in facts["cases"].values():
+        assert set(case) == {"slices", "mask_voxels", "crc32"}

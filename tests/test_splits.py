@@ -97,3 +97,47 @@ def test_a_split_that_leaves_a_part_empty_is_an_error():
     with pytest.raises(ValueError, match="sum to 1"):
         splits.patient_split(["a", "b"], (0.5, 0.1, 0.1), seed=0)
     assert splits.patient_split(["a", "b"], (0.5, 0.0, 0.5), seed=0).validation == ()
+
+
+def _scans(count):
+    """Scans of patients that have one, two or three of them, in mixed order."""
+    patients = [
+        f"p{number % 7}" if number % 3 else f"q{number}" for number in range(count)
+    ]
+    return [f"s{number}" for number in range(count)], patients
+
+
+def test_the_split_of_the_report_is_by_scan_in_order():
+    scans = [f"s{number}" for number in range(21_744)]
+    fold = splits.split_burduja2020(scans)
+    assert (len(fold.train), len(fold.validation), fold.test) == (21_000, 744, ())
+    assert fold.train[-1] == "s20999" and fold.validation[0] == "s21000"
+    small = splits.split_burduja2020(scans[:60])
+    assert (len(small.train), len(small.validation)) == (58, 2)
+    tiny = splits.split_burduja2020(["a", "b"])
+    assert (tiny.train, tiny.validation) == (("a",), ("b",))
+    with pytest.raises(ValueError, match="Two scans are needed"):
+        splits.split_burduja2020(["a"])
+
+
+def test_leakage_counts_patients_on_both_sides():
+    scans, patients = list("abcdefg"), list("ppqqrsr")
+    fold = splits.Fold(("a", "c", "d", "e"), ("b", "f"), ("g",))
+    assert splits.leakage(fold, scans, patients) == splits.Leakage(
+        patients=2, held_out_scans=2, train_scans=2, all_held_out_scans=3
+    )
+
+
+def test_a_split_of_scans_leaks_no_patient():
+    scans, patients = _scans(90)
+    bleeds = [number % 2 == 0 for number in range(90)]
+    fold = splits.scan_split(scans, patients, (0.6, 0.2, 0.2), 5, bleeds)
+    _check_fold(fold, scans)
+    assert splits.leakage(fold, scans, patients).patients == 0
+    assert min(len(fold.train), len(fold.validation), len(fold.test)) > 0
+    assert [scans.index(scan) for scan in fold.train] == sorted(
+        scans.index(scan) for scan in fold.train
+    )
+    assert splits.leakage(splits.split_burduja2020(scans), scans, patients).patients > 0
+    with pytest.raises(ValueError, match="longer than argument 1"):
+        splits.scan_split(scans, patients[:-1], (0.6, 0.2, 0.2), 5)

@@ -199,7 +199,8 @@ def load(path: pathlib.Path, digest: str) -> dict[str, np.ndarray] | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here, for NumPy leaves damaged files open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             if str(stored["digest"]) != digest:
                 return None
             return {name: stored[name] for name in stored if name != "digest"}
