@@ -147,15 +147,21 @@ def test_a_dot_is_found_where_it_is():
 
 
 def test_resnext_looks_at_every_32nd_pixel():
+    keras.utils.set_random_seed(0)
     model = models.build(
         "resnext", cardinality=2, width=2, filters=4, input_shape=(64, 64, 3)
     )
     found = explain.cell_centres(model, "stage4_out")
     np.testing.assert_array_equal(found, [[0, 0], [32, 32]])
     images = np.random.default_rng(0).random((2, 64, 64, 3), dtype=np.float32)
-    heat = explain.heatmap(model, images, 3, "stage3_out")
+    kernel = model.get_layer("logits").kernel
+    kernel.assign(keras.ops.abs(kernel))
+    heat = explain.heatmap(model, images, 3)
     assert heat.shape == (2, 64, 64)
     assert np.all(heat.max(axis=(1, 2)) == 1.0)
+    # Cells look at pixels 0 and 32; beyond the last one nothing changes.
+    assert np.ptp(heat[:, 32:, 32:], axis=(1, 2)).tolist() == [0.0, 0.0]
+    assert np.ptp(heat[0, :33, 0]) > 0.0
 
 
 def test_an_unknown_layer_is_named():

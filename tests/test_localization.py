@@ -87,23 +87,6 @@ def test_a_scan_gives_its_slices_with_a_lesion():
     assert rows[0]["chance_head"] == 0.4
 
 
-def test_means_per_subtype_count_what_is_undefined():
-    def row(share):
-        return dict.fromkeys(localization.MEASURES, 0.1) | {"energy_share": share}
-
-    found = localization.summarise(
-        {"EDH": [row(0.2), row(math.nan), row(0.6)], "subdural": [row(math.nan)]}
-    )
-    assert list(found)[0] == "epidural" and len(found) == 5
-    share = found["epidural"]["energy_share"]
-    assert share == {"mean": pytest.approx(0.4), "n": 2, "n_undefined": 1}
-    assert found["epidural"]["chance_image"]["n"] == 3
-    assert math.isnan(found["subdural"]["energy_share"]["mean"])
-    assert found["subarachnoid"]["pointing_game"]["n"] == 0
-    with pytest.raises(ValueError, match="Unknown hemorrhage class 'tumor'"):
-        localization.summarise({"tumor": []})
-
-
 @pytest.mark.parametrize(
     ("heatmap", "lesion", "head", "reason"),
     [

@@ -1,11 +1,8 @@
 """How well a heatmap points at a lesion, beside what chance would give."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-
-from ich_tf import labels
 
 MEASURES = ("energy_share", "pointing_game", "chance_head", "chance_image")
 
@@ -80,40 +77,6 @@ def scan_measures(
         }
         for z in np.flatnonzero(lesion.any(axis=(1, 2)))
     ]
-
-
-def summarise(rows: dict[str, Sequence[dict]]) -> dict[str, dict]:
-    """Means over the slices of each subtype.
-
-    Args:
-        rows: Subtype, by name or short form, to rows of `scan_measures` of any
-            number of scans.
-
-    Returns:
-        Each of `labels.SUBTYPES` to its measures, each with `mean` (NaN if nothing
-        is defined), `n` and `n_undefined`, the numbers of slices averaged and left
-        out as undefined.
-
-    Raises:
-        ValueError: if a subtype is unknown.
-    """
-    named = {labels.CLASSES[labels.index(name)]: found for name, found in rows.items()}
-    return {
-        subtype: {
-            measure: _mean([row[measure] for row in named.get(subtype, ())])
-            for measure in MEASURES
-        }
-        for subtype in labels.SUBTYPES
-    }
-
-
-def _mean(values: list[float]) -> dict:
-    defined = [value for value in values if not math.isnan(value)]
-    return {
-        "mean": sum(defined) / len(defined) if defined else math.nan,
-        "n": len(defined),
-        "n_undefined": len(values) - len(defined),
-    }
 
 
 def _check(heatmap, lesion, head) -> None:

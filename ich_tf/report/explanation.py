@@ -3,13 +3,14 @@
 import os
 import pathlib
 import typing
+from collections.abc import Callable
 
 import numpy as np
 
 from ich_tf import explain as grad_cam
-from ich_tf import files, labels
+from ich_tf import files, inference, labels
 from ich_tf.data import checks, inputs
-from ich_tf.models import weights
+from ich_tf.models import resnext, weights
 from ich_tf.preprocessing import images, slices, windows
 from ich_tf.report import figures, prediction
 from ich_tf.volume import Volume
@@ -25,11 +26,13 @@ class Classifier(typing.NamedTuple):
 
     Attributes:
         model: From (z, size, size, 3) in [0, 1] to (z, 6) probabilities.
+        predict: The model as `inference.feature_predictor` wraps it.
         size: Side of its images in pixels.
         entry: Its entry of the manifest.
     """
 
     model: "keras.Model"
+    predict: Callable
     size: int
     entry: dict
 
@@ -41,6 +44,7 @@ def explain(
     *,
     weights_name: str = DEFAULT_WEIGHTS,
     weights_dir: str | os.PathLike | None = None,
+    layer: str = resnext.FEATURE_MAP,
     shown: int = 3,
 ) -> dict:
     """Draw Grad-CAM of the slices that most probably hold a subtype.
@@ -52,6 +56,7 @@ def explain(
         subtype: Name or short form, "any" included; case does not matter.
         weights_name: Name in the manifest of the classifier's weights.
         weights_dir: Folder of the weights.
+        layer: The feature maps that Grad-CAM weighs.
         shown: Number of slices to draw.
 
     Returns:
@@ -73,7 +78,7 @@ def explain(
     classifier = load_classifier(weights_name, weights_dir)
     probability = probabilities(classifier, volume)[:, class_index]
     chosen = np.sort(np.argsort(-probability, kind="stable")[:shown])
-    heatmaps = slice_heatmaps(classifier, volume, class_index, chosen)
+    heatmaps = slice_heatmaps(classifier, volume, class_index, chosen, layer)
     found = {
         "input": pathlib.Path(source).name,
         "subtype": labels.CLASSES[class_index],
@@ -102,7 +107,8 @@ def load_classifier(
     model = weights.load_shipped(name, weights_dir)
     entry = weights.read_manifest(weights_dir)[name]
     weights.check_probe(model, entry)
-    return Classifier(model, entry["preprocessing"]["size"], entry)
+    predict = inference.feature_predictor(model, batch=grad_cam.BATCH)
+    return Classifier(model, predict, entry["preprocessing"]["size"], entry)
 
 
 def probabilities(classifier: Classifier, volume: Volume) -> np.ndarray:
@@ -116,17 +122,17 @@ def probabilities(classifier: Classifier, volume: Volume) -> np.ndarray:
     """
     given = windows.WINDOWS["classification"].values()
     windows.check_window(volume.hu_window, tuple(given))
-    parts = np.array_split(volume.hu, -(-len(volume.hu) // grad_cam.BATCH))
-    return np.concatenate(
-        [
-            classifier.model(images.slice_images(part, classifier.size), training=False)
-            for part in parts
-        ]
-    )
+    shown = images.slice_images(volume.hu, classifier.size)
+    _, answers = classifier.predict(shown)
+    return answers
 
 
 def slice_heatmaps(
-    classifier: Classifier, volume: Volume, class_index: int, chosen: np.ndarray
+    classifier: Classifier,
+    volume: Volume,
+    class_index: int,
+    chosen: np.ndarray,
+    layer: str = resnext.FEATURE_MAP,
 ) -> np.ndarray:
     """Grad-CAM of some slices on the volume's own pixels.
 
@@ -135,12 +141,13 @@ def slice_heatmaps(
         volume: The scan.
         class_index: Position in `labels.CLASSES`.
         chosen: (n,), z indices.
+        layer: The feature maps that Grad-CAM weighs.
 
     Returns:
         (n, y, x), float32, in [0, 1].
     """
     shown = images.slice_images(volume.hu[chosen], classifier.size)
-    heat = grad_cam.heatmap(classifier.model, shown, class_index)
+    heat = grad_cam.heatmap(classifier.model, shown, class_index, layer)
     return slices.resize(heat, *volume.hu.shape[1:])
 
 

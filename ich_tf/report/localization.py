@@ -1,0 +1,140 @@
+"""Figures 3-7, and what the report leaves to the eye: is the heat on the blood?"""
+
+import math
+import os
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from ich_tf import files, intervals, labels
+from ich_tf.data import phantom
+from ich_tf.metrics import localization
+from ich_tf.models import resnext
+from ich_tf.report import explanation, figures
+
+FIRST_FIGURE = 3
+AIR_HU = -200.0
+
+
+def draw_and_measure(
+    classifier: explanation.Classifier,
+    heads: Iterable[phantom.PhantomHead],
+    out: str | os.PathLike,
+    layer: str = resnext.FEATURE_MAP,
+) -> dict:
+    """Explain every slice with blood of phantom heads, subtype by subtype.
+
+    A slice with several subtypes counts for each of them, against the blood of that
+    subtype alone. A figure shows the slice with the largest lesion, whatever its
+    heatmap looks like.
+
+    Args:
+        classifier: From `explanation.load_classifier`.
+        heads: Heads that the classifier was not trained on; taken one at a time.
+        out: Folder for `figure-<3 to 7>-<subtype>.png` and `localization.json`.
+        layer: The feature maps that Grad-CAM weighs.
+
+    Returns:
+        The content of `localization.json`: `layer`, `heads`, and `subtypes`: each of
+        `labels.SUBTYPES` to `slices`, `detected` (how many of them have a probability
+        above 0.5), `figure` (None without a slice) and the mean over slices of each
+        of `localization.MEASURES` and of `above_chance` (energy share less the chance
+        level of the head) with a 95 % interval over heads; undefined is None.
+    """
+    rows: dict[str, list[dict]] = {subtype: [] for subtype in labels.SUBTYPES}
+    largest: dict[str, dict] = {}
+    count = 0
+    for head in heads:
+        count += 1
+        for subtype, row, panels in _explained(classifier, head, layer):
+            rows[subtype].append(row)
+            area = np.count_nonzero(panels["mask"])
+            if subtype not in largest or area > largest[subtype]["area"]:
+                largest[subtype] = {"area": area, "row": row, "panels": panels}
+    out = pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    found = {
+        "layer": layer,
+        "heads": count,
+        "subtypes": {
+            subtype: {
+                **_summary(rows[subtype]),
+                "figure": _draw(out, subtype, largest.get(subtype)),
+            }
+            for subtype in labels.SUBTYPES
+        },
+    }
+    files.write_json(out / "localization.json", found)
+    return found
+
+
+def head_pixels(hu: np.ndarray) -> np.ndarray:
+    """The head in a slice: the largest connected part that is not air, holes filled.
+
+    Args:
+        hu: (h, w), Hounsfield units.
+
+    Returns:
+        (h, w), bool; the holder of the head is left out where it does not touch.
+    """
+    from scipy import ndimage
+
+    parts, count = ndimage.label(hu > AIR_HU)
+    if not count:
+        return np.zeros(hu.shape, bool)
+    sizes = np.bincount(parts.ravel())[1:]
+    return ndimage.binary_fill_holes(parts == sizes.argmax() + 1)
+
+
+def _explained(classifier, head, layer):
+    """Give subtype, row of measures and what a figure shows, slice by slice."""
+    if not head.subtypes.any():
+        return
+    volume = head.case.volume
+    answers = explanation.probabilities(classifier, volume)
+    for k, subtype in enumerate(labels.SUBTYPES):
+        lesion = head.subtypes == k + 1
+        chosen = np.flatnonzero(lesion.any(axis=(1, 2)))
+        if not len(chosen):
+            continue
+        heat = explanation.slice_heatmaps(classifier, volume, k, chosen, layer)
+        for z, heatmap in zip(chosen, heat, strict=True):
+            hu, mask = volume.hu[z], lesion[z]
+            row = {
+                "head": head.case.case_id,
+                "slice": int(z),
+                "probability": float(answers[z, k]),
+                **localization.slice_measures(heatmap, mask, head_pixels(hu)),
+            }
+            row["above_chance"] = row["energy_share"] - row["chance_head"]
+            yield subtype, row, {"hu": hu, "heatmap": heatmap, "mask": mask}
+
+
+def _summary(rows: list[dict]) -> dict:
+    owners = [row["head"] for row in rows]
+    summary = {
+        "slices": len(rows),
+        "detected": sum(row["probability"] > 0.5 for row in rows),
+    }
+    for measure in (*localization.MEASURES, "above_chance"):
+        interval = intervals.bootstrap_mean([row[measure] for row in rows], owners)
+        summary[measure] = {
+            key: None if math.isnan(value) else value
+            for key, value in interval._asdict().items()
+        }
+    return summary
+
+
+def _draw(out: pathlib.Path, subtype: str, chosen: dict | None) -> str | None:
+    if chosen is None:
+        return None
+    short, row = labels.SHORT[subtype], chosen["row"]
+    number = FIRST_FIGURE + labels.SUBTYPES.index(subtype)
+    name = f"figure-{number}-{short}.png"
+    title = (
+        f"Figure {number}, {short}: {row['head']}, slice {row['slice'] + 1}, "
+        f"p = {row['probability']:.2f}"
+    )
+    figures.draw_explanation(out / name, title=title, **chosen["panels"])
+    return name
