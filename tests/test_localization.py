@@ -78,15 +78,6 @@ def test_the_head_may_be_unknown():
     assert found["chance_image"] == 0.25
 
 
-def test_a_scan_gives_its_slices_with_a_lesion():
-    lesion = np.stack([LESION, np.zeros_like(LESION), LESION])
-    heatmaps = np.stack([drawn([".1.."] * 4), np.ones((4, 4)), drawn(["1..."] * 4)])
-    rows = localization.scan_measures(heatmaps, lesion, np.stack([HEAD] * 3))
-    assert [row["slice"] for row in rows] == [0, 2]
-    assert [row["energy_share"] for row in rows] == [0.5, 0.0]
-    assert rows[0]["chance_head"] == 0.4
-
-
 @pytest.mark.parametrize(
     ("heatmap", "lesion", "head", "reason"),
     [

@@ -53,32 +53,6 @@ def slice_measures(
     }
 
 
-def scan_measures(
-    heatmaps: np.ndarray, lesion: np.ndarray, head: np.ndarray | None = None
-) -> list[dict]:
-    """Measures of each slice of a scan that has a lesion.
-
-    Args:
-        heatmaps: (z, h, w), as in `slice_measures`.
-        lesion: (z, h, w), bool, of the subtype that the heatmaps explain.
-        head: (z, h, w), bool, or None.
-
-    Returns:
-        For each such slice what `slice_measures` gives, and its z index `slice`.
-
-    Raises:
-        ValueError: as in `slice_measures`.
-    """
-    _check(heatmaps, lesion, head)
-    return [
-        {
-            "slice": int(z),
-            **slice_measures(heatmaps[z], lesion[z], None if head is None else head[z]),
-        }
-        for z in np.flatnonzero(lesion.any(axis=(1, 2)))
-    ]
-
-
 def _check(heatmap, lesion, head) -> None:
     for name, mask in (("lesion", lesion), ("head", head)):
         if mask is None:
