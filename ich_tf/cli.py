@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_reproduce,
         _add_tables,
         _add_predict,
+        _add_explain,
         _add_weights,
     ):
         verb = add(verbs)
@@ -236,8 +237,44 @@ def _predict(options) -> None:
     volume = found["volume_ml"]
     amount = f"{volume:.1f} ml" if volume is not None else f"{pixels} pixels"
     print(f"{amount} in {positive} of {found['slices']} slices; see {options.out}")
+    classified = found["classification"]
+    if classified["scan"]:
+        shown = (f"{name} {value:.2f}" for name, value in classified["scan"].items())
+        print(f"probability of hemorrhage in the scan: {', '.join(shown)}")
+    else:
+        print(f"not classified: {classified['reason']}")
     for note in found["notes"]:
         print(f"note: {note}")
+    print(f"weights trained on {found['weights']['trained_on']}. {found['disclaimer']}")
+
+
+def _add_explain(verbs):
+    verb = _verb(verbs, "explain", _explain, "show where the classifier sees a subtype")
+    verb.add_argument("input", help="NIfTI file, DICOM file or folder")
+    verb.add_argument(
+        "--subtype", required=True, help="EDH, IPH, IVH, SAH, SDH, any or in full"
+    )
+    verb.add_argument("--out", required=True, metavar="DIR")
+    verb.add_argument(
+        "--slices", type=_count, default=3, metavar="N", help="most probable ones"
+    )
+    return verb
+
+
+def _explain(options) -> None:
+    from ich_tf.report import explanation
+
+    found = explanation.explain(
+        options.input,
+        options.out,
+        options.subtype,
+        weights_dir=options.weights_dir,
+        shown=options.slices,
+    )
+    print(
+        f"{found['subtype']}: probability {found['scan_probability']:.2f} in the scan; "
+        f"see {', '.join(found['pictures'])} in {options.out}"
+    )
     print(f"weights trained on {found['weights']['trained_on']}. {found['disclaimer']}")
 
 

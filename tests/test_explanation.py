@@ -9,7 +9,7 @@ from PIL import Image
 from ich_tf import models
 from ich_tf.data import layouts, phantom
 from ich_tf.models import weights
-from ich_tf.report import explanation, figures, prediction
+from ich_tf.report import classifier, explanation, figures, heads
 
 SIZE = 128
 BUILD = {
@@ -49,7 +49,7 @@ def weights_dir(tmp_path_factory):
     model = models.build("resnext", **kwargs)
     kernel = model.get_layer("logits").kernel
     kernel.assign(0.1 * keras.ops.abs(kernel))
-    weights.ship(model, explanation.DEFAULT_WEIGHTS, folder, entry)
+    weights.ship(model, classifier.SLICES, folder, entry)
     return folder
 
 
@@ -87,9 +87,9 @@ def test_several_subtypes_share_a_folder(scans, weights_dir, tmp_path):
 
 def test_heatmaps_lie_on_the_scans_own_pixels(weights_dir):
     volume = phantom.generate(3, 0, slices=8, size=SIZE).case.volume
-    classifier = explanation.load_classifier(weights_dir=weights_dir)
-    assert explanation.probabilities(classifier, volume).shape == (8, 6)
-    heat = explanation.slice_heatmaps(classifier, volume, 4, np.array([2, 5]))
+    network = classifier.load(weights_dir=weights_dir)
+    assert classifier.slice_answers(network, volume)[1].shape == (8, 6)
+    heat = explanation.slice_heatmaps(network, volume, 4, np.array([2, 5]))
     assert heat.shape == (2, SIZE, SIZE)
     assert heat.dtype == np.float32
     assert heat.min() >= 0.0 and 0.9 < heat.max() <= 1.0
@@ -111,7 +111,7 @@ def test_what_cannot_be_explained_is_refused(scans, weights_dir, tmp_path):
             explanation.explain(
                 source, out, subtype, weights_dir=weights_dir, shown=shown
             )
-    with pytest.raises(prediction.NotHeadCT):
+    with pytest.raises(heads.NotHeadCT):
         explanation.explain(water, out, "EDH", weights_dir=weights_dir)
     with pytest.raises(ValueError, match="No shipped weights"):
         explanation.explain(nifti_of(scans), out, "EDH", weights_dir=tmp_path)

@@ -1,3 +1,4 @@
+import csv
 import json
 
 import nibabel
@@ -5,12 +6,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ich_tf import cli, models
+from ich_tf import cli, labels, models
 from ich_tf.data import layouts
 from ich_tf.models import weights
-from ich_tf.report import figures, prediction
+from ich_tf.report import classifier, figures, heads, prediction
 
 SIZE = 128
+CLASSIFIER = {
+    classifier.SLICES: {
+        "name": "resnext",
+        "kwargs": {
+            "cardinality": 2,
+            "width": 2,
+            "filters": 4,
+            "input_shape": (64, 64, 3),
+        },
+    },
+    classifier.SEQUENCE: {
+        "name": "sequence",
+        "kwargs": {"features": 128, "components": 8, "hidden": 4, "layers": 1},
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +60,10 @@ def weights_dir(tmp_path_factory):
         "metric": "none",
     }
     weights.ship(model, prediction.DEFAULT_WEIGHTS, folder, entry)
+    for name, build in CLASSIFIER.items():
+        model = models.build(build["name"], **build["kwargs"])
+        entry = {**entry, "build": build, "preprocessing": {"size": 64}}
+        weights.ship(model, name, folder, entry)
     return folder
 
 
@@ -67,10 +87,19 @@ def test_predict_writes_mask_pictures_and_numbers(scans, weights_dir, tmp_path, 
     for picture in found["pictures"]:
         with Image.open(tmp_path / picture) as image:
             assert min(image.size) >= SIZE
+    table = tmp_path / "probabilities.csv"
     if kind == "jpg":
+        assert found["classification"]["scan"] is None
+        assert "window" in found["classification"]["reason"]
+        assert not table.exists()
         assert found["volume_ml"] is None
         assert "--spacing" in found["reason"]
         return
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["slice"] for row in rows] == [str(z) for z in range(1, 13)]
+    for name, value in found["classification"]["scan"].items():
+        assert value == max(float(row[name]) for row in rows)
+    assert list(found["classification"]["scan"]) == list(labels.CLASSES)
     voxel_ml = found["slice_area_mm2"], found["slice_pixels"]
     area_ml = sum(voxel_ml[0]) * 5 / 1000
     assert found["volume_ml"] == pytest.approx(area_ml, rel=1e-3)
@@ -148,7 +177,7 @@ def test_shipped_weights_run_on_real_heads(shared, tmp_path, source):
     "source", ["mixed-study", "head-ct-dicom/chronic-sdh/ruined-by-lossy-coding.dcm"]
 )
 def test_what_only_looks_like_a_head_is_refused(shared, tmp_path, source):
-    with pytest.raises(prediction.NotHeadCT, match="is refused"):
+    with pytest.raises(heads.NotHeadCT, match="is refused"):
         prediction.predict(shared / "data" / source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

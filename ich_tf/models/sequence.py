@@ -64,7 +64,8 @@ def build_sequence(
     for number in range(1, layers + 1):
         if number > 1:
             x = keras.layers.Dropout(dropout, name=f"lstm_{number}_dropout")(x)
-        one_way = keras.layers.LSTM(hidden, return_sequences=True)
+        # Named, so that the weights of every build have the same paths.
+        one_way = keras.layers.LSTM(hidden, return_sequences=True, name="lstm")
         both_ways = keras.layers.Bidirectional(one_way, name=f"lstm_{number}")
         x = both_ways(x, mask=inputs["mask"])
     x = keras.layers.Concatenate(name="lstm_concat")([x, inputs["probabilities"]])

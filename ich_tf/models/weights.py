@@ -195,10 +195,18 @@ def ship(model: keras.Model, name: str, folder: str | os.PathLike, entry: dict) 
 
 
 def probe(model: keras.Model, seed: int) -> list[float]:
-    """First eight outputs for a seeded random image."""
-    shape = (1, *model.input_shape[1:])
-    images = np.random.default_rng(seed).random(shape, dtype=np.float32)
-    outputs = keras.tree.flatten(model(images, training=False))[-1]
+    """First eight outputs for seeded random inputs; masks are all true."""
+    generator = np.random.default_rng(seed)
+
+    def random(tensor):
+        # Axes of any length get 4: a sequence model takes any number of slices.
+        shape = (1, *(size or 4 for size in tensor.shape[1:]))
+        if tensor.dtype == "bool":
+            return np.ones(shape, bool)
+        return generator.random(shape, dtype=np.float32)
+
+    inputs = keras.tree.map_structure(random, model.input)
+    outputs = keras.tree.flatten(model(inputs, training=False))[-1]
     values = keras.ops.convert_to_numpy(outputs).ravel()[:8]
     return [round(float(value), 6) for value in values]
 

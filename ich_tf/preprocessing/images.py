@@ -1,5 +1,7 @@
 """Slices as the classifier sees them: three windows, one size, channels in [0, 1]."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ich_tf.preprocessing import windows
@@ -10,12 +12,18 @@ MEAN = (0.1738, 0.1433, 0.1970)
 STANDARD_DEVIATION = (0.3161, 0.2850, 0.3111)
 
 
-def slice_images(hu: np.ndarray, size: int) -> np.ndarray:
-    """Brain, subdural and soft-tissue window of slices, resized bilinearly.
+WINDOWS = tuple(windows.WINDOWS["classification"].values())
+
+
+def slice_images(
+    hu: np.ndarray, size: int, shown: Sequence[windows.Window] = WINDOWS
+) -> np.ndarray:
+    """Slices through three windows, resized bilinearly.
 
     Args:
         hu: (z, y, x), Hounsfield units.
         size: Side of the images in pixels.
+        shown: The window of each channel: brain, subdural, soft tissue.
 
     Returns:
         (z, size, size, 3), float32, in [0, 1].
@@ -25,13 +33,13 @@ def slice_images(hu: np.ndarray, size: int) -> np.ndarray:
     """
     import cv2
 
-    shown = windows.apply(hu, tuple(windows.WINDOWS["classification"].values()))
-    if shown.shape[1:3] == (size, size):
-        return shown
+    scaled = windows.apply(hu, shown)
+    if scaled.shape[1:3] == (size, size):
+        return scaled
     return np.stack(
         [
             cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-            for image in shown
+            for image in scaled
         ]
     )
 

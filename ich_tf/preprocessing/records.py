@@ -70,15 +70,24 @@ class Scan:
     left_out: tuple[str, ...] = ()
 
 
-def volume_images(volume: Volume, size: int) -> np.ndarray:
-    """The classifier's three windows of a volume, (z, size, size, 3), float32.
+def volume_images(
+    volume: Volume, size: int, shown: Sequence[windows.Window] = images.WINDOWS
+) -> np.ndarray:
+    """The classifier's windows of a volume, (z, size, size, 3), float32.
 
     Raises:
         ValueError: if the volume no longer has the Hounsfield units they need.
     """
-    shown = tuple(windows.WINDOWS["classification"].values())
     windows.check_window(volume.hu_window, shown)
-    return images.slice_images(volume.hu, size)
+    return images.slice_images(volume.hu, size, shown)
+
+
+# ct-ich as JPG has no Hounsfield units outside this window.
+_BRAIN = (windows.WINDOWS["segmentation"]["brain"],) * 3
+IMAGES = {
+    "windows": volume_images,
+    "brain": functools.partial(volume_images, shown=_BRAIN),
+}
 
 
 def image_ids(dataset, case: Case) -> tuple[str, ...]:

@@ -11,14 +11,14 @@ from ich_tf import files, intervals, labels
 from ich_tf.data import phantom
 from ich_tf.metrics import localization
 from ich_tf.models import resnext
-from ich_tf.report import explanation, figures
+from ich_tf.report import classifier, explanation, figures
 
 FIRST_FIGURE = 3
 AIR_HU = -200.0
 
 
 def draw_and_measure(
-    classifier: explanation.Classifier,
+    network: classifier.Classifier,
     heads: Iterable[phantom.PhantomHead],
     out: str | os.PathLike,
     layer: str = resnext.FEATURE_MAP,
@@ -30,7 +30,7 @@ def draw_and_measure(
     heatmap looks like.
 
     Args:
-        classifier: From `explanation.load_classifier`.
+        network: From `classifier.load`.
         heads: Heads that the classifier was not trained on; taken one at a time.
         out: Folder for `figure-<3 to 7>-<subtype>.png` and `localization.json`.
         layer: The feature maps that Grad-CAM weighs.
@@ -47,7 +47,7 @@ def draw_and_measure(
     count = 0
     for head in heads:
         count += 1
-        for subtype, row, panels in _explained(classifier, head, layer):
+        for subtype, row, panels in _explained(network, head, layer):
             rows[subtype].append(row)
             area = np.count_nonzero(panels["mask"])
             if subtype not in largest or area > largest[subtype]["area"]:
@@ -87,18 +87,18 @@ def head_pixels(hu: np.ndarray) -> np.ndarray:
     return ndimage.binary_fill_holes(parts == sizes.argmax() + 1)
 
 
-def _explained(classifier, head, layer):
+def _explained(network, head, layer):
     """Give subtype, row of measures and what a figure shows, slice by slice."""
     if not head.subtypes.any():
         return
     volume = head.case.volume
-    answers = explanation.probabilities(classifier, volume)
+    _, answers = classifier.slice_answers(network, volume)
     for k, subtype in enumerate(labels.SUBTYPES):
         lesion = head.subtypes == k + 1
         chosen = np.flatnonzero(lesion.any(axis=(1, 2)))
         if not len(chosen):
             continue
-        heat = explanation.slice_heatmaps(classifier, volume, k, chosen, layer)
+        heat = explanation.slice_heatmaps(network, volume, k, chosen, layer)
         for z, heatmap in zip(chosen, heat, strict=True):
             hu, mask = volume.hu[z], lesion[z]
             row = {

@@ -1,27 +1,24 @@
 """What `predict` gives for one scan: mask, pictures and numbers."""
 
+import csv
 import functools
+import io
 import os
 import pathlib
 
 import numpy as np
 
-from ich_tf import files, inference
-from ich_tf.data import checks, inputs, nifti
+from ich_tf import files, inference, labels
+from ich_tf.data import nifti
 from ich_tf.models import weights
 from ich_tf.preprocessing import slices, windows
-from ich_tf.report import figures
-from ich_tf.volume import Case
+from ich_tf.report import classifier, figures, heads
+from ich_tf.volume import Case, Volume
 
 DEFAULT_WEIGHTS = "unetplusplus-phantom"
 NO_SPACING = (
     "the input has no pixel spacing; give --spacing Z Y X in millimetres to get ml"
 )
-DISCLAIMER = "Research reproduction, not a medical device."
-
-
-class NotHeadCT(ValueError):
-    """The input cannot be a head CT in Hounsfield units."""
 
 
 def predict(
@@ -33,13 +30,13 @@ def predict(
     spacing_mm: tuple[float, float, float] | None = None,
     threshold: float = 0.5,
 ) -> dict:
-    """Segment one scan and write what was found.
+    """Segment and classify one scan and write what was found.
 
     Args:
         source: A NIfTI file, a DICOM file or folder, or a ct-ich patient folder.
-        out: Folder for `mask.nii.gz`, `overview.png`, `slice-*.png` and
-            `prediction.json`.
-        weights_name: Name in the manifest of the weights.
+        out: Folder for `mask.nii.gz`, `overview.png`, `slice-*.png`,
+            `probabilities.csv` and `prediction.json`.
+        weights_name: Name in the manifest of the segmentation's weights.
         weights_dir: Folder of the weights.
         spacing_mm: (z, y, x), for inputs without.
         threshold: A voxel is hemorrhage above this probability.
@@ -48,14 +45,10 @@ def predict(
         The content of `prediction.json`.
 
     Raises:
-        NotHeadCT: if the content cannot be a head CT; the message says why.
+        heads.NotHeadCT: if the content cannot be a head CT; the message says why.
         ValueError: if the input cannot be read or the weights are absent.
     """
-    case = inputs.read_any(source, spacing_mm)
-    problems = checks.refuse_not_head_ct(case.volume)
-    if problems:
-        reasons = "; ".join(problem.message for problem in problems)
-        raise NotHeadCT(f"{source} is refused: {reasons}")
+    case = heads.read(source, spacing_mm)
     if not 0 <= threshold < 1:
         raise ValueError(f"`threshold` must lie in [0, 1). Received: {threshold}")
     model = weights.load_shipped(weights_name, weights_dir)
@@ -77,9 +70,10 @@ def predict(
         "weights": {
             name: entry[name] for name in ("file", "sha256", "trained_on", "metric")
         },
+        "classification": classify(case.volume, out, weights_dir),
         "notes": list(case.volume.notes),
         "pictures": ["overview.png", *pictures],
-        "disclaimer": DISCLAIMER,
+        "disclaimer": heads.DISCLAIMER,
     }
     files.write_json(out / "prediction.json", found)
     return found
@@ -111,6 +105,42 @@ def segment(model, preprocessing: dict, case: Case) -> np.ndarray:
     small = slices.resize(case.volume.hu, preprocessing["size"], preprocessing["size"])
     probability = inference.predict_volume(network, small)
     return slices.resize(probability, *case.volume.hu.shape[1:])
+
+
+def classify(
+    volume: Volume, out: pathlib.Path, weights_dir: str | os.PathLike | None
+) -> dict:
+    """Probabilities of each class, as `probabilities.csv` and for the JSON.
+
+    Args:
+        volume: The scan.
+        out: Folder for the table: a row for each slice, from foot to head.
+        weights_dir: Folder of the weights.
+
+    Returns:
+        `scan` (class to the maximum over the slices) and `weights`; `scan` is None,
+        with a `reason` and no table, where the scan or the folder does not serve.
+    """
+    path = out / "probabilities.csv"
+    try:
+        answers, entry = classifier.scan_answers(volume, weights_dir)
+    except ValueError as error:
+        path.unlink(missing_ok=True)
+        return {"scan": None, "reason": str(error)}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("slice", *labels.CLASSES))
+    for number, row in enumerate(answers, start=1):
+        writer.writerow((number, *(f"{value:.4f}" for value in row)))
+    files.write_bytes(path, text.getvalue().encode())
+    highest = answers.max(axis=0)
+    return {
+        "scan": {
+            name: round(float(value), 4)
+            for name, value in zip(labels.CLASSES, highest, strict=True)
+        },
+        "weights": {name: entry[name] for name in ("file", "sha256", "metric")},
+    }
 
 
 def measure(case: Case, mask: np.ndarray) -> dict:
