@@ -1,4 +1,5 @@
 import hashlib
+import importlib.util
 import pathlib
 import pickle
 import sys
@@ -80,9 +81,11 @@ def test_features_and_logits_equal_torchvision(recorded):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("torchvision") is None,
+    reason="computes the full network with torchvision too, which is not installed",
+)
 def test_full_network_equals_torchvision():
-    pytest.importorskip("torch", reason="parity with PyTorch itself needs torch")
-    pytest.importorskip("torchvision", reason="parity needs torchvision's ResNet")
     images = record_resnext.draw_images(2, seed=1)
     shapes, features, logits = record_resnext.torchvision_outputs(
         **record_resnext.FULL, images=images
@@ -149,6 +152,18 @@ def test_layers_of_a_small_network():
     ]
     assert "stage2_block1_shortcut_conv" in names
     assert "stage2_block2_shortcut_conv" not in names
+
+
+@pytest.mark.parametrize("devices", [[], ["gpu:0"]])
+def test_groups_see_only_their_own_channels(devices, monkeypatch):
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: devices)
+    convolve = resnext.GroupedConv2D(4, 1, groups=2, use_bias=False)
+    images = np.array([1, 2, 10, 20], "float32").reshape(1, 1, 1, 4)
+    convolve.build(images.shape)
+    assert convolve.kernel.shape == (1, 1, 2, 4)
+    convolve.kernel.assign(np.array([1, 1, 1, 0, 1, -1, 1, 3]).reshape(1, 1, 2, 4))
+    # 1 + 2, 1 - 2; 10 + 20, 3 * 20.
+    np.testing.assert_array_equal(np.ravel(convolve(images)), [3, -1, 30, 60])
 
 
 def test_images_are_normalized_first():

@@ -62,16 +62,20 @@ class Published:
         return self.file.removesuffix(".pth")
 
 
+TORCHVISION_TERMS = (
+    "torchvision is BSD-3-Clause and refers to the terms of the training data; "
+    "ImageNet is for non-commercial research"
+)
 PUBLISHED = {
     "imagenet": Published(
         "resnext101_32x8d-8ba56ff5.pth",
         "ImageNet-1k (torchvision, IMAGENET1K_V1)",
-        "BSD-3-Clause (torchvision); ImageNet is for non-commercial research",
+        TORCHVISION_TERMS,
     ),
     "imagenet_v2": Published(
         "resnext101_32x8d-110c445d.pth",
         "ImageNet-1k (torchvision, IMAGENET1K_V2)",
-        "BSD-3-Clause (torchvision); ImageNet is for non-commercial research",
+        TORCHVISION_TERMS,
     ),
     "wsl": Published(
         "ig_resnext101_32x8-c38310e5.pth",
