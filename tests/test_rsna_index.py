@@ -225,7 +225,7 @@ def test_images_of_another_patient_are_left_out_of_a_series():
         "problem_images": np.array([], np.bytes_),
         "problem_reasons": np.array([], np.bytes_),
     }
-    index = rsna_index.Index(**rsna_index._in_scans(columns))
+    index = rsna_index.Index(**rsna_index.in_scans(columns))
     assert index.images.tolist() == [b"c", b"a"]
     assert index.starts.tolist() == [0, 2]
     assert index.problem_images.tolist() == [b"b"]

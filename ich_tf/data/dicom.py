@@ -50,12 +50,13 @@ _CLASSIC_CT = uid.CTImageStorage
 _MULTIFRAME_CT = (uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
 _CAPTURES = "1.2.840.10008.5.1.4.1.1.7"  # all secondary capture classes begin so
 _TISSUE_HU = (-500.0, 4000.0)
-_HEADER_TAGS = (
+_HEADER_KEYWORDS = (
     "SOPClassUID SOPInstanceUID SeriesInstanceUID PatientID ImageType ImageComments "
     "Rows Columns NumberOfFrames BitsAllocated PhotometricInterpretation RescaleSlope "
     "RescaleIntercept ImagePositionPatient ImageOrientationPatient PixelSpacing "
     "SliceThickness SpacingBetweenSlices"
 ).split()
+_HEADER_TAGS = [pydicom.tag.Tag(keyword) for keyword in _HEADER_KEYWORDS]
 _NO_HU = "no Rescale Slope or Intercept, so there are no Hounsfield units."
 _NO_PIXELS = "no pixel data."
 _NO_SYNTAX = "no transfer syntax, so the pixels have no meaning."

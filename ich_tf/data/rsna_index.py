@@ -97,7 +97,7 @@ def open_index(
         else:
             table = rsna_metadata.read(metadata)
             raw = _from_metadata(listing, table, parts, workers)
-        columns = _in_scans(raw)
+        columns = in_scans(raw)
         rsna_headers.save(file, digest, columns)
         shutil.rmtree(parts, ignore_errors=True)
     return Index(**columns)
@@ -186,7 +186,7 @@ def _add_problems(columns: dict, images: np.ndarray, reason: str) -> dict:
     }
 
 
-def _in_scans(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def in_scans(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The columns of an `Index` from those of `read_headers`."""
     series, first, scan = np.unique(
         columns["series"], return_index=True, return_inverse=True
