@@ -188,6 +188,27 @@ def _as_json(interval: intervals.Interval) -> dict:
     }
 
 
+def describe(run: Run, result: dict) -> dict:
+    """What the manifest of shipped weights says of this network and its score."""
+    if run.experiment.sequence is None:
+        name, kwargs = _slice_network(run)
+    else:
+        width = _features(_slice_run(run), 0, TRAIN).features.shape[1]
+        name, kwargs = "sequence", {"features": width, **_sequence_arguments(run)}
+    found = result["summary"][labels.ANY]
+    scans, slices = found["auc_scan"], found["auc_slice"]
+    return {
+        "build": {"name": name, "kwargs": kwargs},
+        "preprocessing": {"images": run.profile.images, "size": run.profile.size},
+        "metric": (
+            f"AUC of any hemorrhage {slices['mean']:.3f} [{slices['low']:.3f}, "
+            f"{slices['high']:.3f}] over {slices['n']} slices and {scans['mean']:.3f} "
+            f"[{scans['low']:.3f}, {scans['high']:.3f}] over {scans['n']} held-out "
+            f"scans of the {run.fingerprint['identity']}"
+        ),
+    }
+
+
 def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forecast:
     """Build the network, measure three training steps and reckon up; input not counted.
 
@@ -313,14 +334,7 @@ def _build_slices(run: Run, plan: training.Plan, say) -> tuple:
             demo.
     """
     training.start(plan)
-    name = run.profile.network.get("model", run.experiment.model)
-    arguments = {
-        **run.experiment.arguments,
-        **run.profile.network.get("arguments", {}),
-        "input_shape": (run.profile.size, run.profile.size, 3),
-        "mean": images.MEAN,
-        "standard_deviation": images.STANDARD_DEVIATION,
-    }
+    name, arguments = _slice_network(run)
     try:
         model = models.build(name, **arguments, weights_dir=run.folders.weights)
     except model_weights.WeightsUnavailable as error:
@@ -332,6 +346,18 @@ def _build_slices(run: Run, plan: training.Plan, say) -> tuple:
         model = models.build(name, **arguments)
     training.compile_model(model, run.experiment.loss, plan)
     return model, arguments.get("init", "random")
+
+
+def _slice_network(run: Run) -> tuple[str, dict]:
+    """Name and arguments of the slice network, as `models.build` takes them."""
+    name = run.profile.network.get("model", run.experiment.model)
+    return name, {
+        **run.experiment.arguments,
+        **run.profile.network.get("arguments", {}),
+        "input_shape": (run.profile.size, run.profile.size, 3),
+        "mean": images.MEAN,
+        "standard_deviation": images.STANDARD_DEVIATION,
+    }
 
 
 def _build_sequence(run: Run, plan: training.Plan, features: int, pca):

@@ -24,7 +24,8 @@ SEED = 0
 
 # What differs between kinds of experiments. Each module has `folds(run)`,
 # `check_applies(run)`, `forecast(run, say)`, `train(run, number, resume, fresh, say)`,
-# `evaluate(run, number, fold, say)` and `summarise(run, folds)`.
+# `evaluate(run, number, model, say)`, `summarise(run, folds)` and
+# `describe(run, result)`.
 TASKS = {
     "segmentation": "ich_tf.experiments.segmentation",
     "classification": "ich_tf.experiments.classification",

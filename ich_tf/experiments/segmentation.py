@@ -107,6 +107,33 @@ def summarise(run: Run, done: list[dict]) -> dict:
     return {"counts": counts, "summary": summary}
 
 
+def describe(run: Run, result: dict) -> dict:
+    """What the manifest of shipped weights says of this network and its score."""
+    profile, experiment = run.profile, run.experiment
+    shape = (profile.tile, profile.tile, experiment.channels)
+    volume = result["summary"]["per_volume"]
+    dice, alarm = volume["bleeding_dice"], volume["false_positive_ml"]
+    return {
+        "build": {
+            "name": experiment.model,
+            "kwargs": {**experiment.arguments, "input_shape": shape},
+        },
+        "preprocessing": {
+            "approach": experiment.approach,
+            "channels": experiment.channels,
+            "size": profile.size,
+            "tile": profile.tile,
+            "stride": profile.inference_stride,
+        },
+        "metric": (
+            f"Dice {dice['mean']:.3f} [{dice['low']:.3f}, {dice['high']:.3f}], mean "
+            f"per volume over {dice['n']} held-out heads with hemorrhage of the "
+            f"{run.fingerprint['identity']}; {alarm['mean']:.2f} ml of false positives "
+            f"in a head without (mean of {alarm['n']})"
+        ),
+    }
+
+
 def _cases(run: Run, case_ids: Iterable[str]) -> Iterable[Case]:
     for case_id in case_ids:
         yield slices.at_size(run.dataset.load(case_id), run.profile.size)
