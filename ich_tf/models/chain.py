@@ -13,15 +13,13 @@ from keras import ops
 class Windows(keras.layers.Layer):
     """Hounsfield units to [0, 1] in each of several display windows.
 
-    In float32 whatever the policy: bfloat16 would round Hounsfield units.
-
     Args:
         windows: Level and width of each window, Hounsfield units.
         **kwargs: Name and the like.
     """
 
     def __init__(self, windows: Sequence[tuple[float, float]], **kwargs):
-        super().__init__(**{**kwargs, "dtype": "float32"})
+        super().__init__(**kwargs)
         self.windows = [(float(level), float(width)) for level, width in windows]
 
     def call(self, hu):
@@ -64,6 +62,26 @@ class SplitScans(keras.layers.Layer):
         return (*hu_shape[:2], rows_shape[-1])
 
 
+def slice_images(hu, size: int, windows: Sequence[tuple[float, float]]):
+    """Window slices, then resize them bilinearly, as the training images were.
+
+    In float32 whatever the policy: bfloat16 would round Hounsfield units.
+
+    Args:
+        hu: (scans, slices, height, width), Hounsfield units.
+        size: Side of the images in pixels.
+        windows: Level and width of each, Hounsfield units.
+
+    Returns:
+        (scans * slices, size, size, windows), in [0, 1].
+    """
+    slices = JoinScans(name="join_scans", dtype="float32")(hu)
+    shown = Windows(windows, name="windows", dtype="float32")(slices)
+    # Not keras.layers.Resizing: where nobody says whether a call is for training, it
+    # assumes so, and (Keras 3.15) for all later layers too: dropout would act.
+    return ops.image.resize(shown, (size, size), antialias=False)
+
+
 def chain(
     slice_model: keras.Model,
     sequence_model: keras.Model,
@@ -99,14 +117,15 @@ def chain(
     both = _features_and_probabilities(slice_model)
     _check(both, sequence_model, size, windows)
     hu = keras.Input((None, None, None), name="hu")
-    images = Windows(windows, name="windows")(JoinScans(name="join_scans")(hu))
-    images = keras.layers.Resizing(
-        size, size, interpolation="bilinear", dtype="float32", name="resizing"
-    )(images)
+    images = slice_images(hu, size, windows)
     features, probabilities = both(images)
+    split = {
+        name: SplitScans(name=f"{name}_of_scans", dtype="float32")
+        for name in ("features", "probabilities")
+    }
     inputs = {
-        "features": SplitScans(name="features_of_scans")(features, hu),
-        "probabilities": SplitScans(name="probabilities_of_scans")(probabilities, hu),
+        "features": split["features"](features, hu),
+        "probabilities": split["probabilities"](probabilities, hu),
     }
     inputs["mask"] = ops.ones_like(inputs["probabilities"][..., 0], dtype="bool")
     return keras.Model(hu, sequence_model(inputs), name="chain")
