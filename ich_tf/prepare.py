@@ -81,7 +81,8 @@ def run(
 
     Returns:
         What `index.json` says: "shards" with their scans, slices and positive labels,
-        totals, "left_out" with reasons, "problems" and "fingerprint" of the data.
+        totals, "left_out" scans and "left_out_slices" of other scans with reasons,
+        "problems" and "fingerprint" of the data.
 
     Raises:
         ValueError: if the folder holds another preparation, or no scan is readable.
@@ -157,6 +158,7 @@ class _WriteShard(beam.DoFn):
             "counts": [],
             "positive": [0] * len(CLASSES),
             "left_out": [],
+            "left_out_slices": [],
         }
         with tempfile.TemporaryDirectory() as scratch:
             local = pathlib.Path(scratch) / facts["file"]
@@ -175,7 +177,7 @@ class _WriteShard(beam.DoFn):
             LOGGER.warning("Scan %s is left out: %s", case_id, error)
             facts["left_out"].append({"case_id": case_id, "reason": str(error)})
             return
-        facts["left_out"] += [
+        facts["left_out_slices"] += [
             {"case_id": case_id, "reason": note} for note in scan.left_out
         ]
         for place in range(len(scan.labels)):
@@ -269,7 +271,10 @@ def _index(plan: dict, shards: list[dict], dataset) -> dict:
     Raises:
         ValueError: if no scan could be read.
     """
-    left_out = [left for shard in shards for left in shard["left_out"]]
+    left_out, slices = (
+        [left for shard in shards for left in shard[key]]
+        for key in ("left_out", "left_out_slices")
+    )
     scans = sum(len(shard["case_ids"]) for shard in shards)
     if not scans:
         raise ValueError(
@@ -277,13 +282,19 @@ def _index(plan: dict, shards: list[dict], dataset) -> dict:
             f"{left_out[0]['reason']}"
         )
     problems = dataset.problems() if hasattr(dataset, "problems") else ()
-    LOGGER.info("%d scans prepared; left out: %d scans or slices", scans, len(left_out))
+    LOGGER.info(
+        "%d scans prepared; left out: %d scans, %d slices of others",
+        scans,
+        len(left_out),
+        len(slices),
+    )
     return {
         **plan,
         "scans": scans,
         "slices": sum(sum(shard["counts"]) for shard in shards),
         "positive": np.sum([shard["positive"] for shard in shards], axis=0).tolist(),
         "left_out": left_out,
+        "left_out_slices": slices,
         "problems": [dataclasses.asdict(problem) for problem in problems],
         "shards": [
             {key: shard[key] for key in ("file", "bytes", "case_ids", "counts")}

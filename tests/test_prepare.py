@@ -4,12 +4,14 @@ import functools
 import json
 
 import numpy as np
+import pydicom
 import pytest
+import rsna_cases
 import slice_dataset
 
 pytest.importorskip("apache_beam", reason="pip install 'ich_tf[prepare]'")
 
-from ich_tf import prepare  # noqa: E402
+from ich_tf import data, prepare  # noqa: E402
 from ich_tf.preprocessing import image_pipeline, records  # noqa: E402
 
 SIZE = 16
@@ -143,6 +145,33 @@ def test_progress_ends_with_all_shards(tmp_path):
     told = []
     run(noise(), tmp_path, progress=lambda done, total: told.append((done, total)))
     assert told[0] == (0, 3) and told[-1] == (3, 3)
+
+
+def test_rsna_with_a_slice_that_cannot_be_decoded_and_one_cut_off(tmp_path):
+    root = rsna_cases.write(tmp_path / "rsna")
+    names = rsna_cases.images("a")
+    undecodable, cut = (
+        root / "stage_2_train" / f"{name}.dcm" for name in (names[1], names[3])
+    )
+    header = pydicom.dcmread(undecodable)
+    header.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+    header.PixelData = pydicom.encaps.encapsulate([b"\x02" + bytes(63)])
+    header.save_as(undecodable)
+    cut.write_bytes(cut.read_bytes()[:-100])
+    open_dataset = functools.partial(data.open_dataset, "rsna", root, workers=1)
+    index = run(open_dataset, tmp_path / "shards")
+    assert (index["scans"], index["slices"], index["left_out"]) == (4, 18, [])
+    (left,) = index["left_out_slices"]
+    assert left["case_id"] == rsna_cases.series("a")
+    assert f"left out {undecodable.name}: pixel data in the" in left["reason"]
+    (problem,) = index["problems"]
+    assert problem["file"] == str(cut) and "truncated" in problem["message"]
+    assert index["fingerprint"]["identity"] == "phantom"
+    scans = image_pipeline.scans(records.Shards(tmp_path / "shards"))
+    (scan,) = (scan for scan in scans if scan.case_id == rsna_cases.series("a"))
+    kept = [0, 2, 4]
+    assert scan.image_ids == tuple(names[place] for place in kept)
+    np.testing.assert_array_equal(scan.labels, rsna_cases.CASES["a"].labels[kept])
 
 
 @pytest.mark.slow
