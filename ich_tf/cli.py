@@ -147,6 +147,19 @@ def _reproduce(options) -> None:
     shown = [name for name in tables.TABLES if name.split("-")[0] in named]
     if shown:
         print(tables.render(shown, folders.results, options.profile))
+    if "table1" in named:
+        _figures(folders, options.profile)
+
+
+def _figures(folders, profile: str) -> None:
+    from ich_tf import files
+    from ich_tf.experiments import reproduce
+    from ich_tf.report import localization
+
+    run = reproduce.find_run("table1/resnext101", profile, folders, print)
+    out = localization.of_run(run, print)
+    print(localization.describe(files.read_json(out / localization.MEASURED)))
+    print(f"figures 3-7 are in {out}")
 
 
 def _add_run_options(verb) -> None:

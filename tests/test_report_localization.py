@@ -6,10 +6,10 @@ from PIL import Image
 
 from ich_tf import labels
 from ich_tf.data import phantom
-from ich_tf.report import explanation, localization
+from ich_tf.report import classifier, explanation, localization
 
 
-def left_half(classifier, volume, class_index, chosen, layer):
+def left_half(network, volume, class_index, chosen, layer):
     """Heat on the left half of every slice."""
     heat = np.zeros((len(chosen), *volume.hu.shape[1:]), np.float32)
     heat[:, :, :32] = 1.0
@@ -22,9 +22,9 @@ def half(monkeypatch):
     answer = np.array([0.9, 0.2, 0.2, 0.2, 0.2, 0.9])
     monkeypatch.setattr(explanation, "slice_heatmaps", left_half)
     monkeypatch.setattr(
-        explanation,
-        "probabilities",
-        lambda classifier, volume: np.tile(answer, (len(volume.hu), 1)),
+        classifier,
+        "slice_answers",
+        lambda network, volume: (None, np.tile(answer, (len(volume.hu), 1))),
     )
 
 

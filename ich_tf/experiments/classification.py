@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ich_tf import files, inference, intervals, labels, models, prepare, training
+from ich_tf import files, inference, intervals, labels, models, training
 from ich_tf.data import splits
 from ich_tf.experiments import provenance, runner, spec
 from ich_tf.experiments.runner import Run
@@ -209,6 +209,14 @@ def describe(run: Run, result: dict) -> dict:
     }
 
 
+def load_slice_network(run: Run):
+    """The trained slice network of the first fold of a finished run."""
+    name, arguments = _slice_network(run)
+    model = models.build(name, **{**arguments, "init": "random"})
+    model.load_weights(run.fold_folder(0) / training.FINAL)
+    return model
+
+
 def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forecast:
     """Build the network, measure three training steps and reckon up; input not counted.
 
@@ -387,6 +395,9 @@ def _source(run: Run, number: int, part: str, say) -> records.Shards:
     key = provenance.digest([run.fingerprint, run.profile.size, run.profile.images])
     folder = run.folders.results / run.profile.name / "shards" / key
     if not (folder / records.INDEX).is_file():
+        # Apache Beam takes a while to import.
+        from ich_tf import prepare
+
         say(f"preparing shards of {len(run.fingerprint['cases'])} scans")
         prepare.run(
             functools.partial(type(run.dataset), run.dataset.root),

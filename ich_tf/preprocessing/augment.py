@@ -103,7 +103,7 @@ def augmenter(name: str) -> Augmenter:
     Reference:
         Hssayeni et al., Data 5(1):14, 2020, doi:10.3390/data5010014, and its code.
     """
-    transform = _seeded(name, albumentations.Compose.set_random_seed)
+    transform = _seeded(name)
     if transform is None:
         return lambda image, mask, seed: (image, mask)
 
@@ -130,7 +130,7 @@ def image_augmenter(name: str) -> ImageAugmenter | None:
     Reference:
         Burduja, Ionescu, Verga, Sensors 20(19):5611, 2020, doi:10.3390/s20195611.
     """
-    transform = _seeded(name, _seed_one_stream)
+    transform = _seeded(name)
     if transform is None:
         return None
     return lambda image, seed: transform(seed, image=image)["image"]
@@ -145,9 +145,7 @@ def _seed_one_stream(transform: albumentations.Compose, seed: int) -> None:
     transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
 
 
-def _seeded(
-    name: str, seed_steps: Callable[[albumentations.Compose, int], None]
-) -> Callable[..., dict] | None:
+def _seeded(name: str) -> Callable[..., dict] | None:
     """The transform of a name, which takes a seed; None if it changes nothing."""
     if name not in AUGMENTATIONS:
         raise ValueError(
@@ -162,7 +160,7 @@ def _seeded(
         if not hasattr(local, "transform"):
             cv2.setNumThreads(0)
             local.transform = albumentations.Compose(steps())
-        seed_steps(local.transform, int(seed))
+        _seed_one_stream(local.transform, int(seed))
         return local.transform(**targets)
 
     return transform

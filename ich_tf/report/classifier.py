@@ -42,8 +42,13 @@ def load(
         ValueError: if the weights are absent, damaged or compute other values.
     """
     model, entry = _load(name, weights_dir)
+    return wrap(model, entry)
+
+
+def wrap(model: "keras.Model", entry: dict) -> Classifier:
+    """A slice network as the functions here take it."""
     predict = inference.feature_predictor(model, batch=explain.BATCH)
-    return Classifier(model, predict, entry["preprocessing"]["size"], entry)
+    return Classifier(model, predict, model.input_shape[1], entry)
 
 
 def _load(name: str, weights_dir: str | os.PathLike | None):

@@ -3,17 +3,21 @@
 import math
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from ich_tf import files, intervals, labels
 from ich_tf.data import phantom
+from ich_tf.experiments import classification, runner
 from ich_tf.metrics import localization
 from ich_tf.models import resnext
 from ich_tf.report import classifier, explanation, figures
 
 FIRST_FIGURE = 3
+MEASURED = "localization.json"
+# Of the heads that figures are drawn of; no profile trains on this seed.
+SEED, HEADS = 7, 20
 AIR_HU = -200.0
 
 
@@ -65,8 +69,52 @@ def draw_and_measure(
             for subtype in labels.SUBTYPES
         },
     }
-    files.write_json(out / "localization.json", found)
+    files.write_json(out / MEASURED, found)
     return found
+
+
+def of_run(
+    run: runner.Run, say: Callable[[str], None], heads: int = HEADS
+) -> pathlib.Path:
+    """Draw Figures 3-7 with the trained slice network of a run, on new phantom heads.
+
+    Args:
+        run: Finished, of a slice network.
+        say: Takes a line of progress.
+        heads: Number of bleeding phantom heads, of a seed that no run trains on.
+
+    Returns:
+        The folder with the figures and `localization.json`.
+    """
+    out = run.folder / "figures"
+    if (out / MEASURED).is_file():
+        return out
+    say(f"figures 3-7: Grad-CAM on {heads} phantom heads")
+    what = {"slices": 24, "size": 128, **run.profile.phantom}
+    dataset = phantom.PhantomDataset(
+        heads, SEED, slices=what["slices"], size=what["size"], bleeding_share=1.0
+    )
+    network = classifier.wrap(classification.load_slice_network(run), {})
+    draw_and_measure(network, map(dataset.load_head, dataset.case_ids()), out)
+    return out
+
+
+def describe(found: dict) -> str:
+    """The measures of `localization.json` as lines of text."""
+    lines = []
+    for subtype, measured in found["subtypes"].items():
+        if not measured["slices"]:
+            lines.append(f"{labels.SHORT[subtype]}: no slice")
+            continue
+        share, pointing, chance = (
+            measured[name]["mean"]
+            for name in ("energy_share", "pointing_game", "chance_head")
+        )
+        lines.append(
+            f"{labels.SHORT[subtype]}: {measured['slices']} slices; energy on the "
+            f"lesion {share:.3f}, pointing game {pointing:.3f}, chance {chance:.3f}"
+        )
+    return "\n".join(lines)
 
 
 def head_pixels(hu: np.ndarray) -> np.ndarray:
