@@ -294,6 +294,9 @@ def _explain(options) -> None:
 def _add_weights(verbs):
     verb = _verb(verbs, "weights", _weights, "list shipped weights")
     verb.add_argument("--ship", metavar="ID", help="add a finished experiment's first")
+    verb.add_argument(
+        "--convert", metavar="FILE", help="convert published PyTorch weights first"
+    )
     return verb
 
 
@@ -305,6 +308,10 @@ def _weights(options) -> None:
         from ich_tf.experiments import reproduce, ship
 
         ship.ship(reproduce.find_run(options.ship, "shipped", _folders(options), print))
+    if options.convert:
+        from ich_tf.models import convert
+
+        print(f"converted to {convert.convert(options.convert, folder)}")
     for name, entry in weights.read_manifest(folder).items():
         print(f"{name}: {entry['file']}, {entry['parameters']:,} parameters,")
         print(f"  trained on {entry['trained_on']}; {entry['metric']}")

@@ -41,6 +41,8 @@ ONLY_IN = {
     "tf_keras_vis": ("explain.py",),
     "segmentation_models": ("models/sm_keras3.py",),
     "tf_keras": (),
+    "torch": ("models/convert.py",),
+    "apache_beam": ("prepare.py",),
 }
 
 # Modules that start at once.

@@ -9,10 +9,11 @@ RESNEXT = {
     "filters": 32,
 }
 
-ROWS = (
-    spec.Experiment(
-        id="shipped/unetplusplus-phantom",
-        title="UNet++, plain, small",
+
+def _unetplusplus(id_: str, title: str) -> spec.Experiment:
+    return spec.Experiment(
+        id=id_,
+        title=title,
         model="unetplusplus",
         arguments={
             "filters": (16, 24, 48, 96, 160),
@@ -25,7 +26,14 @@ ROWS = (
         reported={},
         states="Not in the report: whole slices of 256 pixels, so that `predict` is "
         "quick on a laptop.",
+    )
+
+
+ROWS = (
+    _unetplusplus(
+        "shipped/unetplusplus-phantom-first", "UNet++, plain, small, round 1"
     ),
+    _unetplusplus("shipped/unetplusplus-phantom", "UNet++, plain, small"),
     spec.Classifier(
         id="shipped/resnext-phantom",
         title="ResNeXt, small",
