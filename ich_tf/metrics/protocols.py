@@ -69,23 +69,26 @@ def _rounded(value: float) -> int:
     return max(1, math.floor(value + 0.5)) if value else 0
 
 
-PROTOCOLS = {
-    "hssayeni2020": Protocol(
-        name="hssayeni2020",
-        description=(
-            "[2]: joined probability above 0.5, closing 10x10, opening 5x5; overlap "
-            "over slices with truth, averaged for each subject, then over subjects "
-            "with truth, without patient 70 (index 21, chronic bleed); detection over "
-            "all slices, positive above 400 pixels."
-        ),
-        unit="subject",
-        empty="skip",
-        closing=10,
-        opening=5,
-        detection_pixels=400,
-        excluded_patients=(70,),
+_HSSAYENI2020 = Protocol(
+    name="hssayeni2020",
+    description=(
+        "[2]: joined probability above 0.5, closing 10x10, opening 5x5; overlap "
+        "over slices with truth, averaged for each subject, then over subjects "
+        "with truth, without patient 70 (index 21, chronic bleed); detection over "
+        "all slices, positive above 400 pixels."
     ),
-    "hssayeni2020_published": Protocol(
+    unit="subject",
+    empty="skip",
+    closing=10,
+    opening=5,
+    detection_pixels=400,
+    excluded_patients=(70,),
+)
+
+PROTOCOLS = {
+    "hssayeni2020": _HSSAYENI2020,
+    "hssayeni2020_published": dataclasses.replace(
+        _HSSAYENI2020,
         name="hssayeni2020_published",
         description=(
             "hssayeni2020 with the slips of the published code for 75 subjects: "
@@ -93,12 +96,6 @@ PROTOCOLS = {
             "probabilities are stored in 8 bits), the closing shifted by a pixel, "
             "patients above 123 (index 74) without overlap, sensitivity as specificity."
         ),
-        unit="subject",
-        empty="skip",
-        closing=10,
-        opening=5,
-        detection_pixels=400,
-        excluded_patients=(70,),
         published_slips=True,
     ),
     "per_volume": Protocol(

@@ -33,15 +33,17 @@ def slice_images(
     """
     import cv2
 
-    scaled = windows.apply(hu, shown)
-    if scaled.shape[1:3] == (size, size):
-        return scaled
-    return np.stack(
-        [
-            cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-            for image in scaled
-        ]
-    )
+    made = np.empty((len(hu), size, size, len(shown)), np.float32)
+    # One window of one slice at a time stays in the processor's cache.
+    for image, plane in zip(made, hu, strict=True):
+        for channel, window in enumerate(shown):
+            scaled = windows.apply(plane, (window,))[..., 0]
+            if scaled.shape != (size, size):
+                scaled = cv2.resize(
+                    scaled, (size, size), interpolation=cv2.INTER_LINEAR
+                )
+            image[..., channel] = scaled
+    return made
 
 
 def to_bytes(images: np.ndarray) -> np.ndarray:
