@@ -94,10 +94,10 @@ SHIPPED = dataclasses.replace(
     row_changes={
         "shipped/unetplusplus-phantom": {
             "start_from": "shipped/unetplusplus-phantom-first",
-            "epochs": 14,
+            "epochs": 8,
             "learning_rate": 1e-3,
-            "phantom": {"cases": 240, "seed": 2, "size": 256, "bleeding_share": 0.6},
-            "split": (0.7, 0.07, 0.23),
+            "phantom": {"cases": 200, "seed": 2, "size": 256, "bleeding_share": 0.6},
+            "split": (0.72, 0.08, 0.2),
         }
     },
 )
