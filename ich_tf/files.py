@@ -29,6 +29,17 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         os.replace(partial, path)
 
 
+def link(source: pathlib.Path, path: pathlib.Path) -> None:
+    """Give a complete file a second name, or copy it where links are unknown."""
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+        partial = pathlib.Path(folder) / path.name
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copyfile(source, partial)
+        os.replace(partial, path)
+
+
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
     """Write a file atomically."""
     with atomic(path) as partial:

@@ -244,8 +244,7 @@ def fit(
         )
     best = folder / checkpoint.best_file
     model.load_weights(best)
-    with files.atomic(folder / FINAL) as partial:
-        shutil.copyfile(best, partial)
+    files.link(best, folder / FINAL)
     return checkpoint.history
 
 

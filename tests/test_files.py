@@ -27,3 +27,20 @@ def test_bad_json_is_named(tmp_path):
     path.write_text("{")
     with pytest.raises(ValueError, match=r"bad\.json is not valid JSON"):
         files.read_json(path)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_second_name_replaces_the_old_file(tmp_path, monkeypatch, links):
+    source, path = tmp_path / "best.h5", tmp_path / "final.h5"
+    source.write_text("new")
+    path.write_text("old")
+
+    def refuse(*arguments):
+        raise OSError("no links here")
+
+    if not links:
+        monkeypatch.setattr("os.link", refuse)
+    files.link(source, path)
+    assert path.read_text() == "new"
+    assert source.samefile(path) == links
+    assert len(list(tmp_path.iterdir())) == 2
