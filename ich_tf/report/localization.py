@@ -9,7 +9,7 @@ import numpy as np
 
 from ich_tf import files, intervals, labels
 from ich_tf.data import phantom
-from ich_tf.experiments import classification, runner
+from ich_tf.experiments import classification, runner, tables
 from ich_tf.metrics import localization
 from ich_tf.models import resnext
 from ich_tf.report import classifier, explanation, figures
@@ -107,12 +107,12 @@ def describe(found: dict) -> str:
             lines.append(f"{labels.SHORT[subtype]}: no slice")
             continue
         share, pointing, chance = (
-            measured[name]["mean"]
+            tables.number(measured[name]["mean"])
             for name in ("energy_share", "pointing_game", "chance_head")
         )
         lines.append(
             f"{labels.SHORT[subtype]}: {measured['slices']} slices; energy on the "
-            f"lesion {share:.3f}, pointing game {pointing:.3f}, chance {chance:.3f}"
+            f"lesion {share}, pointing game {pointing}, chance {chance}"
         )
     return "\n".join(lines)
 
