@@ -199,23 +199,6 @@ def test_shipping_needs_a_finished_run(folders, done):
         ship.ship(run)
 
 
-def test_a_second_round_starts_from_the_first(folders, done, monkeypatch, tmp_path):
-    first, second = "shipped/unetplusplus-phantom-first", "shipped/unetplusplus-phantom"
-    changes = {second: {"start_from": first, "epochs": 1, "learning_rate": 0.0}}
-    rounds = dataclasses.replace(TINY, epochs=1, row_changes=changes)
-    monkeypatch.setitem(profiles.PROFILES, "demo", rounds)
-    elsewhere = dataclasses.replace(folders, results=tmp_path)
-    (result,) = reproduce.reproduce([second], elsewhere, say=lambda line: None)
-    assert result["init"] == first
-    kernels = []
-    for name in (first, second):
-        run = reproduce.find_run(name, "demo", elsewhere, print)
-        assert runner.state_of(run) == "finished"
-        with np.load(run.fold_folder(0) / training.STATE) as state:
-            kernels.append(state["v00000"])
-    np.testing.assert_array_equal(*kernels)
-
-
 def test_a_folder_without_masks_is_refused(folders, tmp_path, done):
     layouts.write_phantom("ct-ich-v1", tmp_path / "v1", cases=4, slices=4, size=64)
     for mask in (tmp_path / "v1").rglob("*_HGE_Seg.jpg"):

@@ -8,7 +8,7 @@ import numpy as np
 
 from ich_tf import files, inference, metrics, models, training
 from ich_tf.data import splits
-from ich_tf.experiments import evaluation, provenance, reproduce, runner
+from ich_tf.experiments import evaluation, provenance, runner
 from ich_tf.experiments.runner import Run
 from ich_tf.models import weights as model_weights
 from ich_tf.preprocessing import augment, pipeline, slices, tiles, windows
@@ -223,15 +223,6 @@ def _build(run: Run, plan: training.Plan, say) -> tuple:
             training.start(plan)
     if init != "imagenet":
         model = build(**arguments)
-    if run.profile.start_from:
-        earlier = reproduce.find_run(
-            run.profile.start_from, run.profile.name, run.folders, say
-        )
-        runner.execute(earlier, say=say)
-        training.start(plan)
-        model = build(**arguments)
-        model.load_weights(earlier.fold_folder(0) / training.FINAL)
-        init = run.profile.start_from
     training.compile_model(model, run.experiment.loss, plan, [training.SoftJaccard()])
     return model, init
 

@@ -116,7 +116,6 @@ class Profile:
         slices: Name in `slices.RULES` of the rule for slices to train on.
         crops: "all" or "lesion", see `pipeline.crops`.
         split: Shares of train, validation and test patients for "holdout".
-        start_from: Id of the experiment whose trained network this one starts from.
         deviations: Each way in which this differs from the report's setting.
         row_changes: Experiment id -> fields of this profile that differ for it.
     """
@@ -142,7 +141,6 @@ class Profile:
     slices: str = "hssayeni2020"
     crops: str = "all"
     split: tuple[float, float, float] = (0.7, 0.1, 0.2)
-    start_from: str | None = None
     deviations: tuple[str, ...] = ()
     row_changes: Mapping[str, Mapping[str, Any]] = dataclasses.field(
         default_factory=dict
