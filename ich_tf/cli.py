@@ -7,7 +7,7 @@ import sys
 
 from ich_tf import __version__, paths
 
-PROFILES = ("demo", "paper", "shipped")
+PROFILES = ("demo", "paper", "paper-by-patient", "shipped")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -42,7 +42,9 @@ def _parser() -> argparse.ArgumentParser:
         _add_phantom,
         _add_check_data,
         _add_train,
+        _add_prepare,
         _add_reproduce,
+        _add_compare,
         _add_tables,
         _add_predict,
         _add_explain,
@@ -124,7 +126,39 @@ def _train(options) -> None:
     trained = reproduce.train_one(
         options.experiment, options.fold, _folders(options), **_mode(options)
     )
-    print(f"best validation soft Jaccard {trained.score:.4f}: {trained.file}")
+    scores = ", ".join(f"{name} {value:.4g}" for name, value in trained.scores.items())
+    print(f"{scores}: {trained.file}")
+
+
+def _add_prepare(verbs):
+    verb = _verb(
+        verbs, "prepare", _prepare, "write a classifier's slices as shards beforehand"
+    )
+    verb.add_argument("experiment", metavar="ID", help="such as table1/resnext101")
+    verb.add_argument("--profile", choices=PROFILES, default="paper")
+    verb.add_argument(
+        "--beam",
+        default="",
+        metavar="FLAGS",
+        help="for Apache Beam, in one string: '--runner=SparkRunner ...'; default: "
+        "processes on this machine",
+    )
+    return verb
+
+
+def _prepare(options) -> None:
+    import shlex
+
+    from ich_tf.experiments import reproduce
+
+    folder = reproduce.prepare_shards(
+        options.experiment,
+        _folders(options),
+        profile=options.profile,
+        options=shlex.split(options.beam),
+        say=_say,
+    )
+    print(f"shards are in {folder}")
 
 
 def _add_reproduce(verbs):
@@ -142,21 +176,22 @@ def _reproduce(options) -> None:
     from ich_tf.experiments import reproduce, tables
 
     folders = _folders(options)
-    reproduce.reproduce(options.names, folders, **_mode(options))
-    named = {name.split("/")[0] for name in options.names}
-    shown = [name for name in tables.TABLES if name.split("-")[0] in named]
-    if shown:
+    done = reproduce.reproduce(options.names, folders, **_mode(options))
+    shown = tables.showing(options.names)
+    if shown and options.seed == 0:
         print(tables.render(shown, folders.results, options.profile))
-    if "table1" in named:
-        _figures(folders, options.profile)
+    if any(result["experiment"] == "table1/resnext101" for result in done):
+        _figures(folders, options)
 
 
-def _figures(folders, profile: str) -> None:
+def _figures(folders, options) -> None:
     from ich_tf import files
     from ich_tf.experiments import reproduce
     from ich_tf.report import localization
 
-    run = reproduce.find_run("table1/resnext101", profile, folders, print)
+    run = reproduce.find_run(
+        "table1/resnext101", options.profile, folders, print, options.seed
+    )
     out = localization.of_run(run, print)
     print(localization.describe(files.read_json(out / localization.MEASURED)))
     print(f"figures 3-7 are in {out}")
@@ -164,6 +199,7 @@ def _figures(folders, profile: str) -> None:
 
 def _add_run_options(verb) -> None:
     verb.add_argument("--profile", choices=PROFILES, default="demo")
+    verb.add_argument("--seed", type=int, default=0, metavar="S", help="of training")
     mode = verb.add_mutually_exclusive_group()
     mode.add_argument(
         "--resume", action="store_true", help="insist on an interrupted run"
@@ -185,10 +221,43 @@ def _folders(options):
 def _mode(options) -> dict:
     return {
         "profile": options.profile,
+        "seed": options.seed,
         "resume": options.resume,
         "fresh": options.fresh,
-        "say": lambda line: print(line, flush=True),
+        "say": _say,
     }
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _add_compare(verbs):
+    verb = _verb(
+        verbs, "compare", _compare, "two classifiers on the same scans, draw by draw"
+    )
+    verb.add_argument("first", metavar="ID", help="such as table1/resnext101")
+    verb.add_argument("second", metavar="ID", help="such as table1/resnext101-lstm")
+    verb.add_argument("--profile", choices=PROFILES, default="demo")
+    verb.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], metavar="S", help="default: 0"
+    )
+    return verb
+
+
+def _compare(options) -> None:
+    from ich_tf.experiments import compare
+
+    print(
+        compare.render(
+            options.first,
+            options.second,
+            paths.results(options.results),
+            options.profile,
+            options.seeds,
+        ),
+        end="",
+    )
 
 
 def _add_tables(verbs):
@@ -221,12 +290,14 @@ def _tables(options) -> None:
 
 
 def _add_predict(verbs):
-    verb = _verb(verbs, "predict", _predict, "segment one scan")
+    verb = _verb(verbs, "predict", _predict, "segment and classify one scan")
     verb.add_argument(
         "input", help="NIfTI file, DICOM file or folder, or ct-ich patient folder"
     )
     verb.add_argument("--out", required=True, metavar="DIR")
-    verb.add_argument("--weights", metavar="NAME", help="see `ich-tf weights`")
+    verb.add_argument(
+        "--weights", metavar="NAME", help="of the segmentation, see `ich-tf weights`"
+    )
     verb.add_argument(
         "--spacing", nargs=3, type=float, metavar=("Z", "Y", "X"), help="in mm"
     )
@@ -254,6 +325,7 @@ def _predict(options) -> None:
     if classified["scan"]:
         shown = (f"{name} {value:.2f}" for name, value in classified["scan"].items())
         print(f"probability of hemorrhage in the scan: {', '.join(shown)}")
+        print(f"answered by {classified['network']}, which sees {classified['sees']}")
     else:
         print(f"not classified: {classified['reason']}")
     for note in found["notes"]:
@@ -288,6 +360,7 @@ def _explain(options) -> None:
         f"{found['subtype']}: probability {found['scan_probability']:.2f} in the scan; "
         f"see {', '.join(found['pictures'])} in {options.out}"
     )
+    print(f"answered by {found['network']}, which sees {found['sees']}")
     print(f"weights trained on {found['weights']['trained_on']}. {found['disclaimer']}")
 
 

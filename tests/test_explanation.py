@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import keras
 import nibabel
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ich_tf import models
+from ich_tf import cli, models
 from ich_tf.data import layouts, phantom
 from ich_tf.models import weights
 from ich_tf.report import classifier, explanation, figures, heads
@@ -42,7 +43,7 @@ def weights_dir(tmp_path_factory):
     kwargs = BUILD["kwargs"] | {"input_shape": (64, 64, 3)}
     entry = {
         "build": BUILD,
-        "preprocessing": {"size": 64},
+        "preprocessing": {"images": "windows", "size": 64},
         "trained_on": "nothing",
         "metric": "none",
     }
@@ -65,6 +66,8 @@ def test_explain_draws_the_most_probable_slices(scans, weights_dir, tmp_path):
     assert json.loads((tmp_path / "explanation-SDH.json").read_text()) == found
     assert (found["input"], found["subtype"]) == ("049.nii", "subdural")
     assert found["weights"]["trained_on"] == "nothing"
+    assert found["network"] == "resnext-phantom"
+    assert found["sees"] == "each slice on its own"
     probability = found["slice_probability"]
     assert len(probability) == found["slices"] == 10
     assert found["scan_probability"] == max(probability)
@@ -74,6 +77,46 @@ def test_explain_draws_the_most_probable_slices(scans, weights_dir, tmp_path):
     assert pictures == found["pictures"]
     with Image.open(tmp_path / pictures[0]) as picture:
         assert picture.size == (3 * 256, 256 + figures.TITLE)
+
+
+def test_the_verb_draws_and_says_which_network_answered(
+    scans, weights_dir, tmp_path, capsys
+):
+    arguments = ["explain", str(nifti_of(scans)), "--out", str(tmp_path)]
+    arguments += ["--weights-dir", str(weights_dir), "--slices", "1"]
+    assert cli.main([*arguments, "--subtype", "subdural"]) == 0
+    found = json.loads((tmp_path / "explanation-SDH.json").read_text())
+    (picture,) = found["pictures"]
+    assert (tmp_path / picture).is_file()
+    shown = capsys.readouterr().out
+    assert f"{found['scan_probability']:.2f} in the scan; see {picture} in" in shown
+    assert "answered by resnext-phantom, which sees each slice on its own" in shown
+    assert "trained on nothing. Research reproduction, not a medical device" in shown
+    assert cli.main([*arguments, "--subtype", "tumor"]) == 2
+    assert "ich-tf explain: Unknown hemorrhage class" in capsys.readouterr().err
+
+
+def test_heatmaps_show_the_windows_the_network_was_trained_on(
+    scans, weights_dir, tmp_path, monkeypatch
+):
+    """One of the brain window alone explains the JPG of that window."""
+    folder = shutil.copytree(weights_dir, tmp_path / "weights")
+    manifest = weights.read_manifest(folder)
+    manifest[classifier.SLICES]["preprocessing"]["images"] = "brain"
+    (folder / weights.MANIFEST).write_text(json.dumps(manifest))
+    seen = []
+
+    def heatmap(model, images, class_index, layer):
+        seen.append(images)
+        return np.zeros(images.shape[:3], np.float32)
+
+    monkeypatch.setattr(explanation.grad_cam, "heatmap", heatmap)
+    jpg = scans / "ct-ich-v1" / "Patients_CT" / "049"
+    found = explanation.explain(jpg, tmp_path / "out", "EDH", weights_dir=folder)
+    assert len(found["slice_probability"]) == 10
+    (images,) = seen
+    assert images.shape == (3, 64, 64, 3) and images.max() > 0.5
+    np.testing.assert_array_equal(images, np.repeat(images[..., :1], 3, axis=-1))
 
 
 def test_several_subtypes_share_a_folder(scans, weights_dir, tmp_path):

@@ -1,12 +1,13 @@
 import csv
 import json
+import shutil
 
 import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 
-from ich_tf import cli, labels, models
+from ich_tf import cli, labels, models, paths
 from ich_tf.data import layouts
 from ich_tf.models import weights
 from ich_tf.report import classifier, figures, heads, prediction
@@ -62,9 +63,22 @@ def weights_dir(tmp_path_factory):
     weights.ship(model, prediction.DEFAULT_WEIGHTS, folder, entry)
     for name, build in CLASSIFIER.items():
         model = models.build(build["name"], **build["kwargs"])
-        entry = {**entry, "build": build, "preprocessing": {"size": 64}}
+        preprocessing = {"images": "windows", "size": 64}
+        entry = {**entry, "build": build, "preprocessing": preprocessing}
         weights.ship(model, name, folder, entry)
     return folder
+
+
+@pytest.fixture
+def own_weights(weights_dir, tmp_path):
+    """Weights that a test may damage."""
+    return shutil.copytree(weights_dir, tmp_path / "weights")
+
+
+def rewrite_manifest(folder, change):
+    manifest = weights.read_manifest(folder)
+    change(manifest)
+    (folder / weights.MANIFEST).write_text(json.dumps(manifest))
 
 
 def inputs_of(scans):
@@ -88,18 +102,24 @@ def test_predict_writes_mask_pictures_and_numbers(scans, weights_dir, tmp_path, 
         with Image.open(tmp_path / picture) as image:
             assert min(image.size) >= SIZE
     table = tmp_path / "probabilities.csv"
+    classified = found["classification"]
     if kind == "jpg":
-        assert found["classification"]["scan"] is None
-        assert "window" in found["classification"]["reason"]
+        assert classified["scan"] is classified["slices"] is None
+        assert "the volume was saturated" in classified["reason"]
         assert not table.exists()
         assert found["volume_ml"] is None
         assert "--spacing" in found["reason"]
         return
     rows = list(csv.DictReader(table.read_text().splitlines()))
-    assert [row["slice"] for row in rows] == [str(z) for z in range(1, 13)]
-    for name, value in found["classification"]["scan"].items():
-        assert value == max(float(row[name]) for row in rows)
-    assert list(found["classification"]["scan"]) == list(labels.CLASSES)
+    assert [row.pop("slice") for row in rows] == [*map(str, range(1, 13)), "scan"]
+    rows = [{name: float(value) for name, value in row.items()} for row in rows]
+    assert rows == [*classified["slices"], classified["scan"]]
+    for name, value in classified["scan"].items():
+        assert value == max(row[name] for row in classified["slices"])
+    assert list(classified["scan"]) == list(labels.CLASSES)
+    assert classified["network"] == "resnext-lstm-phantom"
+    assert classified["sees"] == "all slices of the scan together"
+    assert classified["weights"]["trained_on"] == "nothing"
     voxel_ml = found["slice_area_mm2"], found["slice_pixels"]
     area_ml = sum(voxel_ml[0]) * 5 / 1000
     assert found["volume_ml"] == pytest.approx(area_ml, rel=1e-3)
@@ -133,6 +153,78 @@ def test_what_is_no_head_is_refused_and_nothing_written(weights_dir, tmp_path, c
     error = capsys.readouterr().err
     assert "water.nii is refused" in error
     assert not out.exists()
+
+
+@pytest.mark.parametrize("name", CLASSIFIER)
+@pytest.mark.parametrize("lost", ["entry", "file"])
+def test_without_a_classifier_there_is_a_reason(
+    scans, own_weights, tmp_path, capsys, name, lost
+):
+    if lost == "entry":
+        rewrite_manifest(own_weights, lambda manifest: manifest.pop(name))
+        reason = f"No shipped weights '{name}'"
+    else:
+        (own_weights / f"{name}.weights.h5").unlink()
+        reason = f"{name}.weights.h5 does not exist"
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "probabilities.csv").write_text("of an earlier scan")
+    arguments = ["predict", str(inputs_of(scans)["nifti"]), "--out", str(out)]
+    assert cli.main([*arguments, "--weights-dir", str(own_weights)]) == 0
+    assert f"not classified: {reason}" in capsys.readouterr().out.replace(
+        f"{own_weights}/", ""
+    )
+    found = json.loads((out / "prediction.json").read_text())["classification"]
+    assert found["scan"] is found["slices"] is None
+    assert reason in found["reason"]
+    assert not (out / "probabilities.csv").exists()
+
+
+@pytest.mark.parametrize("name", CLASSIFIER)
+@pytest.mark.parametrize("damage", ["bytes", "probe"])
+def test_a_damaged_classifier_is_an_error_and_nothing_is_written(
+    scans, own_weights, tmp_path, capsys, name, damage
+):
+    if damage == "bytes":
+        path = own_weights / f"{name}.weights.h5"
+        path.write_bytes(path.read_bytes() + b"!")
+        reason = "is not the file of the manifest: its sha256 is"
+    else:
+        probe = weights.read_manifest(own_weights)[name]["probe"]
+        probe["outputs"][0] += 0.1
+        rewrite_manifest(own_weights, lambda found: found[name].update(probe=probe))
+        reason = f"where {probe['outputs']} was recorded"
+    out = tmp_path / "out"
+    arguments = ["predict", str(inputs_of(scans)["nifti"]), "--out", str(out)]
+    assert cli.main([*arguments, "--weights-dir", str(own_weights)]) == 2
+    error = capsys.readouterr().err
+    assert f"{name}.weights.h5" in error and reason in error
+    assert not out.exists()
+
+
+def test_the_classifier_sees_the_images_it_was_trained_on(
+    scans, own_weights, tmp_path, capsys
+):
+    """One of the brain window alone answers for the JPG of that window."""
+    rewrite_manifest(
+        own_weights,
+        lambda manifest: manifest[classifier.SLICES]["preprocessing"].update(
+            images="brain"
+        ),
+    )
+    arguments = ["predict", str(inputs_of(scans)["jpg"]), "--out", str(tmp_path)]
+    assert cli.main([*arguments, "--weights-dir", str(own_weights)]) == 0
+    shown = capsys.readouterr().out
+    assert "probability of hemorrhage in the scan: epidural 0." in shown
+    assert "answered by resnext-lstm-phantom, which sees all slices of the" in shown
+    with pytest.raises(ValueError, match="Unknown images 'x'. Known: windows, brain"):
+        classifier.wrap(classifier.load(weights_dir=own_weights).model, {}, "x")
+
+
+def test_the_help_says_that_predict_also_classifies(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["predict", "--help"])
+    assert "segment and classify one scan" in capsys.readouterr().out
 
 
 def test_missing_weights_are_named(scans, tmp_path, capsys):
@@ -182,8 +274,17 @@ def test_what_only_looks_like_a_head_is_refused(shared, tmp_path, source):
     assert not (tmp_path / "out").exists()
 
 
-def test_shipped_weights_still_compute_what_they_did():
-    entry = weights.read_manifest()[prediction.DEFAULT_WEIGHTS]
-    weights.check_probe(weights.load_shipped(prediction.DEFAULT_WEIGHTS), entry)
-    assert entry["bytes"] <= 10_000_000
+@pytest.mark.parametrize("name", weights.read_manifest())
+def test_shipped_weights_still_compute_what_they_did(name):
+    entry = weights.read_manifest()[name]
+    weights.check_probe(weights.load_shipped(name), entry)
     assert entry["trained_on"] == "phantom"
+
+
+def test_all_shipped_weights_are_listed_and_small():
+    manifest = weights.read_manifest()
+    assert prediction.DEFAULT_WEIGHTS in manifest
+    files = paths.weights().glob("*.weights.h5")
+    sizes = {path.name: path.stat().st_size for path in files}
+    assert sizes == {entry["file"]: entry["bytes"] for entry in manifest.values()}
+    assert sum(sizes.values()) <= 10_000_000

@@ -154,7 +154,7 @@ def test_readme_shows_what_was_run_and_what_not(folders, done, monkeypatch, tmp_
     unet = next(line for line in text.splitlines() if line.startswith("| UNet [2]"))
     assert "not run" not in unet
     assert "old" not in text
-    with pytest.raises(ValueError, match="No row of the demo was run"):
+    with pytest.raises(ValueError, match="No row of the demo was run on the phantom"):
         readme.update(tmp_path)
 
 

@@ -210,9 +210,42 @@ def test_a_slice_of_another_size_is_left_out(root):
     _rewrite(_path(root, "b", 4), Rows=8, PixelData=bytes(256))
     case = rsna.Rsna(root, workers=1).load(rsna_cases.series("b"))
     assert case.volume.hu.shape == (4, 16, 16)
-    assert case.volume.notes[0].endswith(
-        f"is (8, 16) pixels large, {_path(root, 'b', 0).name} is (16, 16)."
+    assert case.volume.notes[0] == (
+        f"missing slices: left out {_path(root, 'b', 4).name}: is (8, 16) pixels "
+        "large, 4 other slice(s) are (16, 16)."
     )
+
+
+def test_the_size_of_most_slices_decides_not_that_of_the_first(root):
+    for number in (0, 1):
+        _rewrite(_path(root, "b", number), Rows=8, PixelData=bytes(256))
+    case = rsna.Rsna(root, workers=1).load(rsna_cases.series("b"))
+    written = rsna_cases.CASES["b"]
+    np.testing.assert_array_equal(case.volume.hu, written.volume.hu[2:])
+    np.testing.assert_array_equal(case.labels, written.labels[2:])
+    for number, note in zip((0, 1), case.volume.notes, strict=False):
+        name = _path(root, "b", number).name
+        assert note.startswith(f"{rsna.LEFT_OUT}{name}: is (8, 16) pixels large, 3")
+
+
+def test_of_two_sizes_as_frequent_the_first_seen_decides(root):
+    paths = [_path(root, "b", number) for number in range(4)]
+    for path in paths[2:]:
+        _rewrite(path, Rows=8, PixelData=bytes(256))
+    assert rsna.read_scan(paths)[0].hu.shape == (2, 16, 16)
+    volume, kept = rsna.read_scan([paths[2], paths[0], paths[3], paths[1]])
+    assert volume.hu.shape == (2, 8, 16)
+    assert kept == [0, 2]
+
+
+def test_slices_of_all_sizes_count_towards_the_limit(root, monkeypatch):
+    paths = [_path(root, "b", number) for number in range(5)]
+    _rewrite(paths[0], Rows=8, PixelData=bytes(256))
+    monkeypatch.setattr(dicom, "MAX_VOXELS", 4 * 256 + 128)
+    assert rsna.read_scan(paths)[0].hu.shape == (4, 16, 16)
+    monkeypatch.setattr(dicom, "MAX_VOXELS", 4 * 256 + 127)
+    with pytest.raises(ValueError, match="5 slices of one scan are more than the"):
+        rsna.read_scan(paths)
 
 
 def test_a_repeated_slice_is_dropped_and_labels_stay_with_their_slices(root):

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from ich_tf import files, labels
-from ich_tf.experiments import profiles, reproduce, runner, ship, tables
+from ich_tf import cli, files, labels
+from ich_tf.data import layouts
+from ich_tf.experiments import compare, profiles, reproduce, runner, ship, spec, tables
 from ich_tf.models import weights
 from ich_tf.report import classifier, localization
 
@@ -85,7 +86,9 @@ def test_scores_are_those_of_the_predictions(folders, done):
 def test_a_second_start_does_nothing_anew(folders, done):
     lines = []
     assert reproduce.reproduce(["table1"], folders, say=lines.append) == done
-    assert lines == [f"{name}: finished before, kept" for name in (SLICES, SCANS)]
+    kept = [f"{name}: finished before, kept" for name in (SLICES, SCANS)]
+    assert lines[:2] == kept
+    assert [line[:31] for line in lines[2:]] == ["left out in all: 0 images with "]
 
 
 def test_phantom_numbers_are_never_a_reproduction(folders, done):
@@ -125,6 +128,92 @@ def test_figures_show_phantom_heads_that_no_one_trained_on(folders, done):
     assert len(text.splitlines()) == len(labels.SUBTYPES)
 
 
+def test_a_run_killed_while_it_wrote_features_goes_on(folders, done):
+    run = reproduce.find_run(SLICES, "demo", folders, print)
+    run.file.unlink()
+    (run.fold_folder(0) / "fold.json").unlink()
+    held_out = run.fold_folder(0) / "features-held-out"
+    (held_out / "lengths.npy").unlink()
+    again = runner.execute(run, say=lambda line: None)
+    assert again["predictions"] == done[0]["predictions"]
+    assert (held_out / "lengths.npy").is_file()
+
+
+def test_a_slice_network_trained_anew_makes_the_sequence_model_stale(folders, done):
+    run = reproduce.find_run(SCANS, "demo", folders, print)
+    slices = reproduce.find_run(SLICES, "demo", folders, print)
+    runner.execute(run, say=lambda line: None)
+    assert runner.state_of(run) == "finished"
+    runner.execute(slices, fresh=True, say=lambda line: None)
+    assert runner.state_of(run) == "new"
+
+
+def test_seeds_hold_out_the_same_scans_and_are_compared(folders, done, capsys):
+    names = {"first": SLICES, "second": SCANS}
+    for seed in (0, 1):
+        reproduce.reproduce(["table1"], folders, seed=seed, say=lambda line: None)
+    results = [
+        compare.results_of(name, folders.results, "demo", (0, 1))
+        for name in names.values()
+    ]
+    assert results[0][0]["folds"] == results[1][1]["folds"]
+    assert results[0][0]["predictions"] != results[0][1]["predictions"]
+    found = compare.paired(*results)
+    for name in ("auc_slice any", "validation_loss"):
+        row = found[name]
+        assert row["difference"].mean == pytest.approx(row["second"] - row["first"])
+    for result, key in zip(results, names, strict=True):
+        losses = [one["summary"]["all"]["validation_loss"]["mean"] for one in result]
+        assert found["validation_loss"][key] == pytest.approx(np.mean(losses))
+    call = ["compare", SLICES, SCANS, "--seeds", "0", "1"]
+    assert cli.main([*call, "--results", str(folders.results)]) == 0
+    assert "| any: AUC, slices |" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="reproduce table1/resnext101 .*--seed 9"):
+        compare.results_of(SLICES, folders.results, "demo", (9,))
+
+
+def test_compare_refuses_other_scans(folders, done):
+    fewer = {**done[1], "predictions": dict([*done[1]["predictions"].items()][1:])}
+    with pytest.raises(ValueError, match="not evaluated on the same scans"):
+        compare.paired([done[0]], [fewer])
+
+
+def test_train_tells_the_scores_of_the_epoch_it_keeps(folders, done):
+    trained = reproduce.train_one(SLICES, 0, folders, say=lambda line: None)
+    assert trained.scores["epoch"] == 2
+    assert trained.file.is_file()
+
+
+def test_damaged_files_are_named_and_counted(done, tmp_path):
+    root = layouts.phantom_as("rsna", tmp_path, say=print, **TINY.phantom)
+    damaged = sorted((root / "stage_2_train").glob("*.dcm"))[:3]
+    damaged[0].write_bytes(b"no DICOM")
+    damaged[1].write_bytes(damaged[1].read_bytes()[:-500])
+    content = damaged[2].read_bytes()
+    damaged[2].write_bytes(content[: content.rindex(b"\xe0\x7f\x10\x00")])
+    folders = runner.Folders(tmp_path / "results", tmp_path / "weights", rsna=root)
+    lines = []
+    (result,) = reproduce.reproduce([SLICES], folders, say=lines.append)
+    named = " ".join(line for line in lines if line.startswith("left out: "))
+    assert all(path.name in named for path in damaged)
+    assert lines[-1].startswith("left out in all: 3 images with damaged headers")
+    held_out = sum(len(scan["truth"]) for scan in result["predictions"].values())
+    complete = sum(len(scan["truth"]) for scan in done[0]["predictions"].values())
+    assert complete - 3 <= held_out <= complete
+
+
+def test_a_data_set_of_damaged_files_is_refused(done, tmp_path):
+    root = layouts.phantom_as("rsna", tmp_path, say=print, **TINY.phantom)
+    for path in (root / "stage_2_train").glob("*.dcm"):
+        path.write_bytes(b"no DICOM")
+    folders = runner.Folders(tmp_path / "results", tmp_path / "weights", rsna=root)
+    lines = []
+    assert reproduce.reproduce([SLICES], folders, say=lines.append) == []
+    assert "no scan can be read" in lines[0] and ".dcm: " in lines[0]
+    with pytest.raises(ValueError, match="no scan can be read"):
+        reproduce.train_one(SLICES, 0, folders)
+
+
 def test_shipped_classifiers_say_what_the_trained_ones_said(folders, done):
     for name, kept in ((SLICES, classifier.SLICES), (SCANS, classifier.SEQUENCE)):
         run = reproduce.find_run(name, "demo", folders, print)
@@ -133,4 +222,5 @@ def test_shipped_classifiers_say_what_the_trained_ones_said(folders, done):
         assert entry["metric"].startswith("AUC of any hemorrhage")
         model = weights.load_shipped(name.split("/")[1], folders.weights)
         weights.check_probe(model, entry)
-        assert kept.startswith("resnext")
+        # What `predict` loads is what `shipped/...` is shipped as.
+        assert [row.id for row in spec.find(f"shipped/{kept}")] == [f"shipped/{kept}"]

@@ -66,9 +66,14 @@ def test_only_approach_2_refuses_the_brain_window_jpg():
     windows.check_window(brain_jpg, windows.APPROACHES["approach1"])
     windows.check_window(None, windows.APPROACHES["approach2"])
     with pytest.raises(
-        ValueError, match="level 80 and width 200 needs -20 to 180 HU.*refuses the"
-    ):
+        ValueError,
+        match="level 80 and width 200 needs -20 to 180 HU.*saturated at -20 and 100 HU",
+    ) as refused:
         windows.check_window(brain_jpg, windows.APPROACHES["approach2"])
+    # Users of `predict` and `explain` know no approaches.
+    assert "approach" not in str(refused.value)
+    assert "DICOM, or NIfTI" in str(refused.value)
+    assert "windows stay within -20 to 100 HU" in str(refused.value)
 
 
 def test_a_window_saturated_below_is_refused_too():

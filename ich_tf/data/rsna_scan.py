@@ -17,6 +17,9 @@ LEFT_OUT = "missing slices: left out "
 def read_scan(paths: Sequence[pathlib.Path]) -> tuple[Volume, list[int]]:
     """Read slices of one scan, given from foot to head, and leave out unreadable ones.
 
+    Slices that do not have the size of most are left out too; of two sizes that are as
+    frequent, the one seen first counts.
+
     Args:
         paths: One file for each slice.
 
@@ -25,36 +28,52 @@ def read_scan(paths: Sequence[pathlib.Path]) -> tuple[Volume, list[int]]:
 
     Raises:
         ValueError: if no slice can be read; the message has the reason of the first.
+            Also if the slices, of whatever size, have more voxels than are read.
     """
-    planes, stacks, notes, read = [], [], [], []
-    remarks = collections.Counter()
+    found, reasons, voxels = {}, {}, 0
     for number, path in enumerate(paths):
         try:
-            plane, hu, of_slice = dicom.read_slice(path)
-            if stacks and hu.shape != stacks[0].shape:
-                raise ValueError(
-                    f"{path}: is {hu.shape} pixels large, {planes[0].path.name} is "
-                    f"{stacks[0].shape}."
-                )
+            found[number] = dicom.read_slice(path)
         except ValueError as error:
-            notes.append(LEFT_OUT + str(error).replace(str(path), path.name, 1))
+            reasons[number] = str(error).replace(str(path), path.name, 1)
             continue
-        if (len(stacks) + 1) * hu.size > dicom.MAX_VOXELS:
+        voxels += found[number][1].size
+        if voxels > dicom.MAX_VOXELS:
             raise ValueError(
                 f"{path.parent}: {len(paths)} slices of one scan are more than the "
                 f"{dicom.MAX_VOXELS} voxels read."
             )
-        planes.append(plane)
-        stacks.append(hu)
-        read.append(number)
-        remarks.update(set(of_slice))
-    if not planes:
+    if not found:
         raise ValueError(
-            f"{paths[0].parent}: none of {len(paths)} slices can be read: "
-            f"{notes[0].removeprefix(LEFT_OUT)}"
+            f"{paths[0].parent}: none of {len(paths)} slices can be read: {reasons[0]}"
         )
-    notes += [f"{count} slice(s): {remark}" for remark, count in remarks.items()]
-    return _stack(planes, stacks, notes, read)
+    reasons |= _leave_out_other_sizes(found)
+    notes = [f"{LEFT_OUT}{reason}" for _, reason in sorted(reasons.items())]
+    planes, stacks, remarks = zip(*found.values(), strict=True)
+    counts = collections.Counter(
+        remark for of_slice in remarks for remark in dict.fromkeys(of_slice)
+    )
+    notes += [f"{count} slice(s): {remark}" for remark, count in counts.items()]
+    return _stack(list(planes), list(stacks), notes, list(found))
+
+
+def _leave_out_other_sizes(found: dict[int, tuple]) -> dict[int, str]:
+    """Remove the slices of another size than most; number of the file to the reason.
+
+    Args:
+        found: Number of the file to its plane, HU and notes; changed in place.
+    """
+    sizes = collections.Counter(hu.shape for _, hu, _ in found.values())
+    usual = max(sizes, key=sizes.get)
+    others = [number for number, (_, hu, _) in found.items() if hu.shape != usual]
+    reasons = {}
+    for number in others:
+        plane, hu, _ = found.pop(number)
+        reasons[number] = (
+            f"{plane.path.name}: is {hu.shape} pixels large, {sizes[usual]} other "
+            f"slice(s) are {usual}."
+        )
+    return reasons
 
 
 def _stack(

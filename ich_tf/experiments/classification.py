@@ -9,30 +9,24 @@ scans that are scored.
 import dataclasses
 import functools
 import logging
-import pathlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ich_tf import files, inference, intervals, labels, models, training
+from ich_tf import labels, models, training
 from ich_tf.data import splits
-from ich_tf.experiments import provenance, runner, spec
-from ich_tf.experiments.runner import Run
-from ich_tf.metrics import classification as scoring
+from ich_tf.experiments import evaluation, runner, slice_data, spec
+from ich_tf.experiments.runner import SPLIT_SEED, Run
 from ich_tf.models import sequence
 from ich_tf.models import weights as model_weights
-from ich_tf.preprocessing import (
-    augment,
-    image_pipeline,
-    images,
-    records,
-    sequences,
-)
+from ich_tf.preprocessing import augment, image_pipeline, images, sequences
+from ich_tf.volume import Case
 
 LOGGER = logging.getLogger(__name__)
 # Scans of a batch when the sequence model is evaluated.
 SCANS_AT_ONCE = 16
-TRAIN, HELD_OUT = "train", "held-out"
+# Of ResNeXt-101, for the forecast.
+FEATURES = 2048
 
 
 def folds(run: Run) -> tuple[splits.Fold, ...]:
@@ -44,9 +38,9 @@ def folds(run: Run) -> tuple[splits.Fold, ...]:
     patients = run.dataset.patient_ids()
     if isinstance(split, float):
         shares = (1 - split, 0.0, split)
-        return (splits.scan_split(case_ids, patients, shares, run.seed, positive),)
+        return (splits.scan_split(case_ids, patients, shares, SPLIT_SEED, positive),)
     by_patient = splits.patient_folds(
-        patients, split, run.seed, has_hemorrhage=positive
+        patients, split, SPLIT_SEED, has_hemorrhage=positive
     )
     return tuple(
         splits.Fold((*fold.train, *fold.validation), (), fold.test)
@@ -58,13 +52,30 @@ def check_applies(run: Run) -> None:
     """Refuse a row that the data cannot serve, before anything is trained.
 
     Raises:
-        ValueError: if there are no labels, or no Hounsfield units where the windows
-            need them.
+        ValueError: if no scan can be read, there are no labels, or no Hounsfield units
+            where the windows need them.
     """
-    first = run.dataset.load(next(iter(run.fingerprint["cases"])))
+    first = _first_readable(run.dataset)
     if first.labels is None:
         raise ValueError(f"Case {first.case_id} has no labels: nothing to train on.")
-    _images(run)(first.volume)
+    slice_data.to_images(run)(first.volume)
+
+
+def _first_readable(dataset) -> Case:
+    reason = "there is none"
+    for case_id in dataset.case_ids():
+        try:
+            return dataset.load(case_id)
+        except ValueError as error:
+            reason = str(error)
+    problems = dataset.problems() if hasattr(dataset, "problems") else ()
+    reasons = [reason, *(f"{one.file}: {one.message}" for one in problems[:3])]
+    raise ValueError(f"{dataset.root}: no scan can be read: {'; '.join(reasons)}")
+
+
+def built_on(run: Run) -> Run | None:
+    """The run whose slice network a sequence model stands on."""
+    return None if run.experiment.sequence is None else _slice_run(run)
 
 
 def train(
@@ -102,15 +113,15 @@ def evaluate(run: Run, number: int, model, *, say: Callable[[str], None]) -> dic
         slice and class.
     """
     if run.experiment.sequence is None:
-        _write_features(run, number, model, say)
-        scans = _features(run, number, HELD_OUT)
+        slice_data.write_features(run, number, model, say)
+        scans = slice_data.features(run, number, slice_data.HELD_OUT)
         answers = [scans.probabilities[scans.rows(k)] for k in range(len(scans))]
     else:
-        scans = _features(_slice_run(run), number, HELD_OUT)
+        scans = slice_data.features(_slice_run(run), number, slice_data.HELD_OUT)
         answers = sequences.by_scan(scans, SCANS_AT_ONCE, model.predict_on_batch)
     patients = dict(zip(run.dataset.case_ids(), run.dataset.patient_ids(), strict=True))
     predictions = {}
-    for position, case_id in enumerate(_stored_case_ids(run, number)):
+    for position, case_id in enumerate(slice_data.held_out_ids(run, number)):
         predictions[case_id] = {
             "patient": patients[case_id],
             "truth": scans.labels[scans.rows(position)].astype(int).tolist(),
@@ -123,68 +134,23 @@ def evaluate(run: Run, number: int, model, *, say: Callable[[str], None]) -> dic
 
 
 def summarise(run: Run, done: list[dict]) -> dict:
-    """`predictions` of all folds and the `summary` of scores with intervals."""
+    """`predictions` of all folds, the `summary` of scores with intervals, and more.
+
+    Returns:
+        Also `left_out` (`slice_data.left_out`) and `leakage`: how many patients of the
+        held-out scans were trained on, fold by fold (`splits.leakage`).
+    """
     predictions = {}
     for fold in done:
         predictions.update(fold["predictions"])
-    return {"predictions": predictions, "summary": score(predictions)}
-
-
-def score(predictions: dict[str, dict]) -> dict:
-    """Scores with 95 % intervals over patients, as JSON; undefined is None.
-
-    Args:
-        predictions: As `evaluate` gives them.
-
-    Returns:
-        Class to "auc_scan", "auc_slice", "accuracy_scan", ... to `mean`, `low`,
-        `high`, `n` and `n_undefined`; "all" to "validation_loss" and
-        "weighted_log_loss".
-    """
-    truth, probability = (
-        {case_id: np.array(one[name]) for case_id, one in predictions.items()}
-        for name in ("truth", "probability")
-    )
-    patients = {case_id: one["patient"] for case_id, one in predictions.items()}
-    found = {name: {} for name in (*labels.CLASSES, "all")}
-    for level in scoring.LEVELS:
-        units = scoring.pool(truth, probability, level, patients)
-        for k, name in enumerate(labels.CLASSES):
-            for column, interval in _class_intervals(units, k).items():
-                found[name][f"{column}_{level}"] = interval
-    slices = scoring.pool(truth, probability, "slice", patients)
-    losses = {
-        "validation_loss": scoring.cross_entropy(slices).mean(axis=1),
-        "weighted_log_loss": scoring.weighted_log_loss(slices),
-    }
-    for column, values in losses.items():
-        found["all"][column] = intervals.bootstrap_mean(values, slices.patients)
+    ids = run.dataset.case_ids(), run.dataset.patient_ids()
     return {
-        name: {column: _as_json(interval) for column, interval in columns.items()}
-        for name, columns in found.items()
-    }
-
-
-def _class_intervals(units: scoring.Pooled, k: int) -> dict:
-    truth, probability = units.truth[:, k], units.probability[:, k]
-    called = probability > scoring.THRESHOLD
-    ratio = functools.partial(intervals.bootstrap_ratio, patients=units.patients)
-    one = scoring.class_scores(truth, probability)
-    return {
-        "auc": intervals.bootstrap_auc(truth, probability, units.patients),
-        "accuracy": ratio(truth == called, np.ones(len(truth))),
-        "sensitivity": ratio(truth & called, truth),
-        "specificity": ratio(~truth & ~called, ~truth),
-        "calibration_error": intervals.Interval(
-            one["calibration_error"], np.nan, np.nan, len(truth), 0
-        ),
-    }
-
-
-def _as_json(interval: intervals.Interval) -> dict:
-    return {
-        key: None if np.isnan(value) else value
-        for key, value in interval._asdict().items()
+        "predictions": predictions,
+        "summary": evaluation.score_slices(predictions),
+        "left_out": slice_data.left_out(run),
+        "leakage": [
+            dataclasses.asdict(splits.leakage(fold, *ids)) for fold in run.folds
+        ],
     }
 
 
@@ -193,7 +159,8 @@ def describe(run: Run, result: dict) -> dict:
     if run.experiment.sequence is None:
         name, kwargs = _slice_network(run)
     else:
-        width = _features(_slice_run(run), 0, TRAIN).features.shape[1]
+        stored = slice_data.features(_slice_run(run), 0, slice_data.TRAIN)
+        width = stored.features.shape[1]
         name, kwargs = "sequence", {"features": width, **_sequence_arguments(run)}
     found = result["summary"][labels.ANY]
     scans, slices = found["auc_scan"], found["auc_slice"]
@@ -233,10 +200,10 @@ def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forec
         batch = (np.zeros(shape, np.float32), np.zeros((plan.batch, 6), np.float32))
     else:
         plan = _plan(run, run.profile.sequence, len(fold.train))
-        model = _build_sequence(run, plan, 2048, None)
+        model = _build_sequence(run, plan, FEATURES, None)
         typical = int(np.median([cases[case_id]["slices"] for case_id in fold.train]))
         inputs = {
-            "features": np.zeros((plan.batch, typical, 2048), np.float32),
+            "features": np.zeros((plan.batch, typical, FEATURES), np.float32),
             "probabilities": np.zeros((plan.batch, typical, 6), np.float32),
             "mask": np.ones((plan.batch, typical), bool),
         }
@@ -245,15 +212,16 @@ def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forec
     hours = expected.seconds_per_step * plan.steps * len(run.folds) / 3600
     # Per weight: state (weight and two moments of Adam), best and final file.
     disk = 4 * 5 * model.count_params() * len(run.folds)
+    if run.experiment.sequence is None:
+        disk += slice_data.disk_bytes(run, width=FEATURES)
     return runner.Forecast(hours, expected.gigabytes, disk / 1e9)
 
 
 def _train_slices(run: Run, number: int, begin, say):
-    source = _source(run, number, TRAIN, say)
+    source = slice_data.shards(run, number, slice_data.TRAIN, say)
     stage = run.profile.slices
     plan = _plan(run, stage, image_pipeline.steps_per_epoch(source, stage.batch))
     model, init = _build_slices(run, plan, say)
-    wanted, interrupted = begin(init=init)
 
     def batches(first_step: int, last_step: int):
         return image_pipeline.training_batches(
@@ -265,29 +233,18 @@ def _train_slices(run: Run, number: int, begin, say):
             augment=augment.image_augmenter(run.profile.augmentation),
         )
 
-    history = training.fit(
-        model,
-        batches,
-        None,
-        plan,
-        run.fold_folder(number),
-        spec=wanted,
-        monitor=None,
-        resume=interrupted,
-    )
-    return model, history, init
+    return model, _fit(run, number, model, batches, plan, begin(init=init)), init
 
 
 def _train_sequence(run: Run, number: int, begin, say):
     slices = _slice_run(run)
     init = runner.execute(slices, say=say)["init"]
-    scans = _features(slices, number, TRAIN)
+    scans = slice_data.features(slices, number, slice_data.TRAIN)
     stage = run.profile.sequence
     plan = _plan(run, stage, sequences.steps_per_epoch(scans, stage.batch))
     components = _sequence_arguments(run)["components"]
     pca = sequence.fit_pca(_in_parts(scans.features), components)
     model = _build_sequence(run, plan, scans.features.shape[1], pca)
-    wanted, interrupted = begin(init=init)
 
     def batches(first_step: int, last_step: int):
         return sequences.training_batches(
@@ -298,7 +255,12 @@ def _train_sequence(run: Run, number: int, begin, say):
             seed=run.seed,
         )
 
-    history = training.fit(
+    return model, _fit(run, number, model, batches, plan, begin(init=init)), init
+
+
+def _fit(run: Run, number: int, model, batches, plan, begun) -> list[dict]:
+    wanted, interrupted = begun
+    return training.fit(
         model,
         batches,
         None,
@@ -308,7 +270,6 @@ def _train_sequence(run: Run, number: int, begin, say):
         monitor=None,
         resume=interrupted,
     )
-    return model, history, init
 
 
 def _in_parts(features: np.ndarray, rows: int = 4096) -> Iterator[np.ndarray]:
@@ -377,89 +338,3 @@ def _build_sequence(run: Run, plan: training.Plan, features: int, pca):
 
 def _sequence_arguments(run: Run) -> dict:
     return {**run.experiment.sequence, **run.profile.sequence_arguments}
-
-
-def _images(run: Run) -> Callable:
-    """From a volume to the slice network's images."""
-    return functools.partial(records.IMAGES[run.profile.images], size=run.profile.size)
-
-
-def _stored_case_ids(run: Run, number: int) -> tuple[str, ...]:
-    """The held-out scans in the order of their features."""
-    source = _source(run, number, HELD_OUT, LOGGER.info)
-    return tuple(case_id for group in source.groups for case_id in group.case_ids)
-
-
-def _source(run: Run, number: int, part: str, say) -> records.Shards:
-    """Prepared slices of a part of a fold, made if absent."""
-    key = provenance.digest([run.fingerprint, run.profile.size, run.profile.images])
-    folder = run.folders.results / run.profile.name / "shards" / key
-    if not (folder / records.INDEX).is_file():
-        # Apache Beam takes a while to import.
-        from ich_tf import prepare
-
-        say(f"preparing shards of {len(run.fingerprint['cases'])} scans")
-        prepare.run(
-            functools.partial(type(run.dataset), run.dataset.root),
-            folder,
-            size=run.profile.size,
-            to_images=_images(run),
-            progress=lambda done, total: say(f"{done} of {total} shards"),
-        )
-    fold = run.folds[number]
-    wanted = fold.train if part == TRAIN else (*fold.validation, *fold.test)
-    left_out = {
-        one["case_id"] for one in files.read_json(folder / records.INDEX)["left_out"]
-    }
-    return records.Shards(folder, [one for one in wanted if one not in left_out])
-
-
-def _write_features(run: Run, number: int, model, say) -> None:
-    """Features and probabilities of all slices of a fold, as memory-mapped arrays."""
-    network = inference.feature_predictor(model)
-    for part in (TRAIN, HELD_OUT):
-        source = _source(run, number, part, say)
-        say(f"{run.experiment.id}: features of {part}")
-        lengths = [count for group in source.groups for count in group.counts]
-        with files.new_folder(_feature_folder(run, number, part)) as partial:
-            arrays = _create(partial, sum(lengths), model)
-            first = 0
-            for scan in image_pipeline.scans(source):
-                last = first + len(scan.labels)
-                features, probabilities = network(scan.images)
-                arrays["features"][first:last] = features
-                arrays["probabilities"][first:last] = probabilities
-                arrays["labels"][first:last] = scan.labels
-                first = last
-            for array in arrays.values():
-                array.flush()
-            np.save(partial / "lengths.npy", lengths)
-
-
-def _create(folder: pathlib.Path, slices: int, model) -> dict[str, np.memmap]:
-    width = model.get_layer("features").output.shape[-1]
-    shapes = {
-        "features": ((slices, width), np.float32),
-        "probabilities": ((slices, len(labels.CLASSES)), np.float32),
-        "labels": ((slices, len(labels.CLASSES)), np.uint8),
-    }
-    return {
-        name: np.lib.format.open_memmap(
-            folder / f"{name}.npy", "w+", dtype=dtype, shape=shape
-        )
-        for name, (shape, dtype) in shapes.items()
-    }
-
-
-def _features(run: Run, number: int, part: str) -> sequences.Scans:
-    folder = _feature_folder(run, number, part)
-    return sequences.Scans(
-        **{
-            name: np.load(folder / f"{name}.npy", mmap_mode="r")
-            for name in ("features", "probabilities", "lengths", "labels")
-        }
-    )
-
-
-def _feature_folder(run: Run, number: int, part: str) -> pathlib.Path:
-    return run.fold_folder(number) / f"features-{part}"

@@ -1,10 +1,11 @@
 """From stored probabilities to counts, and from counts to means with intervals."""
 
-import math
+import functools
 
 import numpy as np
 
-from ich_tf import intervals, metrics
+from ich_tf import intervals, labels, metrics
+from ich_tf.metrics import classification as scoring
 from ich_tf.volume import Case
 
 
@@ -58,9 +59,64 @@ def summarise(counts: dict[str, dict], identity: str) -> dict[str, dict]:
             terms = metrics.terms(
                 list(cases.values()), protocol, metric, identity.startswith("ct-ich")
             )
-            interval = intervals.bootstrap_ratio(*terms)
-            summary[name][metric] = {
-                key: None if math.isnan(value) else value
-                for key, value in interval._asdict().items()
-            }
+            summary[name][metric] = as_json(intervals.bootstrap_ratio(*terms))
     return summary
+
+
+def score_slices(predictions: dict[str, dict]) -> dict:
+    """Scores with 95 % intervals over patients, as JSON; undefined is None.
+
+    Args:
+        predictions: As `evaluate` gives them.
+
+    Returns:
+        Class to "auc_scan", "auc_slice", "accuracy_scan", ... to `mean`, `low`,
+        `high`, `n` and `n_undefined`; "all" to "validation_loss" and
+        "weighted_log_loss".
+    """
+    truth, probability = (
+        {case_id: np.array(one[name]) for case_id, one in predictions.items()}
+        for name in ("truth", "probability")
+    )
+    patients = {case_id: one["patient"] for case_id, one in predictions.items()}
+    found = {name: {} for name in (*labels.CLASSES, "all")}
+    for level in scoring.LEVELS:
+        units = scoring.pool(truth, probability, level, patients)
+        for k, name in enumerate(labels.CLASSES):
+            for column, interval in _class_intervals(units, k).items():
+                found[name][f"{column}_{level}"] = interval
+    slices = scoring.pool(truth, probability, "slice", patients)
+    losses = {
+        "validation_loss": scoring.cross_entropy(slices).mean(axis=1),
+        "weighted_log_loss": scoring.weighted_log_loss(slices),
+    }
+    for column, values in losses.items():
+        found["all"][column] = intervals.bootstrap_mean(values, slices.patients)
+    return {
+        name: {column: as_json(interval) for column, interval in columns.items()}
+        for name, columns in found.items()
+    }
+
+
+def _class_intervals(units: scoring.Pooled, k: int) -> dict:
+    truth, probability = units.truth[:, k], units.probability[:, k]
+    called = probability > scoring.THRESHOLD
+    ratio = functools.partial(intervals.bootstrap_ratio, patients=units.patients)
+    one = scoring.class_scores(truth, probability)
+    return {
+        "auc": intervals.bootstrap_auc(truth, probability, units.patients),
+        "accuracy": ratio(truth == called, np.ones(len(truth))),
+        "sensitivity": ratio(truth & called, truth),
+        "specificity": ratio(~truth & ~called, ~truth),
+        "calibration_error": intervals.Interval(
+            one["calibration_error"], np.nan, np.nan, len(truth), 0
+        ),
+    }
+
+
+def as_json(interval: intervals.Interval) -> dict:
+    """An interval as JSON, None for what is undefined."""
+    return {
+        key: None if np.isnan(value) else value
+        for key, value in interval._asdict().items()
+    }

@@ -16,28 +16,32 @@ def update(results: str | os.PathLike) -> None:
     """Record the demo's numbers in docs/demo.json and paste them into the README.
 
     Rows that were not run are recorded, and shown, as such; tables without any row
-    that was run are left out.
+    that was run are left out, and so are those of real data: the block says "phantom".
 
     Raises:
-        ValueError: if no row was run.
+        ValueError: if no row was run on the phantom.
     """
     results = pathlib.Path(results)
     recorded = {"tables": {}, "commits": [], "devices": [], "versions": []}
     for table in tables.TABLES:
-        found = tables.cells(table, results, "demo")
-        if all(cell.verdict == "not run" for cell in found):
+        rows = [
+            tables.load_result(results, "demo", experiment.id)
+            for experiment in tables.shown(table)
+        ]
+        run = [result for result in rows if result is not None]
+        if {result["data"]["identity"] for result in run} != {"phantom"}:
             continue
+        found = tables.cells(table, results, "demo")
         recorded["tables"][table] = [dataclasses.asdict(cell) for cell in found]
-        for experiment in tables.shown(table):
-            result = tables.load_result(results, "demo", experiment.id)
-            if result is None:
-                continue
+        for result in run:
             for name in ("commits", "devices", "versions"):
                 for value in result[name]:
                     if value not in recorded[name]:
                         recorded[name].append(value)
     if not recorded["commits"]:
-        raise ValueError(f"No row of the demo was run: {results} holds no result.")
+        raise ValueError(
+            f"No row of the demo was run on the phantom: {results} has no such result."
+        )
     files.write_json(RECORDED, recorded)
     text = README.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)

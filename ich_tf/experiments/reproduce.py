@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
+import json
 import logging
 import pathlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ich_tf import data, paths, training
 from ich_tf.data import layouts
@@ -15,7 +16,13 @@ from ich_tf.experiments.runner import Folders, Run
 LOGGER = logging.getLogger(__name__)
 
 
-def prepare(names: Iterable[str], profile: str, folders: Folders, say) -> list[Run]:
+def prepare(
+    names: Iterable[str],
+    profile: str,
+    folders: Folders,
+    say: Callable[[str], None],
+    seed: int = runner.SEED,
+) -> list[Run]:
     """The runs behind table names and experiment ids, each once.
 
     Without a folder of the real data the demo profile writes the phantom in its
@@ -30,7 +37,7 @@ def prepare(names: Iterable[str], profile: str, folders: Folders, say) -> list[R
     for row in experiments.values():
         chosen = profiles.profile(row.task, profile).for_row(row.id)
         dataset = open_data(row.dataset, tuple(chosen.phantom.items()))
-        runs.append(Run(row, chosen, dataset, folders))
+        runs.append(Run(row, chosen, dataset, folders, seed))
     return runs
 
 
@@ -51,6 +58,7 @@ def reproduce(
     folders: Folders,
     *,
     profile: str = "demo",
+    seed: int = runner.SEED,
     resume: bool = False,
     fresh: bool = False,
     say: Callable[[str], None] = LOGGER.info,
@@ -63,7 +71,9 @@ def reproduce(
     Args:
         names: Table names and experiment ids.
         folders: Where data, weights and results are.
-        profile: "demo" or "paper".
+        profile: "demo", "paper" or another of the rows' profiles.
+        seed: Of weights and order of training. Tables show seed 0; `compare` takes
+            several.
         resume: Insist that something was begun and is not finished.
         fresh: Forget what is there and start anew.
         say: Takes a line of progress.
@@ -71,7 +81,8 @@ def reproduce(
     Raises:
         ValueError: if `resume` is set and there is nothing to resume.
     """
-    runs = [run for run in prepare(names, profile, folders, say) if _applies(run, say)]
+    prepared = prepare(names, profile, folders, say, seed)
+    runs = [run for run in prepared if _applies(run, say)]
     states = [runner.state_of(run) for run in runs]
     if resume and (set(states) <= {"new"} or set(states) <= {"finished"}):
         listed = ", ".join(
@@ -84,7 +95,7 @@ def reproduce(
         for run, state in zip(runs, states, strict=True)
         if state != "finished" or fresh
     ]
-    if profile == "paper":
+    if profile.startswith("paper"):
         _say_forecast(waiting, say)
     results, began, ran = [], time.monotonic(), 0
     for run in runs:
@@ -97,7 +108,23 @@ def reproduce(
         if run in waiting and ran < len(waiting):
             minutes = (time.monotonic() - began) / ran * (len(waiting) - ran) / 60
             say(f"about {minutes:.0f} minutes left")
+    _say_left_out(results, say)
     return results
+
+
+def _say_left_out(results: list[dict], say: Callable[[str], None]) -> None:
+    """Name the files that no row could use, and count them."""
+    distinct = {json.dumps(result.get("left_out")): result for result in results}
+    for left_out in (result.get("left_out") for result in distinct.values()):
+        if not left_out:
+            continue
+        for line in left_out["named"]:
+            say(f"left out: {line}")
+        images, scans = sum(left_out["images"].values()), left_out["scans"]
+        say(
+            f"left out in all: {images} images with damaged headers or labels, {scans} "
+            f"scans and {left_out['slices']} slices of others with unreadable pixels"
+        )
 
 
 def _applies(run: Run, say: Callable[[str], None]) -> bool:
@@ -126,25 +153,65 @@ def _say_forecast(waiting: list[Run], say: Callable[[str], None]) -> None:
         )
 
 
-def find_run(name: str, profile: str, folders: Folders, say) -> Run:
+def find_run(
+    name: str,
+    profile: str,
+    folders: Folders,
+    say: Callable[[str], None],
+    seed: int = runner.SEED,
+) -> Run:
     """The run of one experiment id.
 
     Raises:
         ValueError: if the name is unknown or that of a table.
     """
-    runs = prepare([name], profile, folders, say)
+    runs = prepare([name], profile, folders, say, seed)
     if len(runs) != 1 or runs[0].experiment.id != name:
         ids = ", ".join(run.experiment.id for run in runs)
         raise ValueError(f"{name} is a table. Choose one of {ids}.")
     return runs[0]
 
 
+def prepare_shards(
+    name: str,
+    folders: Folders,
+    *,
+    profile: str,
+    options: Sequence[str] = (),
+    say: Callable[[str], None] = LOGGER.info,
+) -> pathlib.Path:
+    """Make a classifier's shards, so that `reproduce` finds them; return their folder.
+
+    Args:
+        name: An experiment id.
+        folders: Where data and results are.
+        profile: As in `reproduce`.
+        options: Flags for Apache Beam, see `ich_tf.prepare.run`.
+        say: Takes a line of progress.
+
+    Raises:
+        ValueError: if it is no classifier, or its data cannot be used.
+    """
+    from ich_tf.experiments import slice_data
+
+    run = find_run(name, profile, folders, say)
+    if run.experiment.task != "classification":
+        raise ValueError(f"{name} needs no shards: only classifiers do.")
+    run.task.check_applies(run)
+    return slice_data.prepare(run, say, options)
+
+
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What `train_one` gives: the weights file and its best validation score."""
+    """What `train_one` gives.
+
+    Attributes:
+        file: The weights that were kept.
+        scores: Metric to value in their epoch, and `epoch`.
+    """
 
     file: pathlib.Path
-    score: float
+    scores: dict[str, float]
 
 
 def train_one(
@@ -153,6 +220,7 @@ def train_one(
     folders: Folders,
     *,
     profile: str = "demo",
+    seed: int = runner.SEED,
     resume: bool = False,
     fresh: bool = False,
     say: Callable[[str], None] = LOGGER.info,
@@ -162,11 +230,12 @@ def train_one(
     Raises:
         ValueError: if the name is a table, or the fold does not exist.
     """
-    run = find_run(name, profile, folders, say)
+    run = find_run(name, profile, folders, say, seed)
+    run.task.check_applies(run)
     count = len(run.folds)
     if not 0 <= fold < count:
         raise ValueError(f"There are {count} folds, from 0 on. Received: {fold}")
-    run.task.check_applies(run)
     _, history, _ = run.task.train(run, fold, resume=resume, fresh=fresh, say=say)
-    scores = [epoch["val_soft_jaccard"] for epoch in history]
-    return Trained(run.folder / f"fold-{fold}" / training.FINAL, max(scores))
+    # Classifiers have no validation part and keep the last epoch.
+    kept = max(history, key=lambda epoch: epoch.get("val_soft_jaccard", epoch["epoch"]))
+    return Trained(run.fold_folder(fold) / training.FINAL, kept)

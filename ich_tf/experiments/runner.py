@@ -12,18 +12,22 @@ import logging
 import pathlib
 import shutil
 import time
+import zlib
 from collections.abc import Callable
 
 from ich_tf import files, training
 from ich_tf.data import splits
-from ich_tf.experiments import provenance
+from ich_tf.experiments import provenance, tables
 from ich_tf.experiments.spec import Experiment, Profile
 
 LOGGER = logging.getLogger(__name__)
 SEED = 0
+# Runs of other seeds hold out the same patients, so that they can be compared.
+SPLIT_SEED = 0
 
 # What differs between kinds of experiments. Each module has `folds(run)`,
-# `check_applies(run)`, `forecast(run, say)`, `train(run, number, resume, fresh, say)`,
+# `check_applies(run)`, `built_on(run)` (another run that must be finished first, or
+# None), `forecast(run, say)`, `train(run, number, resume, fresh, say)`,
 # `evaluate(run, number, model, say)`, `summarise(run, folds)` and
 # `describe(run, result)`.
 TASKS = {
@@ -58,7 +62,7 @@ class Run:
         profile: The scale, with the row's own changes applied.
         dataset: Has `case_ids()`, `load(case_id)` and `fingerprint()`.
         folders: Where results go and weights are.
-        seed: Of the split, the weights and the order of training.
+        seed: Of the weights and the order of training; not of the split.
     """
 
     experiment: Experiment
@@ -70,13 +74,14 @@ class Run:
     @property
     def folder(self) -> pathlib.Path:
         """Where checkpoints, weights and probabilities go."""
-        name = self.experiment.id + (f"-seed{self.seed}" if self.seed else "")
-        return self.folders.results / self.profile.name / name
+        return self.file.with_suffix("")
 
     @property
     def file(self) -> pathlib.Path:
         """Where the result goes."""
-        return self.folder.with_name(f"{self.folder.name}.json")
+        return tables.result_file(
+            self.folders.results, self.profile.name, self.experiment.id, self.seed
+        )
 
     @property
     def task(self):
@@ -93,9 +98,17 @@ class Run:
         """The patients, or scans, of each fold."""
         return self.task.folds(self)
 
-    @functools.cached_property
+    @property
     def spec(self) -> dict:
         """What decides the numbers, as JSON."""
+        before = self.task.built_on(self)
+        if before is None:
+            return self._own_spec
+        made = before.file.read_bytes() if before.file.is_file() else b""
+        return {**self._own_spec, "built_on": f"{zlib.crc32(made):08x}"}
+
+    @functools.cached_property
+    def _own_spec(self) -> dict:
         row = dataclasses.asdict(self.experiment)
         for prose in ("title", "states", "leaves_open", "assumptions", "reported"):
             row.pop(prose)

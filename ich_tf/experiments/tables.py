@@ -98,9 +98,12 @@ class Cell:
         return self.ours - self.reported
 
 
-def result_file(results: pathlib.Path, profile: str, experiment_id: str):
+def result_file(
+    results: pathlib.Path, profile: str, experiment_id: str, seed: int = 0
+) -> pathlib.Path:
     """Where the result of an experiment lies."""
-    return results / profile / f"{experiment_id}.json"
+    name = experiment_id + (f"-seed{seed}" if seed else "")
+    return results / profile / f"{name}.json"
 
 
 def load_result(results: pathlib.Path, profile: str, experiment_id: str) -> dict | None:
@@ -118,6 +121,12 @@ def shown(table: str) -> tuple[Experiment | Classifier, ...]:
 
         return tuple(spec.find(name)[0] for name in table3.SHOWN)
     return spec.rows(table)
+
+
+def showing(names: list[str]) -> list[str]:
+    """The tables that show any of these tables' rows or experiment ids."""
+    ids = {row.id for name in names for row in spec.find(name)}
+    return [table for table in TABLES if ids & {row.id for row in shown(table)}]
 
 
 def cells(
@@ -340,15 +349,33 @@ def _notes(
 def _details(experiment: Experiment | Classifier, result: dict) -> str:
     """What a result holds beside its table's numbers."""
     if experiment.task == "classification":
-        scans = result["predictions"].values()
-        positive = sum(bool(np.any(scan["truth"])) for scan in scans)
-        return f"{len(scans)} held-out scans, {positive} of them with hemorrhage"
+        return _held_out(result)
     volume = result["summary"]["per_volume"]
     dice, alarm = volume["bleeding_dice"], volume["false_positive_ml"]
     return (
         f"mean Dice per volume {number(dice['mean'])} over {dice['n']} bleeding heads; "
         f"false positives {number(alarm['mean'])} ml in a head without (mean of "
         f"{alarm['n']}); {result['spec']['precision']}"
+    )
+
+
+def _held_out(result: dict) -> str:
+    """How many scans, slices and patients a classifier's numbers are from."""
+    scans = result["predictions"].values()
+    truth = [np.array(scan["truth"], bool) for scan in scans]
+    owners = np.array([scan["patient"] for scan in scans])
+    any_slice = np.array([slices.any(axis=0) for slices in truth])
+    slices = np.concatenate(truth)
+    positive = ", ".join(
+        f"{labels.SHORT[name]} {slices[:, k].sum()} and "
+        f"{len(set(owners[any_slice[:, k]]))}"
+        for k, name in enumerate(labels.CLASSES)
+    )
+    leaked = sum(fold["held_out_scans"] for fold in result["leakage"])
+    return (
+        f"{len(truth)} held-out scans with {len(slices)} slices of "
+        f"{len(set(owners))} patients; positive slices and patients: {positive}; "
+        f"{leaked} held-out scans are of patients with other scans in training"
     )
 
 

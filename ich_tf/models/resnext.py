@@ -136,12 +136,13 @@ def resnext(
             prefix = f"stage{stage}_block{block}"
             output = f"stage{stage}_out" if block == depth else f"{prefix}_out"
             x = _block(x, inner, outer, cardinality, stride, prefix, output)
-    features = keras.layers.GlobalAveragePooling2D(name=FEATURES)(x)
+    # In float32 from here on: bfloat16 would round different slices to one answer.
+    features = keras.layers.GlobalAveragePooling2D(dtype="float32", name=FEATURES)(x)
     encoder = keras.Model(images, features, name=name)
     _load(encoder, init, weights_dir)
     if classes is None:
         return encoder
-    logits = keras.layers.Dense(classes, name=LOGITS)(features)
+    logits = keras.layers.Dense(classes, dtype="float32", name=LOGITS)(features)
     probabilities = keras.layers.Activation(
         "sigmoid", dtype="float32", name=PROBABILITIES
     )(logits)

@@ -135,7 +135,8 @@ def check_window(
             raise ValueError(
                 f"The window of level {window.level:g} and width {window.width:g} "
                 f"needs {low:g} to {high:g} HU, but the volume was saturated at "
-                f"{hu_window[0]:g} and {hu_window[1]:g} HU: approach 2 needs HU and "
-                "refuses the brain-window JPG. Use approach 1, or the NIfTI files "
-                "of ct-ich 1.3.1."
+                f"{hu_window[0]:g} and {hu_window[1]:g} HU, so all values beyond are "
+                "lost. Give the scan in full Hounsfield units (DICOM, or NIfTI as in "
+                "ct-ich 1.3.1), or use a network whose windows stay within "
+                f"{hu_window[0]:g} to {hu_window[1]:g} HU."
             )

@@ -1,20 +1,30 @@
 """The shipped classifier: a slice network, and a sequence model over its features."""
 
+import functools
 import os
 import typing
 from collections.abc import Callable
 
 import numpy as np
 
-from ich_tf import explain, inference
+from ich_tf import explain, inference, paths
 from ich_tf.models import weights
-from ich_tf.preprocessing import images, windows
+from ich_tf.preprocessing import records
 from ich_tf.volume import Volume
 
 if typing.TYPE_CHECKING:
     import keras
 
 SLICES, SEQUENCE = "resnext-phantom", "resnext-lstm-phantom"
+# What a network looks at, as users are told.
+ALONE, TOGETHER = "each slice on its own", "all slices of the scan together"
+
+
+class NotClassified(ValueError):
+    """There is no answer although nothing is damaged.
+
+    Either the weights are absent, or the scan has lost values the windows need.
+    """
 
 
 class Classifier(typing.NamedTuple):
@@ -23,13 +33,13 @@ class Classifier(typing.NamedTuple):
     Attributes:
         model: From (z, size, size, 3) in [0, 1] to (z, 6) probabilities.
         predict: The model as `inference.feature_predictor` wraps it.
-        size: Side of its images in pixels.
+        to_images: From a volume to the model's images.
         entry: Its entry of the manifest.
     """
 
     model: "keras.Model"
     predict: Callable
-    size: int
+    to_images: Callable[[Volume], np.ndarray]
     entry: dict
 
 
@@ -39,23 +49,49 @@ def load(
     """Load a slice network and check that it computes what it did.
 
     Raises:
-        ValueError: if the weights are absent, damaged or compute other values.
+        NotClassified: if the weights are absent.
+        ValueError: if they are damaged or compute other values.
     """
     model, entry = _load(name, weights_dir)
-    return wrap(model, entry)
+    return wrap(model, entry, entry["preprocessing"]["images"])
 
 
-def wrap(model: "keras.Model", entry: dict) -> Classifier:
-    """A slice network as the functions here take it."""
+def wrap(model: "keras.Model", entry: dict, shown: str = "windows") -> Classifier:
+    """A slice network as the functions here take it.
+
+    Args:
+        model: The network.
+        entry: Its entry of the manifest, empty if it was not shipped.
+        shown: Name in `records.IMAGES`: the windows it was trained on.
+
+    Raises:
+        ValueError: if the name is unknown; the message lists the known ones.
+    """
+    if shown not in records.IMAGES:
+        known = ", ".join(records.IMAGES)
+        raise ValueError(f"Unknown images {shown!r}. Known: {known}.")
     predict = inference.feature_predictor(model, batch=explain.BATCH)
-    return Classifier(model, predict, model.input_shape[1], entry)
+    size = model.input_shape[1]
+    to_images = functools.partial(records.IMAGES[shown], size=size)
+    return Classifier(model, predict, to_images, entry)
 
 
 def _load(name: str, weights_dir: str | os.PathLike | None):
+    manifest, folder = weights.read_manifest(weights_dir), paths.weights(weights_dir)
+    if name not in manifest:
+        known = ", ".join(manifest) or "none"
+        raise NotClassified(f"No shipped weights {name!r} in {folder}. Known: {known}.")
+    path = folder / manifest[name]["file"]
+    if not path.exists():
+        raise NotClassified(f"{path} does not exist. The manifest lists it.")
     model = weights.load_shipped(name, weights_dir)
-    entry = weights.read_manifest(weights_dir)[name]
-    weights.check_probe(model, entry)
-    return model, entry
+    weights.check_probe(model, manifest[name])
+    return model, manifest[name]
+
+
+def provenance(entry: dict) -> dict:
+    """What of a manifest entry is told beside an answer."""
+    return {name: entry[name] for name in ("file", "sha256", "trained_on", "metric")}
 
 
 def slice_answers(
@@ -64,10 +100,15 @@ def slice_answers(
     """Features (z, n) and probabilities (z, 6) of each slice, on its own.
 
     Raises:
-        ValueError: if the volume was saturated within the windows.
+        NotClassified: if the volume was saturated within the windows.
     """
-    windows.check_window(volume.hu_window, images.WINDOWS)
-    return classifier.predict(images.slice_images(volume.hu, classifier.size))
+    try:
+        images = classifier.to_images(volume)
+    except ValueError as error:
+        if volume.hu_window is None:
+            raise
+        raise NotClassified(str(error)) from error
+    return classifier.predict(images)
 
 
 def scan_answers(
@@ -84,11 +125,13 @@ def scan_answers(
         sequence model.
 
     Raises:
-        ValueError: if the volume was saturated within the windows, or the weights are
-            absent.
+        NotClassified: if the volume was saturated within the windows, or the weights
+            are absent.
+        ValueError: if the weights are damaged or compute other values.
     """
-    features, probabilities = slice_answers(load(SLICES, weights_dir), volume)
+    network = load(SLICES, weights_dir)
     sequence, entry = _load(SEQUENCE, weights_dir)
+    features, probabilities = slice_answers(network, volume)
     scan = {
         "features": features[np.newaxis],
         "probabilities": probabilities[np.newaxis],

@@ -1,4 +1,9 @@
-"""What `explain` gives for one scan: where the classifier sees a subtype."""
+"""What `explain` gives for one scan: where the classifier sees a subtype.
+
+Grad-CAM needs an image that the network answers for, so probabilities here are those
+of the slice network alone. `predict` gives those of the sequence model over it, which
+may differ.
+"""
 
 import os
 import pathlib
@@ -8,7 +13,7 @@ import numpy as np
 from ich_tf import explain as grad_cam
 from ich_tf import files, labels
 from ich_tf.models import resnext
-from ich_tf.preprocessing import images, slices
+from ich_tf.preprocessing import slices
 from ich_tf.report import classifier, figures, heads
 from ich_tf.volume import Volume
 
@@ -36,12 +41,13 @@ def explain(
         shown: Number of slices to draw.
 
     Returns:
-        The content of the JSON file.
+        The content of the JSON file; `network` and what it `sees` tell which network
+        the probabilities are from.
 
     Raises:
         heads.NotHeadCT: if the content cannot be a head CT.
         ValueError: if the subtype is unknown, the input cannot be read or has lost
-            values the windows need, or the weights are absent.
+            values the windows need, or the weights are absent or damaged.
     """
     class_index = labels.index(subtype)
     if shown < 1:
@@ -57,10 +63,9 @@ def explain(
         "slices": len(probability),
         "scan_probability": round(float(probability.max()), 4),
         "slice_probability": [round(float(value), 4) for value in probability],
-        "weights": {
-            name: network.entry[name]
-            for name in ("file", "sha256", "trained_on", "metric")
-        },
+        "network": weights_name,
+        "sees": classifier.ALONE,
+        "weights": classifier.provenance(network.entry),
         "notes": list(volume.notes),
         "pictures": [],
         "disclaimer": heads.DISCLAIMER,
@@ -87,7 +92,8 @@ def slice_heatmaps(
     Returns:
         (n, y, x), float32, in [0, 1].
     """
-    shown = images.slice_images(volume.hu[chosen], network.size)
+    part = Volume(volume.hu[chosen], None, None, None, hu_window=volume.hu_window)
+    shown = network.to_images(part)
     heat = grad_cam.heatmap(network.model, shown, class_index, layer)
     return slices.resize(heat, *volume.hu.shape[1:])
 

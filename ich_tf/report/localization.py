@@ -1,6 +1,5 @@
 """Figures 3-7, and what the report leaves to the eye: is the heat on the blood?"""
 
-import math
 import os
 import pathlib
 from collections.abc import Callable, Iterable
@@ -9,7 +8,7 @@ import numpy as np
 
 from ich_tf import files, intervals, labels
 from ich_tf.data import phantom
-from ich_tf.experiments import classification, runner, tables
+from ich_tf.experiments import classification, evaluation, provenance, runner, tables
 from ich_tf.metrics import localization
 from ich_tf.models import resnext
 from ich_tf.report import classifier, explanation, figures
@@ -26,6 +25,7 @@ def draw_and_measure(
     heads: Iterable[phantom.PhantomHead],
     out: str | os.PathLike,
     layer: str = resnext.FEATURE_MAP,
+    made_for: dict | None = None,
 ) -> dict:
     """Explain every slice with blood of phantom heads, subtype by subtype.
 
@@ -38,9 +38,11 @@ def draw_and_measure(
         heads: Heads that the classifier was not trained on; taken one at a time.
         out: Folder for `figure-<3 to 7>-<subtype>.png` and `localization.json`.
         layer: The feature maps that Grad-CAM weighs.
+        made_for: What tells whether the figures are up to date.
 
     Returns:
-        The content of `localization.json`: `layer`, `heads`, and `subtypes`: each of
+        The content of `localization.json`: `made_for`, `layer`, `heads`, and
+        `subtypes`: each of
         `labels.SUBTYPES` to `slices`, `detected` (how many of them have a probability
         above 0.5), `figure` (None without a slice) and the mean over slices of each
         of `localization.MEASURES` and of `above_chance` (energy share less the chance
@@ -59,6 +61,7 @@ def draw_and_measure(
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
     found = {
+        "made_for": made_for,
         "layer": layer,
         "heads": count,
         "subtypes": {
@@ -87,15 +90,20 @@ def of_run(
         The folder with the figures and `localization.json`.
     """
     out = run.folder / "figures"
-    if (out / MEASURED).is_file():
+    made_for = {"run": provenance.digest(run.spec), "heads": heads}
+    path = out / MEASURED
+    if path.is_file() and files.read_json(path)["made_for"] == made_for:
         return out
     say(f"figures 3-7: Grad-CAM on {heads} phantom heads")
     what = {"slices": 24, "size": 128, **run.profile.phantom}
     dataset = phantom.PhantomDataset(
         heads, SEED, slices=what["slices"], size=what["size"], bleeding_share=1.0
     )
-    network = classifier.wrap(classification.load_slice_network(run), {})
-    draw_and_measure(network, map(dataset.load_head, dataset.case_ids()), out)
+    network = classifier.wrap(
+        classification.load_slice_network(run), {}, run.profile.images
+    )
+    made = map(dataset.load_head, dataset.case_ids())
+    draw_and_measure(network, made, out, made_for=made_for)
     return out
 
 
@@ -167,10 +175,7 @@ def _summary(rows: list[dict]) -> dict:
     }
     for measure in (*localization.MEASURES, "above_chance"):
         interval = intervals.bootstrap_mean([row[measure] for row in rows], owners)
-        summary[measure] = {
-            key: None if math.isnan(value) else value
-            for key, value in interval._asdict().items()
-        }
+        summary[measure] = evaluation.as_json(interval)
     return summary
 
 

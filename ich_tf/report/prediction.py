@@ -16,6 +16,8 @@ from ich_tf.report import classifier, figures, heads
 from ich_tf.volume import Case, Volume
 
 DEFAULT_WEIGHTS = "unetplusplus-phantom"
+SCAN_ROW = "scan"
+"""Name of the last row of `probabilities.csv`; the others are numbers of slices."""
 NO_SPACING = (
     "the input has no pixel spacing; give --spacing Z Y X in millimetres to get ml"
 )
@@ -46,7 +48,8 @@ def predict(
 
     Raises:
         heads.NotHeadCT: if the content cannot be a head CT; the message says why.
-        ValueError: if the input cannot be read or the weights are absent.
+        ValueError: if the input cannot be read, the weights of the segmentation are
+            absent, or any weights are damaged. Nothing is written then.
     """
     case = heads.read(source, spacing_mm)
     if not 0 <= threshold < 1:
@@ -56,6 +59,7 @@ def predict(
     weights.check_probe(model, entry)
     probability = segment(model, entry["preprocessing"], case)
     mask = (probability > threshold).astype(np.uint8)
+    classification = classify(case.volume, weights_dir)
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
     for earlier in out.glob("slice-*.png"):
@@ -63,14 +67,13 @@ def predict(
     nifti.write_mask(out / "mask.nii.gz", mask, case.volume)
     figures.montage(out / "overview.png", case.volume.hu, mask)
     pictures = figures.slice_overlays(out, case.volume.hu, mask)
+    write_table(out / "probabilities.csv", classification)
     found = {
         "input": pathlib.Path(source).name,
         **measure(case, mask),
         "threshold": threshold,
-        "weights": {
-            name: entry[name] for name in ("file", "sha256", "trained_on", "metric")
-        },
-        "classification": classify(case.volume, out, weights_dir),
+        "weights": classifier.provenance(entry),
+        "classification": classification,
         "notes": list(case.volume.notes),
         "pictures": ["overview.png", *pictures],
         "disclaimer": heads.DISCLAIMER,
@@ -107,40 +110,60 @@ def segment(model, preprocessing: dict, case: Case) -> np.ndarray:
     return slices.resize(probability, *case.volume.hu.shape[1:])
 
 
-def classify(
-    volume: Volume, out: pathlib.Path, weights_dir: str | os.PathLike | None
-) -> dict:
-    """Probabilities of each class, as `probabilities.csv` and for the JSON.
+def classify(volume: Volume, weights_dir: str | os.PathLike | None) -> dict:
+    """Probabilities of each class for each slice and the scan, as JSON has them.
 
     Args:
         volume: The scan.
-        out: Folder for the table: a row for each slice, from foot to head.
         weights_dir: Folder of the weights.
 
     Returns:
-        `scan` (class to the maximum over the slices) and `weights`; `scan` is None,
-        with a `reason` and no table, where the scan or the folder does not serve.
+        `scan` (class to the maximum over the slices), `slices` (class to probability
+        for each slice, from foot to head), the `network` that answered, what it
+        `sees`, and `weights`. Only `scan` and `slices`, both None, and a `reason`
+        where the scan has lost values or the weights are absent.
+
+    Raises:
+        ValueError: if the weights are damaged.
     """
-    path = out / "probabilities.csv"
     try:
         answers, entry = classifier.scan_answers(volume, weights_dir)
-    except ValueError as error:
-        path.unlink(missing_ok=True)
-        return {"scan": None, "reason": str(error)}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("slice", *labels.CLASSES))
-    for number, row in enumerate(answers, start=1):
-        writer.writerow((number, *(f"{value:.4f}" for value in row)))
-    files.write_bytes(path, text.getvalue().encode())
-    highest = answers.max(axis=0)
+    except classifier.NotClassified as error:
+        return {"scan": None, "slices": None, "reason": str(error)}
     return {
-        "scan": {
-            name: round(float(value), 4)
-            for name, value in zip(labels.CLASSES, highest, strict=True)
-        },
-        "weights": {name: entry[name] for name in ("file", "sha256", "metric")},
+        "scan": _by_class(answers.max(axis=0)),
+        "slices": [_by_class(row) for row in answers],
+        "network": classifier.SEQUENCE,
+        "sees": classifier.TOGETHER,
+        "weights": classifier.provenance(entry),
     }
+
+
+def _by_class(row: np.ndarray) -> dict[str, float]:
+    return {
+        name: round(float(value), 4)
+        for name, value in zip(labels.CLASSES, row, strict=True)
+    }
+
+
+def write_table(path: pathlib.Path, classification: dict) -> None:
+    """Write the probabilities as CSV; remove an earlier table where there are none.
+
+    Args:
+        path: A row for each slice, "1" at the foot, and a last one named `SCAN_ROW`.
+        classification: From `classify`.
+    """
+    if classification["scan"] is None:
+        path.unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ("slice", *labels.CLASSES), lineterminator="\n")
+    writer.writeheader()
+    rows = dict(enumerate(classification["slices"], start=1))
+    for name, row in {**rows, SCAN_ROW: classification["scan"]}.items():
+        shown = {label: f"{value:.4f}" for label, value in row.items()}
+        writer.writerow({"slice": name, **shown})
+    files.write_bytes(path, text.getvalue().encode())
 
 
 def measure(case: Case, mask: np.ndarray) -> dict:
