@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Everything in one command, on a fresh machine with Python 3.11-3.13.
-#   ./run_all.sh                 install, then Tables II and III on the phantom (demo)
+#   ./run_all.sh                 install, then Tables I-III and Figures 3-7 on the phantom
 #   ./run_all.sh test [ARGS]     install, then the tests
-#   ./run_all.sh paper [ARGS]    install, then the report's setting; ARGS: --ct-ich DIR
+#   ./run_all.sh paper ARGS      install, then the report's setting on the real data;
+#                                ARGS: --ct-ich DIR (Tables II, III), --rsna DIR (Table I)
 #   ./run_all.sh install         only install
 # A second start reuses the environment and every finished or half-finished run.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-usage() { sed -n '2,7s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
 
 find_python() {
   local candidate
@@ -38,14 +39,35 @@ install() {
   fi
 }
 
+reproduce() {
+  echo "== $1"
+  .venv/bin/python -m ich_tf reproduce "${@:2}"
+}
+
 main() {
   local mode=${1:-demo}
   [ $# -eq 0 ] || shift
   case $mode in
-    demo | paper)
+    demo)
       install
-      echo "== Tables II and III, profile $mode"
-      .venv/bin/python -m ich_tf reproduce table2 table3 --profile "$mode" "$@"
+      reproduce "Tables II and III" table2 table3 "$@"
+      reproduce "Table I and Figures 3-7" table1 "$@"
+      ;;
+    paper)
+      local ran=""
+      install
+      if [ -n "${ICH_TF_CT_ICH:-}" ] || [[ " $* " == *" --ct-ich"* ]]; then
+        reproduce "Tables II and III" table2 table3 --profile paper "$@"
+        ran=yes
+      fi
+      if [ -n "${ICH_TF_RSNA:-}" ] || [[ " $* " == *" --rsna"* ]]; then
+        reproduce "Table I and Figures 3-7" table1 --profile paper "$@"
+        ran=yes
+      fi
+      if [ -z "$ran" ]; then
+        echo "paper needs the real data: --ct-ich DIR, --rsna DIR or both" >&2
+        exit 2
+      fi
       ;;
     test)
       install

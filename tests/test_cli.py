@@ -16,7 +16,10 @@ def run(*arguments):
 def test_help_names_every_verb():
     found = run("--help")
     assert found.returncode == 0
-    for verb in ("phantom", "check-data", "train", "reproduce", "tables", "predict"):
+    for verb in (
+        *("phantom", "check-data", "train", "prepare", "reproduce", "compare"),
+        *("tables", "predict", "explain", "weights"),
+    ):
         assert verb in found.stdout
 
 
@@ -51,12 +54,20 @@ def test_every_verb_takes_the_folders(verb, capsys):
         (["predict", "absent.nii", "--out", "out"], "absent.nii"),
         (["reproduce", "table2", "--profile", "paper"], "ICH_TF_CT_ICH"),
         (["train", "table9/x"], "Unknown experiment"),
+        (["prepare", "table1/resnext101"], "ICH_TF_RSNA"),
+        (["prepare", "table2/vgg16-random-bce", "--profile", "demo"], "no shards"),
+        (["compare", "table1", "table1"], "table1 is not one classifier"),
+        (
+            ["compare", "table1/resnext101", "table1/resnext101-lstm"],
+            "ich-tf reproduce table1/resnext101",
+        ),
     ],
 )
 def test_a_wrong_call_is_one_clear_line(
     arguments, message, capsys, monkeypatch, tmp_path
 ):
-    monkeypatch.delenv("ICH_TF_CT_ICH", raising=False)
+    for variable in ("ICH_TF_CT_ICH", "ICH_TF_RSNA"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
     assert cli.main([*arguments, "--results", str(tmp_path)]) == 2
     error = capsys.readouterr().err

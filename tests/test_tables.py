@@ -174,7 +174,12 @@ def classified(split="burduja2020", auc=0.9822):
     scores = dict.fromkeys(columns, interval)
     return {
         "data": {"identity": "RSNA 2019 stage 2", "cases": {}},
-        "predictions": {"a": {"truth": [[0, 1], [0, 0]]}, "b": {"truth": [[0, 0]]}},
+        "predictions": {
+            "a": {"patient": "p", "truth": [[0, 0, 0, 0, 1, 1], [0, 0, 0, 0, 0, 0]]},
+            "b": {"patient": "p", "truth": [[0, 0, 0, 0, 1, 1]]},
+            "c": {"patient": "q", "truth": [[0, 0, 0, 0, 0, 0]]},
+        },
+        "leakage": [{"held_out_scans": 2}],
         "init": "wsl",
         "wanted_init": "wsl",
         "deviations": [],
@@ -200,7 +205,9 @@ def test_table1_has_each_class_beside_its_printed_numbers(tmp_path):
     text = tables.render(["table1", "table1-losses"], tmp_path, "paper")
     assert "0.9822 [0.9700, 0.9900] (n=744)" in text
     assert "| ResNeXt-101, PCA, BiLSTM | 0.0647 |" in text
-    assert "2 held-out scans, 1 of them with hemorrhage" in text
+    assert "3 held-out scans with 4 slices of 2 patients" in text
+    assert "SDH 2 and 1, any 2 and 1" in text and "EDH 0 and 0" in text
+    assert "2 held-out scans are of patients with other scans in training" in text
 
 
 def test_another_split_is_not_comparable_with_table1():
@@ -208,3 +215,17 @@ def test_another_split_is_not_comparable_with_table1():
     verdict, reason = tables.judge(0.9822, score, classified(0.3), "RSNA 2019 stage 2")
     assert verdict == "not comparable"
     assert reason.startswith("evaluated on other cases")
+
+
+def test_tables_that_show_what_was_run():
+    assert tables.showing(["ct-ich-slices/resnext"]) == ["ct-ich-slices"]
+    assert tables.showing(["table1/resnext101"]) == [
+        "table1",
+        "table1-losses",
+        "table1-more",
+    ]
+    assert tables.showing(["table2/densenet169-imagenet-jaccard"]) == [
+        "table2",
+        "table3",
+    ]
+    assert tables.showing(["shipped"]) == []

@@ -194,9 +194,9 @@ def prepare_shards(
     """
     from ich_tf.experiments import slice_data
 
-    run = find_run(name, profile, folders, say)
-    if run.experiment.task != "classification":
+    if spec.find(name)[0].task != "classification":
         raise ValueError(f"{name} needs no shards: only classifiers do.")
+    run = find_run(name, profile, folders, say)
     run.task.check_applies(run)
     return slice_data.prepare(run, say, options)
 
