@@ -271,6 +271,9 @@ def _add_tables(verbs):
     verb.add_argument(
         "--readme", action="store_true", help="paste the demo's numbers into the README"
     )
+    verb.add_argument(
+        "--docs", action="store_true", help="write docs/classification.md"
+    )
     return verb
 
 
@@ -279,6 +282,12 @@ def _tables(options) -> None:
 
     if options.readme:
         readme.update(paths.results(options.results))
+    if options.docs:
+        from ich_tf import files
+        from ich_tf.report import pages
+
+        page = pages.classification(paths.results(options.results))
+        files.write_bytes(readme.DOCS / "classification.md", page.encode())
     text = tables.render(
         options.names or list(tables.TABLES),
         paths.results(options.results),

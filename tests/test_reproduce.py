@@ -158,6 +158,16 @@ def test_readme_shows_what_was_run_and_what_not(folders, done, monkeypatch, tmp_
         readme.update(tmp_path)
 
 
+def test_readme_never_calls_real_data_phantom(folders, done, monkeypatch, tmp_path):
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    monkeypatch.setattr(readme, "RECORDED", tmp_path / "demo.json")
+    (result,) = done
+    path = tables.result_file(tmp_path, "demo", ROW)
+    files.write_json(path, {**result, "data": {**result["data"], "identity": "real"}})
+    with pytest.raises(ValueError, match="No row of the demo was run on the phantom"):
+        readme.update(tmp_path)
+
+
 def test_changed_settings_start_anew(folders, done, monkeypatch, tmp_path):
     run = reproduce.find_run(ROW, "demo", folders, print)
     assert runner.state_of(run) == "finished"

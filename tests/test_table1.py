@@ -10,7 +10,7 @@ from ich_tf import cli, files, labels
 from ich_tf.data import layouts
 from ich_tf.experiments import compare, profiles, reproduce, runner, ship, spec, tables
 from ich_tf.models import weights
-from ich_tf.report import classifier, localization
+from ich_tf.report import classifier, localization, pages
 
 pytest.importorskip("apache_beam", reason="shards need Apache Beam")
 
@@ -212,6 +212,26 @@ def test_a_data_set_of_damaged_files_is_refused(done, tmp_path):
     assert "no scan can be read" in lines[0] and ".dcm: " in lines[0]
     with pytest.raises(ValueError, match="no scan can be read"):
         reproduce.train_one(SLICES, 0, folders)
+
+
+def test_the_documentation_is_made_of_results(folders, done, monkeypatch):
+    with pytest.raises(ValueError, match="reproduce ct-ich-slices/resnext-lstm"):
+        pages.classification(folders.results)
+    for name, value in {
+        "SEEDS": (0,),
+        "REAL_SLICES": SLICES,
+        "REAL_SCANS": SCANS,
+    }.items():
+        monkeypatch.setattr(pages, name, value)
+    reproduce.reproduce(["table1"], folders, say=lambda line: None)
+    run = reproduce.find_run(SLICES, "demo", folders, print)
+    localization.of_run(run, print, heads=2)
+    text = pages.classification(folders.results)
+    found = files.read_json(tables.result_file(folders.results, "demo", SCANS))
+    loss = found["summary"]["all"]["validation_loss"]["mean"]
+    assert f"| {loss:.4f} |" in text
+    assert text.count("| epidural |") == 1
+    assert "8 patients, 48 slices of phantom" in text
 
 
 def test_shipped_classifiers_say_what_the_trained_ones_said(folders, done):

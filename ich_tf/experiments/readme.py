@@ -8,7 +8,8 @@ from ich_tf import files, paths
 from ich_tf.experiments import tables
 
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
-RECORDED = paths.PROJECT / "docs" / "demo.json"
+DOCS = paths.PROJECT / "docs"
+RECORDED = DOCS / "demo.json"
 README = paths.PROJECT / "README.md"
 
 

@@ -310,13 +310,15 @@ def number(value: float | None, table: str = "") -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def with_interval(score: dict, table: str = "") -> str:
+    """`mean` [`low`, `high`] (n=`n`), as far as they are defined."""
+    mean, low, high = (number(score[key], table) for key in ("mean", "low", "high"))
+    return mean if score["low"] is None else f"{mean} [{low}, {high}] (n={score['n']})"
+
+
 def _ours(cell: Cell) -> str:
-    ours, low, high = (
-        number(value, cell.table) for value in (cell.ours, cell.low, cell.high)
-    )
-    if cell.low is None:
-        return ours
-    return f"{ours} [{low}, {high}] (n={cell.cases})"
+    score = {"mean": cell.ours, "low": cell.low, "high": cell.high, "n": cell.cases}
+    return with_interval(score, cell.table)
 
 
 def _verdict(cell: Cell) -> str:

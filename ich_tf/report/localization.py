@@ -14,7 +14,7 @@ from ich_tf.models import resnext
 from ich_tf.report import classifier, explanation, figures
 
 FIRST_FIGURE = 3
-MEASURED = "localization.json"
+FOLDER, MEASURED = "figures", "localization.json"
 # Of the heads that figures are drawn of; no profile trains on this seed.
 SEED, HEADS = 7, 20
 AIR_HU = -200.0
@@ -89,7 +89,7 @@ def of_run(
     Returns:
         The folder with the figures and `localization.json`.
     """
-    out = run.folder / "figures"
+    out = run.folder / FOLDER
     made_for = {"run": provenance.digest(run.spec), "heads": heads}
     path = out / MEASURED
     if path.is_file() and files.read_json(path)["made_for"] == made_for:
