@@ -8,12 +8,7 @@ from ich_tf.experiments import spec
 
 _COMMON = {
     "model": "resnext",
-    "arguments": {
-        "depths": (1, 1, 1, 1),
-        "cardinality": 8,
-        "width": 4,
-        "filters": 32,
-    },
+    "arguments": spec.SMALL_RESNEXT,
     "loss": "bce",
     "reported": {},
     "states": "Not in the report.",
