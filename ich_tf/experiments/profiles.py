@@ -175,12 +175,13 @@ CLASSIFIER_DEMO = ClassifierProfile(
         },
     ),
     deviations=(
-        "the phantom instead of RSNA 2019: 260 heads of 20 slices, seven of ten bleeding",
+        "the phantom instead of RSNA 2019: 260 heads of 20 slices, seven of ten "
+        "bleeding",
         "a small ResNeXt (one block a stage) from random weights instead of "
         "ResNeXt-101 32x8d from Instagram weights, images of 96 pixels instead of 256",
         "a quarter of the patients held out instead of the last 744 series",
-        "1300 steps of 32 slices from 2e-3 down to 0 on a cosine instead of 3 epochs at "
-        "1e-5",
+        "1300 steps of 32 slices from 2e-3 down to 0 on a cosine instead of 3 epochs "
+        "at 1e-5",
         "32 components instead of 120, two LSTM layers of 48 instead of three of 256, "
         "20 epochs from 1e-3 instead of 5 at 3e-5, 8 scans at a time instead of one",
     ),
