@@ -272,7 +272,9 @@ def _add_tables(verbs):
         "--readme", action="store_true", help="paste the demo's numbers into the README"
     )
     verb.add_argument(
-        "--docs", action="store_true", help="write docs/classification.md"
+        "--docs",
+        action="store_true",
+        help="write docs/classification.md and its figure",
     )
     return verb
 
@@ -286,8 +288,10 @@ def _tables(options) -> None:
         from ich_tf import files
         from ich_tf.report import pages
 
-        page = pages.classification(paths.results(options.results))
+        results = paths.results(options.results)
+        page = pages.classification(results)
         files.write_bytes(readme.DOCS / "classification.md", page.encode())
+        pages.draw_figures(results, readme.DOCS / "figures-3-7.png")
     text = tables.render(
         options.names or list(tables.TABLES),
         paths.results(options.results),

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from PIL import Image as image
 
 from ich_tf import cli, files, labels
 from ich_tf.data import layouts
@@ -232,6 +233,10 @@ def test_the_documentation_is_made_of_results(folders, done, monkeypatch):
     assert f"| {loss:.4f} |" in text
     assert text.count("| epidural |") == 1
     assert "8 patients, 48 slices of phantom" in text
+    pages.draw_figures(folders.results, folders.results / "stacked.png")
+    single = sorted((run.folder / localization.FOLDER).glob("*.png"))
+    heights = [image.open(path).height for path in single]
+    assert image.open(folders.results / "stacked.png").height == sum(heights)
 
 
 def test_shipped_classifiers_say_what_the_trained_ones_said(folders, done):

@@ -1,6 +1,7 @@
 """Pictures of slices with masks or heatmaps, as a radiologist looks at them."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -146,3 +147,20 @@ def _outline(mask: np.ndarray, size: tuple[int, int]) -> Image.Image:
     drawn = Image.fromarray(np.asarray(mask, bool)).resize(size)
     inside = np.asarray(drawn, bool)
     return Image.fromarray(ndimage.binary_dilation(inside) & ~inside)
+
+
+def stack(pictures: Sequence[str | os.PathLike], path: str | os.PathLike) -> None:
+    """Write pictures one below the other as one.
+
+    Args:
+        pictures: PNG files, one at least.
+        path: The PNG file.
+    """
+    images = [Image.open(picture).convert("RGB") for picture in pictures]
+    size = max(image.width for image in images), sum(image.height for image in images)
+    whole, top = Image.new("RGB", size), 0
+    for image in images:
+        whole.paste(image, (0, top))
+        top += image.height
+    with files.atomic(path) as partial:
+        whole.save(partial)

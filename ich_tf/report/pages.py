@@ -5,7 +5,7 @@ import pathlib
 
 from ich_tf import files
 from ich_tf.experiments import compare, tables
-from ich_tf.report import localization
+from ich_tf.report import figures, localization
 
 SLICES, SCANS = "table1/resnext101", "table1/resnext101-lstm"
 REAL_SLICES, REAL_SCANS = "ct-ich-slices/resnext", "ct-ich-slices/resnext-lstm"
@@ -67,12 +67,27 @@ def classification(results: str | os.PathLike, profile: str = "demo") -> str:
     )
 
 
-def _localization(results: pathlib.Path, profile: str) -> str:
+def draw_figures(results: str | os.PathLike, out: str | os.PathLike) -> None:
+    """Figures 3-7 of the demo's phantom, one below the other in one picture.
+
+    Raises:
+        ValueError: if they were not drawn yet; the message says how to make them.
+    """
+    folder, found = _measured(pathlib.Path(results), "demo")
+    names = [measured["figure"] for measured in found["subtypes"].values()]
+    figures.stack([folder / name for name in names if name], out)
+
+
+def _measured(results: pathlib.Path, profile: str) -> tuple[pathlib.Path, dict]:
     run = tables.result_file(results, profile, SLICES).with_suffix("")
-    path = run / localization.FOLDER / localization.MEASURED
-    if not path.is_file():
-        raise ValueError(f"There is no {path}. Run `ich-tf reproduce table1`.")
-    found = files.read_json(path)
+    folder = run / localization.FOLDER
+    if not (folder / localization.MEASURED).is_file():
+        raise ValueError(f"There are no {folder}. Run `ich-tf reproduce table1`.")
+    return folder, files.read_json(folder / localization.MEASURED)
+
+
+def _localization(results: pathlib.Path, profile: str) -> str:
+    _, found = _measured(results, profile)
     lines = [
         "| subtype | slices | called | energy inside | pointing game | chance |",
         "| --- | --- | --- | --- | --- | --- |",
