@@ -383,6 +383,11 @@ def _add_weights(verbs):
     verb.add_argument(
         "--convert", metavar="FILE", help="convert published PyTorch weights first"
     )
+    verb.add_argument(
+        "--chain",
+        metavar="FILE.keras",
+        help="save the classifier as one Keras model: HU of a scan to probabilities",
+    )
     return verb
 
 
@@ -398,6 +403,11 @@ def _weights(options) -> None:
         from ich_tf.models import convert
 
         print(f"converted to {convert.convert(options.convert, folder)}")
+    if options.chain:
+        from ich_tf.report import classifier
+
+        classifier.whole(folder).save(options.chain)
+        print(f"saved {options.chain}; import ich_tf.models.chain before you load it")
     for name, entry in weights.read_manifest(folder).items():
         print(f"{name}: {entry['file']}, {entry['parameters']:,} parameters,")
         print(f"  trained on {entry['trained_on']}; {entry['metric']}")

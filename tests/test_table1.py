@@ -249,3 +249,18 @@ def test_shipped_classifiers_say_what_the_trained_ones_said(folders, done):
         weights.check_probe(model, entry)
         # What `predict` loads is what `shipped/...` is shipped as.
         assert [row.id for row in spec.find(f"shipped/{kept}")] == [f"shipped/{kept}"]
+
+
+def test_the_whole_classifier_is_one_file(folders, done, tmp_path, monkeypatch):
+    names = [name.split("/")[1] for name in (SLICES, SCANS)]
+    for name in (SLICES, SCANS):
+        ship.ship(reproduce.find_run(name, "demo", folders, print))
+    for constant, name in zip(("SLICES", "SEQUENCE"), names, strict=True):
+        monkeypatch.setattr(classifier, constant, name)
+    classifier.whole(folders.weights, *names).save(tmp_path / "whole.keras")
+    model = keras.saving.load_model(tmp_path / "whole.keras")
+    run = reproduce.find_run(SCANS, "demo", folders, print)
+    volume = run.dataset.load(run.dataset.case_ids()[0]).volume
+    wanted, _ = classifier.scan_answers(volume, folders.weights)
+    found = model.predict(volume.hu[np.newaxis])[0]
+    np.testing.assert_allclose(found, wanted, atol=0.02)

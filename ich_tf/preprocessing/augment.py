@@ -58,19 +58,31 @@ def _burduja2020() -> list:
     to 45 degrees, reflected at the border; brightness and contrast by up to a fifth.
     Today's library no longer has the second under its name, and fills with black.
     """
+    brightness = albumentations.RandomBrightnessContrast(
+        brightness_limit=(-0.2, 0.2), contrast_limit=(-0.2, 0.2), p=0.5
+    )
+    return [*_mirror_and_move(degrees=45), brightness]
+
+
+def _burduja2020_mild() -> list:
+    """As in [1], but rotated by 10 degrees at most and with the brightness as it is.
+
+    For short trainings: blood is told by its brightness.
+    """
+    return _mirror_and_move(degrees=10)
+
+
+def _mirror_and_move(degrees: float) -> list:
     return [
         albumentations.HorizontalFlip(p=0.5),
         albumentations.Affine(
             translate_percent={"x": (-0.0625, 0.0625), "y": (-0.0625, 0.0625)},
             scale=(0.9, 1.1),
             keep_ratio=True,
-            rotate=(-45, 45),
+            rotate=(-degrees, degrees),
             interpolation=cv2.INTER_LINEAR,
             border_mode=cv2.BORDER_REFLECT_101,
             p=0.5,
-        ),
-        albumentations.RandomBrightnessContrast(
-            brightness_limit=(-0.2, 0.2), contrast_limit=(-0.2, 0.2), p=0.5
         ),
     ]
 
@@ -80,6 +92,7 @@ AUGMENTATIONS = {
     "hssayeni2020": _hssayeni2020,
     "hssayeni2020_flip": _hssayeni2020_flip,
     "burduja2020": _burduja2020,
+    "burduja2020_mild": _burduja2020_mild,
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ich_tf import explain, inference, paths
 from ich_tf.models import weights
-from ich_tf.preprocessing import records
+from ich_tf.preprocessing import images, records
 from ich_tf.volume import Volume
 
 if typing.TYPE_CHECKING:
@@ -103,12 +103,12 @@ def slice_answers(
         NotClassified: if the volume was saturated within the windows.
     """
     try:
-        images = classifier.to_images(volume)
+        shown = classifier.to_images(volume)
     except ValueError as error:
         if volume.hu_window is None:
             raise
         raise NotClassified(str(error)) from error
-    return classifier.predict(images)
+    return classifier.predict(shown)
 
 
 def scan_answers(
@@ -138,3 +138,35 @@ def scan_answers(
         "mask": np.ones((1, len(features)), bool),
     }
     return np.asarray(sequence(scan, training=False))[0], entry
+
+
+def whole(
+    weights_dir: str | os.PathLike | None = None,
+    slices_name: str = SLICES,
+    sequence_name: str = SEQUENCE,
+) -> "keras.Model":
+    """The shipped classifier as one network that can be saved as one file.
+
+    Args:
+        weights_dir: Folder of the weights.
+        slices_name: Name of the slice network in the manifest.
+        sequence_name: Name of the sequence model over its features.
+
+    Returns:
+        See `chain.chain`: Hounsfield units (scans, slices, height, width) to
+        probabilities (scans, slices, 6).
+
+    Raises:
+        NotClassified: if the weights are absent.
+        ValueError: if they are damaged, or do not see the three windows.
+    """
+    network = load(slices_name, weights_dir)
+    sequence, _ = _load(sequence_name, weights_dir)
+    shown = network.entry["preprocessing"]
+    if shown["images"] != "windows":
+        raise ValueError(f"{slices_name} sees {shown['images']!r}, not three windows.")
+    # Keras takes a while to import.
+    from ich_tf.models import chain
+
+    windows = [(window.level, window.width) for window in images.WINDOWS]
+    return chain.chain(network.model, sequence, shown["size"], windows)
