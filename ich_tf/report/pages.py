@@ -38,9 +38,8 @@ def classification(results: str | os.PathLike, profile: str = "demo") -> str:
             "",
             "Three seeds of weights and order of training, the same held-out heads. A "
             "network's number is the mean over the seeds; the difference is taken on "
-            "the same draws of patients. The phantom is no reproduction: its slices "
-            "differ more from their neighbours than real ones, and what blood is does "
-            "not depend on them.",
+            "the same draws of patients. The phantom is no reproduction: real blood "
+            "runs on from slice to slice in other ways.",
             "",
             compare.render(SLICES, SCANS, results, profile, SEEDS),
             "## Where the slice network looks: Figures 3-7 on the phantom",
