@@ -16,14 +16,15 @@ README = paths.PROJECT / "README.md"
 def update(results: str | os.PathLike) -> None:
     """Record the demo's numbers in docs/demo.json and paste them into the README.
 
-    Rows that were not run are recorded, and shown, as such; tables without any row
-    that was run are left out, and so are those of real data: the block says "phantom".
+    Rows that were not run are recorded, and shown, as such. Of a table without any
+    row that was run, what was recorded before stays; tables of real data are left
+    out, because the block says "phantom".
 
     Raises:
         ValueError: if no row was run on the phantom.
     """
     results = pathlib.Path(results)
-    recorded = {"tables": {}, "commits": [], "devices": [], "versions": []}
+    made = {}
     for table in tables.TABLES:
         rows = [
             tables.load_result(results, "demo", experiment.id)
@@ -33,28 +34,34 @@ def update(results: str | os.PathLike) -> None:
         if {result["data"]["identity"] for result in run} != {"phantom"}:
             continue
         found = tables.cells(table, results, "demo")
-        recorded["tables"][table] = [dataclasses.asdict(cell) for cell in found]
-        for result in run:
-            for name in ("commits", "devices", "versions"):
-                for value in result[name]:
-                    if value not in recorded[name]:
-                        recorded[name].append(value)
-    if not recorded["commits"]:
+        if all(cell.reported is None for cell in found):
+            continue
+        made[table] = {"cells": [dataclasses.asdict(cell) for cell in found]}
+        for name in ("commits", "devices", "versions"):
+            values = [value for result in run for value in result[name]]
+            made[table][name] = [
+                value for k, value in enumerate(values) if value not in values[:k]
+            ]
+    if not made:
         raise ValueError(
             f"No row of the demo was run on the phantom: {results} has no such result."
         )
+    before = files.read_json(RECORDED) if RECORDED.is_file() else {}
+    known = {**before, **made}
+    recorded = {table: known[table] for table in tables.TABLES if table in known}
     files.write_json(RECORDED, recorded)
     text = README.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
+    first, rest = text.split(BEGIN)
+    _, last = rest.split(END)
     block = f"{BEGIN}\n{render(recorded)}{END}"
-    files.write_bytes(README, (before + block + after).encode())
+    files.write_bytes(README, (first + block + last).encode())
 
 
 def render(recorded: dict) -> str:
     """The README's block from the content of docs/demo.json."""
     lines = []
-    for table, found in recorded["tables"].items():
+    for table, made in recorded.items():
+        found = made["cells"]
         columns = list(dict.fromkeys(cell["column"] for cell in found))
         lines += [f"**{tables.TABLES[table][0]}**", ""]
         names = [tables.HEADINGS.get(name, name) for name in columns]
@@ -69,15 +76,18 @@ def render(recorded: dict) -> str:
             row += [tables.number(cell["reported"], table), ours]
         lines += ["| " + " | ".join(row) + " |" for row in rows.values()]
         lines.append("")
-    verdicts = {cell["verdict"] for cell in sum(recorded["tables"].values(), [])}
+    cells = [cell for made in recorded.values() for cell in made["cells"]]
+    verdicts = sorted({cell["verdict"] for cell in cells})
     lines.append(
-        f"Verdicts: {', '.join(sorted(verdicts))} (the phantom is other data). "
-        f"Made at commit {', '.join(recorded['commits'])} on "
-        f"{', '.join(recorded['devices'])} with Keras {_versions(recorded, 'keras')} "
-        f"and TensorFlow {_versions(recorded, 'tensorflow')}."
+        f"Verdicts: {', '.join(verdicts)} (the phantom is other data). Made at commit "
+        f"{_all(recorded, 'commits')} on {_all(recorded, 'devices')} with Keras "
+        f"{_all(recorded, 'versions', 'keras')} and TensorFlow "
+        f"{_all(recorded, 'versions', 'tensorflow')}."
     )
     return "\n".join(lines) + "\n"
 
 
-def _versions(recorded: dict, package: str) -> str:
-    return ", ".join(sorted({versions[package] for versions in recorded["versions"]}))
+def _all(recorded: dict, name: str, key: str | None = None) -> str:
+    """Each value of all tables once, in order."""
+    values = [value for made in recorded.values() for value in made[name]]
+    return ", ".join(dict.fromkeys(value[key] if key else value for value in values))
