@@ -101,6 +101,7 @@ def test_parameters_of_the_full_network():
     assert model.name == "resnext101_32x8d"
     assert model.output.shape == (None, 2048)
     assert model.get_layer(resnext.FEATURE_MAP).output.shape == (None, 8, 8, 2048)
+    assert resnext.feature_map(model) == resnext.FEATURE_MAP
     blocks = [layer for layer in model.layers if layer.name.endswith("_conv2")]
     assert len(blocks) == 33
     assert {layer.groups for layer in blocks} == {32}
@@ -346,3 +347,11 @@ def test_head_is_taken_only_when_asked_for():
     convert.assign(model, six, head=True)
     np.testing.assert_array_equal(head.kernel, kernel.T)
     np.testing.assert_array_equal(head.bias, [0, 1, 2, 3, 4, 5])
+
+
+@pytest.mark.parametrize(
+    ("size", "name"), [(256, 4), (128, 3), (96, 2), (64, 2), (32, 1), (16, 1)]
+)
+def test_the_map_for_grad_cam_has_enough_cells(size, name):
+    model = tiny(input_shape=(size, size, 3))
+    assert resnext.feature_map(model) == f"stage{name}_out"

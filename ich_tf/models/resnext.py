@@ -22,6 +22,9 @@ FEATURES = "features"
 LOGITS = "logits"
 PROBABILITIES = "probabilities"
 
+CELLS = 8
+"""Least cells a side of a map for Grad-CAM: those of ResNeXt-101 at 256 pixels."""
+
 # Of PyTorch's batch normalization, in Keras' terms (its momentum is 1 - ours).
 EPSILON = 1e-5
 MOMENTUM = 0.9
@@ -247,3 +250,24 @@ def _load(encoder, init, weights_dir) -> None:
             encoder.load_weights(path)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         raise ValueError(f"{path} does not fit {encoder.name}: {error}") from error
+
+
+def feature_map(model: keras.Model, cells: int = CELLS) -> str:
+    """The layer for Grad-CAM: the deepest whose map has enough cells.
+
+    The last map of a small image has few: three a side at 96 pixels.
+
+    Args:
+        model: From `resnext`.
+        cells: Least number of cells a side.
+
+    Returns:
+        The name of a stage's last layer; that of the finest map if all are too small.
+    """
+    names = {layer.name for layer in model.layers}
+    stages = [f"stage{number}_out" for number in (4, 3, 2, 1)]
+    known = [name for name in stages if name in names]
+    for name in known:
+        if min(model.get_layer(name).output.shape[1:3]) >= cells:
+            return name
+    return known[-1]

@@ -25,7 +25,7 @@ def explain(
     *,
     weights_name: str = classifier.SLICES,
     weights_dir: str | os.PathLike | None = None,
-    layer: str = resnext.FEATURE_MAP,
+    layer: str | None = None,
     shown: int = 3,
 ) -> dict:
     """Draw Grad-CAM of the slices that most probably hold a subtype.
@@ -37,7 +37,8 @@ def explain(
         subtype: Name or short form, "any" included; case does not matter.
         weights_name: Name in the manifest of the classifier's weights.
         weights_dir: Folder of the weights.
-        layer: The feature maps that Grad-CAM weighs.
+        layer: The feature maps that Grad-CAM weighs; None takes
+            `resnext.feature_map`.
         shown: Number of slices to draw.
 
     Returns:
@@ -78,7 +79,7 @@ def slice_heatmaps(
     volume: Volume,
     class_index: int,
     chosen: np.ndarray,
-    layer: str = resnext.FEATURE_MAP,
+    layer: str | None = None,
 ) -> np.ndarray:
     """Grad-CAM of some slices on the volume's own pixels.
 
@@ -87,13 +88,15 @@ def slice_heatmaps(
         volume: The scan.
         class_index: Position in `labels.CLASSES`.
         chosen: (n,), z indices.
-        layer: The feature maps that Grad-CAM weighs.
+        layer: The feature maps that Grad-CAM weighs; None takes
+            `resnext.feature_map`.
 
     Returns:
         (n, y, x), float32, in [0, 1].
     """
     part = Volume(volume.hu[chosen], None, None, None, hu_window=volume.hu_window)
     shown = network.to_images(part)
+    layer = layer or resnext.feature_map(network.model)
     heat = grad_cam.heatmap(network.model, shown, class_index, layer)
     return slices.resize(heat, *volume.hu.shape[1:])
 

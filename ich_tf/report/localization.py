@@ -24,7 +24,7 @@ def draw_and_measure(
     network: classifier.Classifier,
     heads: Iterable[phantom.PhantomHead],
     out: str | os.PathLike,
-    layer: str = resnext.FEATURE_MAP,
+    layer: str | None = None,
     made_for: dict | None = None,
 ) -> dict:
     """Explain every slice with blood of phantom heads, subtype by subtype.
@@ -37,7 +37,8 @@ def draw_and_measure(
         network: From `classifier.load`.
         heads: Heads that the classifier was not trained on; taken one at a time.
         out: Folder for `figure-<3 to 7>-<subtype>.png` and `localization.json`.
-        layer: The feature maps that Grad-CAM weighs.
+        layer: The feature maps that Grad-CAM weighs; None takes
+            `resnext.feature_map`.
         made_for: What tells whether the figures are up to date.
 
     Returns:
@@ -48,6 +49,7 @@ def draw_and_measure(
         of `localization.MEASURES` and of `above_chance` (energy share less the chance
         level of the head) with a 95 % interval over heads; undefined is None.
     """
+    layer = layer or resnext.feature_map(network.model)
     rows: dict[str, list[dict]] = {subtype: [] for subtype in labels.SUBTYPES}
     largest: dict[str, dict] = {}
     count = 0
@@ -90,7 +92,11 @@ def of_run(
         The folder with the figures and `localization.json`.
     """
     out = run.folder / FOLDER
-    made_for = {"run": provenance.digest(run.spec), "heads": heads}
+    made_for = {
+        "run": provenance.digest(run.spec),
+        "heads": heads,
+        "cells": resnext.CELLS,
+    }
     path = out / MEASURED
     if path.is_file() and files.read_json(path)["made_for"] == made_for:
         return out
