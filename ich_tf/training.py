@@ -7,6 +7,7 @@ not.
 """
 
 import dataclasses
+import itertools
 import json
 import logging
 import math
@@ -15,7 +16,7 @@ import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -186,7 +187,7 @@ def _learning_rate(plan: Plan):
 
 def fit(
     model: keras.Model,
-    training: Callable[[int, int], tf.data.Dataset],
+    training: Callable[[int, int], tf.data.Dataset | Iterator[tuple]],
     validation: tf.data.Dataset | None,
     plan: Plan,
     folder: str | os.PathLike,
@@ -200,7 +201,8 @@ def fit(
 
     Args:
         model: Compiled by `compile_model` after `start`.
-        training: From first and last step to the batches between them.
+        training: From first and last step to the batches between them; an iterator's
+            may differ in their first two axes (scans and their slices).
         validation: Batches, the same after every epoch; None for none.
         plan: Epochs, steps and seed.
         folder: Holds `state.npz` while training and `model.weights.h5` at its end.
@@ -233,7 +235,7 @@ def fit(
                 keras.callbacks.TensorBoard(folder / "logs", write_graph=False)
             )
         model.fit(
-            training(epoch * plan.steps_per_epoch, plan.steps),
+            _as_dataset(training(epoch * plan.steps_per_epoch, plan.steps)),
             validation_data=validation,
             epochs=plan.epochs,
             initial_epoch=epoch,
@@ -246,6 +248,23 @@ def fit(
     model.load_weights(best)
     files.link(best, folder / FINAL)
     return checkpoint.history
+
+
+def _as_dataset(batches: tf.data.Dataset | Iterator[tuple]) -> tf.data.Dataset:
+    """Batches as tf.data, with the lengths of scans left open.
+
+    Keras would take an iterator, too, but fix every length that its first two batches
+    share.
+    """
+    if isinstance(batches, tf.data.Dataset):
+        return batches
+    first = next(batches)
+    signature = tf.nest.map_structure(
+        lambda array: tf.TensorSpec((None, None, *array.shape[2:]), array.dtype), first
+    )
+    return tf.data.Dataset.from_generator(
+        lambda: itertools.chain([first], batches), output_signature=signature
+    ).prefetch(2)
 
 
 def stored_spec(folder: str | os.PathLike) -> dict | None:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from ich_tf import models
+from ich_tf import models, training
 from ich_tf.models import chain, sequence
 from ich_tf.preprocessing import images, sequences, windows
 
@@ -344,6 +344,25 @@ def test_training_goes_on_at_any_step():
         np.testing.assert_array_equal(labels, labels_2)
         np.testing.assert_array_equal(weights, weights_2)
     assert np.isclose(sum(weights.sum() for _, _, weights in every[:3]), 11)
+
+
+def test_fit_takes_scans_of_any_length(tmp_path):
+    """Also where the first two batches happen to be of one length."""
+    lengths = [8, 8, 3, 30, 5]
+    plan = training.Plan(1, len(lengths), 2, 1e-3, precision="float32")
+    training.start(plan)
+    model = sequence.build_sequence(**SMALL)
+    training.compile_model(model, sequence.scan_loss(), plan)
+
+    def batches(first, last):
+        for length in lengths[first:last]:
+            scans = some_scans([length, max(1, length - 2)])
+            yield sequences.scan_batch(scans, np.array([0, 1]), 2)
+
+    history = training.fit(
+        model, batches, None, plan, tmp_path, spec={}, monitor=None, tensorboard=False
+    )
+    assert np.isfinite(history[0]["loss"])
 
 
 def test_scans_that_do_not_fit_are_refused():
