@@ -287,4 +287,7 @@ def test_all_shipped_weights_are_listed_and_small():
     files = paths.weights().glob("*.weights.h5")
     sizes = {path.name: path.stat().st_size for path in files}
     assert sizes == {entry["file"]: entry["bytes"] for entry in manifest.values()}
+    # Ten megabytes for the segmentation, and ten for the classifier's two networks.
+    segmentation = sizes.pop(manifest[prediction.DEFAULT_WEIGHTS]["file"])
+    assert segmentation <= 10_000_000
     assert sum(sizes.values()) <= 10_000_000
