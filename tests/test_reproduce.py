@@ -161,7 +161,7 @@ def test_readme_shows_what_was_run_and_what_not(folders, done, monkeypatch, tmp_
 def test_readme_never_calls_real_data_phantom(folders, done, monkeypatch, tmp_path):
     monkeypatch.setattr(readme, "README", tmp_path / "README.md")
     monkeypatch.setattr(readme, "RECORDED", tmp_path / "demo.json")
-    (result,) = done
+    result, _ = done
     path = tables.result_file(tmp_path, "demo", ROW)
     files.write_json(path, {**result, "data": {**result["data"], "identity": "real"}})
     with pytest.raises(ValueError, match="No row of the demo was run on the phantom"):

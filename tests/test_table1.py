@@ -215,6 +215,11 @@ def test_a_data_set_of_damaged_files_is_refused(done, tmp_path):
         reproduce.train_one(SLICES, 0, folders)
 
 
+def _height(path) -> int:
+    with image.open(path) as opened:
+        return opened.height
+
+
 def test_the_documentation_is_made_of_results(folders, done, monkeypatch):
     with pytest.raises(ValueError, match="reproduce ct-ich-slices/resnext-lstm"):
         pages.classification(folders.results)
@@ -235,8 +240,8 @@ def test_the_documentation_is_made_of_results(folders, done, monkeypatch):
     assert "8 patients, 48 slices of phantom" in text
     pages.draw_figures(folders.results, folders.results / "stacked.png")
     single = sorted((run.folder / localization.FOLDER).glob("*.png"))
-    heights = [image.open(path).height for path in single]
-    assert image.open(folders.results / "stacked.png").height == sum(heights)
+    stacked = folders.results / "stacked.png"
+    assert _height(stacked) == sum(map(_height, single))
 
 
 def test_shipped_classifiers_say_what_the_trained_ones_said(folders, done):
