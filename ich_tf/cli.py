@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_reproduce,
         _add_compare,
         _add_tables,
+        _add_report,
         _add_predict,
         _add_explain,
         _add_weights,
@@ -300,6 +301,25 @@ def _tables(options) -> None:
         options.protocol,
     )
     print(text, end="")
+
+
+def _add_report(verbs):
+    verb = _verb(verbs, "report", _report, "write all results as one HTML page")
+    verb.add_argument("--profile", choices=PROFILES, default="demo")
+    verb.add_argument("--out", metavar="FILE", help="default: report.html in results")
+    verb.add_argument(
+        "--cases", type=int, default=6, metavar="N", help="in the slice viewer"
+    )
+    return verb
+
+
+def _report(options) -> None:
+    from ich_tf.report import page
+
+    folders = _folders(options)
+    out = options.out or folders.results / options.profile / "report.html"
+    page.write(folders, out, profile=options.profile, cases=options.cases, say=_say)
+    print(f"the report is in {out}")
 
 
 def _add_predict(verbs):

@@ -269,8 +269,8 @@ def render(
         return _csv(content)
     blocks = []
     for table, found in content.items():
-        header, body = _grid(found)
-        scale, notes = f"profile {profile}", _notes(table, found, results, profile)
+        header, body = grid(found)
+        scale, notes = f"profile {profile}", notes_of(table, found, results, profile)
         if shown(table)[0].task == "segmentation":
             scale += f", protocol {protocol}"
             description = metrics.protocol(protocol).description
@@ -291,7 +291,8 @@ def _csv(content: dict[str, list[Cell]]) -> str:
     return text.getvalue()
 
 
-def _grid(found: list[Cell]) -> tuple[list[str], list[list[str]]]:
+def grid(found: list[Cell]) -> tuple[list[str], list[list[str]]]:
+    """The head of a table and its rows as text, from the cells of `cells`."""
     columns = list(dict.fromkeys(cell.column for cell in found))
     header = ["Row"]
     for column in columns:
@@ -327,9 +328,10 @@ def _verdict(cell: Cell) -> str:
     return f"{cell.verdict} ({cell.difference:+.3f})"
 
 
-def _notes(
+def notes_of(
     table: str, found: list[Cell], results: pathlib.Path, profile: str
 ) -> list[str]:
+    """What must be read with a table: reasons, held-out cases, deviations."""
     notes = []
     reasons = dict.fromkeys(
         f"{cell.verdict}: {cell.reason}" for cell in found if cell.reason

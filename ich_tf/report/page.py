@@ -1,0 +1,293 @@
+"""The report as one HTML file that needs no network: tables, figures, slices."""
+
+import base64
+import hashlib
+import json
+import os
+import pathlib
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from ich_tf import files, labels
+from ich_tf.experiments import reproduce, runner, tables
+from ich_tf.report import classifier, localization, plots, viewer
+
+TEMPLATES = pathlib.Path(__file__).with_name("templates")
+TITLE = "Intracranial hemorrhage in head CT: reported and measured"
+VERDICTS = ("reproduced", "close", "differs", "not comparable", "not run")
+
+
+def write(
+    folders: runner.Folders,
+    out: str | os.PathLike,
+    *,
+    profile: str = "demo",
+    cases: int = 6,
+    say: Callable[[str], None],
+) -> None:
+    """Write the report of everything that was run.
+
+    The page holds its style, script, figures and slices; its content security policy
+    keeps it from asking a network for anything. The same results give the same bytes.
+
+    Args:
+        folders: Where results, data and weights are.
+        out: The HTML file.
+        profile: Name of the profile.
+        cases: Number of held-out cases in the slice viewer.
+        say: Takes a line of progress.
+
+    Raises:
+        ValueError: if nothing was run.
+    """
+    import jinja2
+    import markupsafe
+
+    results = _results(folders.results, profile)
+    if not results:
+        raise ValueError(
+            f"{folders.results / profile} has no result. Run `ich-tf reproduce` first."
+        )
+    found = {
+        table: tables.cells(table, folders.results, profile) for table in tables.TABLES
+    }
+    every = [cell for cells in found.values() for cell in cells]
+    script = (TEMPLATES / "viewer.js").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True
+    )
+    text = environment.get_template("report.html").render(
+        title=TITLE,
+        summary=_summary(results, profile),
+        verdicts=_counted(every),
+        sections=[
+            _tables(found, folders.results, profile),
+            _scores(results),
+            _classified(results),
+            _localized(folders.results, profile),
+            _trained(results),
+            _provenance(results),
+        ],
+        viewer=_viewer(folders, results, profile, cases, say),
+        footer="Made by `python -m ich_tf report`. Research use, no medical device.",
+        style=markupsafe.Markup((TEMPLATES / "report.css").read_text("utf-8")),
+        script=markupsafe.Markup(script),
+        script_hash=_hash(script),
+    )
+    files.write_bytes(out, text.encode())
+
+
+def _results(folder: pathlib.Path, profile: str) -> dict[str, dict]:
+    """Id to result of each experiment that was run, in the order of the tables."""
+    found = {}
+    for table in tables.TABLES:
+        for experiment in tables.shown(table):
+            result = tables.load_result(folder, profile, experiment.id)
+            if result is not None:
+                found[experiment.id] = result
+    return found
+
+
+def _summary(results: dict[str, dict], profile: str) -> str:
+    identities = sorted({result["data"]["identity"] for result in results.values()})
+    text = f"{len(results)} experiments, profile {profile}, on {', '.join(identities)}."
+    if "phantom" in identities:
+        text += (
+            " Numbers of the phantom show that every row runs and what it learns from "
+            "synthetic heads; they reproduce nothing and are not compared."
+        )
+    return text
+
+
+def _counted(cells: list[tables.Cell]) -> dict[str, int]:
+    counts = Counter(cell.verdict for cell in cells if cell.reported is not None)
+    return {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
+
+
+def _tables(found: dict, results: pathlib.Path, profile: str) -> dict:
+    made = []
+    for table, cells in found.items():
+        header, body = tables.grid(cells)
+        rows = [[{"text": text, "kind": _kind(text)} for text in row] for row in body]
+        made.append(
+            {
+                "caption": tables.TABLES[table][0],
+                "header": header,
+                "rows": rows,
+                "notes": tables.notes_of(table, cells, results, profile),
+            }
+        )
+    rule = (
+        f"Reproduced: within {tables.REPRODUCED} of the printed number, which lies in "
+        f"our 95 % interval. Close: within {tables.CLOSE}. Only a run on the report's "
+        "own data is compared. Intervals are over patients."
+    )
+    return {"id": "tables", "title": "Tables", "text": rule, "tables": made}
+
+
+def _kind(text: str) -> str:
+    """The style of a cell: that of its verdict, if it tells one."""
+    words = text.split(" (")[0]
+    return "verdict " + words.replace(" ", "-") if words in VERDICTS else ""
+
+
+def _scores(results: dict[str, dict]) -> dict:
+    scores = {
+        result["title"]: [
+            value
+            for counts in result["counts"]["per_volume"].values()
+            if counts["truth_pixels"] and (value := viewer.dice(counts)) is not None
+        ]
+        for result in results.values()
+        if "counts" in result
+    }
+    section = {"id": "scores", "title": "Dice of each held-out head", "figures": []}
+    if scores:
+        caption = (
+            "Each dot is a head with hemorrhage: Dice of the whole volume at threshold "
+            "0.5. Boxes hold the middle half, the line is the median."
+        )
+        svg = _svg(plots.scores_per_case(scores, "Dice per volume"))
+        section["figures"].append({"svg": svg, "caption": caption})
+    else:
+        section["text"] = "No segmentation was run."
+    return section
+
+
+def _classified(results: dict[str, dict]) -> dict:
+    networks = {
+        name: result
+        for name, result in results.items()
+        if "predictions" in result and name.startswith("table1/")
+    }
+    section = {"id": "roc", "title": "ROC curves of Table I", "figures": []}
+    if not networks:
+        section["text"] = "Table I was not run."
+        return section
+    answers = {labels.SHORT[name]: {} for name in (labels.ANY, *labels.SUBTYPES)}
+    for result in networks.values():
+        scans = result["predictions"].values()
+        truth = np.concatenate([scan["truth"] for scan in scans])
+        probability = np.concatenate([scan["probability"] for scan in scans])
+        for short, curves in answers.items():
+            column = labels.index(short)
+            curves[result["title"]] = truth[:, column] > 0, probability[:, column]
+    caption = "Slices of the held-out scans, each class against all other slices."
+    section["figures"].append(
+        {"svg": _svg(plots.roc_curves(answers)), "caption": caption}
+    )
+    return section
+
+
+def _localized(results: pathlib.Path, profile: str) -> dict:
+    section = {"id": "heat", "title": "Figures 3-7: Grad-CAM", "figures": []}
+    run = tables.result_file(results, profile, "table1/resnext101").with_suffix("")
+    path = run / localization.FOLDER / localization.MEASURED
+    if not path.is_file():
+        section["text"] = "Figures 3-7 were not drawn."
+        return section
+    found = files.read_json(path)
+    section["text"] = (
+        "Heatmap, overlay and slice of the largest lesion of each subtype, on phantom "
+        "heads that no network was trained on, whatever the heatmap looks like."
+    )
+    for line, measured in zip(
+        localization.describe(found).splitlines(),
+        found["subtypes"].values(),
+        strict=True,
+    ):
+        if measured["figure"]:
+            picture = (path.parent / measured["figure"]).read_bytes()
+            address = "data:image/png;base64," + base64.b64encode(picture).decode()
+            section["figures"].append({"picture": address, "caption": line})
+    return section
+
+
+def _trained(results: dict[str, dict]) -> dict:
+    histories = {
+        result["title"]: result["history"][0]
+        for result in results.values()
+        if result["history"] and result["history"][0]
+    }
+    caption = (
+        "First fold of each experiment: loss, and soft Jaccard where there is one."
+    )
+    svg = _svg(plots.training_curves(histories))
+    return {
+        "id": "training",
+        "title": "Training",
+        "figures": [{"svg": svg, "caption": caption}],
+    }
+
+
+def _provenance(results: dict[str, dict]) -> dict:
+    records = []
+    for name, result in results.items():
+        seconds = [sum(fold.values()) for fold in result["seconds"]]
+        facts = {
+            "Report": result["states"],
+            "It leaves open": "; ".join(result["leaves_open"]),
+            "Taken instead": "; ".join(result["assumptions"]),
+            "Deviations": "; ".join(result["deviations"]),
+            "Data": f"{result['data']['identity']}, fingerprint "
+            f"{result['spec']['data']}, {len(result['data']['cases'])} cases",
+            "Weights at the start": f"{result['init']} (report: "
+            f"{result['wanted_init']})",
+            "Left out": "; ".join((result.get("left_out") or {}).get("named", [])),
+            "Seed": str(result["spec"]["seed"]),
+            "Precision": result["spec"]["precision"],
+            "Commit": ", ".join(_distinct(result["commits"])),
+            "Device": ", ".join(_distinct(result["devices"])),
+            "Seconds": ", ".join(f"{value:.0f}" for value in seconds),
+            "Peak memory, GB": ", ".join(_distinct(result["peak_memory_gb"])),
+            "Versions": "; ".join(
+                _distinct(
+                    ", ".join(f"{key} {value}" for key, value in versions.items())
+                    for versions in result["versions"]
+                )
+            ),
+            "Settings": json.dumps(result["spec"], sort_keys=True),
+        }
+        records.append({"title": name, "facts": {k: v for k, v in facts.items() if v}})
+    return {
+        "id": "provenance",
+        "title": "Where each number comes from",
+        "records": records,
+    }
+
+
+def _distinct(values) -> list[str]:
+    return list(dict.fromkeys(str(value) for value in values if value is not None))
+
+
+def _viewer(folders, results, profile: str, cases: int, say) -> dict | None:
+    """The slice viewer's cases; None where no segmentation was run."""
+    names = [name for name, result in results.items() if "counts" in result]
+    if not names or not cases:
+        return None
+    runs = reproduce.prepare(names, profile, folders, say)
+    try:
+        network = classifier.load(weights_dir=folders.weights)
+        heat = f"Heatmap: Grad-CAM of any hemorrhage by {classifier.SLICES}."
+    except classifier.NotClassified as error:
+        network, heat = None, f"No heatmap: {error}"
+    made = viewer.cases(runs, [results[name] for name in names], cases, network, say)
+    text = (
+        f"{len(made)} held-out cases of {results[names[0]]['data']['identity']}: from "
+        f"the lowest to the highest Dice of {results[names[0]]['title']}, evenly "
+        f"spread, and one without hemorrhage. {heat}"
+    )
+    return {"cases": made, "text": text}
+
+
+def _hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return "sha256-" + base64.b64encode(digest).decode()
+
+
+def _svg(text: str):
+    import markupsafe
+
+    return markupsafe.Markup(text)

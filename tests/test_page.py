@@ -1,0 +1,105 @@
+import re
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from test_reproduce import TINY
+
+from ich_tf import cli, files
+from ich_tf.experiments import profiles, reproduce, runner, tables
+from ich_tf.report import page, viewer
+
+ROW = "table3/unet-hssayeni"
+HOSTILE = "<img src=x onerror=alert(1)>.dcm"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tiny():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(profiles.PROFILES, "demo", TINY)
+        patch.delenv("ICH_TF_CT_ICH", raising=False)
+        yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A finished row, whose result tells of a file with HTML in its name."""
+    folder = tmp_path_factory.mktemp("page")
+    folders = runner.Folders(results=folder / "results", weights=folder / "weights")
+    reproduce.reproduce([ROW], folders, say=lambda line: None)
+    path = tables.result_file(folders.results, "demo", ROW)
+    result = files.read_json(path)
+    result["left_out"] = {"named": [f"{HOSTILE}: no pixels"]}
+    result["title"] = HOSTILE
+    files.write_json(path, result)
+    return folders
+
+
+@pytest.fixture(scope="module")
+def written(folders):
+    path = folders.results / "report.html"
+    page.write(folders, path, say=lambda line: None)
+    return path
+
+
+def test_the_page_tells_what_was_run_and_what_was_not(written):
+    text = written.read_text()
+    assert "1 experiments, profile demo, on phantom." in text
+    assert '<span class="verdict not-comparable">not comparable: 4</span>' in text
+    assert '<span class="verdict not-run">' in text
+    assert "reproduced:" not in text
+    assert f"No shipped weights &#39;{'resnext-phantom'}&#39;" in text
+
+
+def test_the_same_results_give_the_same_bytes(folders, written, tmp_path):
+    page.write(folders, tmp_path / "again.html", say=lambda line: None)
+    assert (tmp_path / "again.html").read_bytes() == written.read_bytes()
+
+
+def test_html_in_a_file_name_stays_text(written):
+    text = written.read_text()
+    assert HOSTILE not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;.dcm: no pixels" in text
+
+
+def test_the_page_asks_for_nothing_from_outside(written):
+    text = written.read_text()
+    assert "default-src 'none'" in text
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', text)
+    assert addresses
+    assert all(
+        address[:5] in ("data:", *("#",)) or address[0] == "#" for address in addresses
+    )
+
+
+def test_nothing_run_is_an_error(tmp_path, capsys):
+    assert cli.main(["report", "--results", str(tmp_path)]) == 2
+    assert "has no result" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_viewer_holds_the_case_as_it_is(folders):
+    run = reproduce.find_run(ROW, "demo", folders, print)
+    result = files.read_json(run.file)
+    case, *_ = viewer.cases([run], [result], 1, None, lambda line: None)
+    volume = run.dataset.load(case["id"]).volume
+    assert (case["slices"], case["height"], case["width"]) == volume.hu.shape
+    assert case["truth_ml"] > 0
+    sheet = unpacked(case["hu"]).astype(int)
+    hu = (sheet[..., 0] * 256 + sheet[..., 1] - 32768).reshape(volume.hu.shape)
+    np.testing.assert_array_equal(hu, np.rint(volume.hu))
+    truth = unpacked(case["truth"]).reshape(volume.hu.shape)
+    mask = run.dataset.load(case["id"]).mask
+    np.testing.assert_array_equal(truth, mask * 255)
+
+
+def unpacked(address):
+    import base64
+    import io
+
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))))
