@@ -103,3 +103,67 @@ def unpacked(address):
     from PIL import Image
 
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))))
+
+
+@pytest.fixture
+def browser_page(written):
+    """The page in headless Chromium, what it logged, and what it asked for."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        opened = browser.new_page(viewport={"width": 390, "height": 800})
+        logged, requested = [], []
+        opened.on("console", lambda message: logged.append(message.text))
+        opened.on("pageerror", lambda error: logged.append(str(error)))
+        opened.on("request", lambda request: requested.append(request.url))
+        opened.goto(written.as_uri())
+        opened.wait_for_function("document.getElementById('slice').width > 8")
+        yield opened, logged, requested
+        browser.close()
+
+
+def test_the_viewer_works_in_a_browser(browser_page, written):
+    opened, logged, requested = browser_page
+
+    def picture():
+        return opened.evaluate("document.getElementById('slice').toDataURL()")
+
+    def number():
+        return opened.inner_text("#slice-number")
+
+    opened.focus(".viewer")
+    seen = [picture()]
+    assert number() == "4 of 6"
+    for key in ("ArrowUp", "m", "p", "4"):
+        opened.keyboard.press(key)
+        seen.append(picture())
+    assert number() == "5 of 6"
+    assert not opened.is_checked("#show-truth")
+    assert opened.inner_text("#width-number") == "2800 HU"
+    assert opened.is_disabled("#show-heat")
+    assert seen[0] != seen[1]
+    assert seen[-1] != seen[-2]
+    for _ in range(9):
+        opened.keyboard.press("ArrowDown")
+    assert number() == "1 of 6"
+    opened.locator("#slice").hover()
+    opened.mouse.wheel(0, -100)
+    opened.wait_for_function(
+        "document.getElementById('slice-number').textContent === '2 of 6'"
+    )
+    first = opened.input_value("#case")
+    opened.focus(".viewer")
+    opened.keyboard.press("ArrowRight")
+    assert opened.input_value("#case") != first
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    assert [url for url in requested if not url.startswith("data:")] == [
+        written.as_uri()
+    ]
+    assert logged == []
+    assert HOSTILE in opened.inner_text("#row")
