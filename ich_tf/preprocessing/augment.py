@@ -48,7 +48,11 @@ def _hssayeni2020() -> list:
 
 
 def _hssayeni2020_flip() -> list:
-    return [_affine_hssayeni2020(), albumentations.HorizontalFlip(p=0.5)]
+    return [_affine_hssayeni2020(), *_flip()]
+
+
+def _flip() -> list:
+    return [albumentations.HorizontalFlip(p=0.5)]
 
 
 def _burduja2020() -> list:
@@ -74,7 +78,7 @@ def _burduja2020_mild() -> list:
 
 def _mirror_and_move(degrees: float) -> list:
     return [
-        albumentations.HorizontalFlip(p=0.5),
+        *_flip(),
         albumentations.Affine(
             translate_percent={"x": (-0.0625, 0.0625), "y": (-0.0625, 0.0625)},
             scale=(0.9, 1.1),
@@ -89,6 +93,7 @@ def _mirror_and_move(degrees: float) -> list:
 
 AUGMENTATIONS = {
     "none": list,
+    "flip": _flip,
     "hssayeni2020": _hssayeni2020,
     "hssayeni2020_flip": _hssayeni2020_flip,
     "burduja2020": _burduja2020,
