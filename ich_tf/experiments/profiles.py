@@ -64,8 +64,8 @@ DEMO = Profile(
         "Adam from 2e-3 down to 0 on a cosine instead of 1e-5",
         "batch-normalisation momentum 0.9 instead of 0.99, since the run is short",
         "the last bias starts at -3 instead of 0",
-        "left and right mirrored instead of the augmentation of [2]: few crops are seen "
-        "twice",
+        "left and right mirrored instead of the augmentation of [2], since few crops "
+        "are seen twice",
         "random weights where ImageNet weights cannot be had, said in the row",
     ),
     row_changes={
