@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_reproduce,
         _add_compare,
         _add_tables,
+        _add_verify,
         _add_predict,
         _add_explain,
         _add_weights,
@@ -300,6 +301,24 @@ def _tables(options) -> None:
         options.protocol,
     )
     print(text, end="")
+
+
+def _add_verify(verbs):
+    verb = _verb(verbs, "verify", _verify, "a verdict for each number of the report")
+    verb.add_argument("names", nargs="*", metavar="TABLE", help="default: all")
+    verb.add_argument("--profile", choices=PROFILES, default="demo")
+    verb.add_argument("--json", action="store_true")
+    return verb
+
+
+def _verify(options) -> int:
+    from ich_tf.experiments import verify
+
+    checks = verify.verify(
+        paths.results(options.results), options.profile, options.names
+    )
+    print(verify.render(checks, options.json), end="")
+    return verify.status(checks)
 
 
 def _add_predict(verbs):

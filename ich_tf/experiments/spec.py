@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -218,6 +219,18 @@ class ClassifierProfile:
     )
 
     for_row = Profile.for_row
+
+
+def settings(
+    row: Experiment | Classifier, scale: Profile | ClassifierProfile
+) -> dict[str, dict]:
+    """What of a row and its scale decides the numbers, as JSON: all but the prose."""
+    row, scale = dataclasses.asdict(row), dataclasses.asdict(scale)
+    for prose in ("title", "states", "leaves_open", "assumptions", "reported"):
+        row.pop(prose)
+    for prose in ("deviations", "row_changes"):
+        scale.pop(prose)
+    return json.loads(json.dumps({"experiment": row, "profile": scale}))
 
 
 @functools.cache

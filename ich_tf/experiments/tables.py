@@ -6,6 +6,7 @@ import html
 import io
 import itertools
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -74,6 +75,7 @@ class Cell:
         low: Lower bound of our 95 % confidence interval.
         high: Upper bound.
         cases: Number of patients or slices in the average.
+        undefined: Number left out of it because they have no defined value.
         verdict: "reproduced", "close", "differs", "not comparable", "not run".
         reason: Why a number cannot be compared.
     """
@@ -87,6 +89,7 @@ class Cell:
     low: float | None
     high: float | None
     cases: int | None
+    undefined: int | None
     verdict: str
     reason: str
 
@@ -140,14 +143,22 @@ def cells(
     if table not in TABLES:
         raise ValueError(f"Unknown table {table!r}. Known: {', '.join(TABLES)}")
     found = []
-    for group, experiment in itertools.product(_groups(table, protocol), shown(table)):
+    for group, experiment in itertools.product(groups(table, protocol), shown(table)):
         result = load_result(results, profile, experiment.id)
-        for column in TABLES[table][2]:
-            found.append(_cell(table, experiment, column, result, group))
+        found += row_cells(table, experiment, result, group)
     return found
 
 
-def _groups(table: str, protocol: str) -> tuple[str, ...]:
+def row_cells(
+    table: str, experiment: Experiment | Classifier, result: dict | None, group: str
+) -> list[Cell]:
+    """Every number of one row: of a protocol, or of a class."""
+    return [
+        _cell(table, experiment, column, result, group) for column in TABLES[table][2]
+    ]
+
+
+def groups(table: str, protocol: str) -> tuple[str, ...]:
     """What each experiment has a row for: a protocol, or each class."""
     if table == "table1-losses":
         return ("all",)
@@ -176,6 +187,7 @@ def _cell(table, experiment, column, result, group) -> Cell:
         score.get("low"),
         score.get("high"),
         score.get("n"),
+        score.get("n_undefined"),
         verdict,
         reason,
     )
@@ -215,7 +227,7 @@ def judge(
     if reported is None:
         return "not comparable", "the report prints no number"
     mean = score.get("mean")
-    if mean is None:
+    if mean is None or not math.isfinite(mean):
         return "differs", "undefined"
     difference = abs(mean - reported)
     low, high = score.get("low"), score.get("high")
@@ -311,13 +323,25 @@ def number(value: float | None, table: str = "") -> str:
 
 
 def with_interval(score: dict, table: str = "") -> str:
-    """`mean` [`low`, `high`] (n=`n`), as far as they are defined."""
+    """`mean` [`low`, `high`] (n=`n`), as far as defined; "n=12 of 16": 4 are not."""
     mean, low, high = (number(score[key], table) for key in ("mean", "low", "high"))
-    return mean if score["low"] is None else f"{mean} [{low}, {high}] (n={score['n']})"
+    if score["n"] is None:
+        return mean
+    count = f"n={score['n']}"
+    if score["n_undefined"]:
+        count += f" of {score['n'] + score['n_undefined']}"
+    bounds = "" if score["low"] is None else f" [{low}, {high}]"
+    return f"{mean}{bounds} ({count})"
 
 
 def _ours(cell: Cell) -> str:
-    score = {"mean": cell.ours, "low": cell.low, "high": cell.high, "n": cell.cases}
+    score = {
+        "mean": cell.ours,
+        "low": cell.low,
+        "high": cell.high,
+        "n": cell.cases,
+        "n_undefined": cell.undefined,
+    }
     return with_interval(score, cell.table)
 
 

@@ -1,0 +1,313 @@
+"""`verify` finds what was planted, and never passes what was not run."""
+
+import dataclasses
+import json
+import math
+import shutil
+
+import pytest
+import threshold_run
+
+from ich_tf import cli, files
+from ich_tf.data import ct_ich
+from ich_tf.experiments import (
+    provenance,
+    readme,
+    runner,
+    table2,
+    table3,
+    tables,
+    verify,
+)
+
+BEST, UNET = threshold_run.BEST, threshold_run.UNET
+REAL = "ct-ich 1.3.1"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Results that pass for ct-ich 1.3.1 (`paper`) and of the phantom (`demo`)."""
+    folder = tmp_path_factory.mktemp("run")
+    folders = runner.Folders(results=folder / "results", weights=folder / "weights")
+    real = threshold_run.run(folders, [BEST, UNET], "paper", REAL)
+    threshold_run.run(folders, [BEST, UNET])
+    return folders.results, real
+
+
+@pytest.fixture
+def results(made, monkeypatch, tmp_path):
+    """A copy to be spoilt, a report that prints our numbers, and their record."""
+    folder, real = made
+    shutil.copytree(folder, tmp_path / "results", ignore=_predictions)
+    threshold_run.tiny(monkeypatch)
+    for module, result in ((table2, real[0]), (table3, real[1])):
+        rows = tuple(
+            _reporting(row, result) if row.id == result["experiment"] else row
+            for row in module.ROWS
+        )
+        monkeypatch.setattr(module, "ROWS", rows)
+    counts = {
+        case_id: {name: case[name] for name in ("slices", "mask_voxels")}
+        for case_id, case in real[0]["data"]["cases"].items()
+    }
+    monkeypatch.setattr(ct_ich, "published_counts", lambda: counts)
+    monkeypatch.setattr(verify, "FULL_SIZE", threshold_run.TINY.size)
+    monkeypatch.setattr(readme, "RECORDED", tmp_path / "demo.json")
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    (tmp_path / "README.md").write_text(f"{readme.BEGIN}{readme.END}")
+    readme.update(tmp_path / "results")
+    return tmp_path / "results"
+
+
+def _predictions(folder, names):
+    return [name for name in names if name.endswith(".npz") or name == "phantom"]
+
+
+def _reporting(row, result):
+    """The row as if the report printed what the result holds."""
+    means = result["summary"]["hssayeni2020"]
+    columns = ("jaccard", "dice", "sensitivity", "specificity")
+    numbers = {name: round(means[name]["mean"], 3) for name in columns}
+    printed = {"table3": numbers}
+    if row.reported.get("table2"):
+        printed["table2"] = {name: numbers[name] for name in ("jaccard", "dice")}
+    return dataclasses.replace(row, reported=printed)
+
+
+def check(results, profile="paper", names=("table3",)):
+    found = verify.verify(results, profile, names)
+    return {(one.cell.experiment, one.cell.column): one for one in found}, found
+
+
+def spoil(results, change, profile="paper", experiment=UNET):
+    path = tables.result_file(results, profile, experiment)
+    result = files.read_json(path)
+    change(result)
+    # Not files.write_json, which refuses NaN.
+    path.write_text(json.dumps(result))
+
+
+def test_results_that_agree_pass(results):
+    by_name, found = check(results)
+    assert {one.verdict for one in found} == {"reproduced"}
+    assert len(found) == 8
+    assert verify.status(found) == 0
+    one = by_name[UNET, "dice"]
+    assert one.kind == verify.REPORT
+    assert 0 < one.expected < 1
+    assert one.expected == pytest.approx(one.cell.ours, abs=0.0005)
+    text = verify.render(found)
+    assert "reproduced: within 0.02 of the report" in text
+    assert text.endswith("8 reproduced\n")
+    content = json.loads(verify.render(found, as_json=True))
+    assert content["status"] == 0
+    assert [row["verdict"] for row in content["checks"]] == ["reproduced"] * 8
+
+
+def test_nothing_run_is_never_a_pass(tmp_path, capsys):
+    assert cli.main(["verify", "--results", str(tmp_path)]) == 2
+    found = verify.verify(tmp_path, "demo")
+    reported = 6 * 4 + 1 + 7 * 2 + 2 * 4
+    assert [one.verdict for one in found] == ["not run"] * reported
+    assert verify.status([]) == 2
+    assert f"{reported} not run" in capsys.readouterr().out
+    assert cli.main(["verify", "table1-more", "--results", str(tmp_path)]) == 2
+    assert "prints no number of 'table1-more'" in capsys.readouterr().err
+
+
+def test_a_missing_row(results):
+    tables.result_file(results, "paper", UNET).unlink()
+    by_name, found = check(results)
+    assert by_name[UNET, "dice"].verdict == "not run"
+    assert by_name[BEST, "dice"].verdict == "reproduced"
+    assert verify.status(found) == 2
+
+
+def test_a_number_that_differs_from_the_report(results, monkeypatch):
+    """The planted number is the report's: ours is honest and differs."""
+    (unet,) = table3.ROWS
+    printed = dict(unet.reported["table3"])
+    for by, verdict, status in ((0.03, "close", 0), (0.06, "differs", 1)):
+        wrong = {**printed, "dice": printed["dice"] + by}
+        row = dataclasses.replace(unet, reported={"table3": wrong})
+        monkeypatch.setattr(table3, "ROWS", (row,))
+        by_name, found = check(results)
+        assert by_name[UNET, "dice"].verdict == verdict
+        assert by_name[UNET, "jaccard"].verdict == "reproduced"
+        assert verify.status(found) == status
+
+
+def _summary(result):
+    result["summary"]["hssayeni2020"]["dice"]["mean"] += 0.001
+
+
+def _bound(result):
+    result["summary"]["hssayeni2020"]["dice"]["high"] = 0.9
+
+
+def _nan(result):
+    result["summary"]["hssayeni2020"]["dice"]["mean"] = math.nan
+
+
+def _nan_count(result):
+    next(iter(result["counts"]["hssayeni2020"].values()))["tp"][0] = math.nan
+
+
+def _lost_case(result):
+    result["counts"]["hssayeni2020"].popitem()
+
+
+def _better_counts(result):
+    """Blood that was missed is found, and the pixels still add up."""
+    for counts in result["counts"]["hssayeni2020"].values():
+        for name, other in (("tp", "fn"), ("tn", "fp")):
+            pairs = zip(counts[name], counts[other], strict=True)
+            counts[name] = [sum(pair) for pair in pairs]
+            counts[other] = [0] * len(counts[name])
+
+
+def _more_truth(result):
+    """All pixels of a case become truth, which was found."""
+    counts = next(iter(result["counts"]["hssayeni2020"].values()))
+    depth, height, width = counts["shape"]
+    for name in ("fp", "fn", "tn"):
+        counts[name] = [0] * depth
+    counts["tp"] = [height * width] * depth
+    counts["truth_pixels"] = counts["predicted_pixels"] = depth * height * width
+
+
+def _slice_lost(result):
+    for counts in result["counts"].values():
+        for case in counts.values():
+            for name in ("tp", "fp", "fn", "tn"):
+                case[name].pop()
+
+
+def _no_summary(result):
+    del result["summary"]
+
+
+def _other_row(result):
+    result["experiment"] = BEST
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_summary, "summary of hssayeni2020, dice is not what its cases give"),
+        (_bound, "summary of hssayeni2020, dice"),
+        (_nan, "summary of hssayeni2020, dice"),
+        (_nan_count, "is not a whole number from 0 on"),
+        (_lost_case, "its counts are not of the test cases"),
+        (_better_counts, "the slices' pixels are not the case's"),
+        (_more_truth, "counted in another mask"),
+        (_slice_lost, "counts of other slices than the data's 6"),
+        (_no_summary, "it is damaged (KeyError: 'summary')"),
+        (_other_row, f"it is of {BEST}, profile paper"),
+    ],
+)
+def test_an_edited_file_is_found(results, change, reason):
+    spoil(results, change)
+    by_name, found = check(results)
+    one = by_name[UNET, "dice"]
+    assert (one.verdict, one.cell.ours) == ("differs", None)
+    assert reason in one.cell.reason
+    assert by_name[BEST, "dice"].verdict == "reproduced"
+    assert verify.status(found) == 1
+    json.loads(verify.render(found, as_json=True))
+
+
+def test_a_file_that_is_no_json(results):
+    tables.result_file(results, "paper", UNET).write_text("{")
+    by_name, found = check(results)
+    assert "is not valid JSON" in by_name[UNET, "dice"].cell.reason
+    assert verify.status(found) == 1
+
+
+def test_the_phantom_cannot_pass_for_the_real_data(results, monkeypatch):
+    def claim(result):
+        result["data"]["identity"] = REAL
+
+    path = tables.result_file(results, "demo", UNET)
+    spoil(results, claim, "demo")
+    by_name, found = check(results, "demo")
+    assert (
+        "not those its specification was made for" in by_name[UNET, "dice"].cell.reason
+    )
+    # Who also mends the digest is told by the published counts.
+    monkeypatch.undo()
+    result = files.read_json(path)
+    result["spec"]["data"] = provenance.digest(result["data"])
+    (row,) = table3.ROWS
+    faults = verify.faults(result, row, "demo")
+    assert faults == ["its data have other counts than ct-ich 1.3.1 as published"]
+
+
+def test_other_data_are_not_compared(results):
+    def rename(result):
+        result["data"]["identity"] = "unknown"
+        result["spec"]["data"] = provenance.digest(result["data"])
+        # Patient numbers mean nothing here, so no patient is left out.
+        result["summary"] = verify.evaluation.summarise(result["counts"], "unknown")
+
+    spoil(results, rename)
+    by_name, found = check(results)
+    assert by_name[UNET, "dice"].verdict == "not comparable"
+    assert by_name[UNET, "dice"].cell.reason == "data: unknown, not ct-ich 1.3.1"
+    assert verify.status(found) == 2
+
+
+def test_other_settings_are_not_compared(results):
+    def faster(result):
+        result["spec"]["profile"]["learning_rate"] = 1.0
+
+    spoil(results, faster)
+    by_name, found = check(results)
+    assert by_name[UNET, "dice"].verdict == "not comparable"
+    assert "other settings" in by_name[UNET, "dice"].cell.reason
+    assert verify.status(found) == 2
+
+
+def test_the_phantom_is_held_against_its_record(results):
+    by_name, found = check(results, "demo")
+    assert {one.verdict for one in found} == {"as recorded"}
+    assert {one.kind for one in found} == {verify.REGRESSION}
+    assert verify.status(found) == 0
+    text = verify.render(found)
+    assert "regression check on the phantom, no reproduction" in text
+    assert "reproduced" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ("near", "within"),
+        ({"ours": 0.99, "low": 0.98, "high": 1.0}, "differs"),
+        ({"ours": None, "low": None, "high": None}, "differs"),
+        ({"cases": 77}, "differs"),
+        ({"row": "UNet [2] [run from other weights]"}, "not comparable"),
+    ],
+)
+def test_another_record_is_seen(results, change, verdict):
+    recorded = files.read_json(readme.RECORDED)
+    (cell,) = (
+        cell
+        for cell in recorded["table3"]["cells"]
+        if (cell["experiment"], cell["column"]) == (UNET, "dice")
+    )
+    near = {"ours": cell["high"]}
+    cell.update(near if change == "near" else change)
+    files.write_json(readme.RECORDED, recorded)
+    by_name, found = check(results, "demo")
+    assert by_name[UNET, "dice"].verdict == verdict
+    assert (
+        verify.status(found)
+        == {"within": 0, "differs": 1, "not comparable": 2}[verdict]
+    )
+
+
+def test_a_row_without_record_is_no_pass(results):
+    files.write_json(readme.RECORDED, {})
+    _, found = check(results, "demo")
+    assert {one.cell.reason for one in found} == {"there is no record of it"}
+    assert verify.status(found) == 2
