@@ -234,9 +234,7 @@ def _say(line: str) -> None:
 
 
 def _add_compare(verbs):
-    verb = _verb(
-        verbs, "compare", _compare, "two classifiers on the same scans, draw by draw"
-    )
+    verb = _verb(verbs, "compare", _compare, "two rows on the same scans, draw by draw")
     verb.add_argument("first", metavar="ID", help="such as table1/resnext101")
     verb.add_argument("second", metavar="ID", help="such as table1/resnext101-lstm")
     verb.add_argument("--profile", choices=PROFILES, default="demo")

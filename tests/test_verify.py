@@ -11,6 +11,7 @@ import threshold_run
 from ich_tf import cli, files
 from ich_tf.data import ct_ich
 from ich_tf.experiments import (
+    compare,
     provenance,
     readme,
     runner,
@@ -311,3 +312,34 @@ def test_a_row_without_record_is_no_pass(results):
     _, found = check(results, "demo")
     assert {one.cell.reason for one in found} == {"there is no record of it"}
     assert verify.status(found) == 2
+
+
+def test_compare_takes_rows_of_masks(results):
+    """The two rows differ only in tiles averaged by the same threshold: by nothing."""
+    text = compare.render(BEST, UNET, results, "demo")
+    assert (
+        f"**{UNET} against {BEST}: phantom, profile demo, 1 seeds, 4 held-out" in text
+    )
+    (line,) = (line for line in text.splitlines() if line.startswith("| Dice |"))
+    assert line.endswith("+0.0000 [+0.0000, +0.0000] |  |")
+    spoil(results, _lost_case, "demo")
+    with pytest.raises(ValueError, match="not evaluated on the same scans"):
+        compare.render(BEST, UNET, results, "demo")
+
+
+def test_a_paired_difference_is_that_of_the_means(results):
+    def worse(result):
+        for counts in result["counts"]["hssayeni2020"].values():
+            found = counts["tp"]
+            counts["fn"] = [sum(pair) for pair in zip(counts["fn"], found, strict=True)]
+            counts["tp"] = [0] * len(found)
+
+    spoil(results, worse, "paper")
+    one, other = (
+        compare.results_of(row, results, "paper", [0]) for row in (BEST, UNET)
+    )
+    row = compare.paired(one, other)["dice"]
+    assert row["first"] == one[0]["summary"]["hssayeni2020"]["dice"]["mean"]
+    assert row["second"] == 0
+    assert row["difference"].mean == pytest.approx(-row["first"])
+    assert row["difference"].high < 0
