@@ -47,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_compare,
         _add_tables,
         _add_verify,
+        _add_protocols,
+        _add_audit,
         _add_predict,
         _add_explain,
         _add_weights,
@@ -317,6 +319,45 @@ def _verify(options) -> int:
     )
     print(verify.render(checks, options.json), end="")
     return verify.status(checks)
+
+
+def _add_protocols(verbs):
+    verb = _verb(
+        verbs, "protocols", _protocols, "one prediction under every convention"
+    )
+    verb.add_argument("result", metavar="RESULT", help="result file or experiment id")
+    verb.add_argument("--profile", choices=PROFILES, default="demo")
+    verb.add_argument("--out", metavar="DIR", help="default: beside the probabilities")
+    return verb
+
+
+def _protocols(options) -> None:
+    from ich_tf.experiments import protocol_sweep
+    from ich_tf.report import protocols
+
+    folders = _folders(options)
+    run = protocol_sweep.open_result(options.result, options.profile, folders, _say)
+    found, figure = protocols.write(run, options.out or run.folder, _say)
+    print(protocol_sweep.describe(run, found))
+    print(f"the figure is {figure}")
+
+
+def _add_audit(verbs):
+    verb = _verb(verbs, "audit", _audit, "the report held against itself and its data")
+    verb.add_argument("--profile", choices=PROFILES, default="demo")
+    verb.add_argument("--json", action="store_true")
+    return verb
+
+
+def _audit(options) -> None:
+    from ich_tf.experiments import audit
+
+    found = audit.audit(
+        paths.results(options.results),
+        options.profile,
+        options.ct_ich or os.environ.get("ICH_TF_CT_ICH"),
+    )
+    print(audit.render(found, options.json), end="")
 
 
 def _add_predict(verbs):

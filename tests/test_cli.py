@@ -18,7 +18,7 @@ def test_help_names_every_verb():
     assert found.returncode == 0
     for verb in (
         *("phantom", "check-data", "train", "prepare", "reproduce", "compare"),
-        *("tables", "verify", "predict", "explain", "weights"),
+        *("tables", "verify", "protocols", "audit", "predict", "explain", "weights"),
     ):
         assert verb in found.stdout
 

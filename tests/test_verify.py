@@ -5,13 +5,18 @@ import json
 import math
 import shutil
 
+import numpy as np
 import pytest
 import threshold_run
+from PIL import Image as image
 
 from ich_tf import cli, files
 from ich_tf.data import ct_ich
 from ich_tf.experiments import (
+    audit,
+    audit_rows,
     compare,
+    protocol_sweep,
     provenance,
     readme,
     runner,
@@ -31,7 +36,9 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     folders = runner.Folders(results=folder / "results", weights=folder / "weights")
     real = threshold_run.run(folders, [BEST, UNET], "paper", REAL)
-    threshold_run.run(folders, [BEST, UNET])
+    threshold_run.run(folders, [BEST, UNET, audit_rows.LESION_CROPS])
+    threshold_run.run(folders, [audit_rows.APPROACH2], level=2)
+    threshold_run.run(folders, [audit_rows.VARIANTS["cross-entropy"]])
     return folders.results, real
 
 
@@ -343,3 +350,149 @@ def test_a_paired_difference_is_that_of_the_means(results):
     assert row["second"] == 0
     assert row["difference"].mean == pytest.approx(-row["first"])
     assert row["difference"].high < 0
+
+
+@pytest.fixture
+def swept(made, monkeypatch):
+    threshold_run.tiny(monkeypatch)
+    folders = runner.Folders(results=made[0], weights=made[0])
+    run = protocol_sweep.open_result(UNET, "demo", folders, print)
+    return run, protocol_sweep.sweep(run, lambda line: None)
+
+
+def test_the_sweep_holds_the_protocols_of_the_result(swept):
+    run, conventions = swept
+    assert len(conventions) == 3 * 2 * (4 * 4 + 1) * 2
+    summary = files.read_json(run.file)["summary"]
+    (published,) = (one for one in conventions if one.is_published)
+    for name, value in published.scores.items():
+        assert value == pytest.approx(summary["hssayeni2020"][name]["mean"])
+    plain = {
+        (one.unit, one.empty): one.scores
+        for one in conventions
+        if (one.threshold, one.post_processing, one.detection_pixels) == (0.5, False, 0)
+    }
+    assert len(plain) == 17
+    for name in ("jaccard", "dice", "sensitivity", "specificity"):
+        for key, protocol in (
+            (("volume", "nan"), "per_volume"),
+            (("pooled", "–"), "pooled"),
+        ):
+            expected = summary[protocol][name]["mean"]
+            assert plain[key][name] == pytest.approx(expected)
+    for unit in ("crop", "slice", "subject", "volume"):
+        dice = [plain[unit, empty]["dice"] for empty in ("zero", "nan", "one")]
+        assert dice == sorted(dice)
+    assert plain["crop", "one"]["dice"] > plain["crop", "skip"]["dice"] + 0.1
+
+
+def test_crops_are_scored_from_the_masks(swept):
+    """The mean over crops with truth, by loops."""
+    run, conventions = swept
+    values, side, stride = [], run.profile.tile, run.profile.stride
+    for case, coded in run.task.stored_predictions(run):
+        mask, truth = coded / np.float32(255) > 0.5, case.mask.astype(bool)
+        for z in range(len(mask)):
+            for y in range(0, 64 - side + 1, stride):
+                for x in range(0, 64 - side + 1, stride):
+                    crop = (z, slice(y, y + side), slice(x, x + side))
+                    if truth[crop].any():
+                        both = np.count_nonzero(mask[crop] & truth[crop])
+                        whole = mask[crop].sum() + truth[crop].sum()
+                        values.append(2 * both / whole)
+    assert len(values) > 10
+    (one,) = (
+        one
+        for one in conventions
+        if (one.unit, one.empty, one.threshold) == ("crop", "skip", 0.5)
+        and (one.post_processing, one.detection_pixels) == (False, 0)
+    )
+    assert one.scores["dice"] == pytest.approx(np.mean(values))
+
+
+def test_on_the_phantom_only_the_spread_is_said(swept):
+    run, conventions = swept
+    assert {one.distance for one in conventions} == {None}
+    text = protocol_sweep.describe(run, conventions)
+    assert "Not ranked: the report's numbers are not about phantom." in text
+    assert "Nearest" not in text and "distance" not in text
+    moved = protocol_sweep.influence(conventions, "dice")
+    assert "detection_pixels" not in moved and "excluded" not in moved
+    assert moved["empty"] > 0.1
+
+
+def test_conventions_are_ranked_by_their_distance(swept):
+    run, conventions = swept
+    target = conventions[100]
+    found = protocol_sweep.ranked(conventions, target.scores)
+    assert found[0].distance == 0
+    assert found[0].scores == target.scores
+    distances = [one.distance for one in found if one.distance is not None]
+    assert distances == sorted(distances)
+    text = protocol_sweep.describe(run, found)
+    assert text.count("\n| 0.") >= 10
+    # Overlap alone does not tell detection limits apart.
+    overlap = {name: target.scores[name] for name in ("jaccard", "dice")}
+    assert len(protocol_sweep.ranked(conventions, overlap)) == len(conventions) / 2
+
+
+def test_the_real_data_are_ranked(made, monkeypatch):
+    """The phantom passes for ct-ich 1.3.1 here, as in `made`."""
+    threshold_run.tiny(monkeypatch)
+    monkeypatch.setattr(ct_ich.CtIch, "_identity", lambda self, counts: REAL)
+    folders = runner.Folders(results=made[0], weights=made[0])
+    run = protocol_sweep.open_result(UNET, "paper", folders, print)
+    found = protocol_sweep.sweep(run, lambda line: None)
+    assert len(found) == 3 * 2 * (4 * 4 + 1) * 2 * 2
+    ours = found[0].scores
+    printed = run.experiment.reported["table3"]
+    assert found[0].distance == max(abs(ours[name] - printed[name]) for name in printed)
+
+
+def test_protocols_from_a_result_file(made, monkeypatch, tmp_path, capsys):
+    threshold_run.tiny(monkeypatch)
+    path = tables.result_file(made[0], "demo", UNET)
+    assert cli.main(["protocols", str(path), "--out", str(tmp_path)]) == 0
+    assert "How far Dice moves by one choice alone" in capsys.readouterr().out
+    assert len(files.read_json(tmp_path / "protocols.json")) == 204
+    with image.open(tmp_path / "protocols.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert min(pixels.shape[:2]) > 400
+    assert (pixels != 255).any(axis=-1).mean() > 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("table1/resnext101", "table1/resnext101 has no masks"),
+        ("table2/vgg16-random-bce", "Run `ich-tf reproduce table2/vgg16-random-bce`"),
+        ("absent.json", "There is no"),
+    ],
+)
+def test_what_cannot_be_swept(made, monkeypatch, capsys, name, reason):
+    threshold_run.tiny(monkeypatch)
+    assert cli.main(["protocols", name, "--results", str(made[0])]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_the_audit_shows_what_was_run(results):
+    found = {one.name: one for one in audit.audit(results, "demo")}
+    black, lesion = found["approach 2, as stated"], found["approach 2, cross-entropy"]
+    assert black.verdict == "holds"
+    assert black.evidence.startswith("on phantom: 0 positive pixels in 4 heads")
+    assert lesion.verdict == "open"
+    assert "on phantom: 0 positive" not in lesion.evidence
+    assert found["approach 2, random weights"].verdict == "not run"
+    crops = found["training on lesion crops only"]
+    assert "all crops: dice 0." in crops.evidence
+    assert "; lesion crops only: dice 0." in crops.evidence
+    assert "-> by the code as published" in found["slips of [2]'s evaluation"].evidence
+
+
+def test_one_positive_pixel_contradicts_approach_2(results):
+    def light(result):
+        next(iter(result["counts"]["per_volume"].values()))["predicted_pixels"] = 1
+
+    spoil(results, light, "demo", audit_rows.APPROACH2)
+    found = {one.name: one for one in audit.audit(results, "demo")}
+    assert found["approach 2, as stated"].verdict == "contradicted"

@@ -23,6 +23,7 @@ PAPER = Profile(
     output_bias=None,
     validation_crops=None,
     phantom={},
+    row_changes={"audit/lesion-crops": {"crops": "lesion"}},
 )
 
 DEMO = Profile(
@@ -72,7 +73,15 @@ DEMO = Profile(
             "epochs": 4,
             "steps_per_epoch": 150,
             "inference_stride": 32,
-        }
+        },
+        # As the row above, but for the crops without blood.
+        "audit/lesion-crops": {
+            "epochs": 4,
+            "steps_per_epoch": 150,
+            "inference_stride": 32,
+            "crops": "lesion",
+            "lesion_share": None,
+        },
     },
 )
 

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -109,6 +109,24 @@ def summarise(run: Run, done: list[dict]) -> dict:
             counts[name].update(cases)
     summary = evaluation.summarise(counts, run.fingerprint["identity"])
     return {"counts": counts, "summary": summary}
+
+
+def stored_predictions(run: Run) -> Iterator[tuple[Case, np.ndarray]]:
+    """Every test case of a finished run with its stored probabilities.
+
+    Yields:
+        The case, and (z, y, x), uint8, from `evaluation.encode`.
+
+    Raises:
+        ValueError: if a file is missing.
+    """
+    for fold in run.folds:
+        for case in _cases(run, fold.test):
+            path = run.folder / f"{case.case_id}.npz"
+            if not path.is_file():
+                raise ValueError(f"There is no {path}: its run left no probabilities.")
+            with np.load(path) as content:
+                yield case, content["probability"]
 
 
 def describe(run: Run, result: dict) -> dict:

@@ -16,6 +16,7 @@ EXPERIMENTS = {
     "table2": "ich_tf.experiments.table2:ROWS",
     "table3": "ich_tf.experiments.table3:ROWS",
     "ct-ich-slices": "ich_tf.experiments.ct_ich_slices:ROWS",
+    "audit": "ich_tf.experiments.audit_rows:ROWS",
     "shipped": "ich_tf.experiments.shipped:ROWS",
 }
 
