@@ -20,6 +20,7 @@ from ich_tf.experiments import (
     provenance,
     readme,
     runner,
+    spec,
     table2,
     table3,
     tables,
@@ -39,6 +40,7 @@ def made(tmp_path_factory):
     threshold_run.run(folders, [BEST, UNET, audit_rows.LESION_CROPS])
     threshold_run.run(folders, [audit_rows.APPROACH2], level=2)
     threshold_run.run(folders, [audit_rows.VARIANTS["cross-entropy"]])
+    threshold_run.run(folders, ["related/hu-threshold", "related/random-forest"])
     return folders.results, real
 
 
@@ -383,7 +385,7 @@ def test_the_sweep_holds_the_protocols_of_the_result(swept):
     for unit in ("crop", "slice", "subject", "volume"):
         dice = [plain[unit, empty]["dice"] for empty in ("zero", "nan", "one")]
         assert dice == sorted(dice)
-    assert plain["crop", "one"]["dice"] > plain["crop", "skip"]["dice"] + 0.1
+    assert plain["crop", "one"]["dice"] != plain["slice", "one"]["dice"]
 
 
 def test_crops_are_scored_from_the_masks(swept):
@@ -496,3 +498,40 @@ def test_one_positive_pixel_contradicts_approach_2(results):
     spoil(results, light, "demo", audit_rows.APPROACH2)
     found = {one.name: one for one in audit.audit(results, "demo")}
     assert found["approach 2, as stated"].verdict == "contradicted"
+
+
+def test_related_work_stands_beside_the_networks(results):
+    found = {
+        (cell.row, cell.column): cell
+        for cell in tables.cells("related", results, "demo")
+    }
+    cell = found["Voxels: random forest [22]", "dice"]
+    assert (cell.reported, cell.verdict) == (0.89, "not comparable")
+    assert cell.reason == "data: phantom, not the data of each paper"
+    assert 0 <= cell.ours <= 1
+    ours = tables.load_result(results, "demo", UNET)["summary"]["hssayeni2020"]
+    assert found["UNet [2]", "dice"].ours == ours["dice"]["mean"]
+    assert found["Distance-regularised level set [16, 25]", "dice"].verdict == "not run"
+    text = tables.render(["related"], results, "demo")
+    assert "reproduced" not in text
+    # Another paper's number on other data is nothing to verify.
+    with pytest.raises(ValueError, match="prints no number of 'related'"):
+        verify.verify(results, "demo", ["related"])
+
+
+def test_baselines_are_evaluated_as_networks_are(results, made):
+    baseline, network = (
+        tables.load_result(results, "demo", row)
+        for row in ("related/random-forest", UNET)
+    )
+    assert baseline["folds"] == network["folds"]
+    for protocol, counts in baseline["counts"].items():
+        others = network["counts"][protocol]
+        for case_id, one in counts.items():
+            truth = np.add(one["tp"], one["fn"]).tolist()
+            other = others[case_id]
+            assert truth == np.add(other["tp"], other["fn"]).tolist()
+    (row,) = spec.find("related/random-forest")
+    assert verify.faults(baseline, row, "demo") == []
+    with np.load(made[0] / "demo/related/random-forest/" / f"{case_id}.npz") as kept:
+        assert kept["probability"].dtype == np.uint8

@@ -224,7 +224,7 @@ def profile(task: str, name: str) -> Profile | ClassifierProfile:
     Raises:
         ValueError: if there is none of this name; the message lists the known ones.
     """
-    known = {"segmentation": PROFILES, "classification": CLASSIFIER_PROFILES}[task]
+    known = CLASSIFIER_PROFILES if task == "classification" else PROFILES
     if name not in known:
         raise ValueError(
             f"There is no profile {name!r} for {task}. Known: {', '.join(known)}"

@@ -86,7 +86,7 @@ def open_result(name: str, profile: str, folders: runner.Folders, say) -> runner
         name, profile = content["experiment"], content["profile"]
         depth = len(pathlib.PurePath(profile, name).parts)
         folders = dataclasses.replace(folders, results=path.parents[depth - 1])
-    if spec.find(name)[0].task != "segmentation":
+    if spec.find(name)[0].task == "classification":
         raise ValueError(f"{name} has no masks: nothing to score under conventions.")
     run = reproduce.find_run(name, profile, folders, say)
     if not run.file.is_file():

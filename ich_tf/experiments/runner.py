@@ -32,6 +32,7 @@ SPLIT_SEED = 0
 # `describe(run, result)`.
 TASKS = {
     "segmentation": "ich_tf.experiments.segmentation",
+    "baseline": "ich_tf.experiments.baselines",
     "classification": "ich_tf.experiments.classification",
 }
 

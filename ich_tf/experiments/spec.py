@@ -16,6 +16,7 @@ EXPERIMENTS = {
     "table2": "ich_tf.experiments.table2:ROWS",
     "table3": "ich_tf.experiments.table3:ROWS",
     "ct-ich-slices": "ich_tf.experiments.ct_ich_slices:ROWS",
+    "related": "ich_tf.experiments.related:ROWS",
     "audit": "ich_tf.experiments.audit_rows:ROWS",
     "shipped": "ich_tf.experiments.shipped:ROWS",
 }
@@ -60,6 +61,32 @@ class Experiment:
     leaves_open: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     task: ClassVar[str] = "segmentation"
+    dataset: ClassVar[str] = "ct-ich"
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """One row of the related work, a method without a network.
+
+    Attributes:
+        id: "related/<row>".
+        title: The row's name.
+        method: Name in `classical.METHODS` or `classical.LEARNED`.
+        reported: As in `Experiment`: what the paper reports, on its own data.
+        states: As in `Experiment`.
+        leaves_open: As in `Experiment`.
+        assumptions: As in `Experiment`.
+    """
+
+    id: str
+    title: str
+    method: str
+    reported: Mapping[str, Mapping[str, float]]
+    states: str
+    leaves_open: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    arguments: ClassVar[Mapping[str, Any]] = {}
+    task: ClassVar[str] = "baseline"
     dataset: ClassVar[str] = "ct-ich"
 
 
@@ -223,7 +250,7 @@ class ClassifierProfile:
 
 
 def settings(
-    row: Experiment | Classifier, scale: Profile | ClassifierProfile
+    row: Experiment | Baseline | Classifier, scale: Profile | ClassifierProfile
 ) -> dict[str, dict]:
     """What of a row and its scale decides the numbers, as JSON: all but the prose."""
     row, scale = dataclasses.asdict(row), dataclasses.asdict(scale)

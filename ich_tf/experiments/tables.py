@@ -13,9 +13,13 @@ import numpy as np
 
 from ich_tf import files, labels, metrics
 from ich_tf.experiments import spec
-from ich_tf.experiments.spec import Classifier, Experiment
+from ich_tf.experiments.spec import Baseline, Classifier, Experiment
+
+Row = Experiment | Baseline | Classifier
 
 REPRODUCED, CLOSE = 0.02, 0.05
+OTHER_DATA = "the data of each paper"
+"""Of numbers that the report quotes; nothing run here is about the same data."""
 
 # Table -> its caption, the data identity its numbers are about, its columns.
 TABLES = {
@@ -43,6 +47,11 @@ TABLES = {
     "table3": (
         "Table III: UNet++ against the U-Net of [2]",
         "ct-ich 1.3.1",
+        ("jaccard", "dice", "sensitivity", "specificity"),
+    ),
+    "related": (
+        "Section II: related work without networks, beside Table III's networks",
+        OTHER_DATA,
         ("jaccard", "dice", "sensitivity", "specificity"),
     ),
 }
@@ -115,21 +124,27 @@ def load_result(results: pathlib.Path, profile: str, experiment_id: str) -> dict
     return files.read_json(path) if path.is_file() else None
 
 
-def shown(table: str) -> tuple[Experiment | Classifier, ...]:
+def shown(table: str) -> tuple[Row, ...]:
     """The experiments a table shows, in its order."""
     if table.startswith("table1"):
         return spec.rows("table1")
-    if table == "table3":
-        from ich_tf.experiments import table3
+    if table in ("table3", "related"):
+        from ich_tf.experiments import related, table3
 
-        return tuple(spec.find(name)[0] for name in table3.SHOWN)
+        names = {"table3": table3.SHOWN, "related": related.SHOWN}[table]
+        return tuple(spec.find(name)[0] for name in names)
     return spec.rows(table)
 
 
 def showing(names: list[str]) -> list[str]:
     """The tables that show any of these tables' rows or experiment ids."""
     ids = {row.id for name in names for row in spec.find(name)}
-    return [table for table in TABLES if ids & {row.id for row in shown(table)}]
+    return [table for table in TABLES if ids & {row.id for row in own(table)}]
+
+
+def own(table: str) -> tuple[Row, ...]:
+    """The experiments a table is about: all it shows but what stands beside them."""
+    return spec.rows(table) if table == "related" else shown(table)
 
 
 def cells(
@@ -150,7 +165,7 @@ def cells(
 
 
 def row_cells(
-    table: str, experiment: Experiment | Classifier, result: dict | None, group: str
+    table: str, experiment: Row, result: dict | None, group: str
 ) -> list[Cell]:
     """Every number of one row: of a protocol, or of a class."""
     return [
@@ -193,8 +208,8 @@ def _cell(table, experiment, column, result, group) -> Cell:
     )
 
 
-def _title(table: str, experiment: Experiment | Classifier, group: str) -> str:
-    if table == "table3" and experiment.model == "unetplusplus":
+def _title(table: str, experiment: Row, group: str) -> str:
+    if table == "table3" and experiment.id != "table3/unet-hssayeni":
         return "UNet++"
     if experiment.task == "classification" and group != "all":
         return f"{labels.SHORT[group]}: {experiment.title}"
@@ -283,7 +298,7 @@ def render(
     for table, found in content.items():
         header, body = _grid(found)
         scale, notes = f"profile {profile}", _notes(table, found, results, profile)
-        if shown(table)[0].task == "segmentation":
+        if shown(table)[0].task != "classification":
             scale += f", protocol {protocol}"
             description = metrics.protocol(protocol).description
             notes.insert(0, f"protocol {protocol}: {description}")
@@ -372,7 +387,7 @@ def _notes(
     return notes
 
 
-def _details(experiment: Experiment | Classifier, result: dict) -> str:
+def _details(experiment: Row, result: dict) -> str:
     """What a result holds beside its table's numbers."""
     if experiment.task == "classification":
         return _held_out(result)
