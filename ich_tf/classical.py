@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-BONE_HU = 150.0
-BLOOD_HU = (52.0, 95.0)
+AIR_HU, BONE_HU = -1000.0, 150.0
+BLOOD_HU = (50.0, 95.0)
 """Acute blood lies in this range; brain below, calcification and bone above."""
 SMALLEST_SHARE = 2e-4
 """Share of a slice that a lesion covers at least, about 50 pixels of 512 x 512."""
 
 
 def intracranial(hu: np.ndarray) -> np.ndarray:
-    """What bone encloses in each slice, without its rim.
+    """What bone encloses in each slice.
+
+    Subdural and epidural blood lies against the bone, so the rim is kept but for a
+    width of 2 pixels in 512, where a pixel holds bone and brain.
 
     Args:
         hu: (z, y, x), Hounsfield units.
@@ -29,12 +32,15 @@ def intracranial(hu: np.ndarray) -> np.ndarray:
     """
     from scipy import ndimage
 
-    rim = max(1, round(hu.shape[1] / 64))
+    gap, rim = max(1, hu.shape[1] // 64), hu.shape[1] // 256
     inside = np.zeros(hu.shape, bool)
     for index, image in enumerate(hu):
-        bone = ndimage.binary_closing(image > BONE_HU, iterations=rim)
-        cavity = ndimage.binary_fill_holes(bone) & ~bone
-        inside[index] = ndimage.binary_erosion(cavity, iterations=rim)
+        bone = image > BONE_HU
+        closed = ndimage.binary_closing(np.pad(bone, gap), iterations=gap)
+        filled = ndimage.binary_fill_holes(closed)[gap:-gap, gap:-gap]
+        inside[index] = filled & ~bone
+        if rim:
+            inside[index] = ndimage.binary_erosion(inside[index], iterations=rim)
     return inside
 
 
@@ -47,9 +53,9 @@ def hu_threshold(hu: np.ndarray) -> np.ndarray:
     Returns:
         (z, y, x), bool.
     """
-    smooth = _smooth(hu)
+    smooth = _smooth(hu, intracranial(hu))
     low, high = BLOOD_HU
-    return _cleaned((smooth > low) & (smooth < high) & intracranial(hu))
+    return _cleaned((smooth > low) & (smooth < high))
 
 
 def fuzzy_c_means(
@@ -97,8 +103,8 @@ def brightest_cluster(hu: np.ndarray, clusters: int = 4) -> np.ndarray:
         (z, y, x), float64, in [0, 1]; all 0 where there is no brain, or where the
         brightest cluster is no brighter than brain is.
     """
-    inside, smooth = intracranial(hu), _smooth(hu)
-    found = np.zeros(hu.shape)
+    inside = intracranial(hu)
+    smooth, found = _smooth(hu, inside), np.zeros(hu.shape)
     low, high = BLOOD_HU
     brain = inside & (smooth > 0) & (smooth < high)
     values = smooth[brain]
@@ -118,14 +124,14 @@ def fcm_active_contour(hu: np.ndarray) -> np.ndarray:
     """
     from skimage import segmentation
 
-    start, smooth = brightest_cluster(hu) > 0.5, _smooth(hu)
-    found = np.zeros(hu.shape, bool)
+    start, inside = brightest_cluster(hu) > 0.5, intracranial(hu)
+    smooth, found = _smooth(hu, inside), np.zeros(hu.shape, bool)
     for index in np.flatnonzero(start.any(axis=(1, 2))):
-        image = np.clip(smooth[index], 0, BLOOD_HU[1])
+        image = _on_brain(smooth[index], inside[index])
         found[index] = segmentation.morphological_chan_vese(
             image, num_iter=10, init_level_set=start[index], lambda1=1, lambda2=2
         )
-    return _cleaned(found & _near(start) & intracranial(hu))
+    return _cleaned(found & _near(start) & inside & (smooth > BLOOD_HU[0] - 5))
 
 
 def fcm_wavelet(hu: np.ndarray) -> np.ndarray:
@@ -183,15 +189,13 @@ def chan_vese(hu: np.ndarray) -> np.ndarray:
     """
     from skimage import segmentation
 
-    smooth, inside = _smooth(hu), intracranial(hu)
+    inside = intracranial(hu)
+    smooth = _smooth(hu, inside)
     low, high = BLOOD_HU
-    seeds = _cleaned((smooth > low + 5) & (smooth < high) & inside)
+    seeds = _cleaned((smooth > low) & (smooth < high))
     found = np.zeros(hu.shape, bool)
     for index in np.flatnonzero(seeds.any(axis=(1, 2))):
-        # Brain beyond the skull's rim is put at its own median, so that only blood
-        # stands out.
-        image = np.clip(smooth[index], 0, high)
-        image[~inside[index]] = np.median(image[inside[index]])
+        image = _on_brain(smooth[index], inside[index])
         start = np.where(seeds[index], 1.0, -1.0)
         mask = segmentation.chan_vese(
             image / high, mu=0.05, max_num_iter=60, init_level_set=start
@@ -209,14 +213,15 @@ def level_set(hu: np.ndarray, steps: int = 40) -> np.ndarray:
     Returns:
         (z, y, x), bool.
     """
-    smooth = _smooth(hu)
-    low, high = BLOOD_HU
     inside = intracranial(hu)
-    seeds = _cleaned((smooth > low + 3) & (smooth < high) & inside)
+    smooth = _smooth(hu, inside)
+    low, high = BLOOD_HU
+    seeds = _cleaned((smooth > low) & (smooth < high))
     found = np.zeros(hu.shape, bool)
     for index in np.flatnonzero(seeds.any(axis=(1, 2))):
-        found[index] = drlse(smooth[index], seeds[index], steps)
-    return _cleaned(found & inside & (smooth < high))
+        image = _on_brain(smooth[index], inside[index])
+        found[index] = drlse(image, seeds[index], steps)
+    return _cleaned(found & inside & (smooth > low - 5) & (smooth < high))
 
 
 def drlse(
@@ -400,11 +405,21 @@ METHODS = {
 LEARNED = ("random_forest", "logistic_regression")
 
 
-def _smooth(hu: np.ndarray) -> np.ndarray:
+def _smooth(hu: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Smoothed within the skull alone, so that bone does not shine into brain; air."""
     from scipy import ndimage
 
-    sigma = hu.shape[1] / 256
-    return ndimage.gaussian_filter(hu.astype(np.float64), (0, sigma, sigma))
+    sigma = (0, hu.shape[1] / 200, hu.shape[1] / 200)
+    weight = ndimage.gaussian_filter(inside.astype(np.float64), sigma)
+    total = ndimage.gaussian_filter(np.where(inside, hu, 0.0), sigma)
+    smooth = np.full(hu.shape, AIR_HU)
+    np.divide(total, weight, out=smooth, where=inside)
+    return smooth
+
+
+def _on_brain(smooth: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """A slice with brain's median beyond the skull, so that only blood stands out."""
+    return np.clip(np.where(inside, smooth, np.median(smooth[inside])), 0, BLOOD_HU[1])
 
 
 def _near(mask: np.ndarray) -> np.ndarray:
