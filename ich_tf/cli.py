@@ -308,6 +308,11 @@ def _add_verify(verbs):
     verb.add_argument("names", nargs="*", metavar="TABLE", help="default: all")
     verb.add_argument("--profile", choices=PROFILES, default="demo")
     verb.add_argument("--json", action="store_true")
+    verb.add_argument(
+        "--recount",
+        action="store_true",
+        help="count masks again from the stored probabilities and the data",
+    )
     return verb
 
 
@@ -315,7 +320,10 @@ def _verify(options) -> int:
     from ich_tf.experiments import verify
 
     checks = verify.verify(
-        paths.results(options.results), options.profile, options.names
+        paths.results(options.results),
+        options.profile,
+        options.names,
+        _folders(options) if options.recount else None,
     )
     print(verify.render(checks, options.json), end="")
     return verify.status(checks)

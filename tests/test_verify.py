@@ -16,6 +16,7 @@ from ich_tf.experiments import (
     audit,
     audit_rows,
     compare,
+    evaluation,
     protocol_sweep,
     provenance,
     readme,
@@ -227,6 +228,42 @@ def test_an_edited_file_is_found(results, change, reason):
     json.loads(verify.render(found, as_json=True))
 
 
+def test_counts_that_agree_are_told_by_counting_again(results, made):
+    """Who edits counts and all that follows from them is found by the masks."""
+
+    def fewer_alarms(result):
+        for counts in result["counts"]["hssayeni2020"].values():
+            counts["tn"] = [
+                sum(p) for p in zip(counts["tn"], counts["fp"], strict=True)
+            ]
+            counts["fp"] = [0] * len(counts["fp"])
+            counts["predicted_pixels"] = sum(counts["tp"])
+        result["summary"] = evaluation.summarise(
+            result["counts"], result["data"]["identity"]
+        )
+
+    folders = runner.Folders(results=results, weights=results)
+    shutil.rmtree(results / "demo" / UNET)
+    shutil.copytree(made[0] / "demo" / UNET, results / "demo" / UNET)
+    (results / "phantom").symlink_to(made[0] / "phantom")
+    for row in ("related/hu-threshold", "related/random-forest"):
+        tables.result_file(results, "demo", row).unlink()
+    tables.result_file(results, "demo", BEST).unlink()
+    found = verify.verify(results, "demo", ["table3"], folders)
+    assert {one.verdict for one in found} == {"as recorded", "not run"}
+    spoil(results, fewer_alarms, "demo")
+    found = verify.verify(results, "demo", ["table3"])
+    assert not any(one.cell.reason.startswith(str(results)) for one in found)
+    found = verify.verify(results, "demo", ["table3"], folders)
+    reasons = " ".join(one.cell.reason for one in found)
+    assert "the stored probabilities give other counts" in reasons
+    assert verify.status(found) == 1
+    next((results / "demo" / UNET).glob("*.npz")).unlink()
+    spoil(results, lambda result: None, "demo")
+    with pytest.raises(ValueError, match="left no probabilities"):
+        verify.verify(results, "demo", ["table3"], folders)
+
+
 def test_a_file_that_is_no_json(results):
     tables.result_file(results, "paper", UNET).write_text("{")
     by_name, found = check(results)
@@ -258,7 +295,7 @@ def test_other_data_are_not_compared(results):
         result["data"]["identity"] = "unknown"
         result["spec"]["data"] = provenance.digest(result["data"])
         # Patient numbers mean nothing here, so no patient is left out.
-        result["summary"] = verify.evaluation.summarise(result["counts"], "unknown")
+        result["summary"] = evaluation.summarise(result["counts"], "unknown")
 
     spoil(results, rename)
     by_name, found = check(results)

@@ -8,14 +8,20 @@ instead: a regression check, which says nothing about the report.
 import dataclasses
 import itertools
 import json
+import logging
 import math
 import pathlib
+import typing
 from collections.abc import Sequence
 
 from ich_tf import files, metrics
 from ich_tf.data import ct_ich
 from ich_tf.experiments import evaluation, profiles, provenance, readme, spec, tables
 
+if typing.TYPE_CHECKING:
+    from ich_tf.experiments import runner
+
+LOGGER = logging.getLogger(__name__)
 REPORT, REGRESSION = "report", "regression"
 PROTOCOL = "hssayeni2020"
 AS_RECORDED = 0.0005
@@ -56,7 +62,10 @@ class Check:
 
 
 def verify(
-    results: pathlib.Path, profile: str, names: Sequence[str] = ()
+    results: pathlib.Path,
+    profile: str,
+    names: Sequence[str] = (),
+    folders: "runner.Folders | None" = None,
 ) -> list[Check]:
     """Check every number the report prints, in the order of its tables.
 
@@ -64,13 +73,16 @@ def verify(
         results: Folder of results.
         profile: Name of the profile.
         names: Names in `tables.TABLES`; none: all that hold a reported number.
+        folders: Where the data are, to count masks again from the stored
+            probabilities; None believes the counts, as far as they agree.
 
     Returns:
         One check for each reported number. Of a table whose results are all of the
         phantom, one for each recorded number.
 
     Raises:
-        ValueError: if a table is unknown or the report prints none of its numbers.
+        ValueError: if a table is unknown or the report prints none of its numbers, or
+            if masks are to be counted again and data or probabilities are missing.
     """
     # What the report quotes from other papers is about their data.
     known = [
@@ -84,7 +96,7 @@ def verify(
             f"The report prints no number of {unknown[0]!r}. Known: {', '.join(known)}"
         )
     read = {
-        experiment.id: _read(results, profile, experiment)
+        experiment.id: _read(results, profile, experiment, folders)
         for name in names or known
         for experiment in tables.shown(name)
     }
@@ -134,6 +146,22 @@ def faults(result: dict, experiment: spec.Experiment, profile: str) -> list[str]
         return [f"it is damaged ({type(error).__name__}: {error})"]
 
 
+def recounted(result: dict, run: "runner.Run") -> list[str]:
+    """Where counts are not those of the stored probabilities and the data's masks.
+
+    Raises:
+        ValueError: if probabilities are missing.
+    """
+    if run.fingerprint != result["data"]:
+        return ["it was made of other data than the folder holds"]
+    return [
+        f"{name}, case {case.case_id}: the stored probabilities give other counts"
+        for case, coded in run.task.stored_predictions(run)
+        for name, counts in evaluation.count(coded, case).items()
+        if counts != result["counts"][name][case.case_id]
+    ]
+
+
 def _cells(table: str) -> list[tables.Cell]:
     """The table's numbers as the report prints them, nothing run."""
     return [
@@ -145,7 +173,7 @@ def _cells(table: str) -> list[tables.Cell]:
     ]
 
 
-def _read(results: pathlib.Path, profile: str, experiment) -> tuple:
+def _read(results: pathlib.Path, profile: str, experiment, folders) -> tuple:
     """A result, None if it was not run or is faulty, and its faults."""
     path = tables.result_file(results, profile, experiment.id)
     try:
@@ -154,7 +182,13 @@ def _read(results: pathlib.Path, profile: str, experiment) -> tuple:
         return None, [str(error)]
     if result is None:
         return None, []
-    found = [f"{path}: {fault}" for fault in faults(result, experiment, profile)]
+    said = faults(result, experiment, profile)
+    if folders and not said and "counts" in result:
+        from ich_tf.experiments import reproduce
+
+        (run,) = reproduce.prepare([experiment.id], profile, folders, LOGGER.info)
+        said = recounted(result, run)
+    found = [f"{path}: {fault}" for fault in said]
     return (None if found else result), found
 
 
@@ -185,7 +219,8 @@ def _table(table: str, profile: str, read: dict) -> list[Check]:
 
 def _recorded(table: str) -> dict[tuple, dict]:
     """The recorded cells by experiment, row without its initialisation, and column."""
-    cells = files.read_json(readme.RECORDED).get(table, {"cells": []})["cells"]
+    known = files.read_json(readme.RECORDED) if readme.RECORDED.is_file() else {}
+    cells = known.get(table, {"cells": []})["cells"]
     return {
         (cell["experiment"], _untagged(cell["row"]), cell["column"]): cell
         for cell in cells
