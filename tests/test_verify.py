@@ -453,7 +453,7 @@ def test_on_the_phantom_only_the_spread_is_said(swept):
     run, conventions = swept
     assert {one.distance for one in conventions} == {None}
     text = protocol_sweep.describe(run, conventions)
-    assert "Not ranked: the report's numbers are not about phantom." in text
+    assert "Not ranked: the report has no number of this row on phantom." in text
     assert "Nearest" not in text and "distance" not in text
     moved = protocol_sweep.influence(conventions, "dice")
     assert "detection_pixels" not in moved and "excluded" not in moved

@@ -190,7 +190,10 @@ def describe(
         for factor, moved in influence(conventions, "dice").items()
     ]
     if conventions[0].distance is None:
-        lines += ["", f"Not ranked: the report's numbers are not about {identity}."]
+        lines += [
+            "",
+            f"Not ranked: the report has no number of this row on {identity}.",
+        ]
         return "\n".join(lines) + "\n"
     lines += ["", "Nearest to the report's numbers:", ""]
     names = ("distance", *FACTORS, *OVERLAPS, *DETECTION)
