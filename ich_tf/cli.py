@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
         _add_compare,
         _add_tables,
         _add_report,
+        _add_verify,
+        _add_protocols,
+        _add_audit,
         _add_predict,
         _add_explain,
         _add_weights,
@@ -234,9 +237,7 @@ def _say(line: str) -> None:
 
 
 def _add_compare(verbs):
-    verb = _verb(
-        verbs, "compare", _compare, "two classifiers on the same scans, draw by draw"
-    )
+    verb = _verb(verbs, "compare", _compare, "two rows on the same scans, draw by draw")
     verb.add_argument("first", metavar="ID", help="such as table1/resnext101")
     verb.add_argument("second", metavar="ID", help="such as table1/resnext101-lstm")
     verb.add_argument("--profile", choices=PROFILES, default="demo")
@@ -320,6 +321,71 @@ def _report(options) -> None:
     out = options.out or folders.results / options.profile / "report.html"
     page.write(folders, out, profile=options.profile, cases=options.cases, say=_say)
     print(f"the report is in {out}")
+
+
+def _add_verify(verbs):
+    verb = _verb(verbs, "verify", _verify, "a verdict for each number of the report")
+    verb.add_argument("names", nargs="*", metavar="TABLE", help="default: all")
+    verb.add_argument("--profile", choices=PROFILES, default="demo")
+    verb.add_argument("--json", action="store_true")
+    verb.add_argument(
+        "--recount",
+        action="store_true",
+        help="count masks again from the stored probabilities and the data",
+    )
+    return verb
+
+
+def _verify(options) -> int:
+    from ich_tf.experiments import verify
+
+    checks = verify.verify(
+        paths.results(options.results),
+        options.profile,
+        options.names,
+        _folders(options) if options.recount else None,
+    )
+    print(verify.render(checks, options.json), end="")
+    return verify.status(checks)
+
+
+def _add_protocols(verbs):
+    verb = _verb(
+        verbs, "protocols", _protocols, "one prediction under every convention"
+    )
+    verb.add_argument("result", metavar="RESULT", help="result file or experiment id")
+    verb.add_argument("--profile", choices=PROFILES, default="demo")
+    verb.add_argument("--out", metavar="DIR", help="default: beside the probabilities")
+    return verb
+
+
+def _protocols(options) -> None:
+    from ich_tf.experiments import protocol_sweep
+    from ich_tf.report import protocols
+
+    folders = _folders(options)
+    run = protocol_sweep.open_result(options.result, options.profile, folders, _say)
+    found, figure = protocols.write(run, options.out or run.folder, _say)
+    print(protocol_sweep.describe(run, found))
+    print(f"the figure is {figure}")
+
+
+def _add_audit(verbs):
+    verb = _verb(verbs, "audit", _audit, "the report held against itself and its data")
+    verb.add_argument("--profile", choices=PROFILES, default="demo")
+    verb.add_argument("--json", action="store_true")
+    return verb
+
+
+def _audit(options) -> None:
+    from ich_tf.experiments import audit
+
+    found = audit.audit(
+        paths.results(options.results),
+        options.profile,
+        options.ct_ich or os.environ.get("ICH_TF_CT_ICH"),
+    )
+    print(audit.render(found, options.json), end="")
 
 
 def _add_predict(verbs):

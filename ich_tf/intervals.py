@@ -33,7 +33,7 @@ def bootstrap_mean(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Mean with a percentile interval, resampling patients.
+    """Mean with an expanded percentile interval, resampling patients.
 
     Args:
         values: One for each case; NaN = undefined, left out and counted.
@@ -98,7 +98,54 @@ def bootstrap_ratio(
         return Interval(mean, math.nan, math.nan, n, n_undefined)
     times_drawn = _draw(len(names), resamples, seed)
     drawn = (times_drawn @ tops) / (times_drawn @ bottoms)
-    return Interval(mean, *_percentiles(drawn, confidence), n, n_undefined)
+    return Interval(mean, *_percentiles(drawn, len(names), confidence), n, n_undefined)
+
+
+def bootstrap_ratio_difference(
+    first: tuple[Sequence[float], Sequence[float]],
+    second: tuple[Sequence[float], Sequence[float]],
+    patients: Sequence[str] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Ratio of `second` minus that of `first`, paired: both on the same draws.
+
+    Args:
+        first: Numerators and denominators of one model, as in `bootstrap_ratio`.
+        second: Those of the other for the same cases. A case that is undefined for
+            one of them is left out of both.
+        patients: As in `bootstrap_mean`.
+        confidence: As in `bootstrap_mean`.
+        resamples: As in `bootstrap_mean`.
+        seed: As in `bootstrap_mean`.
+
+    Raises:
+        ValueError: if the lengths differ.
+    """
+    terms = [np.asarray(values, float) for values in (*first, *second)]
+    patients = np.arange(len(terms[0])) if patients is None else np.asarray(patients)
+    lengths = [len(values) for values in (*terms, patients)]
+    if len(set(lengths)) > 1:
+        raise ValueError(
+            "Values and patients must have the same length. Received: "
+            f"{', '.join(map(str, lengths))}"
+        )
+    defined = (terms[1] > 0) & (terms[3] > 0)
+    n, n_undefined = int(defined.sum()), int((~defined).sum())
+    if n == 0:
+        return Interval(math.nan, math.nan, math.nan, 0, n_undefined)
+    names, owner = np.unique(patients[defined], return_inverse=True)
+    sums = np.array([np.bincount(owner, values[defined]) for values in terms])
+    tops, bottoms = sums[::2], sums[1::2]
+    ratios = tops.sum(axis=1) / bottoms.sum(axis=1)
+    mean = float(ratios[1] - ratios[0])
+    if len(names) < 2:
+        return Interval(mean, math.nan, math.nan, n, n_undefined)
+    times_drawn = _draw(len(names), resamples, seed)
+    drawn = (times_drawn @ tops.T) / (times_drawn @ bottoms.T)
+    bounds = _percentiles(drawn[:, 1] - drawn[:, 0], len(names), confidence)
+    return Interval(mean, *bounds, n, n_undefined)
 
 
 def bootstrap_auc(
@@ -109,7 +156,7 @@ def bootstrap_auc(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Area under the ROC curve with a percentile interval, resampling patients.
+    """Area under the ROC curve with its interval, resampling patients.
 
     Args:
         truth: (n,), whether each slice or scan is positive.
@@ -165,6 +212,108 @@ def bootstrap_auc_difference(
     return _of_pairs(won, pairs, len(truth), confidence, resamples, seed)
 
 
+def delong_auc(
+    truth: Sequence[bool],
+    scores: Sequence[float],
+    patients: Sequence[str] | None = None,
+    confidence: float = 0.95,
+) -> Interval:
+    """Area under the ROC curve with DeLong's interval on the logit scale.
+
+    Several slices of a patient are no independent units; with `patients` the variance
+    is Obuchowski's for clusters, which is DeLong's where each patient has one unit.
+    An AUC of 1 or 0 has no variance, so its interval is a point. On the logit scale
+    bounds stay within [0, 1]; without it they cover 92 % at 35 patients.
+
+    Args:
+        truth: As in `bootstrap_auc`.
+        scores: As in `bootstrap_auc`.
+        patients: As in `bootstrap_mean`.
+        confidence: As in `bootstrap_mean`.
+
+    Returns:
+        As `bootstrap_auc`; bounds are NaN with fewer than two patients who have a
+        positive, or a negative.
+
+    Raises:
+        ValueError: if the lengths differ.
+
+    Reference:
+        DeLong et al., Biometrics 44(3):837-845, 1988, doi:10.2307/2531595; Obuchowski,
+        Biometrics 53(2):567-578, 1997, doi:10.2307/2533958. Logit: Pepe, The
+        Statistical Evaluation of Medical Tests, 2003, section 5.2.
+    """
+    won, pairs = _pairs_by_patient(truth, scores, patients)
+    mean, deviation = _closed_form(won, pairs, truth)
+    n = len(truth)
+    if math.isnan(mean):
+        return Interval(math.nan, math.nan, math.nan, 0, n)
+    if math.isnan(deviation) or mean in (0, 1):
+        bound = math.nan if math.isnan(deviation) else mean
+        return Interval(mean, bound, bound, n, 0)
+    centre = math.log(mean / (1 - mean))
+    spread = _normal(confidence) * deviation / (mean * (1 - mean))
+    low, high = (1 / (1 + math.exp(-centre + sign * spread)) for sign in (1, -1))
+    return Interval(mean, low, high, n, 0)
+
+
+def delong_auc_difference(
+    truth: Sequence[bool],
+    first: Sequence[float],
+    second: Sequence[float],
+    patients: Sequence[str] | None = None,
+    confidence: float = 0.95,
+) -> Interval:
+    """AUC of `second` minus that of `first` with DeLong's paired interval.
+
+    Args:
+        truth: As in `bootstrap_auc`.
+        first: As in `bootstrap_auc_difference`.
+        second: As in `bootstrap_auc_difference`.
+        patients: As in `delong_auc`.
+        confidence: As in `bootstrap_mean`.
+
+    Raises:
+        ValueError: if the lengths differ.
+    """
+    won_first, pairs = _pairs_by_patient(truth, first, patients)
+    won_second, _ = _pairs_by_patient(truth, second, patients)
+    mean, deviation = _closed_form(won_second - won_first, pairs, truth)
+    spread = _normal(confidence) * deviation
+    known = not math.isnan(mean)
+    n = len(truth) if known else 0
+    return Interval(mean, mean - spread, mean + spread, n, 0 if known else len(truth))
+
+
+def _closed_form(won, pairs, truth) -> tuple[float, float]:
+    """The ratio of all pairs and its standard deviation, NaN where undefined."""
+    if not pairs.any():
+        return math.nan, math.nan
+    mean = float(won.sum() / pairs.sum())
+    positives = np.count_nonzero(truth)
+    negatives = len(truth) - positives
+    # What each patient's positives, and negatives, contribute beyond their share.
+    above = (won.sum(axis=1) - mean * pairs.sum(axis=1)) / (negatives * positives)
+    below = (won.sum(axis=0) - mean * pairs.sum(axis=0)) / (negatives * positives)
+    owners = [np.count_nonzero(pairs.any(axis=axis)) for axis in (1, 0)]
+    if min(owners) < 2:
+        return mean, math.nan
+    variance = (
+        _of_sample(owners[0]) * (above @ above)
+        + _of_sample(owners[1]) * (below @ below)
+        + 2 * _of_sample(len(won)) * (above @ below)
+    )
+    return mean, math.sqrt(max(variance, 0.0))
+
+
+def _of_sample(n: int) -> float:
+    return n / (n - 1)
+
+
+def _normal(confidence: float) -> float:
+    return statistics.NormalDist().inv_cdf((1 + confidence) / 2)
+
+
 def _pairs_by_patient(truth, scores, patients) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of a positive of patient p and a negative of patient q, as [p, q].
 
@@ -208,7 +357,7 @@ def _of_pairs(won, pairs, n, confidence, resamples, seed) -> Interval:
         for matrix in (won, pairs)
     )
     drawn = tops[bottoms > 0] / bottoms[bottoms > 0]
-    return Interval(mean, *_percentiles(drawn, confidence), n, 0)
+    return Interval(mean, *_percentiles(drawn, len(pairs), confidence), n, 0)
 
 
 def _draw(patients: int, resamples: int, seed: int) -> np.ndarray:
@@ -218,10 +367,26 @@ def _draw(patients: int, resamples: int, seed: int) -> np.ndarray:
     )
 
 
-def _percentiles(drawn: np.ndarray, confidence: float) -> tuple[float, float]:
+def _percentiles(
+    drawn: np.ndarray, patients: int, confidence: float
+) -> tuple[float, float]:
+    """Bounds of an expanded percentile interval.
+
+    Plain percentiles of the draws are too narrow for few patients, as a normal
+    interval is beside Student's: they cover 92 to 93 % at 35 patients
+    (benchmarks/intervals.py). The tails are taken so much further out.
+
+    Reference:
+        Hesterberg, What Teachers Should Know about the Bootstrap, The American
+        Statistician 69(4):371-386, 2015, arXiv:1411.5279: the expanded percentile
+        interval.
+    """
+    from scipy import special
+
     if not len(drawn):
         return math.nan, math.nan
-    tail = (1 - confidence) / 2
+    quantile = special.stdtrit(patients - 1, (1 - confidence) / 2)
+    tail = special.ndtr(math.sqrt(patients / (patients - 1)) * quantile)
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -250,7 +415,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
         )
     if n == 0:
         return math.nan, math.nan
-    z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
+    z = _normal(confidence)
     share = successes / n
     centre = share + z**2 / (2 * n)
     spread = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))

@@ -18,7 +18,7 @@ def test_help_names_every_verb():
     assert found.returncode == 0
     for verb in (
         *("phantom", "check-data", "train", "prepare", "reproduce", "compare"),
-        *("tables", "predict", "explain", "weights"),
+        *("tables", "verify", "protocols", "audit", "predict", "explain", "weights"),
     ):
         assert verb in found.stdout
 
@@ -56,7 +56,7 @@ def test_every_verb_takes_the_folders(verb, capsys):
         (["train", "table9/x"], "Unknown experiment"),
         (["prepare", "table1/resnext101"], "ICH_TF_RSNA"),
         (["prepare", "table2/vgg16-random-bce", "--profile", "demo"], "no shards"),
-        (["compare", "table1", "table1"], "table1 is not one classifier"),
+        (["compare", "table1", "table1"], "table1 is not one row"),
         (
             ["compare", "table1/resnext101", "table1/resnext101-lstm"],
             "ich-tf reproduce table1/resnext101",

@@ -15,7 +15,10 @@ PACKAGE = pathlib.Path(ich_tf.__file__).parent
 # A module may import its own part, and every part of the layers below its own.
 LAYERS = (
     ("labels", "paths", "volume", "files"),
-    ("data", "preprocessing", "models", "losses", "metrics", "intervals"),
+    (
+        *("data", "preprocessing", "models", "losses", "metrics", "intervals"),
+        "classical",
+    ),
     ("training", "inference", "explain", "prepare"),
     ("experiments",),
     ("report",),

@@ -375,3 +375,19 @@ def test_protocols_know_their_names():
     assert [protocol.name for protocol in metrics.PROTOCOLS.values()] == list(
         metrics.PROTOCOLS
     )
+
+
+@pytest.mark.parametrize(
+    ("empty", "dice"),
+    [("skip", 1 / 4), ("nan", 1 / 6), ("zero", 1 / 8), ("one", 3 / 8)],
+)
+@pytest.mark.parametrize("unit", ["slice", "subject"])
+def test_slices_without_truth_count_as_the_protocol_says(
+    two_squares, unit, empty, dice
+):
+    """Dice of the four slices: 1/2, 0, 0 (a false alarm) and empty against empty."""
+    protocol = metrics.Protocol("", "", unit=unit, empty=empty)
+    counts = counted(*two_squares, protocol)
+    assert metrics.case_scores(counts, protocol)["dice"] == pytest.approx(dice)
+    found = metrics.summarise([counts], protocol)["dice"]
+    assert found["mean"] == pytest.approx(dice)

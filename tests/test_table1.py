@@ -1,6 +1,7 @@
 """Table I end to end on a few small phantom heads in the layout of RSNA 2019."""
 
 import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -9,7 +10,16 @@ from PIL import Image as image
 
 from ich_tf import cli, files, labels
 from ich_tf.data import layouts
-from ich_tf.experiments import compare, profiles, reproduce, runner, ship, spec, tables
+from ich_tf.experiments import (
+    compare,
+    profiles,
+    reproduce,
+    runner,
+    ship,
+    spec,
+    tables,
+    verify,
+)
 from ich_tf.models import weights
 from ich_tf.report import classifier, localization, pages
 
@@ -67,6 +77,22 @@ def test_slices_and_scans_are_scored_on_the_same_held_out_scans(folders, done):
         assert np.shape(scan["truth"]) == np.shape(scan["probability"]) == (6, 6)
     assert [epoch["epoch"] for epoch in alone["history"][0]] == [1, 2]
     assert alone["init"] == chained["init"] == "random"
+
+
+def test_verify_finds_an_edited_prediction(done):
+    for result, row in zip(done, spec.rows("table1"), strict=True):
+        assert verify.faults(result, row, "demo") == []
+        edited = json.loads(json.dumps(result))
+        scan = next(iter(edited["predictions"].values()))
+        scan["probability"][0][labels.index("any")] = 0.123
+        (fault, *_) = verify.faults(edited, row, "demo")
+        assert "is not what its cases give" in fault
+        scan["probability"][0][0] = float("nan")
+        (fault,) = verify.faults(edited, row, "demo")
+        assert "must lie in [0, 1]" in fault
+        edited["predictions"].popitem()
+        (fault,) = verify.faults(edited, row, "demo")
+        assert "not those of its folds' test scans" in fault
 
 
 def test_scores_are_those_of_the_predictions(folders, done):

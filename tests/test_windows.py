@@ -96,3 +96,10 @@ def test_only_approach_2_refuses_the_brain_window_jpg():
 def test_a_window_saturated_below_is_refused_too():
     with pytest.raises(ValueError, match="saturated at 0 and 100 HU"):
         windows.check_window((0, 100), windows.APPROACHES["approach1"])
+
+
+def test_unscaled_windows_keep_hounsfield_units():
+    """Of the audit: each window cuts, none divides."""
+    hu = np.array([-500.0, 40.0, 500.0])
+    found = windows.channels(hu, "approach2_hu", 3)
+    assert found.tolist() == [[-20, -20, -150], [40, 40, 40], [100, 180, 230]]

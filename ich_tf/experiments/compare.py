@@ -1,4 +1,4 @@
-"""Two classifiers on the same held-out scans: what does the second one add?"""
+"""Two rows on the same held-out scans: what does the second one add?"""
 
 import math
 import pathlib
@@ -6,23 +6,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ich_tf import files, intervals, labels
+from ich_tf import files, intervals, labels, metrics
 from ich_tf.experiments import spec, tables
 from ich_tf.metrics import classification as scoring
+
+PROTOCOL = "hssayeni2020"
+COLUMNS = ("jaccard", "dice", "sensitivity", "specificity")
+_DIFFER = "{} was not evaluated on the same scans with the same truth ({})."
 
 
 def results_of(
     experiment_id: str, results: pathlib.Path, profile: str, seeds: Sequence[int]
 ) -> list[dict]:
-    """The results of a classifier's runs.
+    """The results of a row's runs.
 
     Raises:
-        ValueError: if it is no classifier, or a run is missing; the message says how
+        ValueError: if it is no single row, or a run is missing; the message says how
             to make it.
     """
-    (experiment,) = spec.find(experiment_id)[:1]
-    if experiment.task != "classification" or experiment.id != experiment_id:
-        raise ValueError(f"{experiment_id} is not one classifier: nothing to compare.")
+    if spec.find(experiment_id)[0].id != experiment_id:
+        raise ValueError(f"{experiment_id} is not one row: nothing to compare.")
     found = []
     for seed in seeds:
         path = tables.result_file(results, profile, experiment_id, seed)
@@ -36,7 +39,7 @@ def results_of(
 
 
 def paired(first: Sequence[dict], second: Sequence[dict]) -> dict[str, dict]:
-    """AUC and losses of two models, and their difference on the same draws of patients.
+    """Scores of two models, and their difference on the same draws of patients.
 
     Args:
         first: Results of one model, one for each seed; their mean counts.
@@ -44,12 +47,15 @@ def paired(first: Sequence[dict], second: Sequence[dict]) -> dict[str, dict]:
 
     Returns:
         "auc_scan any", "auc_slice epidural", ..., "validation_loss" and
-        "weighted_log_loss" to `first` and `second` (means) and `difference`, the
-        `intervals.Interval` of second minus first.
+        "weighted_log_loss", or "dice", ... under `PROTOCOL`, to `first` and `second`
+        (means) and `difference`, the `intervals.Interval` of second minus first; of an
+        AUC also `delong`, by DeLong's (at slice level Obuchowski's) variance.
 
     Raises:
         ValueError: if the scans, or what is true of them, differ.
     """
+    if "counts" in first[0] and "counts" in second[0]:
+        return _paired_masks(first, second)
     truth, patients = _same_scans([*first, *second])
     found = {}
     for level in scoring.LEVELS:
@@ -70,6 +76,7 @@ def paired(first: Sequence[dict], second: Sequence[dict]) -> dict[str, dict]:
                 "difference": intervals.bootstrap_auc_difference(
                     about[0], *answers, about[1]
                 ),
+                "delong": intervals.delong_auc_difference(about[0], *answers, about[1]),
             }
     for name, loss in (
         ("validation_loss", lambda pooled: scoring.cross_entropy(pooled).mean(axis=1)),
@@ -86,6 +93,41 @@ def paired(first: Sequence[dict], second: Sequence[dict]) -> dict[str, dict]:
     return found
 
 
+def _paired_masks(first: Sequence[dict], second: Sequence[dict]) -> dict[str, dict]:
+    protocol = metrics.protocol(PROTOCOL)
+    truth = {
+        case_id: np.add(counts["tp"], counts["fn"]).tolist()
+        for case_id, counts in first[0]["counts"][PROTOCOL].items()
+    }
+    ct_ich = first[0]["data"]["identity"].startswith("ct-ich")
+    for result in (*first, *second):
+        own = result["counts"][PROTOCOL]
+        if own.keys() != truth.keys() or any(
+            np.add(counts["tp"], counts["fn"]).tolist() != truth[case_id]
+            for case_id, counts in own.items()
+        ):
+            raise ValueError(_DIFFER.format(result["experiment"], PROTOCOL))
+    found = {}
+    for name in COLUMNS:
+        models = []
+        for results in (first, second):
+            terms = []
+            for result in results:
+                own = result["counts"][PROTOCOL]
+                cases = [own[case_id] for case_id in truth]
+                *values, patients = metrics.terms(cases, protocol, name, ct_ich)
+                terms.append(values)
+            models.append(tuple(np.mean(terms, axis=0)))
+        means = [intervals.bootstrap_ratio(*model, patients).mean for model in models]
+        difference = intervals.bootstrap_ratio_difference(*models, patients)
+        found[name] = {
+            "first": means[0],
+            "second": means[1],
+            "difference": difference,
+        }
+    return found
+
+
 def render(
     first: str,
     second: str,
@@ -95,25 +137,36 @@ def render(
 ) -> str:
     """`paired` of two experiments as Markdown."""
     one, other = (results_of(name, results, profile, seeds) for name in (first, second))
-    scans = one[0]["predictions"].values()
+    rows = paired(one, other)
+    if "counts" in one[0]:
+        scans = one[0]["counts"][PROTOCOL].values()
+        patients = {scan["patient_id"] for scan in scans}
+    else:
+        scans = one[0]["predictions"].values()
+        patients = {scan["patient"] for scan in scans}
     lines = [
         f"**{second} against {first}: {one[0]['data']['identity']}, profile {profile}, "
-        f"{len(seeds)} seeds, {len(scans)} held-out scans of "
-        f"{len({scan['patient'] for scan in scans})} patients**",
+        f"{len(seeds)} seeds, {len(scans)} held-out scans of {len(patients)} "
+        "patients**",
         "",
-        f"| | {first} | {second} | difference [95 % CI] |",
-        "| --- | --- | --- | --- |",
+        f"| | {first} | {second} | difference [95 % CI] | DeLong |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    for name, row in paired(one, other).items():
+    for name, row in rows.items():
         column, _, of_class = name.partition(" ")
-        title = tables.HEADINGS[column]
+        title = tables.HEADINGS.get(column, column.capitalize())
         if of_class:
             title = f"{labels.SHORT[of_class]}: {title}"
         cells = [_number(row["first"]), _number(row["second"])]
-        low, high = (_number(bound, "+") for bound in row["difference"][1:3])
-        cells.append(f"{_number(row['difference'].mean, '+')} [{low}, {high}]")
+        cells.append(f"{_number(row['difference'].mean, '+')} {_bounds(row)}")
+        cells.append(_bounds(row, "delong") if "delong" in row else "")
         lines.append("| " + " | ".join([title, *cells]) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _bounds(row: dict, method: str = "difference") -> str:
+    low, high = (_number(bound, "+") for bound in row[method][1:3])
+    return f"[{low}, {high}]"
 
 
 def _number(value: float, sign: str = "") -> str:
@@ -121,16 +174,13 @@ def _number(value: float, sign: str = "") -> str:
 
 
 def _same_scans(results: Sequence[dict]) -> tuple[dict, dict]:
-    scans = results[0]["predictions"]
-    for result in results[1:]:
-        others = result["predictions"]
+    scans = results[0].get("predictions", {})
+    for result in results:
+        others = result.get("predictions", {})
         if others.keys() != scans.keys() or any(
             others[case_id]["truth"] != scan["truth"] for case_id, scan in scans.items()
         ):
-            raise ValueError(
-                f"{result['experiment']} and {results[0]['experiment']} were not "
-                "evaluated on the same scans with the same labels."
-            )
+            raise ValueError(_DIFFER.format(result["experiment"], "labels"))
     truth = {case_id: np.array(scan["truth"]) for case_id, scan in scans.items()}
     return truth, {case_id: scan["patient"] for case_id, scan in scans.items()}
 

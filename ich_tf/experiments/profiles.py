@@ -23,6 +23,7 @@ PAPER = Profile(
     output_bias=None,
     validation_crops=None,
     phantom={},
+    row_changes={"audit/lesion-crops": {"crops": "lesion"}},
 )
 
 DEMO = Profile(
@@ -73,7 +74,15 @@ DEMO = Profile(
             "epochs": 6,
             "steps_per_epoch": 200,
             "inference_stride": 32,
-        }
+        },
+        # As the row above, but for the crops without blood.
+        "audit/lesion-crops": {
+            "epochs": 6,
+            "steps_per_epoch": 200,
+            "inference_stride": 32,
+            "crops": "lesion",
+            "lesion_share": None,
+        },
     },
 )
 
@@ -210,7 +219,7 @@ def profile(task: str, name: str) -> Profile | ClassifierProfile:
     Raises:
         ValueError: if there is none of this name; the message lists the known ones.
     """
-    known = {"segmentation": PROFILES, "classification": CLASSIFIER_PROFILES}[task]
+    known = CLASSIFIER_PROFILES if task == "classification" else PROFILES
     if name not in known:
         raise ValueError(
             f"There is no profile {name!r} for {task}. Known: {', '.join(known)}"

@@ -28,7 +28,7 @@ def update(results: str | os.PathLike) -> None:
     for table in tables.TABLES:
         rows = [
             tables.load_result(results, "demo", experiment.id)
-            for experiment in tables.shown(table)
+            for experiment in tables.own(table)
         ]
         run = [result for result in rows if result is not None]
         if {result["data"]["identity"] for result in run} != {"phantom"}:

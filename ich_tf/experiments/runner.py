@@ -18,7 +18,7 @@ from collections.abc import Callable
 from ich_tf import files, training
 from ich_tf.data import splits
 from ich_tf.experiments import provenance, tables
-from ich_tf.experiments.spec import Experiment, Profile
+from ich_tf.experiments.spec import Experiment, Profile, settings
 
 LOGGER = logging.getLogger(__name__)
 SEED = 0
@@ -32,6 +32,7 @@ SPLIT_SEED = 0
 # `describe(run, result)`.
 TASKS = {
     "segmentation": "ich_tf.experiments.segmentation",
+    "baseline": "ich_tf.experiments.baselines",
     "classification": "ich_tf.experiments.classification",
 }
 
@@ -109,15 +110,8 @@ class Run:
 
     @functools.cached_property
     def _own_spec(self) -> dict:
-        row = dataclasses.asdict(self.experiment)
-        for prose in ("title", "states", "leaves_open", "assumptions", "reported"):
-            row.pop(prose)
-        scale = dataclasses.asdict(self.profile)
-        for prose in ("deviations", "row_changes"):
-            scale.pop(prose)
         spec = {
-            "experiment": row,
-            "profile": scale,
+            **settings(self.experiment, self.profile),
             "data": provenance.digest(self.fingerprint),
             "precision": training.precision_policy(),
             "seed": self.seed,

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -92,7 +92,7 @@ def evaluate(run: Run, number: int, model, *, say: Callable[[str], None]) -> dic
         model, _channels(run), run.profile.tile, run.profile.inference_stride
     )
     counts = {name: {} for name in metrics.PROTOCOLS}
-    for case in _cases(run, test):
+    for case in cases(run, test):
         coded = evaluation.encode(inference.predict_volume(network, case.volume.hu))
         with files.atomic(run.folder / f"{case.case_id}.npz") as partial:
             np.savez_compressed(partial, probability=coded)
@@ -109,6 +109,24 @@ def summarise(run: Run, done: list[dict]) -> dict:
             counts[name].update(cases)
     summary = evaluation.summarise(counts, run.fingerprint["identity"])
     return {"counts": counts, "summary": summary}
+
+
+def stored_predictions(run: Run) -> Iterator[tuple[Case, np.ndarray]]:
+    """Every test case of a finished run with its stored probabilities.
+
+    Yields:
+        The case, and (z, y, x), uint8, from `evaluation.encode`.
+
+    Raises:
+        ValueError: if a file is missing.
+    """
+    for fold in run.folds:
+        for case in cases(run, fold.test):
+            path = run.folder / f"{case.case_id}.npz"
+            if not path.is_file():
+                raise ValueError(f"There is no {path}: its run left no probabilities.")
+            with np.load(path) as content:
+                yield case, content["probability"]
 
 
 def describe(run: Run, result: dict) -> dict:
@@ -138,7 +156,8 @@ def describe(run: Run, result: dict) -> dict:
     }
 
 
-def _cases(run: Run, case_ids: Iterable[str]) -> Iterable[Case]:
+def cases(run: Run, case_ids: Iterable[str]) -> Iterable[Case]:
+    """Cases at the profile's size, one at a time."""
     for case_id in case_ids:
         yield slices.at_size(run.dataset.load(case_id), run.profile.size)
 
@@ -162,7 +181,7 @@ def _training_data(run: Run, fold: splits.Fold):
         )
         stored = slices.store(
             run.folders.results / profile.name / "slices" / key,
-            _cases(run, case_ids),
+            cases(run, case_ids),
             functools.partial(slices.RULES[profile.slices], seed=run.seed),
         )
         crops[part] = pipeline.crops(

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -15,6 +16,8 @@ EXPERIMENTS = {
     "table2": "ich_tf.experiments.table2:ROWS",
     "table3": "ich_tf.experiments.table3:ROWS",
     "ct-ich-slices": "ich_tf.experiments.ct_ich_slices:ROWS",
+    "related": "ich_tf.experiments.related:ROWS",
+    "audit": "ich_tf.experiments.audit_rows:ROWS",
     "shipped": "ich_tf.experiments.shipped:ROWS",
 }
 
@@ -58,6 +61,32 @@ class Experiment:
     leaves_open: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     task: ClassVar[str] = "segmentation"
+    dataset: ClassVar[str] = "ct-ich"
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """One row of the related work, a method without a network.
+
+    Attributes:
+        id: "related/<row>".
+        title: The row's name.
+        method: Name in `classical.METHODS` or `classical.LEARNED`.
+        reported: As in `Experiment`: what the paper reports, on its own data.
+        states: As in `Experiment`.
+        leaves_open: As in `Experiment`.
+        assumptions: As in `Experiment`.
+    """
+
+    id: str
+    title: str
+    method: str
+    reported: Mapping[str, Mapping[str, float]]
+    states: str
+    leaves_open: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    arguments: ClassVar[Mapping[str, Any]] = {}
+    task: ClassVar[str] = "baseline"
     dataset: ClassVar[str] = "ct-ich"
 
 
@@ -218,6 +247,18 @@ class ClassifierProfile:
     )
 
     for_row = Profile.for_row
+
+
+def settings(
+    row: Experiment | Baseline | Classifier, scale: Profile | ClassifierProfile
+) -> dict[str, dict]:
+    """What of a row and its scale decides the numbers, as JSON: all but the prose."""
+    row, scale = dataclasses.asdict(row), dataclasses.asdict(scale)
+    for prose in ("title", "states", "leaves_open", "assumptions", "reported"):
+        row.pop(prose)
+    for prose in ("deviations", "row_changes"):
+        scale.pop(prose)
+    return json.loads(json.dumps({"experiment": row, "profile": scale}))
 
 
 @functools.cache

@@ -6,15 +6,20 @@ import html
 import io
 import itertools
 import json
+import math
 import pathlib
 
 import numpy as np
 
 from ich_tf import files, labels, metrics
 from ich_tf.experiments import spec
-from ich_tf.experiments.spec import Classifier, Experiment
+from ich_tf.experiments.spec import Baseline, Classifier, Experiment
+
+Row = Experiment | Baseline | Classifier
 
 REPRODUCED, CLOSE = 0.02, 0.05
+OTHER_DATA = "the data of each paper"
+"""Of numbers that the report quotes; nothing run here is about the same data."""
 
 # Table -> its caption, the data identity its numbers are about, its columns.
 TABLES = {
@@ -42,6 +47,11 @@ TABLES = {
     "table3": (
         "Table III: UNet++ against the U-Net of [2]",
         "ct-ich 1.3.1",
+        ("jaccard", "dice", "sensitivity", "specificity"),
+    ),
+    "related": (
+        "Section II: related work without networks, beside Table III's networks",
+        OTHER_DATA,
         ("jaccard", "dice", "sensitivity", "specificity"),
     ),
 }
@@ -74,6 +84,7 @@ class Cell:
         low: Lower bound of our 95 % confidence interval.
         high: Upper bound.
         cases: Number of patients or slices in the average.
+        undefined: Number left out of it because they have no defined value.
         verdict: "reproduced", "close", "differs", "not comparable", "not run".
         reason: Why a number cannot be compared.
     """
@@ -87,6 +98,7 @@ class Cell:
     low: float | None
     high: float | None
     cases: int | None
+    undefined: int | None
     verdict: str
     reason: str
 
@@ -112,21 +124,27 @@ def load_result(results: pathlib.Path, profile: str, experiment_id: str) -> dict
     return files.read_json(path) if path.is_file() else None
 
 
-def shown(table: str) -> tuple[Experiment | Classifier, ...]:
+def shown(table: str) -> tuple[Row, ...]:
     """The experiments a table shows, in its order."""
     if table.startswith("table1"):
         return spec.rows("table1")
-    if table == "table3":
-        from ich_tf.experiments import table3
+    if table in ("table3", "related"):
+        from ich_tf.experiments import related, table3
 
-        return tuple(spec.find(name)[0] for name in table3.SHOWN)
+        names = {"table3": table3.SHOWN, "related": related.SHOWN}[table]
+        return tuple(spec.find(name)[0] for name in names)
     return spec.rows(table)
 
 
 def showing(names: list[str]) -> list[str]:
     """The tables that show any of these tables' rows or experiment ids."""
     ids = {row.id for name in names for row in spec.find(name)}
-    return [table for table in TABLES if ids & {row.id for row in shown(table)}]
+    return [table for table in TABLES if ids & {row.id for row in own(table)}]
+
+
+def own(table: str) -> tuple[Row, ...]:
+    """The experiments a table is about: all it shows but what stands beside them."""
+    return spec.rows(table) if table == "related" else shown(table)
 
 
 def cells(
@@ -140,14 +158,22 @@ def cells(
     if table not in TABLES:
         raise ValueError(f"Unknown table {table!r}. Known: {', '.join(TABLES)}")
     found = []
-    for group, experiment in itertools.product(_groups(table, protocol), shown(table)):
+    for group, experiment in itertools.product(groups(table, protocol), shown(table)):
         result = load_result(results, profile, experiment.id)
-        for column in TABLES[table][2]:
-            found.append(_cell(table, experiment, column, result, group))
+        found += row_cells(table, experiment, result, group)
     return found
 
 
-def _groups(table: str, protocol: str) -> tuple[str, ...]:
+def row_cells(
+    table: str, experiment: Row, result: dict | None, group: str
+) -> list[Cell]:
+    """Every number of one row: of a protocol, or of a class."""
+    return [
+        _cell(table, experiment, column, result, group) for column in TABLES[table][2]
+    ]
+
+
+def groups(table: str, protocol: str) -> tuple[str, ...]:
     """What each experiment has a row for: a protocol, or each class."""
     if table == "table1-losses":
         return ("all",)
@@ -176,13 +202,14 @@ def _cell(table, experiment, column, result, group) -> Cell:
         score.get("low"),
         score.get("high"),
         score.get("n"),
+        score.get("n_undefined"),
         verdict,
         reason,
     )
 
 
-def _title(table: str, experiment: Experiment | Classifier, group: str) -> str:
-    if table == "table3" and experiment.model == "unetplusplus":
+def _title(table: str, experiment: Row, group: str) -> str:
+    if table == "table3" and experiment.id != "table3/unet-hssayeni":
         return "UNet++"
     if experiment.task == "classification" and group != "all":
         return f"{labels.SHORT[group]}: {experiment.title}"
@@ -215,7 +242,7 @@ def judge(
     if reported is None:
         return "not comparable", "the report prints no number"
     mean = score.get("mean")
-    if mean is None:
+    if mean is None or not math.isfinite(mean):
         return "differs", "undefined"
     difference = abs(mean - reported)
     low, high = score.get("low"), score.get("high")
@@ -271,7 +298,7 @@ def render(
     for table, found in content.items():
         header, body = grid(found)
         scale, notes = f"profile {profile}", notes_of(table, found, results, profile)
-        if shown(table)[0].task == "segmentation":
+        if shown(table)[0].task != "classification":
             scale += f", protocol {protocol}"
             description = metrics.protocol(protocol).description
             notes.insert(0, f"protocol {protocol}: {description}")
@@ -312,13 +339,25 @@ def number(value: float | None, table: str = "") -> str:
 
 
 def with_interval(score: dict, table: str = "") -> str:
-    """`mean` [`low`, `high`] (n=`n`), as far as they are defined."""
+    """`mean` [`low`, `high`] (n=`n`), as far as defined; "n=12 of 16": 4 are not."""
     mean, low, high = (number(score[key], table) for key in ("mean", "low", "high"))
-    return mean if score["low"] is None else f"{mean} [{low}, {high}] (n={score['n']})"
+    if score["n"] is None:
+        return mean
+    count = f"n={score['n']}"
+    if score["n_undefined"]:
+        count += f" of {score['n'] + score['n_undefined']}"
+    bounds = "" if score["low"] is None else f" [{low}, {high}]"
+    return f"{mean}{bounds} ({count})"
 
 
 def _ours(cell: Cell) -> str:
-    score = {"mean": cell.ours, "low": cell.low, "high": cell.high, "n": cell.cases}
+    score = {
+        "mean": cell.ours,
+        "low": cell.low,
+        "high": cell.high,
+        "n": cell.cases,
+        "n_undefined": cell.undefined,
+    }
     return with_interval(score, cell.table)
 
 
@@ -350,7 +389,7 @@ def notes_of(
     return notes
 
 
-def _details(experiment: Experiment | Classifier, result: dict) -> str:
+def _details(experiment: Row, result: dict) -> str:
     """What a result holds beside its table's numbers."""
     if experiment.task == "classification":
         return _held_out(result)

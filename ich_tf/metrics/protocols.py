@@ -18,10 +18,11 @@ class Protocol:
         name: Its name in `PROTOCOLS`.
         description: The convention in a sentence, printed beside its numbers.
         unit: What one averaged overlap value belongs to. "subject": the mean over
-            the slices with truth of a subject. "volume": all voxels of a case.
-            "pooled": all voxels of all cases, a single value.
-        empty: Overlap of a unit without truth. "skip": undefined. "nan": undefined
-            only if the prediction is empty too, else 0.
+            the slices of a subject that count. "slice": each slice. "volume": all
+            voxels of a case. "pooled": all voxels of all cases, a single value.
+        empty: Overlap of a unit (of a slice, in a subject) without truth. "skip":
+            undefined, does not count. "nan": undefined only if the prediction is
+            empty too, else 0. "zero", "one": that if both are empty, else 0.
         threshold: A pixel is positive above this probability.
         closing: Side in pixels of the square that closes gaps, 0 for none.
         opening: Side in pixels of the square that removes specks after, 0 for none.

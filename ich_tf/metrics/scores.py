@@ -36,15 +36,21 @@ def bleeding_dice(counts: dict, protocol: Protocol) -> tuple[float, float]:
 
 def _overlap(counts: dict, protocol: Protocol, weight: int) -> tuple[float, float]:
     tp, fp, fn = (np.asarray(counts[name]) for name in ("tp", "fp", "fn"))
-    if protocol.unit != "subject":
+    if protocol.unit not in ("subject", "slice"):
         tp, fp, fn = (pixels.sum(keepdims=True) for pixels in (tp, fp, fn))
     hit, whole = weight * tp, weight * tp + fp + fn
     if protocol.unit == "pooled":
         return float(hit[0]), float(whole[0])
-    defined = tp + fn > 0 if protocol.empty == "skip" else whole > 0
-    if not np.any(defined):
+    counted = {"skip": tp + fn > 0, "nan": whole > 0}.get(
+        protocol.empty, np.ones(len(tp), bool)
+    )
+    if not np.any(counted):
         return 0.0, 0.0
-    return float(np.mean(hit[defined] / whole[defined])), 1.0
+    values = np.full(len(tp), float(protocol.empty == "one"))
+    np.divide(hit, whole, out=values, where=whole > 0)
+    if protocol.unit == "slice":
+        return float(values[counted].sum()), float(counted.sum())
+    return float(np.mean(values[counted])), 1.0
 
 
 def sensitivity(counts: dict, protocol: Protocol) -> tuple[float, float]:

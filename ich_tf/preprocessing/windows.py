@@ -13,14 +13,16 @@ class Window:
     Attributes:
         level: Centre of the window, Hounsfield units.
         width: Distance from its lower to its upper bound, Hounsfield units.
+        scaled: Whether its bounds become 0 and 1; else values stay Hounsfield units.
     """
 
     level: float
     width: float
+    scaled: bool = True
 
     @property
     def bounds_hu(self) -> tuple[float, float]:
-        """The values that become 0 and 1."""
+        """The values that become 0 and 1, and beyond which values are cut."""
         return self.level - self.width / 2, self.level + self.width / 2
 
 
@@ -40,6 +42,11 @@ WINDOWS = {
 APPROACHES = {
     "approach1": (WINDOWS["segmentation"]["brain"],),
     "approach2": tuple(WINDOWS["segmentation"].values()),
+    # Not of the report: approach 2 with a slip that could make it fail.
+    "approach2_hu": tuple(
+        dataclasses.replace(window, scaled=False)
+        for window in WINDOWS["segmentation"].values()
+    ),
 }
 
 
@@ -53,14 +60,17 @@ def apply(hu: np.ndarray, windows: Sequence[Window], dtype=np.float32) -> np.nda
 
     Returns:
         (..., windows), 0 at a window's lower bound and below, 1 at its upper bound
-        and above.
+        and above; clipped Hounsfield units for a window that is not `scaled`.
 
     Example:
         `apply(np.array([40.0]), [Window(40, 80)])` is `[[0.5]]`.
     """
     scaled = np.empty((*hu.shape, len(windows)), dtype)
     for channel, window in zip(np.moveaxis(scaled, -1, 0), windows, strict=True):
-        low, _ = window.bounds_hu
+        low, high = window.bounds_hu
+        if not window.scaled:
+            channel[:] = np.clip(hu, low, high)
+            continue
         np.subtract(hu, low, out=channel, casting="same_kind")
         channel /= window.width
         np.clip(channel, 0, 1, out=channel)

@@ -1,0 +1,448 @@
+"""Segmentation of hemorrhage without networks, as the report's related work does it.
+
+Each method is its core idea on scikit-image and scikit-learn, not a copy of a paper's
+whole system; what is left out is said. All work slice by slice inside the skull, on
+Hounsfield units at whatever size the slices have.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+AIR_HU, BONE_HU = -1000.0, 150.0
+BLOOD_HU = (50.0, 95.0)
+"""Acute blood lies in this range; brain below, calcification and bone above."""
+SMALLEST_SHARE = 2e-4
+"""Share of a slice that a lesion covers at least, about 50 pixels of 512 x 512."""
+
+
+def intracranial(hu: np.ndarray) -> np.ndarray:
+    """What bone encloses in each slice.
+
+    Subdural and epidural blood lies against the bone, so the rim is kept but for a
+    width of 2 pixels in 512, where a pixel holds bone and brain.
+
+    Args:
+        hu: (z, y, x), Hounsfield units.
+
+    Returns:
+        (z, y, x), bool.
+    """
+    from scipy import ndimage
+
+    gap, rim = max(1, hu.shape[1] // 64), hu.shape[1] // 256
+    inside = np.zeros(hu.shape, bool)
+    for index, image in enumerate(hu):
+        bone = image > BONE_HU
+        closed = ndimage.binary_closing(np.pad(bone, gap), iterations=gap)
+        filled = ndimage.binary_fill_holes(closed)[gap:-gap, gap:-gap]
+        inside[index] = filled & ~bone
+        if rim:
+            inside[index] = ndimage.binary_erosion(inside[index], iterations=rim)
+    return inside
+
+
+def hu_threshold(hu: np.ndarray) -> np.ndarray:
+    """Smoothed values within the range of blood, as [6] thresholds.
+
+    Args:
+        hu: (z, y, x), Hounsfield units.
+
+    Returns:
+        (z, y, x), bool.
+    """
+    smooth = _smooth(hu, intracranial(hu))
+    low, high = BLOOD_HU
+    return _cleaned((smooth > low) & (smooth < high))
+
+
+def fuzzy_c_means(
+    values: np.ndarray, clusters: int, iterations: int = 100, fuzziness: float = 2.0
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """Fuzzy clusters of numbers.
+
+    Args:
+        values: (n,), at least two different ones.
+        clusters: Number of clusters.
+        iterations: At most.
+        fuzziness: Exponent m > 1.
+
+    Returns:
+        Ascending centres (clusters,), and a function from any array of values to its
+        memberships (..., clusters), which sum to 1.
+
+    Reference:
+        Bezdek, Pattern Recognition with Fuzzy Objective Function Algorithms, 1981.
+    """
+    levels, counts = np.unique(np.rint(values), return_counts=True)
+    centres = np.quantile(values, (np.arange(clusters) + 0.5) / clusters)
+    centres = centres + np.arange(clusters) * 1e-3
+
+    def membership(points, of):
+        distance = np.abs(points[..., np.newaxis] - of) + 1e-6
+        closeness = distance ** (-2 / (fuzziness - 1))
+        return closeness / closeness.sum(axis=-1, keepdims=True)
+
+    for _ in range(iterations):
+        weights = counts[:, np.newaxis] * membership(levels, centres) ** fuzziness
+        moved = (weights * levels[:, np.newaxis]).sum(axis=0) / weights.sum(axis=0)
+        settled = np.abs(moved - centres).max() < 1e-3
+        centres = moved
+        if settled:
+            break
+    centres = np.sort(centres)
+    return centres, functools.partial(membership, of=centres)
+
+
+def brightest_cluster(hu: np.ndarray, clusters: int = 4) -> np.ndarray:
+    """Membership in the brightest cluster of the brain, 0 outside.
+
+    Returns:
+        (z, y, x), float64, in [0, 1]; all 0 where there is no brain, or where the
+        brightest cluster is no brighter than brain is.
+    """
+    inside = intracranial(hu)
+    smooth, found = _smooth(hu, inside), np.zeros(hu.shape)
+    low, high = BLOOD_HU
+    brain = inside & (smooth > 0) & (smooth < high)
+    values = smooth[brain]
+    if np.unique(np.rint(values)).size <= clusters:
+        return found
+    _, membership = fuzzy_c_means(values, clusters)
+    bright = membership(smooth[brain])[:, -1]
+    found[brain] = np.where(values > low - 5, bright, 0)
+    return found
+
+
+def fcm_active_contour(hu: np.ndarray) -> np.ndarray:
+    """Fuzzy c-means, then a region-based active contour from it, as [20].
+
+    Returns:
+        (z, y, x), bool.
+    """
+    from skimage import segmentation
+
+    start, inside = brightest_cluster(hu) > 0.5, intracranial(hu)
+    smooth, found = _smooth(hu, inside), np.zeros(hu.shape, bool)
+    for index in np.flatnonzero(start.any(axis=(1, 2))):
+        image = _on_brain(smooth[index], inside[index])
+        found[index] = segmentation.morphological_chan_vese(
+            image, num_iter=10, init_level_set=start[index], lambda1=1, lambda2=2
+        )
+    return _cleaned(found & _near(start) & inside & (smooth > BLOOD_HU[0] - 5))
+
+
+def fcm_wavelet(hu: np.ndarray) -> np.ndarray:
+    """Fuzzy c-means, its membership denoised in the Haar wavelet domain, as [24].
+
+    Returns:
+        (z, y, x), bool.
+    """
+    return _cleaned(haar_denoised(brightest_cluster(hu), 0.25) > 0.5)
+
+
+def haar_denoised(images: np.ndarray, threshold: float, levels: int = 2) -> np.ndarray:
+    """Images without their small Haar wavelet coefficients (soft threshold).
+
+    Args:
+        images: (z, y, x) with sides that 2**levels divides.
+        threshold: What coefficients shrink by, in the images' unit.
+        levels: Of the transform.
+
+    Raises:
+        ValueError: if a side does not divide.
+
+    Reference:
+        Donoho, IEEE Transactions on Information Theory 41(3):613-627, 1995,
+        doi:10.1109/18.382009.
+    """
+    if images.shape[1] % 2**levels or images.shape[2] % 2**levels:
+        raise ValueError(
+            f"Sides must be multiples of {2**levels}. Received: {images.shape}"
+        )
+    if not levels:
+        return images
+    a, b = images[:, ::2, ::2], images[:, ::2, 1::2]
+    c, d = images[:, 1::2, ::2], images[:, 1::2, 1::2]
+    mean = (a + b + c + d) / 4
+    details = [(a - b + c - d) / 4, (a + b - c - d) / 4, (a - b - c + d) / 4]
+    x, y, xy = (
+        np.sign(detail) * np.maximum(np.abs(detail) - threshold / 4, 0)
+        for detail in details
+    )
+    mean = haar_denoised(mean, threshold, levels - 1)
+    joined = np.empty(images.shape)
+    joined[:, ::2, ::2], joined[:, ::2, 1::2] = mean + x + y + xy, mean - x + y - xy
+    joined[:, 1::2, ::2], joined[:, 1::2, 1::2] = mean + x - y - xy, mean - x - y + xy
+    return joined
+
+
+def chan_vese(hu: np.ndarray) -> np.ndarray:
+    """Chan-Vese's active contour from seeds of bright pixels, as [21].
+
+    The autoencoder that chooses slices in [21] is left out: seeds choose them.
+
+    Returns:
+        (z, y, x), bool.
+    """
+    from skimage import segmentation
+
+    inside = intracranial(hu)
+    smooth = _smooth(hu, inside)
+    low, high = BLOOD_HU
+    seeds = _cleaned((smooth > low) & (smooth < high))
+    found = np.zeros(hu.shape, bool)
+    for index in np.flatnonzero(seeds.any(axis=(1, 2))):
+        image = _on_brain(smooth[index], inside[index])
+        start = np.where(seeds[index], 1.0, -1.0)
+        mask = segmentation.chan_vese(
+            image / high, mu=0.05, max_num_iter=60, init_level_set=start
+        )
+        # Its sign is arbitrary: blood is the brighter side.
+        if mask.any() and not mask.all() and image[mask].mean() < image[~mask].mean():
+            mask = ~mask
+        found[index] = mask
+    return _cleaned(found & _near(seeds) & inside & (smooth > low - 5))
+
+
+def level_set(hu: np.ndarray, steps: int = 40) -> np.ndarray:
+    """Distance-regularised level set evolution from bright seeds, as [16] and [25].
+
+    Returns:
+        (z, y, x), bool.
+    """
+    inside = intracranial(hu)
+    smooth = _smooth(hu, inside)
+    low, high = BLOOD_HU
+    seeds = _cleaned((smooth > low) & (smooth < high))
+    found = np.zeros(hu.shape, bool)
+    for index in np.flatnonzero(seeds.any(axis=(1, 2))):
+        image = _on_brain(smooth[index], inside[index])
+        found[index] = drlse(image, seeds[index], steps)
+    return _cleaned(found & inside & (smooth > low - 5) & (smooth < high))
+
+
+def drlse(
+    image: np.ndarray,
+    start: np.ndarray,
+    steps: int,
+    *,
+    length: float = 5.0,
+    area: float = -1.5,
+    regularity: float = 0.04,
+    step: float = 5.0,
+    contrast_hu: float = 8.0,
+) -> np.ndarray:
+    """Evolve a contour to edges, keeping its level set a distance near the contour.
+
+    Args:
+        image: (h, w), Hounsfield units.
+        start: (h, w), bool, within the object.
+        steps: Number of steps.
+        length: Weight of the contour's length.
+        area: Weight of its area; negative lets it grow.
+        regularity: Weight of the distance term; `regularity * step` must stay below
+            1/4.
+        step: Size of a step.
+        contrast_hu: Gradient in HU a pixel at which growth is halved.
+
+    Returns:
+        (h, w), bool.
+
+    Reference:
+        Li et al., IEEE Transactions on Image Processing 19(12):3243-3254, 2010,
+        doi:10.1109/TIP.2010.2069690, equations 20, 26 and 30.
+    """
+    from scipy import ndimage
+
+    edges = 1 / (1 + sum(g**2 for g in np.gradient(image)) / contrast_hu**2)
+    slope = np.gradient(edges)
+    # Negative inside, as in the paper.
+    level = np.where(start, -2.0, 2.0)
+    width = 1.5
+    for _ in range(steps):
+        level = np.pad(level[1:-1, 1:-1], 1, mode="edge")
+        gradient = np.gradient(level)
+        steepness = np.sqrt(gradient[0] ** 2 + gradient[1] ** 2)
+        unit = [part / (steepness + 1e-10) for part in gradient]
+        curvature = sum(np.gradient(unit[axis], axis=axis) for axis in (0, 1))
+        near = (np.abs(level) <= width) * (
+            (1 + np.cos(np.pi * level / width)) / (2 * width)
+        )
+        well = np.where(
+            steepness <= 1,
+            np.sin(2 * np.pi * steepness) / (2 * np.pi),
+            steepness - 1,
+        )
+        rate = np.where(steepness > 0, well / (steepness + 1e-10), 1.0)
+        distance = sum(
+            np.gradient((rate - 1) * gradient[axis], axis=axis) for axis in (0, 1)
+        ) + ndimage.laplace(level, mode="nearest")
+        contour = near * (
+            sum(one * other for one, other in zip(slope, unit, strict=True))
+            + edges * curvature
+        )
+        level = level + step * (
+            regularity * distance + length * contour + area * near * edges
+        )
+    return level < 0
+
+
+FEATURES = ("hu", "mean", "deviation", "smooth", "smoother", "symmetry", "depth")
+
+
+def voxel_features(hu: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Features of each voxel within the skull, of the kinds that [22] uses.
+
+    Args:
+        hu: (z, y, x), Hounsfield units.
+        inside: (z, y, x), bool, from `intracranial`.
+
+    Returns:
+        (voxels, features) float32 in the order of `FEATURES`: value, local mean and
+        deviation, two smoothings, difference from the mirrored slice, and distance
+        from the skull in shares of the slice.
+    """
+    from scipy import ndimage
+
+    values = np.clip(hu, -20, 120).astype(np.float32)
+    side = max(3, hu.shape[1] // 64 * 2 + 1)
+    mean = ndimage.uniform_filter(values, (1, side, side))
+    square = ndimage.uniform_filter(values**2, (1, side, side))
+    sigma = hu.shape[1] / 128
+    smooth = ndimage.gaussian_filter(values, (0, sigma, sigma))
+    smoother = ndimage.gaussian_filter(values, (0.5, 3 * sigma, 3 * sigma))
+    depth = np.stack([ndimage.distance_transform_edt(one) for one in inside])
+    images = (
+        values,
+        mean,
+        np.sqrt(np.maximum(square - mean**2, 0)),
+        smooth,
+        smoother,
+        smoother - smoother[:, :, ::-1],
+        depth / hu.shape[1],
+    )
+    return np.stack([image[inside] for image in images], axis=-1).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class VoxelClassifier:
+    """A classifier of voxels within the skull.
+
+    Attributes:
+        model: A fitted scikit-learn classifier.
+    """
+
+    model: object
+
+    def __call__(self, hu: np.ndarray) -> np.ndarray:
+        """(z, y, x) Hounsfield units to float32 probabilities."""
+        inside = intracranial(hu)
+        probability = np.zeros(hu.shape, np.float32)
+        if inside.any():
+            features = voxel_features(hu, inside)
+            probability[inside] = self.model.predict_proba(features)[:, 1]
+        return probability
+
+
+def fit_voxels(
+    kind: str,
+    cases: Iterable[tuple[np.ndarray, np.ndarray]],
+    seed: int,
+    voxels_per_case: int = 2000,
+) -> VoxelClassifier:
+    """Fit a classifier on voxels drawn from cases, half of them blood where there is.
+
+    Args:
+        kind: "random_forest" or "logistic_regression".
+        cases: HU (z, y, x) and mask (z, y, x) of each.
+        seed: Of the draw and the forest.
+        voxels_per_case: At most.
+
+    Raises:
+        ValueError: if the kind is unknown or no case has blood.
+    """
+    from sklearn import ensemble, linear_model, pipeline, preprocessing
+
+    kinds = {
+        "random_forest": lambda: ensemble.RandomForestClassifier(
+            n_estimators=60, min_samples_leaf=5, random_state=seed, n_jobs=1
+        ),
+        "logistic_regression": lambda: pipeline.make_pipeline(
+            preprocessing.StandardScaler(), linear_model.LogisticRegression()
+        ),
+    }
+    if kind not in kinds:
+        raise ValueError(f"Unknown classifier {kind!r}. Known: {', '.join(kinds)}.")
+    generator = np.random.default_rng(seed)
+    drawn: list[np.ndarray] = []
+    truth: list[np.ndarray] = []
+    for hu, mask in cases:
+        inside = intracranial(hu)
+        blood = mask[inside] > 0
+        for label in (True, False):
+            places = np.flatnonzero(blood == label)
+            count = min(len(places), voxels_per_case // 2)
+            chosen = generator.choice(places, count, replace=False)
+            drawn.append(voxel_features(hu, inside)[chosen])
+            truth.append(np.full(count, label))
+    if not truth or not np.concatenate(truth).any():
+        raise ValueError("No case has blood within the skull: nothing to learn.")
+    model = kinds[kind]()
+    model.fit(np.concatenate(drawn), np.concatenate(truth))
+    return VoxelClassifier(model)
+
+
+METHODS = {
+    "hu_threshold": hu_threshold,
+    "fcm_active_contour": fcm_active_contour,
+    "fcm_wavelet": fcm_wavelet,
+    "chan_vese": chan_vese,
+    "level_set": level_set,
+}
+LEARNED = ("random_forest", "logistic_regression")
+
+
+def _smooth(hu: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Smoothed within the skull alone, so that bone does not shine into brain; air."""
+    from scipy import ndimage
+
+    sigma = (0, hu.shape[1] / 200, hu.shape[1] / 200)
+    weight = ndimage.gaussian_filter(inside.astype(np.float64), sigma)
+    total = ndimage.gaussian_filter(np.where(inside, hu, 0.0), sigma)
+    smooth = np.full(hu.shape, AIR_HU)
+    np.divide(total, weight, out=smooth, where=inside)
+    return smooth
+
+
+def _on_brain(smooth: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """A slice with brain's median beyond the skull, so that only blood stands out."""
+    return np.clip(np.where(inside, smooth, np.median(smooth[inside])), 0, BLOOD_HU[1])
+
+
+def _near(mask: np.ndarray) -> np.ndarray:
+    """What lies within a sixteenth of the slice's side of the mask."""
+    from scipy import ndimage
+
+    reach = max(1, mask.shape[1] // 16)
+    return np.stack(
+        [
+            ndimage.binary_dilation(one, iterations=reach) if one.any() else one
+            for one in mask
+        ]
+    )
+
+
+def _cleaned(mask: np.ndarray) -> np.ndarray:
+    """Without specks, slice by slice."""
+    from scipy import ndimage
+
+    smallest = max(2, round(SMALLEST_SHARE * mask[0].size))
+    kept = np.zeros(mask.shape, bool)
+    for index in np.flatnonzero(mask.any(axis=(1, 2))):
+        parts, _ = ndimage.label(mask[index])
+        sizes = np.bincount(parts.ravel())
+        kept[index] = (sizes >= smallest)[parts] & mask[index]
+    return kept

@@ -1,0 +1,151 @@
+"""The audit's verdicts follow the numbers they are about."""
+
+import copy
+import json
+
+import pytest
+
+from ich_tf import cli
+from ich_tf.data import rsna
+from ich_tf.experiments import audit, profiles, spec, tables
+
+
+@pytest.fixture
+def reported():
+    """The report's numbers, to be changed."""
+    return copy.deepcopy(spec.reported())
+
+
+def verdicts(findings):
+    return {one.name: one.verdict for one in findings}
+
+
+def test_what_the_report_says_of_itself(tmp_path):
+    found = {one.name: one for one in audit.audit(tmp_path, "demo")}
+    wrong = [name for name, one in found.items() if one.verdict == "contradicted"]
+    assert wrong == [
+        "RSNA slices",
+        "ct-ich scans",
+        "ct-ich slices of a scan",
+        "LSTM vectors",
+    ]
+    assert "= 874,035, +3,734 against the total" in found["RSNA slices"].evidence
+    assert "sensitivity 214 of 318" in found["whole slices: unetpp"].evidence
+    assert "precision is 0.239" in found["whole slices: unetpp"].evidence
+    assert "sensitivity 309 of 318" in found["whole slices: unet_hssayeni"].evidence
+    assert "1.3.1: 31 to 58" in found["ct-ich slices of a scan"].evidence
+    assert sum(one.verdict == "not run" for one in found.values()) == 6
+
+
+def test_a_sum_that_fits_holds(reported):
+    reported["datasets"]["rsna2019"]["slices_stated"] = 874_035
+    found = verdicts(audit.split_sums(reported))
+    assert found["RSNA slices"] == "holds"
+    reported["datasets"]["rsna2019"]["split_scans"]["train"] += 1
+    reported["datasets"]["rsna2019"]["split_slices"]["train"] += 40_000
+    found = verdicts(audit.split_sums(reported))
+    assert set(found.values()) == {"contradicted"}
+
+
+@pytest.mark.parametrize(
+    ("jaccard", "verdict"),
+    [
+        (0.276, "holds"),
+        (0.433, "holds"),
+        (0.274, "contradicted"),
+        (0.435, "contradicted"),
+    ],
+)
+def test_jaccard_beside_dice(reported, jaccard, verdict):
+    """A Dice of 0.433 allows 0.433 / 1.567 = 0.276 to 0.433, and half a digit."""
+    reported["table2"]["rows"][-1]["jaccard"] = jaccard
+    found = verdicts(audit.overlap_bounds(reported))
+    name = "Jaccard and Dice: Table II, densenet169, imagenet, jaccard"
+    assert found.pop(name) == verdict
+    assert set(found.values()) == {"holds"}
+
+
+def test_whole_numbers():
+    assert audit.whole_numbers(0.673, 318) == [214]
+    assert audit.whole_numbers(0.671, 318) == []
+    assert audit.whole_numbers(0.5, 10, digits=1) == [5]
+    assert audit.whole_numbers(0.5, 1000, digits=2) == list(range(495, 506))
+
+
+def test_a_rate_that_is_no_number_of_slices(reported):
+    reported["table3"]["rows"]["unetpp"][2] = 0.671
+    found = {one.name: one for one in audit.whole_slices(reported)}
+    assert found["whole slices: unetpp"].verdict == "contradicted"
+    assert (
+        "sensitivity no whole number of 318" in found["whole slices: unetpp"].evidence
+    )
+    assert found["whole slices: unet_hssayeni"].verdict == "holds"
+    assert audit.scan_accuracies(reported).verdict == "holds"
+    reported["table1"]["rows"]["EDH"][2] = 0.9875
+    assert audit.scan_accuracies(reported).verdict == "contradicted"
+
+
+def test_facts_that_fit_the_release_hold(reported):
+    reported["datasets"]["ct_ich"].update(scans=75, slices_per_scan="31 to 58")
+    assert set(verdicts(audit.ct_ich_release(reported)).values()) == {"holds"}
+    reported["preprocessing"]["segmentation"]["stride"] = 32
+    assert audit.crops_per_slice(reported).verdict == "contradicted"
+    reported["training"]["classification"]["lstm_vector"] = 512
+    assert audit.lstm_width(reported).verdict == "holds"
+
+
+@pytest.mark.parametrize(
+    ("ages", "verdict"), [((20, 36), "holds"), ((20, 40), "contradicted")]
+)
+def test_age_and_sex_are_read_from_the_data(reported, tmp_path, ages, verdict):
+    reported["datasets"]["ct_ich"]["males"] = 1
+    assert audit.demographics(reported, None).verdict == "open"
+    table = tmp_path / "ct" / "patient_demographics.csv"
+    table.parent.mkdir()
+    table.write_text(
+        f'Patient Number,"Age\n(years)",Gender\n49,{ages[0]},Male\n'
+        f"50,{ages[1]},Female\n"
+    )
+    assert audit.demographics(reported, tmp_path).verdict == verdict
+    table.write_text("Patient Number,Age,Gender\n49,,\n")
+    assert audit.demographics(reported, tmp_path).verdict == "open"
+
+
+def test_reference_facts_are_those_the_readers_use():
+    published = audit.reference()["rsna2019"]
+    assert published["labelled_slices"] == rsna._FULL_IMAGES
+    assert published["labelled_scans"] == rsna._FULL_SCANS
+    slices = [one["slices"] for one in audit.ct_ich.published_counts().values()]
+    assert sum(slices) == audit.reference()["ct_ich"]["nifti"]["slices"]
+
+
+def test_rows_of_the_audit_change_one_thing():
+    best, lesion = (
+        spec.settings(row, profiles.profile(row.task, "demo").for_row(row.id))
+        for row in (
+            *spec.find(audit.audit_rows.TRAINED),
+            *spec.find("audit/lesion-crops"),
+        )
+    )
+    differing = {
+        name
+        for name in best["profile"]
+        if best["profile"][name] != lesion["profile"][name]
+    }
+    assert differing == {"crops", "lesion_share"}
+    (stated,) = spec.find(audit.audit_rows.APPROACH2)
+    for row in spec.rows("audit")[1:]:
+        changed = spec.settings(row, profiles.DEMO)["experiment"]
+        before = spec.settings(stated, profiles.DEMO)["experiment"]
+        names = {name for name in before if before[name] != changed[name]} - {"id"}
+        assert len(names) == 1
+    assert tables.showing(["audit"]) == []
+
+
+def test_the_command(tmp_path, capsys):
+    assert cli.main(["audit", "--results", str(tmp_path), "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content[0]["verdict"] == "contradicted"
+    assert cli.main(["audit", "--results", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert text.count("\n") == len(content) + 2
