@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ich_tf import files, inference, metrics, models, training
+from ich_tf import distribution, files, inference, metrics, models, training
 from ich_tf.data import splits
 from ich_tf.experiments import evaluation, provenance, runner
 from ich_tf.experiments.runner import SPLIT_SEED, Run
@@ -160,11 +160,12 @@ def _training_data(run: Run, fold: splits.Fold):
         key = provenance.digest(
             [run.fingerprint, case_ids, profile.size, profile.slices, run.seed]
         )
-        stored = slices.store(
-            run.folders.results / profile.name / "slices" / key,
-            _cases(run, case_ids),
-            functools.partial(slices.RULES[profile.slices], seed=run.seed),
-        )
+        with distribution.chief_first():
+            stored = slices.store(
+                run.folders.results / profile.name / "slices" / key,
+                _cases(run, case_ids),
+                functools.partial(slices.RULES[profile.slices], seed=run.seed),
+            )
         crops[part] = pipeline.crops(
             stored, grid.positions, profile.tile, profile.crops
         )
