@@ -7,6 +7,7 @@ is JSON: of each network and strategy what `train` returns.
 """
 
 import json
+import os
 import pathlib
 import sys
 
@@ -101,7 +102,8 @@ def train(folder, network, resume=False, steps=STEPS):
     """Train under the strategy that was chosen.
 
     Returns:
-        The history, and what the network says of the first images, if it takes any.
+        The history, and what the network says of the first images, if it takes any
+        and this is no worker of several, which only train.
     """
     scale = plan(steps)
     training.start(scale)
@@ -122,6 +124,8 @@ def train(folder, network, resume=False, steps=STEPS):
         tensorboard=scored,
     )
     answers = []
+    if "TF_CONFIG" in os.environ:
+        return history, answers
     if network == "unetplusplus":
         shown = next(batches(0, 1).as_numpy_iterator())[0]
         predict = inference.predictor(model, None, 16, 16).forward

@@ -3,8 +3,11 @@
 import json
 import os
 import pathlib
+import signal
+import socket
 import subprocess
 import sys
+import time
 import types
 
 import distributed_run
@@ -29,8 +32,11 @@ def start(*arguments, **variables):
     )
 
 
-def finish(process, seconds=400):
-    output, errors = process.communicate(timeout=seconds)
+def finish(process, seconds=900):
+    try:
+        output, errors = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
     assert process.returncode == 0, errors[-3000:]
     return json.loads(output.splitlines()[-1])
 
@@ -80,6 +86,87 @@ def test_progress_is_written_for_tensorboard(mirrored):
     assert {path.name for path in logs.iterdir()} == {"train", "validation"}
 
 
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def start_workers(*arguments, count=2):
+    """Workers on this machine that share a folder."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    return [
+        start(
+            *arguments,
+            TF_CONFIG=json.dumps(
+                {
+                    "cluster": {"worker": addresses},
+                    "task": {"type": "worker", "index": number},
+                }
+            ),
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_one_process(tmp_path):
+    networks = ",".join(distributed_run.NETWORKS)
+    workers = start_workers(tmp_path, networks, "multiworker")
+    found = [finish(worker) for worker in workers]
+    alone = finish(start(tmp_path, networks, "one"))
+    for network in distributed_run.NETWORKS:
+        one = alone[network]["one"][0]
+        for worker in found:
+            assert_equal_histories(one, worker[network]["multiworker"][0])
+        folder = tmp_path / "multiworker" / network
+        assert (folder / training.FINAL).is_file()
+        assert len(list(folder.glob("best-*"))) == 1
+        assert not list(folder.glob(".writing-*"))
+
+
+def finished_epochs(folder):
+    try:
+        with np.load(folder / training.STATE) as state:
+            return len(json.loads(state["meta"].tobytes())["history"])
+    except FileNotFoundError:
+        return 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_worker_stops_the_other_and_both_resume(tmp_path, victim):
+    steps = 60
+    folder = tmp_path / "multiworker" / "unetplusplus"
+    run = (tmp_path, "unetplusplus", "multiworker")
+    workers = start_workers(*run, "fresh", steps)
+    deadline = time.monotonic() + 900
+    while finished_epochs(folder) < 3 and time.monotonic() < deadline:
+        assert all(worker.poll() is None for worker in workers)
+        time.sleep(0.01)
+    os.kill(workers[victim].pid, signal.SIGKILL)
+    began = time.monotonic()
+    _, errors = workers[1 - victim].communicate(timeout=60)
+    assert time.monotonic() - began < 60
+    workers[victim].communicate()
+    assert workers[1 - victim].returncode == 1
+    last = errors.splitlines()[-1]
+    assert last.startswith("A worker was lost, so this one stops too"), errors[-3000:]
+    assert "Start all workers again with `--resume`" in last
+    assert 3 <= finished_epochs(folder) < steps
+    assert not (folder / training.FINAL).exists()
+
+    workers = start_workers(*run, "resume", steps)
+    found = [finish(worker)["unetplusplus"]["multiworker"][0] for worker in workers]
+    whole = finish(start(tmp_path, "unetplusplus", "one", "fresh", steps))
+    for history in found:
+        losses = [epoch["loss"] for epoch in history]
+        expected = [epoch["loss"] for epoch in whole["unetplusplus"]["one"][0]]
+        np.testing.assert_allclose(losses, expected, atol=1e-4)
+
+
 @pytest.fixture
 def pretend(monkeypatch):
     """Take this for the strategy of the process."""
@@ -103,6 +190,17 @@ def test_the_first_worker_alone_is_chief(pretend):
         resolver = types.SimpleNamespace(task_type="worker", task_id=number)
         pretend(cluster_resolver=resolver)
         assert distribution.is_chief() is chief
+
+
+def test_a_worker_that_is_not_chief_writes_nothing(tmp_path, pretend):
+    resolver = types.SimpleNamespace(task_type="worker", task_id=1)
+    pretend(cluster_resolver=resolver)
+    checkpoint = training.Checkpoint(tmp_path, {}, "loss")
+    checkpoint.on_epoch_begin(0)
+    checkpoint.on_epoch_end(0, {"loss": 1.0})
+    # It knows the best epoch all the same, whose file it loads at the end.
+    assert checkpoint.best_file == "best-0001.weights.h5"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ ONLY_IN = {
     "tensorflow": (
         "preprocessing/pipeline.py",
         "preprocessing/image_pipeline.py",
+        "preprocessing/tensor_augment.py",
         "distribution.py",
         "training.py",
         "prepare.py",
