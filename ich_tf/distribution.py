@@ -113,6 +113,11 @@ def is_used() -> bool:
     return _strategy is not None
 
 
+def is_tpu() -> bool:
+    """Whether a TPU trains, whose input pipeline must do without Python."""
+    return isinstance(_strategy, tf.distribute.TPUStrategy)
+
+
 def replicas() -> int:
     """Devices that share a batch, on all machines."""
     return 1 if _strategy is None else _strategy.num_replicas_in_sync
