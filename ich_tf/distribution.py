@@ -256,6 +256,17 @@ def fit(
     told.on_train_end()
 
 
+def train_on_batch(model: keras.Model) -> Callable[..., float]:
+    """Keras' method of this name under the chosen strategy, given a global batch."""
+    learn = _on_all(model, train_step)
+
+    def train(*batch) -> float:
+        share = _shares(tf.data.Dataset.from_tensors(batch))
+        return float(learn(next(iter(share))))
+
+    return train
+
+
 def _shares(batches: tf.data.Dataset) -> tf.distribute.DistributedDataset:
     """Each replica's rows of every global batch, in order.
 

@@ -442,10 +442,12 @@ def estimate(model: keras.Model, batches: Iterable[tuple], plan: Plan) -> Estima
         plan: For the size of a batch.
     """
     saved = [keras.ops.convert_to_numpy(variable) for variable in _variables(model)]
+    used = distribution.is_used()
+    train = distribution.train_on_batch(model) if used else model.train_on_batch
     seconds = []
     for batch in batches:
         began = time.monotonic()
-        model.train_on_batch(*batch)
+        train(*batch)
         seconds.append(time.monotonic() - began)
     for variable, value in zip(_variables(model), saved, strict=True):
         variable.assign(value)

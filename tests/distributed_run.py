@@ -112,6 +112,9 @@ def train(folder, network, resume=False, steps=STEPS):
     training.compile_model(
         model, loss, scale, [training.SoftJaccard()] if scored else []
     )
+    if network == "unetplusplus" and "TF_CONFIG" not in os.environ:
+        # Measures a few steps, which the losses must not show.
+        assert training.estimate(model, batches(0, 2), scale).seconds_per_step > 0
     history = training.fit(
         model,
         batches,
