@@ -161,7 +161,7 @@ def exchange(number: float) -> list[float]:
     if not isinstance(_strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return [number]
 
-    @tf.function
+    @tf.function(autograph=False)
     def collect():
         return _strategy.run(lambda: _gather(tf.constant([number], tf.float32)))
 
@@ -300,7 +300,7 @@ def _shares(batches: tf.data.Dataset) -> tf.distribute.DistributedDataset:
 def _on_all(model: keras.Model, step: Callable) -> Callable:
     """A step of each replica as one call; returns the loss of the global batch."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def everywhere(batch):
         losses = _strategy.run(step, args=(model, batch))
         return _strategy.experimental_local_results(losses)[0]
