@@ -26,9 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         return options.run(options) or 0
-    except (ValueError, ConnectionError) as error:
+    except ValueError as error:
         print(f"ich-tf {options.verb}: {error}", file=sys.stderr)
         return 2
+    except ConnectionError as error:
+        print(f"ich-tf {options.verb}: {error}", file=sys.stderr, flush=True)
+        # At a regular end TensorFlow would wait for the worker that was lost.
+        os._exit(2)
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from here", file=sys.stderr)
         return 130

@@ -108,6 +108,20 @@ def leave() -> None:
     tf.distribute.experimental_set_strategy(None)
 
 
+@contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """Leave the strategy for what a worker does alone, such as writing files.
+
+    Within it even reading a model may create a variable (Keras 3.15), for which the
+    worker would wait for all others.
+    """
+    leave()
+    try:
+        yield
+    finally:
+        enter()
+
+
 def is_used() -> bool:
     """Whether another strategy than one device was chosen."""
     return _strategy is not None
@@ -227,15 +241,16 @@ def fit(
         ConnectionError: if a worker was lost.
     """
     learn, test = _on_all(model, train_step), _on_all(model, _test_step)
-    told = keras.callbacks.CallbackList(
-        list(callbacks),
-        add_progbar=verbose != 0,
-        model=model,
-        verbose=1 if verbose == "auto" else verbose,
-        epochs=epochs,
-        steps=steps_per_epoch,
-    )
-    told.on_train_begin()
+    with apart():
+        told = keras.callbacks.CallbackList(
+            list(callbacks),
+            add_progbar=verbose != 0,
+            model=model,
+            verbose=1 if verbose == "auto" else verbose,
+            epochs=epochs,
+            steps=steps_per_epoch,
+        )
+        told.on_train_begin()
     with _told_of_loss():
         iterator = iter(_shares(batches))
         held_out = None if validation is None else _shares(validation)
@@ -252,8 +267,11 @@ def fit(
                     test(batch)
                 found = model.get_metrics_result()
                 scores |= {f"val_{name}": value for name, value in found.items()}
-            told.on_epoch_end(epoch, scores)
-    told.on_train_end()
+            scores = {name: float(value) for name, value in scores.items()}
+            with apart():
+                told.on_epoch_end(epoch, scores)
+    with apart():
+        told.on_train_end()
 
 
 def train_on_batch(model: keras.Model) -> Callable[..., float]:

@@ -158,4 +158,6 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except ConnectionError as error:
-        sys.exit(str(error))
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+        os._exit(1)  # as the command line does
