@@ -19,7 +19,7 @@ LAYERS = (
         *("data", "preprocessing", "models", "losses", "metrics", "intervals"),
         "classical",
     ),
-    ("training", "inference", "explain", "prepare"),
+    ("distribution", "training", "inference", "explain", "prepare"),
     ("experiments",),
     ("report",),
     ("cli",),
@@ -32,6 +32,8 @@ ONLY_IN = {
     "tensorflow": (
         "preprocessing/pipeline.py",
         "preprocessing/image_pipeline.py",
+        "preprocessing/tensor_augment.py",
+        "distribution.py",
         "training.py",
         "prepare.py",
         "explain.py",
