@@ -33,7 +33,6 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from ich_tf.labels import CLASSES
 from ich_tf.preprocessing import records
-from ich_tf.volume import Volume
 
 LOGGER = logging.getLogger(__name__)
 PLAN = "plan.json"
@@ -57,7 +56,7 @@ def run(
     case_ids: Iterable[str] | None = None,
     scans_per_shard: int = records.SCANS_PER_GROUP,
     seed: int = 0,
-    to_images: Callable[[Volume], np.ndarray] | None = None,
+    to_images: Callable[..., np.ndarray] | None = None,
     options: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> dict:
@@ -72,7 +71,7 @@ def run(
         case_ids: The scans, e.g. of one part of a split; None for all.
         scans_per_shard: Most scans of a shard.
         seed: Of the order of scans.
-        to_images: From a volume to (z, size, size, 3) in [0, 1], picklable; None for
+        to_images: See `records.load_scan`, picklable; None for
             `records.volume_images`.
         options: Flags for Beam, e.g. `--runner=DataflowRunner`; by default processes
             on this machine, one for each core.

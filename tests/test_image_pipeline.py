@@ -189,7 +189,14 @@ def test_scans_come_whole_from_either_source(folder):
 def test_worker_processes_read_the_same():
     source = scans_of(workers=2)
     try:
-        pooled = [scan for number in range(3) for scan in source.read(number)]
+        first = source.read(0)
+        scans = [next(first)]
+        # A second reader, while the first has started all the scans it may.
+        scans += list(source.read(1))
+        pooled = [scans[0], *first, *scans[1:], *source.read(2)]
+        assert sorted(source._free) == list(range(4))
+        next(source.read(0))  # and one that does not go on
+        assert sorted(source._free) == list(range(4))
     finally:
         source.close()
     plain = [scan for number in range(3) for scan in scans_of().read(number)]

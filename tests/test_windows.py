@@ -1,7 +1,8 @@
+import cv2
 import numpy as np
 import pytest
 
-from ich_tf.preprocessing import windows
+from ich_tf.preprocessing import images, windows
 from ich_tf.preprocessing.windows import Window
 
 
@@ -54,6 +55,22 @@ def test_approach_2_has_brain_subdural_and_soft_tissue():
 def test_approach_2_needs_three_channels():
     with pytest.raises(ValueError, match="3 channels.*takes 1.*approach1"):
         windows.channels(np.zeros((1, 1)), "approach2", 1)
+
+
+@pytest.mark.parametrize("size", [32, 24, 64, 48])
+def test_images_as_bytes_are_the_exact_ones_within_half_a_step(size):
+    hu = np.random.default_rng(0).normal(40, 120, (2, 64, 64)).astype(np.float32)
+    exact = np.stack(
+        [
+            cv2.resize(windows.apply(plane, images.WINDOWS, np.float64), (size, size))
+            for plane in hu
+        ]
+    )
+    shown = images.slice_images(hu, size)
+    np.testing.assert_allclose(shown, exact, atol=1e-6)
+    stored = images.slice_images(hu, size, dtype=np.uint8)
+    assert stored.dtype == np.uint8 and stored.min() == 0 and stored.max() == 255
+    assert np.abs(stored / 255 - exact).max() <= 1 / 510 + 1e-6
 
 
 def test_an_unknown_approach_lists_the_known_ones():

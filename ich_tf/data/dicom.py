@@ -21,6 +21,7 @@ Reference:
 import collections
 import contextlib
 import dataclasses
+import functools
 import io
 import math
 import os
@@ -178,9 +179,26 @@ def _finder(dataset: pydicom.FileDataset, frame: int) -> Callable:
         for group in groups:
             if keyword in group:
                 return group.get(keyword)
-        return dataset.get(keyword)
+        return _get(dataset, keyword)
 
     return find
+
+
+def _get(dataset: pydicom.FileDataset, keyword: str):
+    """`dataset.get(keyword)`, but decimal numbers come as floats and ten times faster.
+
+    To convert some 20 numbers took as long as all the rest of reading a slice.
+    """
+    element = dataset.get_item(keyword)
+    if isinstance(element, pydicom.dataelem.RawDataElement) and element.value:
+        if element.VR == "DS":
+            with contextlib.suppress(ValueError):
+                return [float(part) for part in element.value.split(b"\\")]
+        if element.VR == "US" and len(element.value) == 2:
+            return int.from_bytes(
+                element.value, "little" if element.is_little_endian else "big"
+            )
+    return dataset.get(keyword)
 
 
 def _numbers(path, find: Callable, keyword: str, count: int) -> np.ndarray | None:
@@ -189,7 +207,7 @@ def _numbers(path, find: Callable, keyword: str, count: int) -> np.ndarray | Non
         value = find(keyword)
         if value is None or value == "":
             return None
-        numbers = np.array(np.atleast_1d(value), dtype=float)
+        numbers = np.array(value, dtype=float, ndmin=1)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {keyword} is no number.") from error
     if numbers.size == 0:
@@ -207,7 +225,7 @@ def _number(path, find: Callable, keyword: str) -> float | None:
 
 
 def _count(path, dataset, keyword: str, most: int) -> int:
-    value = _number(path, dataset.get, keyword)
+    value = _number(path, functools.partial(_get, dataset), keyword)
     if value is None:
         raise ValueError(f"{path}: truncated or damaged, it has no {keyword}.")
     if not 1 <= value <= most or value != int(value):
@@ -341,7 +359,7 @@ def _check_pixel_bytes(path, dataset, size: tuple[int, int], left: int) -> None:
 
 def _check_length(path: pathlib.Path, dataset, pixels: int, found: int) -> int:
     """The bytes that uncompressed pixels must have; fewer are an error."""
-    expected = pixels * int(dataset.get("BitsAllocated") or 0) // 8
+    expected = pixels * int(_get(dataset, "BitsAllocated") or 0) // 8
     if found < expected:
         raise ValueError(
             f"{path}: truncated, {found} bytes of pixel data instead of {expected}."
@@ -487,7 +505,9 @@ def read(
         for remark in dict.fromkeys(found_notes):
             remarks[remark].append(path.name)
     notes += [f"{_name_files(names)}: {remark}" for remark, names in remarks.items()]
-    return slices.assemble(planes, stacks, notes, origin=_origin(planes[0].path))
+    return slices.assemble(
+        planes, np.stack(stacks), notes, origin=_origin(planes[0].path)
+    )
 
 
 def read_slice(path: str | os.PathLike) -> tuple[Plane, np.ndarray, list[str]]:
@@ -519,20 +539,25 @@ def _read_file(path: pathlib.Path) -> tuple[list[Plane], np.ndarray, list[str]]:
     hu = np.empty(stored.shape, np.float32)
     for frame, plane in enumerate(planes):
         if _is_rsna_quirk(dataset, plane):
-            shifted = stored[frame].astype(np.int32) + 1000
-            hu[frame] = np.where(shifted >= 4096, shifted - 4096, shifted) - 1000
+            wrapped = (stored[frame] + np.uint16(1000)) & np.uint16(4095)
+            np.subtract(wrapped, np.float32(1000), out=hu[frame])
             notes.append("12-bit values wrapped back (RSNA quirk)")
+        elif plane.slope == 1 and plane.intercept.is_integer():
+            # Whole numbers are exact in float32, and twice as fast.
+            np.add(stored[frame], np.float32(plane.intercept), out=hu[frame])
         else:
             hu[frame] = stored[frame] * plane.slope + plane.intercept
-    hu[padded] = AIR_HU
-    return planes, np.maximum(hu, AIR_HU, out=hu), notes + padding_notes
+    if padded is not None:
+        hu[padded] = AIR_HU
+    # NumPy's clip between two numbers is three times as fast as its maximum.
+    return planes, np.clip(hu, AIR_HU, np.inf, out=hu), notes + padding_notes
 
 
 def _is_rsna_quirk(dataset, plane: Plane) -> bool:
     """Signed 12-bit values stored as unsigned, with an intercept near 0."""
     return (
-        dataset.get("BitsStored") == 12
-        and dataset.get("PixelRepresentation") == 0
+        _get(dataset, "BitsStored") == 12
+        and _get(dataset, "PixelRepresentation") == 0
         and plane.intercept > -100
         and plane.slope == 1
     )
@@ -552,6 +577,8 @@ def _decode(path, dataset, shape: tuple[int, int, int]) -> tuple[np.ndarray, lis
         if found > expected + 1:
             notes.append("more pixel data than the header says")
             dataset.PixelData = dataset.PixelData[: expected + expected % 2]
+    if _is_plain(dataset, syntax):
+        return _plain_values(dataset)[: math.prod(shape)].reshape(shape), notes
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -568,12 +595,39 @@ def _decode(path, dataset, shape: tuple[int, int, int]) -> tuple[np.ndarray, lis
     return stored.reshape(shape), notes
 
 
-def _padding(path, dataset, stored, plane: Plane) -> tuple[np.ndarray, list[str]]:
-    """Where a slice is padded; PS3.3 C.7.5.1.1.2."""
-    nowhere = np.zeros(stored.shape, bool)
+def _is_plain(dataset, syntax: uid.UID) -> bool:
+    """Whether the pixel data are 16-bit values one after the other, as mostly."""
+    facts = ("SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit")
+    samples, allocated, stored, high = (_get(dataset, keyword) for keyword in facts)
+    return (
+        not syntax.is_encapsulated
+        and syntax.is_little_endian
+        and (samples, allocated) == (1, 16)
+        and stored in range(1, 17)
+        and high == stored - 1
+        and _get(dataset, "PixelRepresentation") in (0, 1)
+    )
+
+
+def _plain_values(dataset) -> np.ndarray:
+    """The values of a file for which `_is_plain` holds, without pydicom's decoder.
+
+    The decoder takes longer than all the rest of reading a slice.
+    """
+    kind = "<i2" if _get(dataset, "PixelRepresentation") else "<u2"
+    content = dataset.PixelData
+    values = np.frombuffer(content, kind, len(content) // 2)
+    unused = 16 - _get(dataset, "BitsStored")
+    return (values << unused) >> unused if unused else values
+
+
+def _padding(
+    path, dataset, stored, plane: Plane
+) -> tuple[np.ndarray | None, list[str]]:
+    """Where a slice is padded with what is not air anyway; PS3.3 C.7.5.1.1.2."""
     first = _number(path, dataset.get, "PixelPaddingValue")
     if first is None:
-        return nowhere, []
+        return None, []
     last = _number(path, dataset.get, "PixelPaddingRangeLimit")
     period = 2 ** int(dataset.get("BitsAllocated", 16))
     signed = bool(dataset.get("PixelRepresentation"))
@@ -586,10 +640,12 @@ def _padding(path, dataset, stored, plane: Plane) -> tuple[np.ndarray, list[str]
         limits.append(value)
     low, high = sorted(limits)
     in_hu = np.array([low, high]) * plane.slope + plane.intercept
+    if np.all(in_hu <= AIR_HU):
+        return None, []
     padded = (stored >= low) & (stored <= high)
     if np.any((in_hu > _TISSUE_HU[0]) & (in_hu < _TISSUE_HU[1])) and padded.any():
         # Seen in the wild: padding 0 with intercept 0 is also the value of water.
-        return nowhere, [
+        return None, [
             f"padding lies among tissue ({in_hu[0]:g} HU) and was not replaced"
         ]
     return padded, []

@@ -30,19 +30,23 @@ def read_scan(paths: Sequence[pathlib.Path]) -> tuple[Volume, list[int]]:
         ValueError: if no slice can be read; the message has the reason of the first.
             Also if the slices, of whatever size, have more voxels than are read.
     """
-    found, reasons, voxels = {}, {}, 0
+    found, reasons, voxels, block = {}, {}, 0, None
     for number, path in enumerate(paths):
         try:
-            found[number] = dicom.read_slice(path)
+            plane, hu, remarks = dicom.read_slice(path)
         except ValueError as error:
             reasons[number] = str(error).replace(str(path), path.name, 1)
             continue
-        voxels += found[number][1].size
+        voxels += hu.size
         if voxels > dicom.MAX_VOXELS:
             raise ValueError(
                 f"{path.parent}: {len(paths)} slices of one scan are more than the "
                 f"{dicom.MAX_VOXELS} voxels read."
             )
+        if block is None:
+            most = min(len(paths), dicom.MAX_VOXELS // hu.size)
+            block = _Block(most, hu.shape)
+        found[number] = plane, block.place(hu), remarks
     if not found:
         raise ValueError(
             f"{paths[0].parent}: none of {len(paths)} slices can be read: {reasons[0]}"
@@ -54,7 +58,33 @@ def read_scan(paths: Sequence[pathlib.Path]) -> tuple[Volume, list[int]]:
         remark for of_slice in remarks for remark in dict.fromkeys(of_slice)
     )
     notes += [f"{count} slice(s): {remark}" for remark, count in counts.items()]
-    return _stack(list(planes), list(stacks), notes, list(found))
+    return _volume(list(planes), block.join(stacks), notes, list(found))
+
+
+class _Block:
+    """One array for the slices of a scan, filled while they are read.
+
+    To ask for new memory for each slice, and to copy them together in the end, takes
+    longer than to read them.
+    """
+
+    def __init__(self, most: int, shape: tuple[int, int]):
+        self._all, self._used = np.empty((most, *shape), np.float32), 0
+
+    def place(self, hu: np.ndarray) -> np.ndarray:
+        """The slice within the block; a slice of another size stays where it is."""
+        if hu.shape != self._all.shape[1:]:
+            return hu
+        self._used += 1
+        placed = self._all[self._used - 1]
+        placed[:] = hu
+        return placed
+
+    def join(self, placed: Sequence[np.ndarray]) -> np.ndarray:
+        """All slices that were placed, or all of those that were not."""
+        if placed[0].base is self._all:
+            return self._all[: self._used]
+        return np.stack(placed)
 
 
 def _leave_out_other_sizes(found: dict[int, tuple]) -> dict[int, str]:
@@ -76,9 +106,9 @@ def _leave_out_other_sizes(found: dict[int, tuple]) -> dict[int, str]:
     return reasons
 
 
-def _stack(
+def _volume(
     planes: list[slices.Plane],
-    stacks: list[np.ndarray],
+    stack: np.ndarray,
     notes: list[str],
     numbers: list[int],
 ) -> tuple[Volume, list[int]]:
@@ -86,12 +116,11 @@ def _stack(
     origin = dicom.read_header(planes[0].path).origin
     try:
         slices.check_alike(planes)
-        volume = slices.assemble(planes, stacks, notes, origin=origin)
+        volume = slices.assemble(planes, stack, notes, origin=origin)
     except ValueError as error:
         # [1] takes the slices as they come, so a scan without geometry is of use.
         reason = str(error).replace(f"{planes[0].path.parent}{os.sep}", "")
         notes = (*notes, f"no spacing: {reason}")
-        stack = np.stack(stacks)
         return Volume(stack, None, None, None, origin=origin, notes=notes), numbers
     if volume.slice_positions_mm is None:
         return volume, numbers[: len(volume.hu)]

@@ -83,7 +83,7 @@ def check_alike(planes: list[Plane]) -> None:
 
 
 def _without_geometry(
-    planes: list[Plane], stacks: list[np.ndarray], notes: list[str]
+    planes: list[Plane], stack: np.ndarray, notes: list[str]
 ) -> Volume:
     if len(planes) > 1:
         raise ValueError(
@@ -92,12 +92,12 @@ def _without_geometry(
             "no order. Read them one by one."
         )
     notes = [*notes, "no complete geometry in the header: no spacing"]
-    return Volume(stacks[0][None], None, None, None, notes=tuple(notes))
+    return Volume(stack, None, None, None, notes=tuple(notes))
 
 
 def _drop_repeated(
-    planes: list[Plane], stacks: list[np.ndarray], notes: list[str]
-) -> tuple[list[Plane], list[np.ndarray]]:
+    planes: list[Plane], stack: np.ndarray, notes: list[str]
+) -> tuple[list[Plane], np.ndarray]:
     """Sort along the normal and drop slices that repeat another."""
     normal = planes[0].normal
     along = np.array([plane.position @ normal for plane in planes])
@@ -107,13 +107,15 @@ def _drop_repeated(
             kept.append(index)
             continue
         one, other = planes[kept[-1]].path, planes[index].path
-        if not np.array_equal(stacks[kept[-1]], stacks[index]):
+        if not np.array_equal(stack[kept[-1]], stack[index]):
             raise ValueError(
                 f"{one} and {other} lie at the same position with different pixels. "
                 "Move one of the two reconstructions to a folder of its own."
             )
         notes.append(f"repeated slice left out: {other.name} is {one.name}")
-    return [planes[index] for index in kept], [stacks[index] for index in kept]
+    if kept != list(range(len(planes))):
+        stack = stack[kept]
+    return [planes[index] for index in kept], stack
 
 
 def _spacing_notes(steps: np.ndarray, planes: list[Plane]) -> list[str]:
@@ -140,13 +142,14 @@ def _spacing_notes(steps: np.ndarray, planes: list[Plane]) -> list[str]:
 
 
 def assemble(
-    planes: list[Plane], stacks: list[np.ndarray], notes: list[str], *, origin: str
+    planes: list[Plane], stack: np.ndarray, notes: list[str], *, origin: str
 ) -> Volume:
     """Sort, stack and place slices.
 
     Args:
         planes: At least one slice; all of them alike (`check_alike`).
-        stacks: The HU of each slice, (rows, columns).
+        stack: (slices, rows, columns), float32, the HU of each; not copied where
+            the volume can have it as it is.
         notes: What was found so far.
         origin: See `Volume.origin`.
 
@@ -154,9 +157,9 @@ def assemble(
         ValueError: if slices have no order, or repeat a position with other pixels.
     """
     if not all(plane.placed for plane in planes):
-        return _without_geometry(planes, stacks, notes)
+        return _without_geometry(planes, stack, notes)
     notes = list(notes)
-    planes, stacks = _drop_repeated(planes, stacks, notes)
+    planes, stack = _drop_repeated(planes, stack, notes)
     positions_mm = np.array([plane.position @ planes[0].normal for plane in planes])
     steps = np.diff(positions_mm)
     notes += _spacing_notes(steps, planes)
@@ -172,7 +175,7 @@ def assemble(
             f"{planes[0].path}: the slices are tilted by {tilt:.0f} degrees against "
             "their stack and cannot be read as axial slices."
         )
-    hu = np.ascontiguousarray(grid.from_source(np.stack(stacks)))
+    hu = np.ascontiguousarray(grid.from_source(stack))
     if not steps.size and not planes[0].thickness:
         return Volume(hu, None, None, None, origin=origin, notes=tuple(notes))
     affine = nifti.lps_affine(grid)

@@ -9,9 +9,12 @@ come from shards (`Shards`) or from a data set's own files (`Scans`), to the bit
 pass through the same 8-bit images.
 """
 
+import collections
 import concurrent.futures
+import ctypes
 import dataclasses
 import functools
+import math
 import multiprocessing
 import os
 import pathlib
@@ -30,6 +33,8 @@ from ich_tf.volume import Case, Volume
 FORMAT = 1
 INDEX = "index.json"
 SCANS_PER_GROUP = 32
+SCANS_AHEAD = 2
+"""How many scans each worker process reads ahead."""
 # How a note of a volume names a slice that is in its folder but not in the volume.
 _LEFT_OUT = re.compile(r".*slices?:? left out:? (\S+)\.dcm").match
 
@@ -58,7 +63,7 @@ class Scan:
     Attributes:
         case_id: Name of the scan.
         image_ids: Names of its slices.
-        images: (z, size, size, 3), uint8, `images.to_bytes` of the three windows.
+        images: (z, size, size, 3), uint8, the three windows from 0 to 255.
         labels: (z, 6), uint8, in the order of `labels.CLASSES`.
         left_out: Notes on slices that could not be read or repeat another.
     """
@@ -71,15 +76,18 @@ class Scan:
 
 
 def volume_images(
-    volume: Volume, size: int, shown: Sequence[windows.Window] = images.WINDOWS
+    volume: Volume,
+    size: int,
+    shown: Sequence[windows.Window] = images.WINDOWS,
+    dtype: type[np.float32] | type[np.uint8] = np.float32,
 ) -> np.ndarray:
-    """The classifier's windows of a volume, (z, size, size, 3), float32.
+    """The classifier's windows of a volume, see `images.slice_images`.
 
     Raises:
         ValueError: if the volume no longer has the Hounsfield units they need.
     """
     windows.check_window(volume.hu_window, shown)
-    return images.slice_images(volume.hu, size, shown)
+    return images.slice_images(volume.hu, size, shown, dtype)
 
 
 # ct-ich as JPG has no Hounsfield units outside this window.
@@ -110,13 +118,14 @@ def image_ids(dataset, case: Case) -> tuple[str, ...]:
     return names
 
 
-def load_scan(dataset, case_id: str, to_images: Callable[[Volume], np.ndarray]) -> Scan:
+def load_scan(dataset, case_id: str, to_images: Callable[..., np.ndarray]) -> Scan:
     """Read a scan of a data set and make its images.
 
     Args:
         dataset: Has `load(case_id) -> Case`.
         case_id: The scan.
-        to_images: From a volume to (z, size, size, 3) in [0, 1].
+        to_images: From a volume and `dtype` to (z, size, size, 3), like
+            `volume_images`.
 
     Raises:
         ValueError: if the scan is unreadable or has no labels; names it.
@@ -126,7 +135,7 @@ def load_scan(dataset, case_id: str, to_images: Callable[[Volume], np.ndarray]) 
         raise ValueError(f"Case {case_id} has no labels: nothing to train on.")
     notes = tuple(note for note in case.volume.notes if _LEFT_OUT(note))
     names = image_ids(dataset, case)
-    shown = images.to_bytes(to_images(case.volume))
+    shown = to_images(case.volume, dtype=np.uint8)
     return Scan(case_id, names, shown, case.labels, notes)
 
 
@@ -236,7 +245,7 @@ class Scans:
         groups: Sequence[Group],
         size: int,
         *,
-        to_images: Callable[[Volume], np.ndarray] | None = None,
+        to_images: Callable[..., np.ndarray] | None = None,
         workers: int = 1,
     ):
         """Keep what is needed to read; nothing is read yet.
@@ -256,11 +265,17 @@ class Scans:
         self._pool = None
         if workers > 1:
             # TensorFlow runs threads, which a forked process would lack.
+            spawn = multiprocessing.get_context("spawn")
+            most = max(max(group.counts) for group in self.groups)
+            shape = (SCANS_AHEAD * workers, most, size, size, 3)
+            memory = spawn.RawArray(ctypes.c_uint8, math.prod(shape))
+            self._places = np.frombuffer(memory, np.uint8).reshape(shape)
+            self._free = collections.deque(range(len(self._places)))
             self._pool = concurrent.futures.ProcessPoolExecutor(
                 workers,
-                multiprocessing.get_context("spawn"),
+                spawn,
                 _open_in_worker,
-                (open_dataset, self._to_images),
+                (open_dataset, self._to_images, memory, shape),
             )
 
     def read(self, number: int) -> Iterator[Scan]:
@@ -277,7 +292,7 @@ class Scans:
                 for case_id in group.case_ids
             )
         else:
-            found = self._pool.map(_load_in_worker, group.case_ids)
+            found = self._read_in_workers(group.case_ids)
         for scan, count in zip(found, group.counts, strict=True):
             if len(scan.labels) != count:
                 raise ValueError(
@@ -286,6 +301,42 @@ class Scans:
                     "or take the groups of a preparation, which counted the slices."
                 )
             yield scan
+
+    def _read_in_workers(self, case_ids: Sequence[str]) -> Iterator[Scan]:
+        """Scans in order, some ahead; their images come through shared memory.
+
+        A pipe holds 64 KB: with it, worker and reader wait for each other a hundred
+        times for each scan.
+        """
+        ahead, started = iter(case_ids), collections.deque()
+
+        def start() -> None:
+            case_id = next(ahead, None)
+            if case_id is not None:
+                try:
+                    place = self._free.pop()
+                except IndexError:
+                    # All are in use by readers that did not go on: take the pipe.
+                    place = None
+                job = self._pool.submit(_load_in_worker, case_id, place)
+                started.append((place, job))
+
+        try:
+            for _ in self._places:
+                start()
+            while started:
+                place, job = started[0]
+                scan = job.result()
+                if place is not None:
+                    images = self._places[place, : len(scan.labels)].copy()
+                    scan = dataclasses.replace(scan, images=images)
+                    self._free.append(place)
+                started.popleft()
+                start()
+                yield scan
+        finally:
+            concurrent.futures.wait([job for _, job in started if not job.cancel()])
+            self._free.extend(place for place, _ in started if place is not None)
 
     def close(self) -> None:
         """End the worker processes; they end with the program, too."""
@@ -296,12 +347,27 @@ class Scans:
 _worker = {}
 
 
-def _open_in_worker(open_dataset: Callable, to_images: Callable) -> None:
-    _worker.update(dataset=open_dataset(), to_images=to_images)
+def _open_in_worker(
+    open_dataset: Callable, to_images: Callable, memory, shape: tuple[int, ...]
+) -> None:
+    import cv2
+
+    # The processes fill the cores already.
+    cv2.setNumThreads(1)
+    places = np.frombuffer(memory, np.uint8).reshape(shape)
+    _worker.update(dataset=open_dataset(), to_images=to_images, places=places)
 
 
-def _load_in_worker(case_id: str) -> Scan:
-    return load_scan(_worker["dataset"], case_id, _worker["to_images"])
+def _load_in_worker(case_id: str, place: int | None) -> Scan:
+    """A scan; its images go to a place in the shared memory if there is one."""
+    scan = load_scan(_worker["dataset"], case_id, _worker["to_images"])
+    if place is None:
+        return scan
+    target = _worker["places"][place]
+    # More slices than were listed do not fit; the reader refuses such a scan.
+    kept = min(len(scan.images), len(target))
+    target[:kept] = scan.images[:kept]
+    return dataclasses.replace(scan, images=scan.images[:0])
 
 
 def list_groups(
