@@ -189,12 +189,9 @@ def _bleed(shaded: brain.BrainPoints, spreads, inside: _Inside, plan: HeadPlan, 
         reach = spread.reach_mm(volume, inside.voxel_ml, inside.clear & ~taken)
         level = spread.level(reach)
         level = np.where(taken, np.maximum(level, 1.0), level)
-        if name == "intraparenchymal":
-            hu = lesions.edema(hu, level, min(2 + 3 * np.cbrt(volume), 12.0))
-        blood = lesions.density_hu(rng, name, plan.subacute, inside.wobble, inside.slow)
-        # Thin layers between gyri would fade: they stain a little beyond.
-        edge = 0.4 if name == "subarachnoid" else 0.0
-        hu = fields.blend(hu, blood, fields.cover(level - edge, 1.5))
+        hu = lesions.stain(
+            hu, level, name, volume, plan.subacute, rng, inside.wobble, inside.slow
+        )
         taken |= level < 0
         levels[name] = level.astype(np.float32)
     return hu.astype(np.float32), levels

@@ -269,3 +269,24 @@ def edema(hu, level, width_mm: float):
     """Darken tissue in a rim of `width_mm` around a lesion; CSF stays as it is."""
     share = 0.9 * fields.cover(level - 0.6 * width_mm, width_mm)
     return np.where(hu > 20, fields.blend(hu, 21.0, share * (hu < 60)), hu)
+
+
+def stain(hu, level, subtype: str, volume_ml: float, subacute: bool, rng, fine, coarse):
+    """Paint one hemorrhage over tissue, with its edema.
+
+    Args:
+        hu: Density of the tissue at points.
+        level: Distance to the hemorrhage there, negative inside, mm.
+        subtype: Name in `labels.SUBTYPES`.
+        volume_ml: Volume of the hemorrhage, for the width of its edema.
+        subacute: Whether the blood has lost most of its density.
+        rng: numpy Generator.
+        fine: Noise at the points, deviation 1.
+        coarse: Slower noise at the points, deviation 1.
+    """
+    if subtype == "intraparenchymal":
+        hu = edema(hu, level, min(2 + 3 * np.cbrt(volume_ml), 12.0))
+    blood = density_hu(rng, subtype, subacute, fine, coarse)
+    # Thin layers between gyri would fade: they stain a little beyond.
+    edge = 0.4 if subtype == "subarachnoid" else 0.0
+    return fields.blend(hu, blood, fields.cover(level - edge, 1.5))

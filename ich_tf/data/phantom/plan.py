@@ -76,15 +76,16 @@ def published_volumes_ml() -> np.ndarray:
     return np.sort([volume for volume in volumes if volume > 0])
 
 
-def _draw_subtypes(rng) -> tuple[str, ...]:
+def draw_subtypes(rng) -> tuple[str, ...]:
+    """Draw which subtypes a bleeding head has, as often as in RSNA 2019."""
     while True:
         drawn = [name for name, share in _DRAW.items() if rng.random() < share]
         if drawn:
             return tuple(drawn)
 
 
-def _share_volume(rng, subtypes: Sequence[str]) -> dict[str, float]:
-    """Draw a total volume like the published ones and share it out."""
+def share_volume(rng, subtypes: Sequence[str]) -> dict[str, float]:
+    """Draw a total volume (ml) like the published ones and share it out."""
     known = np.log(published_volumes_ml())
     total = np.exp(np.interp(rng.random(), np.linspace(0, 1, len(known)), known))
     shares = np.array([rng.gamma(2.0, _SHARE[name]) for name in subtypes])
@@ -141,7 +142,7 @@ def draw_plan(
     rng = np.random.default_rng([seed, index])
     drawn_slices = min(60, 24 + int(rng.gamma(4.0, 2.8)))
     drawn_bleeding = bool(rng.random() < BLEEDING_SHARE)
-    drawn_subtypes = _draw_subtypes(rng)
+    drawn_subtypes = draw_subtypes(rng)
     size = rng.normal(1.0, 0.03)
     scale = tuple(float(size * rng.normal(1.0, 0.02)) for _ in range(3))
     pitch, roll, yaw = rng.normal((2.0, 0.0, 0.0), (4.0, 2.0, 6.0))
@@ -160,6 +161,6 @@ def draw_plan(
         scale=scale,
         angles_deg=(float(pitch), float(roll), float(yaw)),
         shift_mm=(float(shift[0]), float(shift[1])),
-        lesion_ml=_share_volume(rng, subtypes) if subtypes else {},
+        lesion_ml=share_volume(rng, subtypes) if subtypes else {},
         subacute=subacute,
     )
