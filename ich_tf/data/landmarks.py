@@ -177,8 +177,9 @@ def _fluid(smooth, depth, x, y, brain_hu, pixel_mm) -> tuple[np.ndarray, np.ndar
     furrow = (furrow - np.median(furrow[depth > 6])) / (brain_hu - fluid_hu)
     furrow[depth > 30] = 0
     furrow = cv2.GaussianBlur(furrow, (0, 0), 0.8)
-    # White matter is darker than the median, too.
-    sulcus = _SULCUS_MM * (0.45 - np.maximum(furrow, 1.5 * share - 0.5))
+    # White matter is darker than the median, too; deep there is little else.
+    share = np.where(depth > 26, 2.0 * share - 1.2, 1.5 * share - 0.5)
+    sulcus = _SULCUS_MM * (0.45 - np.maximum(furrow, share))
     sulcus = np.maximum(sulcus, 3.0 - ventricle).astype(np.float32)
     _, parts, facts, _ = cv2.connectedComponentsWithStats((sulcus < 0.7).astype(np.uint8))
     specks = facts[:, cv2.CC_STAT_AREA] * pixel_mm**2 < _SPECK_MM2

@@ -50,9 +50,8 @@ def after_blood(hu, found: landmarks.Landmarks, rng) -> np.ndarray:
         hu = hu + cv2.resize(rise, (size, size)) * inside
     if draws[1] < _STREAK_SHARE:
         turn = rng.uniform(-20, 20)
-        streaks = physics.petrous_streaks(
-            rng, found.x, found.y + np.float32(turn), plan.streak_hu
-        )
+        x, y = found.x[::2, ::2], found.y[::2, ::2] + np.float32(turn)
+        streaks = physics.petrous_streaks(rng, x, y, plan.streak_hu)
         hu = hu + cv2.resize(streaks, (size, size)) * inside
     if draws[2] < _MOTION_SHARE:
         pixel_mm = found.pixel_mm * landmarks.GRID / size

@@ -29,6 +29,9 @@ _STACK_PIXELS = 4
 # The inside of a skull is about a ball: this far from the slice it ends.
 _HEAD_MM = 72.0
 _TISSUE_HU = 85.0
+_WALL_MM = 0.5
+# How far beyond the blood the brain gives way.
+_PUSH_MM = 40.0
 _USUAL_BRAIN_HU = 33.0
 _INSIDE_BRAIN = ("intraventricular", "subarachnoid")
 
@@ -66,8 +69,17 @@ class _Points:
     ventricle: np.ndarray
     sulcus: np.ndarray
     clear: np.ndarray
-    wobble: np.ndarray
-    slow: np.ndarray
+    shifted: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+    @property
+    def wobble(self) -> np.ndarray:
+        """Noise of 16 mm at the points, deviation 1."""
+        return _noise()[0].at(self.shifted)
+
+    @property
+    def slow(self) -> np.ndarray:
+        """Noise of 28 mm at the points, deviation 1."""
+        return _noise()[1].at(self.shifted)
 
 
 def paint(
@@ -136,16 +148,13 @@ def _at(found: landmarks.Landmarks, where, height_mm, offset) -> _Points:
         for values in (found.x, found.y, found.depth, found.ventricle, found.sulcus)
     )
     height = np.broadcast_to(np.float32(height_mm), x.shape)
-    shifted = tuple(p + o for p, o in zip((x, y, height), offset, strict=True))
-    fine, coarse = _noise()
     return _Points(
         (x, y, height),
         depth,
         ventricle,
         sulcus,
         np.broadcast_to(found.clear[where], x.shape),
-        fine.at(shifted),
-        coarse.at(shifted),
+        tuple(p + o for p, o in zip((x, y, height), offset, strict=True)),
     )
 
 
@@ -215,6 +224,7 @@ def _bleed(hu, found, subtypes, seed, mass_effect, rng):
     middle_mm = float(rng.normal(12.0, 6.0))
     strength = rng.uniform(0.5, 1.0)
     where = found.depth > -3
+    grain = _grain(hu, found)
     # Masses first: they push what the others then fill.
     for name in sorted(volumes, key=lambda name: name in _INSIDE_BRAIN):
         key = [seed, 3, labels.SUBTYPES.index(name)]
@@ -231,11 +241,13 @@ def _bleed(hu, found, subtypes, seed, mass_effect, rng):
             field = _displacement(
                 points, spread, reach, center, volumes[name] * strength
             )
-            hu, found = _push(hu, found, field, where)
+            hu, found = _push(hu, grain, found, field, where)
         draws = np.random.default_rng([*key, 2])
-        wobble, slow = (_on_grid(n, where) for n in (points.wobble, points.slow))
+        near = where & (level < 4.0)
+        points = _at(found, near, height_mm, offset)
+        wobble, slow = (_on_grid(n, near) for n in (points.wobble, points.slow))
         hu, blood = _stain(
-            hu, found, level, name, volumes[name], subacute, draws, wobble, slow
+            hu, grain, found, level, name, volumes[name], subacute, draws, wobble, slow
         )
         painted[blood & (painted == 0)] = labels.SUBTYPES.index(name) + 1
     return hu, painted
@@ -271,10 +283,25 @@ def _displacement(points, spread, reach, center, volume_ml):
         )
     else:
         return None
-    return tuple(c - p for c, p in zip(came_from[:2], points.xyz[:2], strict=True))
+    across, along = (
+        c - p for c, p in zip(came_from[:2], points.xyz[:2], strict=True)
+    )
+    # Where no blood came between bone and brain, the brain stays at the bone.
+    level = np.maximum(spread.level(reach), 0)
+    most = np.where(level > 0.5, np.maximum(points.depth - 2.0, 0), np.inf)
+    share = np.minimum(1.0, most / (np.hypot(across, along) + 1e-3))
+    share = share * np.exp(-level / _PUSH_MM)
+    return across * share, along * share
 
 
-def _push(hu, found, field, where):
+@functools.cache
+def _pixels(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Column and row of each pixel, float32."""
+    row, column = np.mgrid[:size, :size].astype(np.float32)
+    return column, row
+
+
+def _push(hu, grain, found, field, where):
     """Move the brain, in the slice and in its landmarks."""
     import cv2
 
@@ -298,48 +325,65 @@ def _push(hu, found, field, where):
 
     def moved(image, how=cv2.INTER_LINEAR):
         scale = np.float32(len(image) / len(where))
-        row, column = np.mgrid[: len(image), : len(image)].astype(np.float32)
-        by = [_enlarged(step, len(image)) * scale for step in steps]
-        return cv2.remap(
-            image, column + by[0], row + by[1], how, borderMode=cv2.BORDER_REPLICATE
+        column, row = (
+            place + scale * _enlarged(step, len(image))
+            for place, step in zip(_pixels(len(image)), steps, strict=True)
         )
+        return cv2.remap(image, column, row, how, borderMode=cv2.BORDER_REPLICATE)
 
     depth = _enlarged(found.depth, len(hu))
     # What moves in from beneath the bone nobody has seen.
-    beneath = (depth < 1.5) | ((depth < 4.0) & (hu > _TISSUE_HU))
-    tissue = np.where(beneath, found.brain_hu, hu)
+    beneath = (depth < 3.5) | ((depth < 6.0) & (hu > _TISSUE_HU))
+    tissue = np.where(beneath, found.brain_hu + grain, hu)
     far = np.hypot(*steps) * found.pixel_mm
     share = _enlarged(np.clip(2 * far, 0, 1), len(hu)) * (depth > 0.5)
-    hu = fields.blend(hu, moved(tissue, cv2.INTER_CUBIC), share)
+    pushed = fields.blend(hu, moved(tissue, cv2.INTER_CUBIC), share)
+    hu = np.where(depth < 1.5, np.maximum(hu, pushed), pushed)
     return hu, dataclasses.replace(
         found, ventricle=moved(found.ventricle), sulcus=moved(found.sulcus)
     )
 
 
-def _stain(hu, found, level, name, volume_ml, subacute, rng, wobble, slow):
+def _grain(hu, found) -> np.ndarray:
+    """The noise of a slice, (y, x), Hounsfield units."""
+    import cv2
+
+    sigma = 0.9 / (found.pixel_mm * landmarks.GRID / len(hu))
+    grain = np.clip(hu - cv2.GaussianBlur(hu, (0, 0), sigma), -10, 10)
+    # Beside the bone it is the edge of the bone.
+    return grain * _enlarged(np.clip(found.depth / 3 - 0.7, 0, 1), len(hu))
+
+
+def _stain(hu, grain, found, level, name, volume_ml, subacute, rng, wobble, slow):
     """Paint blood over a slice; the slice, and where it is blood."""
     import cv2
 
     size = len(hu)
     rows, columns = _box((level < 14.0) & (found.depth > -3), size)
     part = hu[rows, columns]
+    if name in _INSIDE_BRAIN:
+        # The wall of the space is fluid in part: the blood takes that part's place.
+        level = cv2.GaussianBlur(np.minimum(level, 4.0), (0, 0), 0.8) - _WALL_MM
     level, wobble, slow, depth, clear = (
         _enlarged(image, size)[rows, columns]
         for image in (level, wobble, slow, found.depth, found.clear.astype(np.float32))
     )
-    sigma = 0.9 / (found.pixel_mm * landmarks.GRID / size)
-    smooth = cv2.GaussianBlur(part, (0, 0), sigma)
-    grain = np.clip(part - smooth, -12, 12)
+    smooth = part - grain[rows, columns]
     # The painters know brain of 33 HU; a narrower window shows another number.
     shift = np.float32(found.brain_hu - _USUAL_BRAIN_HU)
-    softest = 1.0 if name in _INSIDE_BRAIN else 2.2
-    level = level / np.float32(rng.uniform(0.8, softest))
+    softest = 2.2 if name == "intraparenchymal" else 1.1
+    soft = level / np.float32(rng.uniform(0.8, softest))
     stained = lesions.stain(
-        smooth - shift, level, name, volume_ml, subacute, rng, wobble, 0.7 * slow
+        smooth - shift, soft, name, volume_ml, subacute, rng, wobble, 0.7 * slow
     )
-    share = clear * fields.cover(-depth, 1.5)
+    stained += shift + grain[rows, columns]
+    share = fields.cover(-depth - 0.3, 1.5)
+    if name == "subarachnoid":
+        share = share * np.float32(rng.uniform(0.6, 1.0))
+    changed = fields.blend(part, stained, share)
+    bony = (depth < 2.0) | (part > _TISSUE_HU)
     hu = hu.copy()
-    hu[rows, columns] = fields.blend(part, stained + shift + grain, share)
+    hu[rows, columns] = np.where(bony, np.maximum(part, changed), changed)
     blood = np.zeros(hu.shape, bool)
     blood[rows, columns] = (level < 0) & (clear > 0.5)
     return hu, blood
