@@ -38,7 +38,7 @@ class Landmarks:
         ventricle: (GRID, GRID), distance to the ventricles, negative inside.
         sulcus: (GRID, GRID), distance to other cerebrospinal fluid, negative inside.
         clear: (GRID, GRID), whether a pixel is inside and holds no bone.
-        brain_hu: Median density of the brain.
+        brain_hu: Usual density of the brain.
     """
 
     pixel_mm: float
@@ -81,7 +81,8 @@ def find(hu: np.ndarray, pixel_mm: float | None = None) -> Landmarks | None:
     x, y = _axes(inside, pixel_mm)
     smooth = cv2.GaussianBlur(small, (0, 0), 1.0)
     clear = (depth > 0.5) & (small < BONE_HU)
-    brain_hu = float(np.median(smooth[(depth > 6) & clear]))
+    # A little above the median: part of the inside is fluid.
+    brain_hu = float(np.percentile(smooth[(depth > 6) & clear], 58))
     ventricle, sulcus = _fluid(smooth, depth, x, y, brain_hu, pixel_mm)
     return Landmarks(pixel_mm, depth, x, y, ventricle, sulcus, clear, brain_hu)
 
@@ -169,7 +170,9 @@ def _fluid(smooth, depth, x, y, brain_hu, pixel_mm) -> tuple[np.ndarray, np.ndar
     _, parts, facts, _ = cv2.connectedComponentsWithStats(deep)
     large = np.flatnonzero(facts[:, cv2.CC_STAT_AREA] * pixel_mm**2 > 25)
     central = (np.abs(x) < 42) & (np.abs(y) < 62)
-    within = [part for part in large[large > 0] if np.mean(central[parts == part]) > 0.7]
+    within = [
+        part for part in large[large > 0] if np.mean(central[parts == part]) > 0.7
+    ]
     ventricle = signed_distance(np.isin(parts, within), pixel_mm)
     # Furrows are darker than what lies on both sides of them; noise is so everywhere.
     closed = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, _kernel(7.0, pixel_mm))
@@ -181,6 +184,8 @@ def _fluid(smooth, depth, x, y, brain_hu, pixel_mm) -> tuple[np.ndarray, np.ndar
     share = np.where(depth > 26, 2.0 * share - 1.2, 1.5 * share - 0.5)
     sulcus = _SULCUS_MM * (0.45 - np.maximum(furrow, share))
     sulcus = np.maximum(sulcus, 3.0 - ventricle).astype(np.float32)
-    _, parts, facts, _ = cv2.connectedComponentsWithStats((sulcus < 0.7).astype(np.uint8))
+    _, parts, facts, _ = cv2.connectedComponentsWithStats(
+        (sulcus < 0.7).astype(np.uint8)
+    )
     specks = facts[:, cv2.CC_STAT_AREA] * pixel_mm**2 < _SPECK_MM2
     return ventricle, np.where(specks[parts], _FAR_MM, sulcus).astype(np.float32)

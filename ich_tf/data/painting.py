@@ -30,6 +30,7 @@ _STACK_PIXELS = 4
 _HEAD_MM = 72.0
 _TISSUE_HU = 85.0
 _WALL_MM = 0.5
+_RIM_MM = 4.5
 # How far beyond the blood the brain gives way.
 _PUSH_MM = 40.0
 _USUAL_BRAIN_HU = 33.0
@@ -161,7 +162,7 @@ def _at(found: landmarks.Landmarks, where, height_mm, offset) -> _Points:
 def _stack(found: landmarks.Landmarks, middle_mm: float, offset) -> _Points:
     """The coarse stack: the slice repeated, within a skull that narrows, (z, n)."""
     coarse = np.zeros(found.depth.shape, bool)
-    coarse[:: _STACK_PIXELS, :: _STACK_PIXELS] = True
+    coarse[::_STACK_PIXELS, ::_STACK_PIXELS] = True
     where = coarse & (found.depth > 0)
     rise = _STACK_MM[:, None]
     points = _at(found, where, np.float32(middle_mm) + rise, offset)
@@ -274,21 +275,18 @@ def _enlarged(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def _displacement(points, spread, reach, center, volume_ml):
-    """How far (x, y, mm) from each point the brain there lay before; None if nowhere."""
+    """How far (x, y; mm) off the brain at each point lay before; None if there."""
     if center is not None:
         came_from = lesions.displace_by_mass(points.xyz, center, volume_ml)
     elif spread.lateral_mm2 is not None:
-        came_from, _ = lesions.displace_by_lens(
-            points.xyz, points.depth, spread, reach
-        )
+        came_from, _ = lesions.displace_by_lens(points.xyz, points.depth, spread, reach)
     else:
         return None
-    across, along = (
-        c - p for c, p in zip(came_from[:2], points.xyz[:2], strict=True)
-    )
-    # Where no blood came between bone and brain, the brain stays at the bone.
+    across, along = (c - p for c, p in zip(came_from[:2], points.xyz[:2], strict=True))
+    # What lay right beneath the bone is bright with it: it does not come along, and
+    # where no blood came between, the brain stays at the bone.
     level = np.maximum(spread.level(reach), 0)
-    most = np.where(level > 0.5, np.maximum(points.depth - 2.0, 0), np.inf)
+    most = np.maximum(points.depth - _RIM_MM, 0)
     share = np.minimum(1.0, most / (np.hypot(across, along) + 1e-3))
     share = share * np.exp(-level / _PUSH_MM)
     return across * share, along * share
@@ -333,7 +331,7 @@ def _push(hu, grain, found, field, where):
 
     depth = _enlarged(found.depth, len(hu))
     # What moves in from beneath the bone nobody has seen.
-    beneath = (depth < 3.5) | ((depth < 6.0) & (hu > _TISSUE_HU))
+    beneath = (depth < _RIM_MM - 1) | ((depth < 6.0) & (hu > _TISSUE_HU))
     tissue = np.where(beneath, found.brain_hu + grain, hu)
     far = np.hypot(*steps) * found.pixel_mm
     share = _enlarged(np.clip(2 * far, 0, 1), len(hu)) * (depth > 0.5)
@@ -371,10 +369,17 @@ def _stain(hu, grain, found, level, name, volume_ml, subacute, rng, wobble, slow
     smooth = part - grain[rows, columns]
     # The painters know brain of 33 HU; a narrower window shows another number.
     shift = np.float32(found.brain_hu - _USUAL_BRAIN_HU)
-    softest = 2.2 if name == "intraparenchymal" else 1.1
-    soft = level / np.float32(rng.uniform(0.8, softest))
+    edge_mm = 1.5 * rng.uniform(0.8, 2.2 if name == "intraparenchymal" else 1.1)
     stained = lesions.stain(
-        smooth - shift, soft, name, volume_ml, subacute, rng, wobble, 0.7 * slow
+        smooth - shift,
+        level,
+        name,
+        volume_ml,
+        subacute,
+        rng,
+        wobble,
+        0.7 * slow,
+        edge_mm,
     )
     stained += shift + grain[rows, columns]
     share = fields.cover(-depth - 0.3, 1.5)
@@ -395,5 +400,7 @@ def _box(mask: np.ndarray, size: int) -> tuple[slice, slice]:
     found = []
     for axis in (1, 0):
         taken = np.flatnonzero(mask.any(axis=axis))
-        found.append(slice(int(taken[0] * scale), int(np.ceil((taken[-1] + 1) * scale))))
+        found.append(
+            slice(int(taken[0] * scale), int(np.ceil((taken[-1] + 1) * scale)))
+        )
     return tuple(found)

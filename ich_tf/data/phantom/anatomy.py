@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from ich_tf.data.phantom import brain, fields, lesions, skull
+from ich_tf.data.phantom import brain, lesions, skull
 from ich_tf.data.phantom.plan import SLICE_MM, HeadPlan
 
 GRID = 256

@@ -271,7 +271,17 @@ def edema(hu, level, width_mm: float):
     return np.where(hu > 20, fields.blend(hu, 21.0, share * (hu < 60)), hu)
 
 
-def stain(hu, level, subtype: str, volume_ml: float, subacute: bool, rng, fine, coarse):
+def stain(
+    hu,
+    level,
+    subtype: str,
+    volume_ml: float,
+    subacute: bool,
+    rng,
+    fine,
+    coarse,
+    edge_mm: float = 1.5,
+):
     """Paint one hemorrhage over tissue, with its edema.
 
     Args:
@@ -283,10 +293,11 @@ def stain(hu, level, subtype: str, volume_ml: float, subacute: bool, rng, fine, 
         rng: numpy Generator.
         fine: Noise at the points, deviation 1.
         coarse: Slower noise at the points, deviation 1.
+        edge_mm: Length over which blood and tissue mix.
     """
     if subtype == "intraparenchymal":
         hu = edema(hu, level, min(2 + 3 * np.cbrt(volume_ml), 12.0))
     blood = density_hu(rng, subtype, subacute, fine, coarse)
     # Thin layers between gyri would fade: they stain a little beyond.
-    edge = 0.4 if subtype == "subarachnoid" else 0.0
-    return fields.blend(hu, blood, fields.cover(level - edge, 1.5))
+    beyond = 0.4 if subtype == "subarachnoid" else 0.0
+    return fields.blend(hu, blood, fields.cover(level - beyond, edge_mm))
