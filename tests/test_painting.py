@@ -35,11 +35,11 @@ def paint(hu, seed=0, **kwargs):
     return painting.paint(hu, seed, with_look_alikes=False, **kwargs)
 
 
-def first(hu, name, **kwargs):
-    """The first seed with which a subtype has room in a slice, painted."""
+def first(hu, name, pixels=100, **kwargs):
+    """The first seed with which a subtype has that many pixels in a slice, painted."""
     for seed in range(30):
         made = paint(hu, seed, subtypes=(name,), **kwargs)
-        if made.mask.sum() > 100:
+        if made.mask.sum() > pixels:
             return made, seed
     raise AssertionError(name)
 
@@ -123,15 +123,17 @@ def test_look_alikes_are_painted_but_not_in_the_truth(slice_hu):
 
 def test_a_large_lesion_pushes_the_brain_aside(slice_hu, found, monkeypatch):
     monkeypatch.setattr(
-        painting, "_volumes_ml", lambda subtypes, rng: dict.fromkeys(subtypes, 40.0)
+        painting, "_volumes_ml", lambda subtypes, rng: dict.fromkeys(subtypes, 25.0)
     )
-    pushed, seed = first(slice_hu, "intraparenchymal")
+    pushed, seed = first(slice_hu, "intraparenchymal", pixels=800)
     still = paint(slice_hu, seed, subtypes=("intraparenchymal",), mass_effect=False)
     np.testing.assert_array_equal(pushed.mask, still.mask)
     away = landmarks.signed_distance(pushed.mask > 0, found.pixel_mm)
-    beyond = (away > 28) & found.clear
-    np.testing.assert_allclose(still.hu[beyond], slice_hu[beyond], atol=1e-4)
-    assert np.mean(np.abs(pushed.hu - slice_hu)[beyond] > 1) > 0.2
+    far = (away > 40) & found.clear
+    np.testing.assert_allclose(still.hu[far], slice_hu[far], atol=1e-4)
+    beyond = (away > 10) & found.clear
+    changed = [np.mean(np.abs(p.hu - slice_hu)[beyond] > 1) for p in (pushed, still)]
+    assert changed[0] > 0.1 > 2 * changed[1]
     # The brain lies closer together, it is not another one.
     assert abs(np.median(pushed.hu[beyond]) - np.median(slice_hu[beyond])) < 2
     outside = found.depth < -4
@@ -150,9 +152,9 @@ def test_cuts_are_of_the_size_of_the_published_lesions(quiet):
     # 342 mm2 a slice in the positive slices of ct-ich 1.3.1.
     plan, _, hu = quiet
     pixel_mm = plan.pixel_mm * 512 / SIZE
-    made = [paint(hu[10 + seed % 10], seed, pixel_mm=pixel_mm) for seed in range(40)]
+    made = [paint(hu[10 + seed % 10], seed, pixel_mm=pixel_mm) for seed in range(24)]
     areas = [one.mask.sum() * pixel_mm**2 for one in made if one.mask.any()]
-    assert len(areas) > 32
+    assert len(areas) > 20
     assert 200 < np.mean(areas) < 700
 
 

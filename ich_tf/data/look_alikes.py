@@ -10,7 +10,7 @@ _BONE_SHARE = 0.25
 _MOTION_SHARE = 0.06
 _STREAK_SHARE = 0.12
 _CUPPING_SHARE = 0.3
-_NOISE_SHARE = 0.4
+_NOISE_SHARE = 0.25
 
 
 def before_blood(hu, found: landmarks.Landmarks, rng) -> np.ndarray:
@@ -21,11 +21,8 @@ def before_blood(hu, found: landmarks.Landmarks, rng) -> np.ndarray:
         found: Its landmarks.
         rng: numpy Generator.
     """
-    level = np.full(found.depth.shape, 9.0, np.float32)
-    density = rng.uniform(70, 260)
     if rng.random() < _CALCIFIED_SHARE:
-        level = _calcifications(found, rng)
-    hu = _mix(hu, level, density, 1.4, found)
+        hu = _mix(hu, _calcifications(found, rng), rng.uniform(70, 260), 1.4, found)
     if rng.random() < _BONE_SHARE:
         hu = _mix(hu, _bone(found, rng), rng.uniform(60, 110), rng.uniform(4, 9), found)
     return hu
@@ -44,7 +41,9 @@ def after_blood(hu, found: landmarks.Landmarks, rng) -> np.ndarray:
     size = len(hu)
     plan = physics.ScannerPlan.draw(rng)
     draws = rng.random(4)
-    inside = cv2.resize(fields.cover(-found.depth, 2.0), (size, size))
+    inside = 0.0
+    if draws[:2].min() < max(_CUPPING_SHARE, _STREAK_SHARE):
+        inside = cv2.resize(fields.cover(-found.depth, 2.0), (size, size))
     if draws[0] < _CUPPING_SHARE:
         rise = np.exp(-np.maximum(found.depth, 0) / 7.0) * np.float32(plan.cupping_hu)
         hu = hu + cv2.resize(rise, (size, size)) * inside

@@ -25,13 +25,14 @@ SMALLEST_MM2 = 15.0
 """A cut through a lesion that is smaller is not painted."""
 
 _STACK_MM = np.arange(-40.0, 41.0, 5.0, dtype=np.float32)
-_STACK_PIXELS = 4
+_STACK_PIXELS = 5
 # The inside of a skull is about a ball: this far from the slice it ends.
 _HEAD_MM = 72.0
 _TISSUE_HU = 85.0
 _WALL_MM = 0.5
 _RIM_MM = 4.5
-# How far beyond the blood the brain gives way.
+_LEAST_PUSH_MM = 0.3
+# How far beyond the blood at the bone the brain gives way.
 _PUSH_MM = 40.0
 _USUAL_BRAIN_HU = 33.0
 _INSIDE_BRAIN = ("intraventricular", "subarachnoid")
@@ -288,7 +289,8 @@ def _displacement(points, spread, reach, center, volume_ml):
     level = np.maximum(spread.level(reach), 0)
     most = np.maximum(points.depth - _RIM_MM, 0)
     share = np.minimum(1.0, most / (np.hypot(across, along) + 1e-3))
-    share = share * np.exp(-level / _PUSH_MM)
+    if center is None:
+        share = share * np.exp(-level / _PUSH_MM)
     return across * share, along * share
 
 
@@ -305,41 +307,52 @@ def _push(hu, grain, found, field, where):
 
     if field is None:
         return hu, found
-    # From the head's axes to rows and columns of the grid.
-    right, down = (
-        np.array([found.x[0, 1] - found.x[0, 0], found.y[0, 1] - found.y[0, 0]]),
-        np.array([found.x[1, 0] - found.x[0, 0], found.y[1, 0] - found.y[0, 0]]),
-    )
-    edge = np.clip(found.depth[where] / 2.0, 0, 1)
-    steps = [
-        cv2.GaussianBlur(
-            _on_grid(edge * (field[0] * along[0] + field[1] * along[1]), where),
-            (0, 0),
-            1.5,
-        )
-        / np.float32(found.pixel_mm**2)
-        for along in (right, down)
-    ]
+    steps = _steps(found, field, where)
+    far_mm = np.hypot(*steps) * found.pixel_mm
+    if far_mm.max() < _LEAST_PUSH_MM:
+        return hu, found
+    size = len(hu)
+    box = _box((far_mm > 0.1) & (found.depth > 0), size)
 
-    def moved(image, how=cv2.INTER_LINEAR):
+    def moved(image, box, how=cv2.INTER_LINEAR):
         scale = np.float32(len(image) / len(where))
         column, row = (
-            place + scale * _enlarged(step, len(image))
+            place[box] + scale * _enlarged(step, len(image))[box]
             for place, step in zip(_pixels(len(image)), steps, strict=True)
         )
         return cv2.remap(image, column, row, how, borderMode=cv2.BORDER_REPLICATE)
 
-    depth = _enlarged(found.depth, len(hu))
+    depth, part = _enlarged(found.depth, size), hu[box]
     # What moves in from beneath the bone nobody has seen.
     beneath = (depth < _RIM_MM - 1) | ((depth < 6.0) & (hu > _TISSUE_HU))
     tissue = np.where(beneath, found.brain_hu + grain, hu)
-    far = np.hypot(*steps) * found.pixel_mm
-    share = _enlarged(np.clip(2 * far, 0, 1), len(hu)) * (depth > 0.5)
-    pushed = fields.blend(hu, moved(tissue, cv2.INTER_CUBIC), share)
-    hu = np.where(depth < 1.5, np.maximum(hu, pushed), pushed)
+    depth = depth[box]
+    share = _enlarged(np.clip(2 * far_mm, 0, 1), size)[box] * (depth > 0.5)
+    pushed = fields.blend(part, moved(tissue, box, cv2.INTER_CUBIC), share)
+    hu = hu.copy()
+    hu[box] = np.where(depth < 1.5, np.maximum(part, pushed), pushed)
+    whole = (slice(None), slice(None))
     return hu, dataclasses.replace(
-        found, ventricle=moved(found.ventricle), sulcus=moved(found.sulcus)
+        found,
+        ventricle=moved(found.ventricle, whole),
+        sulcus=moved(found.sulcus, whole),
     )
+
+
+def _steps(found, field, where) -> list[np.ndarray]:
+    """A displacement along the head's axes as columns and rows of the grid."""
+    import cv2
+
+    across, along = (
+        (found.x[0, 1] - found.x[0, 0], found.y[0, 1] - found.y[0, 0]),
+        (found.x[1, 0] - found.x[0, 0], found.y[1, 0] - found.y[0, 0]),
+    )
+    edge = np.clip(found.depth[where] / 2.0, 0, 1) / np.float32(found.pixel_mm**2)
+    steps = [
+        _on_grid(edge * (field[0] * x + field[1] * y), where)
+        for x, y in (across, along)
+    ]
+    return [cv2.GaussianBlur(step, (0, 0), 1.5) for step in steps]
 
 
 def _grain(hu, found) -> np.ndarray:
@@ -347,7 +360,7 @@ def _grain(hu, found) -> np.ndarray:
     import cv2
 
     sigma = 0.9 / (found.pixel_mm * landmarks.GRID / len(hu))
-    grain = np.clip(hu - cv2.GaussianBlur(hu, (0, 0), sigma), -10, 10)
+    grain = np.clip(hu - cv2.GaussianBlur(hu, (7, 7), sigma), -10, 10)
     # Beside the bone it is the edge of the bone.
     return grain * _enlarged(np.clip(found.depth / 3 - 0.7, 0, 1), len(hu))
 
