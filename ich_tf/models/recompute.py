@@ -9,6 +9,8 @@ Reference:
     Ulyanov et al. 2016, Instance normalization (arXiv:1607.08022).
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -133,3 +135,43 @@ class Block(keras.layers.Layer):
         """The arguments, for saving."""
         names = ("filters", "factors", "skip", "remat")
         return {**super().get_config(), **{n: getattr(self, n) for n in names}}
+
+
+def training_gigabytes(model: keras.Model, batch: int) -> float:
+    """Memory that a training step of a network of blocks takes, in 10^9 bytes.
+
+    Counts what the step holds when its largest block, most often the last of the top
+    row, computes its gradients. How many copies that block then needs was measured on
+    a CPU; the benchmark `volume3d.py` shows the estimate beside the measured peak.
+
+    Args:
+        model: A network of `Block`.
+        batch: Samples of a batch.
+    """
+    width = 2 if model.dtype_policy.compute_dtype in ("bfloat16", "float16") else 4
+    kept, working = 0, 0
+    for layer in model.layers:
+        kept += sum(_size(tensor) for tensor in keras.tree.flatten(layer.output))
+        if isinstance(layer, Block):
+            inside, gradients = _block_sizes(layer)
+            kept += 0 if layer.remat else inside
+            working = max(working, gradients + (inside if layer.remat else 0))
+    # Weights, gradients and Adam's two moments in float32, and Python with TensorFlow.
+    fixed = 4 * 4 * model.count_params() + 0.95e9
+    return (fixed + width * batch * (kept + working)) / 1e9
+
+
+def _size(tensor) -> int:
+    return math.prod(tensor.shape[1:])
+
+
+def _block_sizes(block: Block) -> tuple[int, int]:
+    """Elements within a block that gradients need, and that computing them takes."""
+    output = _size(block.output)
+    skips = len(block.input) if block.up else 0
+    parts = skips if block.skip == "concat" else 1
+    joined = parts * output if block.up else _size(block.input)
+    inside = joined + 3 * output
+    # Gradients of this block and of the row before it, convolutions' reordered copies.
+    gradients = 2 * joined + 10 * output
+    return inside, gradients + (3 * output if block.remat else 0)
