@@ -33,6 +33,7 @@ SPLIT_SEED = 0
 TASKS = {
     "segmentation": "ich_tf.experiments.segmentation",
     "classification": "ich_tf.experiments.classification",
+    "volumes": "ich_tf.experiments.volumes",
 }
 
 

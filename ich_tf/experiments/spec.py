@@ -14,6 +14,7 @@ EXPERIMENTS = {
     "table1": "ich_tf.experiments.table1:ROWS",
     "table2": "ich_tf.experiments.table2:ROWS",
     "table3": "ich_tf.experiments.table3:ROWS",
+    "volume3d": "ich_tf.experiments.volume3d:ROWS",
     "ct-ich-slices": "ich_tf.experiments.ct_ich_slices:ROWS",
     "shipped": "ich_tf.experiments.shipped:ROWS",
 }
@@ -59,6 +60,19 @@ class Experiment:
     assumptions: tuple[str, ...] = ()
     task: ClassVar[str] = "segmentation"
     dataset: ClassVar[str] = "ct-ich"
+
+
+@dataclasses.dataclass(frozen=True)
+class VolumeExperiment(Experiment):
+    """One trained row of a 3-D network.
+
+    Attributes:
+        trained_as: Id of the row whose weights this one has too, because both learn
+            the same: only its seconds and its memory are measured. None trains it.
+    """
+
+    trained_as: str | None = None
+    task: ClassVar[str] = "volumes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +171,57 @@ class Profile:
     def for_row(self, experiment_id: str) -> "Profile":
         """This profile with the changes of one row applied."""
         return dataclasses.replace(self, **self.row_changes.get(experiment_id, {}))
+
+
+@dataclasses.dataclass(frozen=True)
+class VolumeProfile:
+    """The scale of a 3-D network's run.
+
+    Attributes:
+        name: As in `Profile`.
+        size: In-plane pixels of a slice.
+        patch: (depth, height, width) that the network sees at once.
+        overlap: Share by which patches overlap at inference.
+        filters: Of the network's first level.
+        folds: As in `Profile`.
+        epochs: Epochs of training.
+        steps_per_epoch: Batches of an epoch.
+        batch: Patches of a batch.
+        learning_rate: Adam's.
+        schedule: See `training.Plan`.
+        lesion_share: Chance of a patch to be drawn around hemorrhage.
+        augmentation: Name in `augment.AUGMENTATIONS`.
+        output_bias: Start of the last layer's bias.
+        validation_steps: Batches after every epoch.
+        phantom: As in `Profile`.
+        split: As in `Profile`.
+        deviations: Each way in which this differs from whole volumes at full size.
+        row_changes: As in `Profile`.
+    """
+
+    name: str
+    size: int
+    patch: tuple[int, int, int]
+    overlap: float
+    filters: int
+    folds: str
+    epochs: int
+    steps_per_epoch: int
+    batch: int
+    learning_rate: float
+    schedule: str
+    lesion_share: float
+    augmentation: str
+    output_bias: float
+    validation_steps: int
+    phantom: Mapping[str, int]
+    split: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    deviations: tuple[str, ...] = ()
+    row_changes: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+        default_factory=dict
+    )
+
+    for_row = Profile.for_row
 
 
 @dataclasses.dataclass(frozen=True)
