@@ -3,10 +3,9 @@
 import dataclasses
 
 import keras
-import numpy as np
 import pytest
 
-from ich_tf import files
+from ich_tf import files, training
 from ich_tf.experiments import profiles, reproduce, runner, spec, tables, volumes
 
 ADD, REMAT = "volume3d/add", "volume3d/add-remat"
@@ -107,12 +106,10 @@ def test_the_table_says_that_the_report_has_no_numbers(folders, done):
     text = tables.render(["volume3d"], folders.results, "demo")
     assert "always faced GPU memory allocation issues', so it prints no number" in text
     assert "| 2-D UNet++, plain, trained as long | – | – | not run |" in text
-    assert tables.showing(["volume3d"]) == ["table2", "table3", "volume3d"][2:]
+    assert tables.showing(["volume3d"]) == ["volume3d"]
 
 
 def test_interrupted_training_goes_on_where_it_was(folders, done, tmp_path):
-    from ich_tf import training
-
     elsewhere = dataclasses.replace(folders, results=tmp_path)
     written = training.Checkpoint.on_epoch_end
 
@@ -124,27 +121,11 @@ def test_interrupted_training_goes_on_where_it_was(folders, done, tmp_path):
         patch.setattr(training.Checkpoint, "on_epoch_end", interrupt)
         with pytest.raises(KeyboardInterrupt):
             reproduce.train_one(ADD, 0, elsewhere, say=lambda line: None)
-    trained = reproduce.train_one(ADD, 0, elsewhere, resume=True, say=lambda line: None)
-    run = reproduce.find_run(ADD, "demo", folders, print)
-    import h5py
-
-    def arrays(path):
-        kept = {}
-        with h5py.File(path) as file:
-            file.visititems(
-                lambda name, item: (
-                    kept.update({name: item[()]})
-                    if isinstance(item, h5py.Dataset)
-                    else None
-                )
-            )
-        return kept
-
-    expected = arrays(run.fold_folder(0) / training.FINAL)
-    found = arrays(trained.file)
-    assert expected.keys() == found.keys() and len(found) > 60
-    for name, array in expected.items():
-        np.testing.assert_array_equal(array, found[name], err_msg=name)
+    (result,) = reproduce.reproduce([ADD], elsewhere, resume=True)
+    expected = done[0][0]
+    for one, other in zip(expected["history"][0], result["history"][0], strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+    assert result["counts"] == expected["counts"]
 
 
 def test_rows_of_two_and_three_dimensions_hold_out_the_same_heads(folders, done):

@@ -131,9 +131,14 @@ def shown(table: str) -> tuple[Experiment | Classifier, ...]:
 
 
 def showing(names: list[str]) -> list[str]:
-    """The tables that show any of these tables' rows or experiment ids."""
+    """The tables that show any of these tables' rows or experiment ids.
+
+    A 2-D row that only stands beside the 3-D ones does not ask for their table.
+    """
     ids = {row.id for name in names for row in spec.find(name)}
-    return [table for table in TABLES if ids & {row.id for row in shown(table)}]
+    asked = {table: shown(table) for table in TABLES}
+    asked["volume3d"] = spec.rows("volume3d")
+    return [table for table, rows in asked.items() if ids & {row.id for row in rows}]
 
 
 def cells(

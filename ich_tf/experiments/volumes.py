@@ -14,6 +14,7 @@ from ich_tf.data import splits
 from ich_tf.experiments import profiles, runner, segmentation, spec
 from ich_tf.experiments.runner import Run
 from ich_tf.experiments.segmentation import evaluate, folds, summarise
+from ich_tf.models import recompute
 from ich_tf.preprocessing import augment, patches, pipeline
 
 __all__ = ["evaluate", "folds", "summarise"]
@@ -29,6 +30,8 @@ def check_applies(run: Run) -> None:
             if a training step takes more memory than is free.
     """
     segmentation.check_applies(run)
+    if runner.state_of(run) == "finished":
+        return
     needed, free = _estimated_gigabytes(run), _free_gigabytes()
     if free is not None and needed > free:
         raise ValueError(
@@ -170,8 +173,6 @@ def _model(run: Run):
 
 
 def _estimated_gigabytes(run: Run) -> float:
-    from ich_tf.models import recompute
-
     training.start(_plan(run))
     return recompute.training_gigabytes(_model(run), run.profile.batch)
 
