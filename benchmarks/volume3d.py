@@ -96,7 +96,8 @@ def estimate(options: argparse.Namespace) -> None:
     model = network(
         options.size, options.depth, options.filters, options.variant, options.precision
     )
-    print(json.dumps(recompute.training_gigabytes(model, 1)))
+    policy = model.dtype_policy.name
+    print(json.dumps(recompute.training_gigabytes(model, 1, policy)))
 
 
 def child(options: argparse.Namespace) -> None:

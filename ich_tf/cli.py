@@ -8,6 +8,8 @@ import sys
 from ich_tf import __version__, paths
 
 PROFILES = ("demo", "paper", "paper-by-patient", "shipped")
+# As in `distribution.STRATEGIES`, which takes long to import.
+STRATEGIES = ("auto", "one", "mirrored", "multiworker", "tpu")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -24,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         return options.run(options) or 0
-    except ValueError as error:
+    except (ValueError, ConnectionError) as error:
         print(f"ich-tf {options.verb}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -203,6 +205,12 @@ def _figures(folders, options) -> None:
 def _add_run_options(verb) -> None:
     verb.add_argument("--profile", choices=PROFILES, default="demo")
     verb.add_argument("--seed", type=int, default=0, metavar="S", help="of training")
+    verb.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default="auto",
+        help="devices to train on, see docs/distributed.md; default: what is there",
+    )
     mode = verb.add_mutually_exclusive_group()
     mode.add_argument(
         "--resume", action="store_true", help="insist on an interrupted run"
@@ -225,6 +233,7 @@ def _mode(options) -> dict:
     return {
         "profile": options.profile,
         "seed": options.seed,
+        "strategy": options.strategy,
         "resume": options.resume,
         "fresh": options.fresh,
         "say": _say,

@@ -70,8 +70,10 @@ class _JaccardLoss(keras.losses.Loss):
         self.smooth = smooth
 
     def call(self, y_true, y_pred):
-        """(batch,) if `per_image`, else a scalar."""
-        return type(self).function(y_true, y_pred, self.per_image, self.smooth)
+        """(batch,) if `per_image`, else (1,)."""
+        distance = type(self).function(y_true, y_pred, self.per_image, self.smooth)
+        # Keras divides a loss by the number of replicas unless it is a scalar.
+        return ops.reshape(distance, (-1,))
 
     def get_config(self) -> dict:
         """The arguments, for saving."""

@@ -3,7 +3,7 @@
 After every epoch the whole state (weights, optimizer, random states, history) goes
 to one file that is complete or absent. Batches are a function of seed and step, so a
 run that was killed ends, in deterministic mode, with the same bits as one that was
-not.
+not. Several devices or machines share each batch, see `distribution`.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ich_tf import files, losses
+from ich_tf import distribution, files, losses
 
 LOGGER = logging.getLogger(__name__)
 STATE = "state.npz"
@@ -36,8 +36,9 @@ class Plan:
     Attributes:
         epochs: Number of epochs; validation and a checkpoint after each.
         steps_per_epoch: Batches of an epoch.
-        batch: Crops of a batch.
-        learning_rate: Adam's, at the start.
+        batch: Crops of a batch: of the global one, which the replicas share.
+        learning_rate: Adam's, at the start; the number of replicas does not change
+            it, for it does not change the batch.
         schedule: "inverse_time" (Keras' classic decay, `decay` per step), or
             "cosine" down to zero over the whole run.
         decay: Decay per step of "inverse_time".
@@ -77,8 +78,16 @@ def device_name() -> str | None:
 
 
 def start(plan: Plan) -> None:
-    """Set seeds, determinism and precision; call it before the model is built."""
+    """Set seeds, determinism, precision and the strategy that `distribution` chose.
+
+    Call it before the model is built.
+
+    Raises:
+        ValueError: if the replicas cannot share the batch evenly.
+    """
+    distribution.per_replica(plan.batch)
     keras.backend.clear_session()
+    distribution.enter()
     keras.utils.set_random_seed(plan.seed)
     if plan.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -137,6 +146,7 @@ def compile_model(
         for layer in model._flatten_layers():
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = plan.batch_norm_momentum
+    distribution.synchronize(model)
     model.compile(
         optimizer=keras.optimizers.Adam(_learning_rate(plan)),
         loss=losses.get(loss) if isinstance(loss, str) else loss,
@@ -217,37 +227,69 @@ def fit(
 
     Raises:
         ValueError: if `resume` finds nothing, or the state of another run; or if the
-            loss is not finite.
+            loss is not finite; or if the workers do not see the same folder.
+        ConnectionError: if another worker was lost.
     """
     folder = pathlib.Path(folder)
+    with distribution.chief_first():
+        if distribution.is_chief():
+            _tidy(folder, resume)
+    spec = json.loads(json.dumps(spec))
+    checkpoint = Checkpoint(folder, spec, monitor)
+    epoch = checkpoint.restore(model) if resume else 0
+    if len(set(distribution.exchange(epoch))) > 1:
+        raise ValueError(
+            f"The workers do not see the same state in {folder}: it must be a folder "
+            "that all of them share."
+        )
+    if epoch < plan.epochs:
+        _fit(model, training, validation, plan, checkpoint, epoch, tensorboard)
+    best = folder / checkpoint.best_file
+    # The chief has written them by now.
+    distribution.exchange(plan.epochs)
+    model.load_weights(best)
+    distribution.leave()
+    if distribution.is_chief():
+        files.link(best, folder / FINAL)
+    return checkpoint.history
+
+
+def _tidy(folder: pathlib.Path, resume: bool) -> None:
+    """Make the folder, empty or with nothing half-written."""
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".writing-*"):
         shutil.rmtree(left, ignore_errors=True)
-    spec = json.loads(json.dumps(spec))
-    checkpoint = Checkpoint(folder, spec, monitor)
-    epoch = checkpoint.restore(model) if resume else 0
-    if epoch < plan.epochs:
-        callbacks = [checkpoint]
-        if tensorboard:
-            callbacks.append(
-                keras.callbacks.TensorBoard(folder / "logs", write_graph=False)
-            )
-        model.fit(
-            _as_dataset(training(epoch * plan.steps_per_epoch, plan.steps)),
-            validation_data=validation,
-            epochs=plan.epochs,
-            initial_epoch=epoch,
-            steps_per_epoch=plan.steps_per_epoch,
-            callbacks=callbacks,
-            shuffle=False,
-            verbose="auto" if sys.stdout.isatty() else 2,
-        )
-    best = folder / checkpoint.best_file
-    model.load_weights(best)
-    files.link(best, folder / FINAL)
-    return checkpoint.history
+
+
+def _fit(model, training, validation, plan, checkpoint, epoch, tensorboard) -> None:
+    """Keras' `fit` on one device, `distribution.fit` on several."""
+    callbacks = [checkpoint]
+    verbose = "auto" if sys.stdout.isatty() else 2
+    if not distribution.is_chief():
+        verbose = 0
+    elif tensorboard:
+        logs = checkpoint.folder / "logs"
+        callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
+    batches = _as_dataset(training(epoch * plan.steps_per_epoch, plan.steps))
+    common = {
+        "epochs": plan.epochs,
+        "initial_epoch": epoch,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "callbacks": callbacks,
+        "verbose": verbose,
+    }
+    if not distribution.is_used():
+        model.fit(batches, validation_data=validation, shuffle=False, **common)
+        return
+    LOGGER.info(
+        "%d replicas, %d of the %d of a batch each; learning rate as for one device",
+        distribution.replicas(),
+        distribution.per_replica(plan.batch),
+        plan.batch,
+    )
+    distribution.fit(model, batches, validation, **common)
 
 
 def _as_dataset(batches: tf.data.Dataset | Iterator[tuple]) -> tf.data.Dataset:
@@ -277,7 +319,10 @@ def stored_spec(folder: str | os.PathLike) -> dict | None:
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Writes the state after each epoch and the weights when they are the best yet."""
+    """Writes the state after each epoch and the weights when they are the best yet.
+
+    Of several workers the chief alone writes.
+    """
 
     def __init__(self, folder: pathlib.Path, spec: dict, monitor: str | None):
         """Keep the folder, what the run is and the score that tells the best epoch."""
@@ -308,6 +353,9 @@ class Checkpoint(keras.callbacks.Callback):
             score = -score
         if score > self.best:
             self.best, self.best_file = score, f"best-{epoch + 1:04d}.weights.h5"
+        if not distribution.is_chief():
+            return
+        if self.best_file != previous:
             with files.atomic(self.folder / self.best_file) as partial:
                 self.model.save_weights(partial)
         self._write_state()
@@ -394,10 +442,12 @@ def estimate(model: keras.Model, batches: Iterable[tuple], plan: Plan) -> Estima
         plan: For the size of a batch.
     """
     saved = [keras.ops.convert_to_numpy(variable) for variable in _variables(model)]
+    used = distribution.is_used()
+    train = distribution.train_on_batch(model) if used else model.train_on_batch
     seconds = []
     for batch in batches:
         began = time.monotonic()
-        model.train_on_batch(*batch)
+        train(*batch)
         seconds.append(time.monotonic() - began)
     for variable, value in zip(_variables(model), saved, strict=True):
         variable.assign(value)

@@ -54,6 +54,11 @@ def test_every_verb_takes_the_folders(verb, capsys):
         (["predict", "absent.nii", "--out", "out"], "absent.nii"),
         (["reproduce", "table2", "--profile", "paper"], "ICH_TF_CT_ICH"),
         (["train", "table9/x"], "Unknown experiment"),
+        (["train", "table2/vgg16-random-bce", "--strategy", "tpu"], "no TPU here"),
+        (
+            ["reproduce", "table2", "--strategy", "multiworker"],
+            "multiworker` needs TF_CONFIG",
+        ),
         (["prepare", "table1/resnext101"], "ICH_TF_RSNA"),
         (["prepare", "table2/vgg16-random-bce", "--profile", "demo"], "no shards"),
         (["compare", "table1", "table1"], "table1 is not one classifier"),
@@ -66,7 +71,7 @@ def test_every_verb_takes_the_folders(verb, capsys):
 def test_a_wrong_call_is_one_clear_line(
     arguments, message, capsys, monkeypatch, tmp_path
 ):
-    for variable in ("ICH_TF_CT_ICH", "ICH_TF_RSNA"):
+    for variable in ("ICH_TF_CT_ICH", "ICH_TF_RSNA", "TF_CONFIG", "TPU_NAME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
     assert cli.main([*arguments, "--results", str(tmp_path)]) == 2
@@ -103,6 +108,12 @@ def test_written_phantom_is_the_same_for_the_same_seed(tmp_path):
         )
         assert len(first) > 4
         assert first == second
+
+
+def test_strategies_are_those_that_can_be_chosen():
+    from ich_tf import distribution
+
+    assert cli.STRATEGIES == distribution.STRATEGIES
 
 
 @pytest.mark.slow

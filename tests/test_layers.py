@@ -16,7 +16,7 @@ PACKAGE = pathlib.Path(ich_tf.__file__).parent
 LAYERS = (
     ("labels", "paths", "volume", "files"),
     ("data", "preprocessing", "models", "losses", "metrics", "intervals"),
-    ("training", "inference", "explain", "prepare"),
+    ("distribution", "training", "inference", "explain", "prepare"),
     ("experiments",),
     ("report",),
     ("cli",),
@@ -29,6 +29,8 @@ ONLY_IN = {
     "tensorflow": (
         "preprocessing/pipeline.py",
         "preprocessing/image_pipeline.py",
+        "preprocessing/tensor_augment.py",
+        "distribution.py",
         "training.py",
         "prepare.py",
         "explain.py",

@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 import resume_run
 
+import ich_tf
 from ich_tf import models, training
 
 SCRIPT = pathlib.Path(resume_run.__file__)
+PACKAGE = pathlib.Path(ich_tf.__file__).parent.parent
 
 
 def start(folder, mode):
     return subprocess.Popen(
         [sys.executable, SCRIPT, folder, mode],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

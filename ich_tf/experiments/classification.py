@@ -13,13 +13,19 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ich_tf import labels, models, training
+from ich_tf import distribution, labels, models, training
 from ich_tf.data import splits
 from ich_tf.experiments import evaluation, runner, slice_data, spec
 from ich_tf.experiments.runner import SPLIT_SEED, Run
 from ich_tf.models import sequence
 from ich_tf.models import weights as model_weights
-from ich_tf.preprocessing import augment, image_pipeline, images, sequences
+from ich_tf.preprocessing import (
+    augment,
+    image_pipeline,
+    images,
+    sequences,
+    tensor_augment,
+)
 from ich_tf.volume import Case
 
 LOGGER = logging.getLogger(__name__)
@@ -230,13 +236,26 @@ def _train_slices(run: Run, number: int, begin, say):
             first_step=first_step,
             last_step=last_step,
             seed=run.seed,
-            augment=augment.image_augmenter(run.profile.augmentation),
+            **_augmentation(run),
         )
 
     return model, _fit(run, number, model, batches, plan, begin(init=init)), init
 
 
+def _augmentation(run: Run) -> dict[str, Callable | None]:
+    """The argument of `image_pipeline.training_batches`, for a TPU without Python."""
+    name = run.profile.augmentation
+    if distribution.is_tpu():
+        return {"tensor_augment": tensor_augment.image_augmenter(name)}
+    return {"augment": augment.image_augmenter(name)}
+
+
 def _train_sequence(run: Run, number: int, begin, say):
+    if distribution.is_tpu():
+        raise ValueError(
+            f"{run.experiment.id}: scans differ in length and Python makes their "
+            "batches, so a TPU cannot train it. It takes minutes with `--strategy one`."
+        )
     slices = _slice_run(run)
     init = runner.execute(slices, say=say)["init"]
     scans = slice_data.features(slices, number, slice_data.TRAIN)

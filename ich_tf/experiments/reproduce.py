@@ -8,7 +8,7 @@ import pathlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from ich_tf import data, paths, training
+from ich_tf import data, distribution, paths, training
 from ich_tf.data import layouts
 from ich_tf.experiments import profiles, runner, spec
 from ich_tf.experiments.runner import Folders, Run
@@ -45,9 +45,10 @@ def _open_data(folders: Folders, say, name: str, phantom: tuple):
     """The real data set, or its phantom where no folder of it is given."""
     given = {"ct-ich": folders.ct_ich, "rsna": folders.rsna}[name]
     if given is None and phantom:
-        root = layouts.phantom_as(
-            name, folders.results / "phantom", **dict(phantom), say=say
-        )
+        with distribution.chief_first():
+            root = layouts.phantom_as(
+                name, folders.results / "phantom", **dict(phantom), say=say
+            )
     else:
         root = {"ct-ich": paths.ct_ich, "rsna": paths.rsna}[name](given)
     return data.open_dataset(name, root)
@@ -59,6 +60,7 @@ def reproduce(
     *,
     profile: str = "demo",
     seed: int = runner.SEED,
+    strategy: str = "one",
     resume: bool = False,
     fresh: bool = False,
     say: Callable[[str], None] = LOGGER.info,
@@ -74,13 +76,21 @@ def reproduce(
         profile: "demo", "paper" or another of the rows' profiles.
         seed: Of weights and order of training. Tables show seed 0; `compare` takes
             several.
+        strategy: Devices to train on, see `distribution.choose`.
         resume: Insist that something was begun and is not finished.
         fresh: Forget what is there and start anew.
         say: Takes a line of progress.
 
     Raises:
-        ValueError: if `resume` is set and there is nothing to resume.
+        ValueError: if `resume` is set and there is nothing to resume, or the strategy
+            cannot be had or has several workers.
     """
+    if distribution.choose(strategy) == "multiworker":
+        raise ValueError(
+            "Several workers train but do not evaluate: run `train ID --fold K "
+            "--strategy multiworker` on all of them, then `reproduce` with `--strategy "
+            "one` (without TF_CONFIG) on one, which keeps what was trained."
+        )
     prepared = prepare(names, profile, folders, say, seed)
     runs = [run for run in prepared if _applies(run, say)]
     states = [runner.state_of(run) for run in runs]
@@ -221,6 +231,7 @@ def train_one(
     *,
     profile: str = "demo",
     seed: int = runner.SEED,
+    strategy: str = "one",
     resume: bool = False,
     fresh: bool = False,
     say: Callable[[str], None] = LOGGER.info,
@@ -228,13 +239,22 @@ def train_one(
     """Train one fold of one experiment, without evaluating it.
 
     Raises:
-        ValueError: if the name is a table, or the fold does not exist.
+        ValueError: if the name is a table, the fold does not exist, or the strategy
+            cannot be had.
+        ConnectionError: if another worker was lost.
     """
+    strategy = distribution.choose(strategy)
     run = find_run(name, profile, folders, say, seed)
     run.task.check_applies(run)
     count = len(run.folds)
     if not 0 <= fold < count:
         raise ValueError(f"There are {count} folds, from 0 on. Received: {fold}")
+    before = run.task.built_on(run)
+    if strategy == "multiworker" and before and runner.state_of(before) != "finished":
+        raise ValueError(
+            f"{name} stands on {before.experiment.id}, which must be finished first: "
+            f"`reproduce {before.experiment.id}` on one machine."
+        )
     _, history, _ = run.task.train(run, fold, resume=resume, fresh=fresh, say=say)
     # Classifiers have no validation part and keep the last epoch.
     kept = max(history, key=lambda epoch: epoch.get("val_soft_jaccard", epoch["epoch"]))

@@ -10,12 +10,19 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ich_tf import files, inference, metrics, models, training
+from ich_tf import distribution, files, inference, metrics, models, training
 from ich_tf.data import splits
 from ich_tf.experiments import evaluation, provenance, runner
 from ich_tf.experiments.runner import SPLIT_SEED, Run
 from ich_tf.models import weights as model_weights
-from ich_tf.preprocessing import augment, pipeline, slices, tiles, windows
+from ich_tf.preprocessing import (
+    augment,
+    pipeline,
+    slices,
+    tensor_augment,
+    tiles,
+    windows,
+)
 from ich_tf.volume import Case
 
 LOGGER = logging.getLogger(__name__)
@@ -174,11 +181,12 @@ def stored_slices(run: Run, case_ids: Iterable[str], rule: str) -> slices.Slices
     key = provenance.digest(
         [run.fingerprint, case_ids, run.profile.size, rule, run.seed]
     )
-    return slices.store(
-        run.folders.results / run.profile.name / "slices" / key,
-        cases(run, case_ids),
-        functools.partial(slices.RULES[rule], seed=run.seed),
-    )
+    with distribution.chief_first():
+        return slices.store(
+            run.folders.results / run.profile.name / "slices" / key,
+            cases(run, case_ids),
+            functools.partial(slices.RULES[rule], seed=run.seed),
+        )
 
 
 def training_data(run: Run, fold: splits.Fold):
@@ -204,27 +212,40 @@ def training_data(run: Run, fold: splits.Fold):
         seed=run.seed,
     )
 
+    return plan, *_batches(run, crops["train"], crops["validation"])
+
+
+def _batches(run: Run, training_crops, validation_crops):
+    """Batches of training crops from step to step, and of validation crops.
+
+    For a TPU without Python.
+    """
+    profile = run.profile
+    common = {"channels": run.experiment.channels, "batch": profile.batch}
+    if distribution.is_tpu():
+        shown = windows.approach_windows(run.experiment.approach)
+        change = tensor_augment.augmenter(profile.augmentation)
+        make = pipeline.tensor_training_batches
+        validate = pipeline.tensor_validation_batches
+    else:
+        shown = channels(run)
+        change = augment.augmenter(profile.augmentation)
+        make, validate = pipeline.training_batches, pipeline.validation_batches
+
     def sampler(first_step: int, last_step: int):
-        return pipeline.training_batches(
-            crops["train"],
-            channels(run),
-            channels=run.experiment.channels,
-            batch=profile.batch,
+        return make(
+            training_crops,
+            shown,
             first_step=first_step,
             last_step=last_step,
             seed=run.seed,
             lesion_share=profile.lesion_share,
-            augment=augment.augmenter(profile.augmentation),
+            augment=change,
+            **common,
         )
 
-    validation = pipeline.validation_batches(
-        crops["validation"],
-        channels(run),
-        channels=run.experiment.channels,
-        batch=profile.batch,
-        limit=profile.validation_crops,
-    )
-    return plan, sampler, validation
+    limit = profile.validation_crops
+    return sampler, validate(validation_crops, shown, limit=limit, **common)
 
 
 def build(run: Run, plan: training.Plan, say) -> tuple:

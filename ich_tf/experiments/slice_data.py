@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ich_tf import files, inference, labels
+from ich_tf import distribution, files, inference, labels
 from ich_tf.experiments import provenance
 from ich_tf.experiments.runner import Run
 from ich_tf.preprocessing import image_pipeline, records, sequences
@@ -45,19 +45,20 @@ def prepare(run: Run, say, options: Sequence[str] = ()) -> pathlib.Path:
         options: Flags for Apache Beam, see `ich_tf.prepare.run`.
     """
     folder = folder_of_shards(run)
-    if not (folder / records.INDEX).is_file():
-        # Apache Beam takes a while to import.
-        from ich_tf import prepare as beam
+    with distribution.chief_first():
+        if not (folder / records.INDEX).is_file():
+            # Apache Beam takes a while to import.
+            from ich_tf import prepare as beam
 
-        say(f"preparing shards of {len(run.fingerprint['cases'])} scans")
-        beam.run(
-            functools.partial(type(run.dataset), run.dataset.root),
-            folder,
-            size=run.profile.size,
-            to_images=to_images(run),
-            options=options,
-            progress=lambda done, total: say(f"{done} of {total} shards"),
-        )
+            say(f"preparing shards of {len(run.fingerprint['cases'])} scans")
+            beam.run(
+                functools.partial(type(run.dataset), run.dataset.root),
+                folder,
+                size=run.profile.size,
+                to_images=to_images(run),
+                options=options,
+                progress=lambda done, total: say(f"{done} of {total} shards"),
+            )
     return folder
 
 

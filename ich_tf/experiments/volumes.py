@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ich_tf import files, inference, models, training
+from ich_tf import distribution, files, inference, models, training
 from ich_tf.data import splits
 from ich_tf.experiments import profiles, runner, segmentation, spec
 from ich_tf.experiments.runner import Run
@@ -27,10 +27,12 @@ def check_applies(run: Run) -> None:
 
     Raises:
         ValueError: if the row needs HU and the data are saturated windows (JPG), or
-            if a training step takes more memory than is free.
+            if a training step on the CPU takes more memory than is free.
     """
     segmentation.check_applies(run)
-    if runner.state_of(run) == "finished":
+    if distribution.is_tpu():
+        raise ValueError("Python cuts the patches, so a TPU cannot train on them.")
+    if runner.state_of(run) == "finished" or training.device_name():
         return
     needed, free = _estimated_gigabytes(run), _free_gigabytes()
     if free is not None and needed > free:
@@ -173,8 +175,8 @@ def _model(run: Run):
 
 
 def _estimated_gigabytes(run: Run) -> float:
-    training.start(_plan(run))
-    return recompute.training_gigabytes(_model(run), run.profile.batch)
+    policy = training.precision_policy()
+    return recompute.training_gigabytes(_model(run), run.profile.batch, policy)
 
 
 def _free_gigabytes() -> float | None:

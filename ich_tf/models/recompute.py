@@ -137,7 +137,7 @@ class Block(keras.layers.Layer):
         return {**super().get_config(), **{n: getattr(self, n) for n in names}}
 
 
-def training_gigabytes(model: keras.Model, batch: int) -> float:
+def training_gigabytes(model: keras.Model, batch: int, policy: str) -> float:
     """Memory that a training step of a network of blocks takes, in 10^9 bytes.
 
     Counts what the step holds when its largest block, most often the last of the top
@@ -147,8 +147,9 @@ def training_gigabytes(model: keras.Model, batch: int) -> float:
     Args:
         model: A network of `Block`.
         batch: Samples of a batch.
+        policy: Dtype policy of the training; the model may have another.
     """
-    width = 2 if model.dtype_policy.compute_dtype in ("bfloat16", "float16") else 4
+    width = 4 if policy == "float32" else 2
     kept, working = 0, 0
     for layer in model.layers:
         kept += sum(_size(tensor) for tensor in keras.tree.flatten(layer.output))

@@ -1,7 +1,8 @@
 """tf.data pipelines of slices for the classifier, from shards or a data set's files.
 
 Every batch is a pure function of the seed and the step: see `records` for the order.
-From shards and without augmentation all work is done by TensorFlow's own operations.
+From shards, and without augmentation or with that of `tensor_augment`, all work is done
+by TensorFlow's own operations.
 """
 
 import functools
@@ -15,6 +16,7 @@ from ich_tf.labels import CLASSES
 from ich_tf.preprocessing import records
 
 Augment = Callable[[np.ndarray, int], np.ndarray]
+TensorAugment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 Source = records.Shards | records.Scans
 
 _FEATURES = {
@@ -40,6 +42,7 @@ def training_batches(
     last_step: int,
     seed: int,
     augment: Augment | None = None,
+    tensor_augment: TensorAugment | None = None,
 ) -> tf.data.Dataset:
     """Batches of steps `first_step` to `last_step` - 1 in shuffled order.
 
@@ -53,6 +56,7 @@ def training_batches(
         last_step: Number of the batch after the last one.
         seed: Of order and augmentation.
         augment: Changes an image, given a seed (`augment.image_augmenter`).
+        tensor_augment: The same without Python (`tensor_augment.image_augmenter`).
 
     Returns:
         Images (batch, size, size, 3) in [0, 1] and labels (batch, 6), float32.
@@ -69,7 +73,7 @@ def training_batches(
     slices = _groups(source, visits).flat_map(shuffled)
     slices = slices.skip(skipped).take(last - first)
     places = tf.data.Dataset.range(first, last)
-    finish = _finish(source, augment, seed)
+    finish = _finish(source, augment, tensor_augment, seed)
     return _batched(tf.data.Dataset.zip(places, slices), finish, batch)
 
 
@@ -227,7 +231,12 @@ def _decoded(record: tf.Tensor, size: int, features: dict) -> dict:
     return {**found, "image": image}
 
 
-def _finish(source: Source, augment: Augment | None = None, seed: int = 0) -> Callable:
+def _finish(
+    source: Source,
+    augment: Augment | None = None,
+    tensor_augment: TensorAugment | None = None,
+    seed: int = 0,
+) -> Callable:
     """From the place of a slice in the stream and the slice to network input."""
 
     def change(image, place):
@@ -244,6 +253,8 @@ def _finish(source: Source, augment: Augment | None = None, seed: int = 0) -> Ca
         if augment is not None:
             image = tf.numpy_function(change, [image, place], tf.float32)
             image.set_shape((source.size, source.size, 3))
+        if tensor_augment is not None:
+            image = tensor_augment(image, tf.stack([seed, place]))
         return image, tf.cast(labels, tf.float32)
 
     return finish

@@ -1,0 +1,161 @@
+"""Train tiny networks in a process of its own, under any strategy.
+
+Usage: python distributed_run.py FOLDER NETWORK STRATEGY [fresh|resume] [STEPS]
+
+MirroredStrategy gets two logical devices of the one CPU. The last line of the output
+is JSON: of each network and strategy what `train` returns.
+"""
+
+import json
+import os
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ich_tf import distribution, inference, models, training
+from ich_tf.models import sequence
+from ich_tf.preprocessing import sequences
+
+BATCH, STEPS = 4, 20
+
+
+def plan(steps=STEPS):
+    """One step an epoch, so that the history has the loss of each."""
+    return training.Plan(steps, 1, BATCH, 1e-3, precision="float32", seed=7)
+
+
+def two_devices():
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    half = tf.config.LogicalDeviceConfiguration()
+    tf.config.set_logical_device_configuration(cpu, [half, half])
+
+
+def images(side, channels, truth):
+    """Batches from the step alone; truth from images and labels."""
+
+    def one(step):
+        generator = np.random.default_rng([7, int(step)])
+        found = generator.random((BATCH, side, side, channels), dtype=np.float32)
+        # Of unlike brightness: the variance of like images is lost in rounding.
+        found *= generator.random((BATCH, 1, 1, channels), dtype=np.float32)
+        return found, truth(found).astype(np.float32)
+
+    def load(step):
+        found = tf.numpy_function(one, [step], (tf.float32, tf.float32))
+        for tensor, like in zip(found, one(0), strict=True):
+            tensor.set_shape(like.shape)
+        return tuple(found)
+
+    return lambda first, last: tf.data.Dataset.range(first, last).map(load)
+
+
+def unetplusplus():
+    batches = images(16, 1, lambda found: found > 0.3)
+    model = models.build(
+        "unetplusplus",
+        input_shape=(16, 16, 1),
+        filters=(4, 8),
+        batch_normalization=True,
+    )
+    # Jaccard over the batch is no mean over replicas.
+    return model, "bce_jaccard", batches, batches(100, 102)
+
+
+def resnext():
+    def labels(found):
+        return np.tile(found.mean((1, 2)) > 0.25, 2)
+
+    model = models.build(
+        "resnext", cardinality=2, width=4, filters=8, input_shape=(64, 64, 3)
+    )
+    return model, "bce", images(64, 3, labels), None
+
+
+def scans_model():
+    generator = np.random.default_rng(7)
+    lengths = generator.integers(3, 20, 10)
+    slices = int(lengths.sum())
+    scans = sequences.Scans(
+        generator.standard_normal((slices, 8), dtype=np.float32),
+        generator.random((slices, 6), dtype=np.float32),
+        lengths,
+        generator.integers(2, size=(slices, 6), dtype=np.uint8),
+    )
+
+    def batches(first, last):
+        return sequences.training_batches(
+            scans, batch=BATCH, first_step=first, last_step=last, seed=7
+        )
+
+    # No dropout: each replica has its own.
+    model = sequence.build_sequence(8, 4, hidden=4, layers=1, head_dropout=0.0)
+    return model, sequence.scan_loss(), batches, None
+
+
+NETWORKS = {"unetplusplus": unetplusplus, "resnext": resnext, "sequence": scans_model}
+
+
+def train(folder, network, resume=False, steps=STEPS):
+    """Train under the strategy that was chosen.
+
+    Returns:
+        The history, and what the network says of the first images, if it takes any
+        and this is no worker of several, which only train.
+    """
+    scale = plan(steps)
+    training.start(scale)
+    model, loss, batches, validation = NETWORKS[network]()
+    scored = validation is not None
+    training.compile_model(
+        model, loss, scale, [training.SoftJaccard()] if scored else []
+    )
+    if network == "unetplusplus" and "TF_CONFIG" not in os.environ:
+        # Measures a few steps, which the losses must not show.
+        assert training.estimate(model, batches(0, 2), scale).seconds_per_step > 0
+    history = training.fit(
+        model,
+        batches,
+        validation,
+        scale,
+        pathlib.Path(folder),
+        spec={"network": network},
+        monitor="val_soft_jaccard" if scored else None,
+        resume=resume,
+        tensorboard=scored,
+    )
+    answers = []
+    if "TF_CONFIG" in os.environ:
+        return history, answers
+    if network == "unetplusplus":
+        shown = next(batches(0, 1).as_numpy_iterator())[0]
+        predict = inference.predictor(model, None, 16, 16).forward
+        answers = predict(shown).mean((1, 2, 3)).tolist()
+    elif network == "resnext":
+        shown = next(batches(0, 1).as_numpy_iterator())[0]
+        answers = inference.feature_predictor(model)(shown)[1].tolist()
+    return history, answers
+
+
+def main(folder, networks, strategies, mode="fresh", steps=STEPS):
+    if "mirrored" in strategies:
+        two_devices()
+    found = {}
+    for strategy in strategies.split(","):
+        distribution.choose(strategy)
+        for network in networks.split(","):
+            own = pathlib.Path(folder) / strategy / network
+            found.setdefault(network, {})[strategy] = train(
+                own, network, mode == "resume", int(steps)
+            )
+    keras.backend.clear_session()
+    sys.stdout.write(f"\n{json.dumps(found)}\n")
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except ConnectionError as error:
+        sys.exit(str(error))

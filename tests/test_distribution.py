@@ -1,0 +1,263 @@
+"""Several devices or workers train as one does, in processes of their own."""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+import types
+
+import distributed_run
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import ich_tf
+from ich_tf import distribution, training
+
+SCRIPT = pathlib.Path(distributed_run.__file__)
+PACKAGE = pathlib.Path(ich_tf.__file__).parent.parent
+
+
+def start(*arguments, **variables):
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process, seconds=900):
+    try:
+        output, errors = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors[-3000:]
+    return json.loads(output.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def mirrored(tmp_path_factory):
+    """What every network gave on one device and on two."""
+    folder = tmp_path_factory.mktemp("mirrored")
+    networks = ",".join(distributed_run.NETWORKS)
+    return finish(start(folder, networks, "one,mirrored")), folder
+
+
+def assert_equal_histories(one, several):
+    assert len(one) == len(several) == distributed_run.STEPS
+    for expected, found in zip(one, several, strict=True):
+        assert expected.keys() == found.keys()
+        for name in expected.keys() - {"seconds"}:
+            assert found[name] == pytest.approx(expected[name], abs=1e-4), name
+
+
+@pytest.mark.parametrize("network", distributed_run.NETWORKS)
+def test_two_devices_train_as_one(mirrored, network):
+    (one, answers), (several, their_answers) = mirrored[0][network].values()
+    assert_equal_histories(one, several)
+    assert len({epoch["loss"] for epoch in one}) == distributed_run.STEPS
+    assert bool(answers) == (network != "sequence")
+    np.testing.assert_allclose(np.array(answers), their_answers, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", distributed_run.NETWORKS)
+def test_two_devices_leave_the_state_of_one(mirrored, network):
+    states = []
+    for strategy in ("one", "mirrored"):
+        folder = mirrored[1] / strategy / network
+        assert (folder / training.FINAL).is_file()
+        assert list(folder.glob("best-*")) != []
+        with np.load(folder / training.STATE) as state:
+            states.append({name: state[name] for name in state.files})
+    one, several = states
+    assert one.keys() == several.keys()
+    for name in one.keys() - {"meta"}:
+        np.testing.assert_allclose(one[name], several[name], atol=1e-3, err_msg=name)
+
+
+def test_progress_is_written_for_tensorboard(mirrored):
+    logs = mirrored[1] / "mirrored" / "unetplusplus" / "logs"
+    assert {path.name for path in logs.iterdir()} == {"train", "validation"}
+
+
+@pytest.mark.parametrize("network", distributed_run.NETWORKS)
+def test_the_step_compiles_with_xla(network):
+    plan = dataclasses.replace(distributed_run.plan(), deterministic=False)
+    training.start(plan)
+    model, loss, batches, _ = distributed_run.NETWORKS[network]()
+    training.compile_model(model, loss, plan)
+    batch = next(iter(training._as_dataset(batches(0, 1))))
+    variables = training._variables(model)
+    saved = [keras.ops.convert_to_numpy(variable) for variable in variables]
+    losses = []
+    for compiled in (False, True):
+        for variable, value in zip(variables, saved, strict=True):
+            variable.assign(value)
+        step = tf.function(
+            functools.partial(distribution.train_step, model), jit_compile=compiled
+        )
+        losses.append([float(step(batch)) for _ in range(3)])
+    assert losses[0][0] > losses[0][-1]
+    np.testing.assert_allclose(*losses, atol=1e-4)
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def start_workers(*arguments, count=2):
+    """Workers on this machine that share a folder."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    return [
+        start(
+            *arguments,
+            TF_CONFIG=json.dumps(
+                {
+                    "cluster": {"worker": addresses},
+                    "task": {"type": "worker", "index": number},
+                }
+            ),
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_one_process(tmp_path):
+    networks = ",".join(distributed_run.NETWORKS)
+    workers = start_workers(tmp_path, networks, "multiworker")
+    found = [finish(worker) for worker in workers]
+    alone = finish(start(tmp_path, networks, "one"))
+    for network in distributed_run.NETWORKS:
+        one = alone[network]["one"][0]
+        for worker in found:
+            assert_equal_histories(one, worker[network]["multiworker"][0])
+        folder = tmp_path / "multiworker" / network
+        assert (folder / training.FINAL).is_file()
+        assert len(list(folder.glob("best-*"))) == 1
+        assert not list(folder.glob(".writing-*"))
+
+
+def finished_epochs(folder):
+    try:
+        with np.load(folder / training.STATE) as state:
+            return len(json.loads(state["meta"].tobytes())["history"])
+    except FileNotFoundError:
+        return 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_worker_stops_the_other_and_both_resume(tmp_path, victim):
+    steps = 60
+    folder = tmp_path / "multiworker" / "unetplusplus"
+    run = (tmp_path, "unetplusplus", "multiworker")
+    workers = start_workers(*run, "fresh", steps)
+    deadline = time.monotonic() + 900
+    while finished_epochs(folder) < 3 and time.monotonic() < deadline:
+        assert all(worker.poll() is None for worker in workers)
+        time.sleep(0.01)
+    os.kill(workers[victim].pid, signal.SIGKILL)
+    began = time.monotonic()
+    _, errors = workers[1 - victim].communicate(timeout=60)
+    assert time.monotonic() - began < 60
+    workers[victim].communicate()
+    assert workers[1 - victim].returncode == 1
+    last = errors.splitlines()[-1]
+    assert last.startswith("A worker was lost, so this one stops too"), errors[-3000:]
+    assert "Start all workers again with `--resume`" in last
+    assert 3 <= finished_epochs(folder) < steps
+    assert not (folder / training.FINAL).exists()
+
+    workers = start_workers(*run, "resume", steps)
+    found = [finish(worker)["unetplusplus"]["multiworker"][0] for worker in workers]
+    whole = finish(start(tmp_path, "unetplusplus", "one", "fresh", steps))
+    for history in found:
+        losses = [epoch["loss"] for epoch in history]
+        expected = [epoch["loss"] for epoch in whole["unetplusplus"]["one"][0]]
+        np.testing.assert_allclose(losses, expected, atol=1e-4)
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    """Take this for the strategy of the process."""
+    return lambda **facts: monkeypatch.setattr(
+        distribution, "_strategy", types.SimpleNamespace(**facts)
+    )
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(pretend):
+    pretend(num_replicas_in_sync=3)
+    with pytest.raises(ValueError, match=r"batch of 4 .* 3 replicas.* such as 6"):
+        training.start(training.Plan(1, 1, 4, 1e-3))
+    unlike = tf.data.Dataset.from_tensors((np.zeros((8, 2)), np.zeros((8, 1))))
+    with pytest.raises(ValueError, match="batch of 8"):
+        distribution._shares(unlike)
+
+
+def test_the_first_worker_alone_is_chief(pretend):
+    assert distribution.is_chief()
+    for number, chief in ((0, True), (1, False)):
+        resolver = types.SimpleNamespace(task_type="worker", task_id=number)
+        pretend(cluster_resolver=resolver)
+        assert distribution.is_chief() is chief
+
+
+def test_a_worker_that_is_not_chief_writes_nothing(tmp_path, pretend):
+    resolver = types.SimpleNamespace(task_type="worker", task_id=1)
+    pretend(cluster_resolver=resolver)
+    checkpoint = training.Checkpoint(tmp_path, {}, "loss")
+    checkpoint.on_epoch_begin(0)
+    checkpoint.on_epoch_end(0, {"loss": 1.0})
+    # It knows the best epoch all the same, whose file it loads at the end.
+    assert checkpoint.best_file == "best-0001.weights.h5"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "message"),
+    [
+        ("two", None, "Unknown strategy 'two'. Known: auto, one, mirrored,"),
+        ("multiworker", None, "needs TF_CONFIG"),
+        ("multiworker", "{", "TF_CONFIG cannot be read as JSON"),
+        ("auto", "{", "TF_CONFIG cannot be read as JSON"),
+        ("tpu", None, "There is no TPU here, and TPU_NAME names none"),
+    ],
+)
+def test_a_strategy_that_cannot_be_had_says_why(monkeypatch, name, config, message):
+    for variable in ("TF_CONFIG", "TPU_NAME"):
+        monkeypatch.delenv(variable, raising=False)
+    if config is not None:
+        monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(ValueError, match=message):
+        distribution.choose(name)
+    assert not distribution.is_used()
+
+
+def test_auto_takes_what_is_there(monkeypatch):
+    for variable in ("TF_CONFIG", "TPU_NAME"):
+        monkeypatch.delenv(variable, raising=False)
+    devices = {"GPU": [], "TPU": []}
+    monkeypatch.setattr(tf.config, "list_physical_devices", devices.get)
+    assert distribution._found() == "one"
+    devices["GPU"] = ["a"]
+    assert distribution._found() == "one"
+    devices["GPU"] = ["a", "b"]
+    assert distribution._found() == "mirrored"
+    monkeypatch.setenv("TPU_NAME", "local")
+    assert distribution._found() == "tpu"
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
+    assert distribution._found() == "multiworker"
