@@ -6,7 +6,15 @@ import keras
 import pytest
 
 from ich_tf import files, training
-from ich_tf.experiments import profiles, reproduce, runner, spec, tables, volumes
+from ich_tf.experiments import (
+    profiles,
+    reproduce,
+    runner,
+    segmentation,
+    spec,
+    tables,
+    volumes,
+)
 
 ADD, REMAT = "volume3d/add", "volume3d/add-remat"
 TINY = dataclasses.replace(
@@ -80,10 +88,11 @@ def test_a_second_start_does_nothing_anew(folders, done):
     assert all("finished before, kept" in line for line in lines)
 
 
-def test_the_recomputed_row_needs_the_other(folders, tmp_path):
-    elsewhere = dataclasses.replace(folders, results=tmp_path)
-    with pytest.raises(ValueError, match=f"reproduce {ADD} first"):
-        reproduce.reproduce([REMAT], elsewhere, say=lambda line: None)
+def test_the_recomputed_row_is_trained_if_the_other_is_not(folders, monkeypatch):
+    run = reproduce.find_run(REMAT, "demo", folders, print)
+    monkeypatch.setattr(runner, "state_of", lambda other: "new")
+    monkeypatch.setattr(segmentation, "train", lambda run, number, **named: "trained")
+    assert volumes.train(run, 0, say=lambda line: None) == "trained"
 
 
 def test_a_row_that_does_not_fit_is_reported_and_left_out(folders, monkeypatch):

@@ -67,8 +67,8 @@ class VolumeExperiment(Experiment):
     """One trained row of a 3-D network.
 
     Attributes:
-        trained_as: Id of the row whose weights this one has too, because both learn
-            the same: only its seconds and its memory are measured. None trains it.
+        trained_as: Id of the row that learns the same. Once that is finished, this
+            one takes its weights: only seconds and memory are measured.
     """
 
     trained_as: str | None = None

@@ -61,25 +61,20 @@ def train(
     fresh: bool = False,
     say: Callable[[str], None] = LOGGER.info,
 ):
-    """Train one fold, or measure a row that has another one's weights.
+    """Train one fold, or measure a row that has a finished one's weights.
 
     Returns:
         The model with its best weights, its history and the initialisation it had.
 
     Raises:
-        ValueError: if `resume` is set and there is nothing to resume; or if the row
-            whose weights this one has is not finished.
+        ValueError: if `resume` is set and there is nothing to resume.
     """
     gigabytes = _estimated_gigabytes(run)
     say(f"{run.experiment.id}: a step takes about {gigabytes:.1f} GB of memory")
-    before = built_on(run)
+    before = _finished_before(run)
     if before is None:
         return segmentation.train(run, number, resume=resume, fresh=fresh, say=say)
-    if runner.state_of(before) != "finished":
-        raise ValueError(
-            f"{run.experiment.id} has the weights of {before.experiment.id}, which is "
-            f"not finished: reproduce {before.experiment.id} first."
-        )
+    say(f"{run.experiment.id}: measured, with the weights of {before.experiment.id}")
     plan, sampler, _ = training_data(run, run.folds[number])
     model, init = build(run, plan, say)
     seconds = training.estimate(model, sampler(0, 4), plan).seconds_per_step
@@ -146,10 +141,19 @@ def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forec
     batches = plan.steps_per_epoch + int(validation.cardinality()) / 3
     seconds = training.estimate(model, sampler(0, 4), plan).seconds_per_step
     hours = seconds * batches * plan.epochs * len(run.folds) / 3600
-    if run.experiment.trained_as:
+    if _finished_before(run):
         hours = seconds * 4 * len(run.folds) / 3600
     disk = 4 * 5 * model.count_params() * len(run.folds) / 1e9
     return runner.Forecast(hours, _estimated_gigabytes(run), disk)
+
+
+def _finished_before(run: Run) -> Run | None:
+    """The run whose weights this row can take over, None if it must be trained.
+
+    Where memory is too small for the other row, this one is trained itself.
+    """
+    before = built_on(run)
+    return before if before and runner.state_of(before) == "finished" else None
 
 
 def _plan(run: Run) -> training.Plan:
