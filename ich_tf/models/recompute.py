@@ -14,11 +14,6 @@ import math
 import keras
 import tensorflow as tf
 
-# On a CPU, TensorFlow 2.21's layout optimizer turns the fused kernel below into NaN
-# within compiled evaluation (tests/test_volume3d.py). Only GPUs gain from it.
-if not tf.config.list_physical_devices("GPU"):
-    tf.config.optimizer.set_experimental_options({"layout_optimizer": False})
-
 
 @keras.saving.register_keras_serializable(package="ich_tf")
 class InstanceNormalization(keras.layers.Layer):
