@@ -164,3 +164,29 @@ def test_a_small_network_learns_to_threshold():
     history = model.fit(images, masks, epochs=15, batch_size=2, verbose=0).history
     assert history["loss"][0] > 0.3
     assert history["loss"][-1] < 0.2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_instance_normalization_and_its_gradients(dtype):
+    random = np.random.default_rng(0)
+    x = tf.cast(3 + random.normal(size=(2, 2, 4, 3, 5)), dtype)
+    weights = tf.constant(random.normal(size=x.shape), tf.float32)
+    gamma, beta = (tf.constant(random.normal(size=5), tf.float32) for _ in range(2))
+
+    def plainly(x, gamma, beta):
+        wide = tf.cast(x, tf.float32)
+        mean, variance = tf.nn.moments(wide, (1, 2, 3), keepdims=True)
+        normal = (wide - mean) / tf.sqrt(variance + recompute.EPSILON)
+        return normal * gamma + beta
+
+    found = []
+    for function in (recompute._normalize, plainly):
+        with tf.GradientTape() as tape:
+            tape.watch([x, gamma, beta])
+            y = tf.cast(function(x, gamma, beta), tf.float32)
+            total = tf.reduce_sum(weights * y)
+        gradients = tape.gradient(total, [x, gamma, beta])
+        found.append([y, *(tf.cast(gradient, tf.float32) for gradient in gradients)])
+    tolerance = 1e-5 if dtype == "float32" else 5e-2
+    for ours, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=tolerance, atol=tolerance)

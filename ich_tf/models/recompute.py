@@ -14,14 +14,15 @@ import math
 import keras
 import tensorflow as tf
 
+SPACE, EPSILON = (1, 2, 3), 1e-5
+
 
 @keras.saving.register_keras_serializable(package="ich_tf")
 class InstanceNormalization(keras.layers.Layer):
     """Mean 0 and variance 1 for each sample and channel, then scale and offset.
 
     Does not depend on the batch, so it works at batch size 1, and has no running
-    statistics. It is TensorFlow's fused batch normalization with the samples as
-    channels, which makes no float32 copies of bfloat16 activations.
+    statistics. Of bfloat16 activations it computes in float32 and keeps no copies.
     """
 
     def build(self, shape):
@@ -35,21 +36,33 @@ class InstanceNormalization(keras.layers.Layer):
 
     def call(self, x):
         """(batch, depth, height, width, channels), the same out."""
-        shape = tf.shape(x)
-        batch, channels = shape[0], x.shape[-1]
-        # (depth * height, width, batch, channels); for one sample nothing is moved.
-        rows = tf.reshape(x, (batch, -1, shape[3], channels))
-        rows = tf.transpose(rows, (1, 2, 0, 3))
-        folded = tf.reshape(rows, (1, -1, shape[3], batch * channels))
-        normalized, _, _ = tf.compat.v1.nn.fused_batch_norm(
-            folded,
-            tf.tile(self.gamma, [batch]),
-            tf.tile(self.beta, [batch]),
-            epsilon=1e-5,
-            is_training=True,
-        )
-        rows = tf.reshape(normalized, (-1, shape[3], batch, channels))
-        return tf.reshape(tf.transpose(rows, (2, 0, 1, 3)), shape)
+        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
+        return _normalize(x, gamma, beta)
+
+
+@tf.custom_gradient
+def _normalize(x, gamma, beta):
+    """Instance normalization whose gradient needs `x` alone of what is large.
+
+    TensorFlow's fused batch normalization would be as lean, with the samples as
+    channels, but now and then gives NaN for bfloat16 on a CPU (TensorFlow 2.21).
+    """
+    wide = tf.cast(x, tf.float32)
+    mean, variance = tf.nn.moments(wide, SPACE, keepdims=True)
+    rate = tf.math.rsqrt(variance + EPSILON)
+    y = tf.cast((wide - mean) * (rate * gamma) + beta, x.dtype)
+
+    def gradient(upstream):
+        normal = (tf.cast(x, tf.float32) - mean) * rate
+        above = tf.cast(upstream, tf.float32)
+        along = above * normal
+        centred = above - tf.reduce_mean(above, SPACE, keepdims=True)
+        shared = normal * tf.reduce_mean(along, SPACE, keepdims=True)
+        of_x = tf.cast(gamma * rate * (centred - shared), x.dtype)
+        each = (0, *SPACE)
+        return of_x, tf.reduce_sum(along, each), tf.reduce_sum(above, each)
+
+    return y, gradient
 
 
 @keras.saving.register_keras_serializable(package="ich_tf")
