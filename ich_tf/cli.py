@@ -176,7 +176,10 @@ def _add_reproduce(verbs):
         verbs, "reproduce", _reproduce, "train and evaluate, then print the tables"
     )
     verb.add_argument(
-        "names", nargs="+", metavar="NAME", help="table1, table2, table3 or ids"
+        "names",
+        nargs="+",
+        metavar="NAME",
+        help="table1, table2, table3, volume3d or ids",
     )
     _add_run_options(verb)
     return verb

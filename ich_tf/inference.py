@@ -1,11 +1,14 @@
 """From a case and a model to a probability volume, and from there to a mask."""
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from ich_tf.preprocessing import tiles
+from ich_tf.preprocessing.patches import AIR_HU
 
 # Every batch has this many tiles (the last one is filled up), so that the network is
 # traced once for a given tile size.
@@ -72,6 +75,71 @@ def predict_volume(network: Predictor, hu: np.ndarray) -> np.ndarray:
             answers[number] = constant_answers[value]
         probability[part] = grid.join(answers)
     return probability
+
+
+def predict_in_patches(
+    forward: Callable[[np.ndarray], np.ndarray],
+    to_channels: Callable[[np.ndarray], np.ndarray],
+    hu: np.ndarray,
+    patch: tuple[int, int, int],
+    overlap: float = 0.5,
+) -> np.ndarray:
+    """Probability of hemorrhage for every voxel, from a network of 3-D patches.
+
+    Patches lie evenly, and overlap by at least the given share. Where they do, their
+    probabilities are averaged with the weights of a Gaussian around each patch's
+    centre, because a network knows least at a patch's border. Memory grows with the
+    patch and two volumes of float32. An axis shorter than the patch is filled with
+    air.
+
+    Args:
+        forward: (1, depth, height, width, channels) to (1, depth, height, width, 1).
+        to_channels: HU to float32 (..., channels) in [0, 1].
+        hu: (z, h, w), Hounsfield units.
+        patch: (depth, height, width) of a patch.
+        overlap: Share of a patch, from 0 to less than 1.
+
+    Returns:
+        (z, h, w), float32, probabilities.
+
+    Raises:
+        ValueError: if the overlap is out of range.
+
+    Reference:
+        Isensee et al. 2021, nnU-Net, doi:10.1038/s41592-020-01008-z (sigma of an
+        eighth of the patch).
+    """
+    if not 0 <= overlap < 1:
+        raise ValueError(f"`overlap` must be from 0 to below 1. Received: {overlap}")
+    missing = [
+        max(0, size - length) for size, length in zip(patch, hu.shape, strict=True)
+    ]
+    filled = np.pad(hu, [(0, size) for size in missing], constant_values=AIR_HU)
+    weights = _gaussian(patch)
+    total, weight = np.zeros((2, *filled.shape), np.float32)
+    starts = [_starts(*pair, overlap) for pair in zip(filled.shape, patch, strict=True)]
+    for corner in itertools.product(*starts):
+        place = tuple(slice(a, a + size) for a, size in zip(corner, patch, strict=True))
+        answer = np.asarray(forward(to_channels(filled[place])[np.newaxis]), np.float32)
+        total[place] += weights * answer[0, ..., 0]
+        weight[place] += weights
+    total /= weight
+    return total[tuple(slice(0, length) for length in hu.shape)]
+
+
+def _starts(length: int, patch: int, overlap: float) -> list[int]:
+    """First voxel of each patch along an axis, from the first to the last possible."""
+    steps = math.ceil((length - patch) / max(1, int(patch * (1 - overlap))))
+    return np.linspace(0, length - patch, steps + 1).round().astype(int).tolist()
+
+
+def _gaussian(patch: tuple[int, int, int]) -> np.ndarray:
+    """Weights of a patch's voxels, 1 in its middle; never 0, so that all can divide."""
+    weights = np.ones(1)
+    for size in patch:
+        distance = (np.arange(size) - (size - 1) / 2) / (size / 8)
+        weights = weights[..., np.newaxis] * np.exp(-(distance**2) / 2)
+    return np.maximum(weights[0], 1e-4).astype(np.float32)
 
 
 def feature_predictor(

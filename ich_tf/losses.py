@@ -3,8 +3,6 @@
 Shapes: (batch, ..., classes), probabilities and masks in [0, 1].
 """
 
-import functools
-
 import keras
 from keras import ops
 
@@ -115,7 +113,6 @@ LOSSES = {
     "bce": keras.losses.BinaryCrossentropy,
     "jaccard": JaccardDistance,
     "bce_jaccard": BceJaccard,
-    "bce_jaccard_per_image": functools.partial(BceJaccard, per_image=True),
 }
 
 

@@ -51,8 +51,9 @@ def build_in_mixed_precision(build):
 def check_mixed_precision(model):
     """Probabilities stay float32, while the convolutions compute in bfloat16."""
     assert model.output.dtype == "float32"
+    kinds = (keras.layers.Conv2D, keras.layers.Conv3D)
     convolutions = [
-        layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)
+        layer for layer in model._flatten_layers() if isinstance(layer, kinds)
     ]
     assert {layer.compute_dtype for layer in convolutions} == {"bfloat16"}
     assert {weight.dtype for weight in model.weights} == {"float32"}

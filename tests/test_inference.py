@@ -77,3 +77,48 @@ def test_volume_that_does_not_fit_says_what_to_pad_to(hu):
     network = inference.Predictor(Counting(), TO_CHANNELS, tile=32, stride=16)
     with pytest.raises(ValueError, match="Pad them to 64x64"):
         inference.predict_volume(network, hu[:, :60, :60])
+
+
+def one_channel(hu):
+    return hu[..., np.newaxis]
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75])
+@pytest.mark.parametrize("shape", [(9, 20, 17), (4, 8, 8), (2, 30, 5)])
+def test_patches_of_a_network_that_copies_join_to_the_volume(shape, overlap):
+    hu = np.random.default_rng(0).random(shape).astype(np.float32)
+    seen = []
+
+    def forward(images):
+        seen.append(images.shape)
+        return images
+
+    found = inference.predict_in_patches(forward, one_channel, hu, (4, 8, 8), overlap)
+    assert found.shape == hu.shape and found.dtype == np.float32
+    np.testing.assert_allclose(found, hu, atol=1e-6)
+    assert set(seen) == {(1, 4, 8, 8, 1)}
+
+
+def test_where_patches_overlap_the_nearer_centre_decides_more():
+    answers = iter([0.0, 1.0])
+
+    def forward(images):
+        return np.full_like(images, next(answers))
+
+    hu = np.zeros((1, 1, 12), np.float32)
+    found = inference.predict_in_patches(forward, one_channel, hu, (1, 1, 8), 0.5)
+    line = found[0, 0]
+    assert np.all(line[:4] == 0) and np.all(line[8:] == 1)
+    assert np.all(np.diff(line[3:9]) > 0)
+    # The weights of a Gaussian of sigma 1 at 0.5 and 3.5 from the centres.
+    near, far = np.exp(-(0.5**2) / 2), np.exp(-(3.5**2) / 2)
+    assert line[4] == pytest.approx(far / (near + far), rel=1e-4)
+
+
+def test_patches_cover_a_volume_and_overlap_enough():
+    for length, patch, overlap in [(35, 16, 0.5), (512, 192, 0.25), (16, 16, 0.5)]:
+        starts = inference._starts(length, patch, overlap)
+        assert starts[0] == 0 and starts[-1] == length - patch
+        assert all(np.diff(starts) <= patch * (1 - overlap))
+    with pytest.raises(ValueError, match="below 1. Received: 1"):
+        inference.predict_in_patches(None, None, np.zeros((1, 1, 1)), (1, 1, 1), 1)

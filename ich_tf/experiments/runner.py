@@ -34,6 +34,7 @@ TASKS = {
     "segmentation": "ich_tf.experiments.segmentation",
     "baseline": "ich_tf.experiments.baselines",
     "classification": "ich_tf.experiments.classification",
+    "volumes": "ich_tf.experiments.volumes",
 }
 
 

@@ -1,4 +1,8 @@
-"""How a row of Tables II and III is trained and evaluated, fold by fold."""
+"""How a row of Tables II and III is trained and evaluated, fold by fold.
+
+`volumes` trains on 3-D patches instead: it shares all but `training_data`, `build`,
+`predictor` and `forecast`.
+"""
 
 import functools
 import logging
@@ -70,8 +74,8 @@ def train(
     Raises:
         ValueError: if `resume` is set and there is nothing to resume.
     """
-    plan, sampler, validation = _training_data(run, run.folds[number])
-    model, init = _build(run, plan, say)
+    plan, sampler, validation = run.task.training_data(run, run.folds[number])
+    model, init = run.task.build(run, plan, say)
     spec, interrupted = runner.begin_fold(
         run, number, init=init, resume=resume, fresh=fresh, say=say
     )
@@ -95,12 +99,10 @@ def evaluate(run: Run, number: int, model, *, say: Callable[[str], None]) -> dic
     """
     test = run.folds[number].test
     say(f"{run.experiment.id}: predicting {len(test)} heads")
-    network = inference.predictor(
-        model, _channels(run), run.profile.tile, run.profile.inference_stride
-    )
+    predict = run.task.predictor(run, model)
     counts = {name: {} for name in metrics.PROTOCOLS}
     for case in cases(run, test):
-        coded = evaluation.encode(inference.predict_volume(network, case.volume.hu))
+        coded = evaluation.encode(predict(case.volume.hu))
         with files.atomic(run.folder / f"{case.case_id}.npz") as partial:
             np.savez_compressed(partial, probability=coded)
         for name, of_case in evaluation.count(coded, case).items():
@@ -163,13 +165,22 @@ def describe(run: Run, result: dict) -> dict:
     }
 
 
+def predictor(run: Run, model) -> Callable[[np.ndarray], np.ndarray]:
+    """From HU (z, h, w) to probabilities of the same shape."""
+    network = inference.predictor(
+        model, channels(run), run.profile.tile, run.profile.inference_stride
+    )
+    return functools.partial(inference.predict_volume, network)
+
+
 def cases(run: Run, case_ids: Iterable[str]) -> Iterable[Case]:
     """Cases at the profile's size, one at a time."""
     for case_id in case_ids:
         yield slices.at_size(run.dataset.load(case_id), run.profile.size)
 
 
-def _channels(run: Run):
+def channels(run: Run) -> Callable[[np.ndarray], np.ndarray]:
+    """From HU to the network's channels."""
     return functools.partial(
         windows.channels,
         approach=run.experiment.approach,
@@ -177,21 +188,32 @@ def _channels(run: Run):
     )
 
 
-def _training_data(run: Run, fold: splits.Fold):
+def stored_slices(run: Run, case_ids: Iterable[str], rule: str) -> slices.Slices:
+    """The cases' slices on disk, written if they are not there.
+
+    Args:
+        run: The run.
+        case_ids: The cases.
+        rule: Name in `slices.RULES`.
+    """
+    key = provenance.digest(
+        [run.fingerprint, case_ids, run.profile.size, rule, run.seed]
+    )
+    with distribution.chief_first():
+        return slices.store(
+            run.folders.results / run.profile.name / "slices" / key,
+            cases(run, case_ids),
+            functools.partial(slices.RULES[rule], seed=run.seed),
+        )
+
+
+def training_data(run: Run, fold: splits.Fold):
+    """The plan, from first and last step to batches, and the validation batches."""
     profile = run.profile
     grid = tiles.TileGrid(profile.size, profile.size, profile.tile, profile.stride)
     crops = {}
     for part in ("train", "validation"):
-        case_ids = getattr(fold, part)
-        key = provenance.digest(
-            [run.fingerprint, case_ids, profile.size, profile.slices, run.seed]
-        )
-        with distribution.chief_first():
-            stored = slices.store(
-                run.folders.results / profile.name / "slices" / key,
-                cases(run, case_ids),
-                functools.partial(slices.RULES[profile.slices], seed=run.seed),
-            )
+        stored = stored_slices(run, getattr(fold, part), profile.slices)
         crops[part] = pipeline.crops(
             stored, grid.positions, profile.tile, profile.crops
         )
@@ -224,7 +246,7 @@ def _batches(run: Run, training_crops, validation_crops):
         make = pipeline.tensor_training_batches
         validate = pipeline.tensor_validation_batches
     else:
-        shown = _channels(run)
+        shown = channels(run)
         change = augment.augmenter(profile.augmentation)
         make, validate = pipeline.training_batches, pipeline.validation_batches
 
@@ -244,7 +266,7 @@ def _batches(run: Run, training_crops, validation_crops):
     return sampler, validate(validation_crops, shown, limit=limit, **common)
 
 
-def _build(run: Run, plan: training.Plan, say) -> tuple:
+def build(run: Run, plan: training.Plan, say) -> tuple:
     """The compiled model and the initialisation that could be had.
 
     Raises:
@@ -255,10 +277,10 @@ def _build(run: Run, plan: training.Plan, say) -> tuple:
     arguments = dict(run.experiment.arguments)
     init = arguments.get("init", "random")
     shape = (run.profile.tile, run.profile.tile, run.experiment.channels)
-    build = functools.partial(models.build, run.experiment.model, input_shape=shape)
+    make = functools.partial(models.build, run.experiment.model, input_shape=shape)
     if init == "imagenet":
         try:
-            model = build(**arguments, weights_dir=run.folders.weights)
+            model = make(**arguments, weights_dir=run.folders.weights)
         except model_weights.WeightsUnavailable as error:
             if run.profile.name != "demo":
                 raise
@@ -266,7 +288,7 @@ def _build(run: Run, plan: training.Plan, say) -> tuple:
             init = arguments["init"] = "random"
             training.start(plan)
     if init != "imagenet":
-        model = build(**arguments)
+        model = make(**arguments)
     training.compile_model(model, run.experiment.loss, plan, [training.SoftJaccard()])
     return model, init
 
@@ -277,8 +299,8 @@ def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forec
     Raises:
         WeightsUnavailable: if the row's ImageNet weights cannot be had.
     """
-    plan, sampler, validation = _training_data(run, run.folds[0])
-    model, _ = _build(run, plan, say)
+    plan, sampler, validation = training_data(run, run.folds[0])
+    model, _ = build(run, plan, say)
     # A validation batch is one forward pass, about a third of a training step.
     batches = plan.steps_per_epoch + int(validation.cardinality()) / 3
     expected = training.estimate(model, sampler(0, 4), plan)

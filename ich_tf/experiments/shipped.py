@@ -19,7 +19,7 @@ ROWS = (
             "upsampling": "nearest",
             "batch_normalization": True,
         },
-        loss="bce_jaccard_per_image",
+        loss="bce_jaccard",
         approach="approach1",
         channels=1,
         reported={},

@@ -15,6 +15,7 @@ EXPERIMENTS = {
     "table1": "ich_tf.experiments.table1:ROWS",
     "table2": "ich_tf.experiments.table2:ROWS",
     "table3": "ich_tf.experiments.table3:ROWS",
+    "volume3d": "ich_tf.experiments.volume3d:ROWS",
     "ct-ich-slices": "ich_tf.experiments.ct_ich_slices:ROWS",
     "related": "ich_tf.experiments.related:ROWS",
     "audit": "ich_tf.experiments.audit_rows:ROWS",
@@ -88,6 +89,19 @@ class Baseline:
     arguments: ClassVar[Mapping[str, Any]] = {}
     task: ClassVar[str] = "baseline"
     dataset: ClassVar[str] = "ct-ich"
+
+
+@dataclasses.dataclass(frozen=True)
+class VolumeExperiment(Experiment):
+    """One trained row of a 3-D network.
+
+    Attributes:
+        trained_as: Id of the row that learns the same. Once that is finished, this
+            one takes its weights: only seconds and memory are measured.
+    """
+
+    trained_as: str | None = None
+    task: ClassVar[str] = "volumes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +200,57 @@ class Profile:
     def for_row(self, experiment_id: str) -> "Profile":
         """This profile with the changes of one row applied."""
         return dataclasses.replace(self, **self.row_changes.get(experiment_id, {}))
+
+
+@dataclasses.dataclass(frozen=True)
+class VolumeProfile:
+    """The scale of a 3-D network's run.
+
+    Attributes:
+        name: As in `Profile`.
+        size: In-plane pixels of a slice.
+        patch: (depth, height, width) that the network sees at once.
+        overlap: Share by which patches overlap at inference.
+        filters: Of the network's first level.
+        folds: As in `Profile`.
+        epochs: Epochs of training.
+        steps_per_epoch: Batches of an epoch.
+        batch: Patches of a batch.
+        learning_rate: Adam's.
+        schedule: See `training.Plan`.
+        lesion_share: Chance of a patch to be drawn around hemorrhage.
+        augmentation: Name in `augment.AUGMENTATIONS`.
+        output_bias: Start of the last layer's bias.
+        validation_steps: Batches after every epoch.
+        phantom: As in `Profile`.
+        split: As in `Profile`.
+        deviations: Each way in which this differs from whole volumes at full size.
+        row_changes: As in `Profile`.
+    """
+
+    name: str
+    size: int
+    patch: tuple[int, int, int]
+    overlap: float
+    filters: int
+    folds: str
+    epochs: int
+    steps_per_epoch: int
+    batch: int
+    learning_rate: float
+    schedule: str
+    lesion_share: float
+    augmentation: str
+    output_bias: float
+    validation_steps: int
+    phantom: Mapping[str, int]
+    split: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    deviations: tuple[str, ...] = ()
+    row_changes: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+        default_factory=dict
+    )
+
+    for_row = Profile.for_row
 
 
 @dataclasses.dataclass(frozen=True)

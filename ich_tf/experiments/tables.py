@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import html
+import importlib
 import io
 import itertools
 import json
@@ -54,6 +55,11 @@ TABLES = {
         OTHER_DATA,
         ("jaccard", "dice", "sensitivity", "specificity"),
     ),
+    "volume3d": (
+        "Section V: the 3-D UNet++ that the report could not train, beside 2-D",
+        "ct-ich 1.3.1",
+        ("jaccard", "dice", "seconds_per_epoch", "peak_memory_gb"),
+    ),
 }
 # What is not merely capitalized in a table's head.
 HEADINGS = {
@@ -66,6 +72,8 @@ HEADINGS = {
     "sensitivity_slice": "Sensitivity",
     "specificity_slice": "Specificity",
     "calibration_error_slice": "Calibration error",
+    "seconds_per_epoch": "Seconds per epoch",
+    "peak_memory_gb": "Peak memory, GB",
 }
 FORMATS = ("md", "csv", "latex", "html", "json")
 
@@ -128,23 +136,24 @@ def shown(table: str) -> tuple[Row, ...]:
     """The experiments a table shows, in its order."""
     if table.startswith("table1"):
         return spec.rows("table1")
-    if table in ("table3", "related"):
-        from ich_tf.experiments import related, table3
-
-        names = {"table3": table3.SHOWN, "related": related.SHOWN}[table]
-        return tuple(spec.find(name)[0] for name in names)
+    if table in ("table3", "related", "volume3d"):
+        module = importlib.import_module(f"ich_tf.experiments.{table}")
+        return tuple(spec.find(name)[0] for name in module.SHOWN)
     return spec.rows(table)
 
 
 def showing(names: list[str]) -> list[str]:
-    """The tables that show any of these tables' rows or experiment ids."""
+    """The tables that show any of these tables' rows or experiment ids.
+
+    A 2-D row that only stands beside the 3-D ones does not ask for their table.
+    """
     ids = {row.id for name in names for row in spec.find(name)}
     return [table for table in TABLES if ids & {row.id for row in own(table)}]
 
 
 def own(table: str) -> tuple[Row, ...]:
     """The experiments a table is about: all it shows but what stands beside them."""
-    return spec.rows(table) if table == "related" else shown(table)
+    return spec.rows(table) if table in ("related", "volume3d") else shown(table)
 
 
 def cells(
@@ -187,7 +196,7 @@ def _cell(table, experiment, column, result, group) -> Cell:
     if experiment.task == "classification":
         printed = printed.get(group, {})
     reported = printed.get(column)
-    score = result["summary"][group][column] if result else {}
+    score = _score(result, group, column) if result else {}
     title = _title(table, experiment, group)
     if result and result["init"] != result["wanted_init"]:
         title += f" [run from {result['init']} weights]"
@@ -206,6 +215,16 @@ def _cell(table, experiment, column, result, group) -> Cell:
         verdict,
         reason,
     )
+
+
+def _score(result: dict, group: str, column: str) -> dict:
+    """`mean`, `low`, ... of a column; what a run took has a mean alone."""
+    if column == "peak_memory_gb":
+        return {"mean": max(filter(None, result[column]), default=None)}
+    if column == "seconds_per_epoch":
+        seconds = [epoch["seconds"] for fold in result["history"] for epoch in fold]
+        return {"mean": float(np.median(seconds))}
+    return result["summary"][group][column]
 
 
 def _title(table: str, experiment: Row, group: str) -> str:

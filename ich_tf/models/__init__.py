@@ -10,6 +10,7 @@ MODELS = {
     "unetplusplus": "ich_tf.models.unet.unetplusplus",
     "unet": "ich_tf.models.unet.unet",
     "unet_hssayeni": "ich_tf.models.unet.unet_hssayeni",
+    "unetplusplus_3d": "ich_tf.models.unet3d.unetplusplus_3d",
     "resnext101_32x8d": "ich_tf.models.resnext.resnext101_32x8d",
     "resnext": "ich_tf.models.resnext.resnext",
     "sequence": "ich_tf.models.sequence.build_sequence",
@@ -25,8 +26,9 @@ def build(name: str, **kwargs) -> "keras.Model":
 
     Returns:
         An uncompiled model. Input: (batch, height, width, channels), windowed
-        images in [0, 1]. Output: float32 probabilities, (batch, height, width,
-        classes) of a segmentation network, (batch, classes) of a classifier.
+        images in [0, 1]; in 3-D (batch, depth, height, width, channels). Output:
+        float32 probabilities, the input's shape with classes for channels of a
+        segmentation network, (batch, classes) of a classifier.
 
     Raises:
         ValueError: if the name is unknown; the message lists the known ones.

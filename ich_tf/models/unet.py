@@ -9,6 +9,7 @@ Reference:
 """
 
 import os
+from collections.abc import Callable
 
 import keras
 
@@ -91,8 +92,8 @@ def unetplusplus(
     """
     plain, official = backbone is None, backbone is not None and graph == "official"
     upsampling = upsampling or ("transpose" if plain else "nearest")
-    _check_choice("graph", graph, ("official", "paper"))
-    _check_choice("upsampling", upsampling, ("nearest", "transpose"))
+    check_choice("graph", graph, ("official", "paper"))
+    check_choice("upsampling", upsampling, ("nearest", "transpose"))
     if plain and init != "random":
         raise ValueError("`init` is for encoders: without a backbone it is random.")
     if official and deep_supervision:
@@ -117,7 +118,11 @@ def unetplusplus(
         if "P0" not in skips:
             skips = {"P0": _units(images, filters[0], "x0_0", normalize), **skips}
         below = skips
-    nodes = nested_decoder(skips, below, filters, upsampling, normalize)
+
+    def node(source, earlier, row, name):
+        return _node(source, earlier, filters[row], name, upsampling, normalize)
+
+    nodes = nested_decoder(skips, below, node)
     depth = max(column for _, column in nodes)
     outputs = [
         _head(nodes[0, column], classes, 1 if plain else 3, f"x0_{column}")
@@ -147,7 +152,7 @@ def unet(
         A model from images in [0, 1] to float32 probabilities.
     """
     check_input_shape(input_shape, 2 ** (len(filters) - 1))
-    _check_choice("upsampling", upsampling, ("nearest", "transpose"))
+    check_choice("upsampling", upsampling, ("nearest", "transpose"))
     images = keras.Input(input_shape, name="images")
     skips = _plain_encoder(images, filters, batch_normalization)
     x = skips[f"P{len(filters) - 1}"]
@@ -196,23 +201,18 @@ def unet_hssayeni(
 
 
 def nested_decoder(
-    skips: backbones.Pyramid,
-    below: backbones.Pyramid,
-    filters: tuple[int, ...],
-    upsampling: str,
-    normalize: bool,
+    skips: backbones.Pyramid, below: backbones.Pyramid, node: Callable
 ) -> dict[tuple[int, int], keras.KerasTensor]:
-    """The nested skip connections of UNet++ over a feature pyramid.
+    """The nested skip connections of UNet++ over a feature pyramid, in 2-D or 3-D.
 
-    X(i,j) = block([upsample(X(i+1,j-1)), X(i,0), ..., X(i,j-1)]). A row without an
-    encoder feature has only its last node.
+    X(i,j) = node(X(i+1,j-1), [X(i,0), ..., X(i,j-1)]). A row without an encoder
+    feature has only its last node.
 
     Args:
         skips: "Pi" is X(i,0).
         below: "Pi" is what the first column upsamples from row i.
-        filters: Filters of each row from the top.
-        upsampling: "nearest" or "transpose".
-        normalize: Batch normalization after each convolution.
+        node: From the feature to upsample, the features before it in its row, the row
+            and the node's name to the node's feature.
 
     Returns:
         X(i,j) by (i, j).
@@ -225,14 +225,12 @@ def nested_decoder(
                 continue
             source = below[f"P{row + 1}"] if column == 1 else nodes[row + 1, column - 1]
             earlier = [nodes[row, j] for j in range(column) if (row, j) in nodes]
-            name = f"x{row}_{column}"
-            nodes[row, column] = _node(
-                source, earlier, filters[row], name, upsampling, normalize
-            )
+            nodes[row, column] = node(source, earlier, row, f"x{row}_{column}")
     return nodes
 
 
-def _check_choice(argument: str, value: str, known: tuple[str, ...]) -> None:
+def check_choice(argument: str, value: str, known: tuple[str, ...]) -> None:
+    """Refuse a value that is not known; the message lists the known ones."""
     if value not in known:
         raise ValueError(f"`{argument}` must be one of {known}. Received: {value!r}")
 

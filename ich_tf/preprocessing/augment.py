@@ -110,10 +110,11 @@ def augmenter(name: str) -> Augmenter:
 
     Returns:
         `change(image, mask, seed) -> (image, mask)` for an image (h, w, channels),
-        float32, and a mask (h, w), uint8; the results have the same shapes and types
-        and depend on the arguments only, whatever the thread or process. OpenCV runs
-        on the calling thread alone from the first call on, because its own threads
-        cost more than a crop.
+        float32, and a mask (h, w), uint8, or (z, h, w, channels) and (z, h, w), whose
+        slices all change alike; the results have the same shapes and types and depend
+        on the arguments only, whatever the thread or process. OpenCV runs on the
+        calling thread alone from the first call on, because its own threads cost more
+        than a crop.
 
     Raises:
         ValueError: if the name is unknown; the message lists the known ones.
@@ -126,8 +127,9 @@ def augmenter(name: str) -> Augmenter:
         return lambda image, mask, seed: (image, mask)
 
     def change(image, mask, seed):
-        changed = transform(seed, image=image, mask=mask)
-        return changed["image"], changed["mask"]
+        names = ("volume", "mask3d") if image.ndim == 4 else ("image", "mask")
+        changed = transform(seed, **dict(zip(names, (image, mask), strict=True)))
+        return tuple(changed[name] for name in names)
 
     return change
 

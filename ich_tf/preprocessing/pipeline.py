@@ -173,8 +173,8 @@ def training_batches(
         seeds = np.random.default_rng([seed, 1, int(step)]).integers(2**31, size=batch)
         return crop_batch(crops, indices, to_channels, augment, seeds)
 
-    steps = tf.data.Dataset.range(first_step, last_step)
-    return _mapped(steps, load, batch, crops.tile, channels)
+    shape = (batch, crops.tile, crops.tile)
+    return of_steps(load, first_step, last_step, shape, channels)
 
 
 def validation_batches(
@@ -196,8 +196,8 @@ def validation_batches(
     def load(step):
         return crop_batch(crops, chosen[int(step)], to_channels)
 
-    steps = tf.data.Dataset.range(len(chosen))
-    return _mapped(steps, load, batch, crops.tile, channels)
+    shape = (batch, crops.tile, crops.tile)
+    return of_steps(load, 0, len(chosen), shape, channels)
 
 
 def _spread(crops: Crops, batch: int, limit: int | None) -> np.ndarray:
@@ -331,11 +331,28 @@ def _tensor_batched(loaded: tf.data.Dataset, batch: int) -> tf.data.Dataset:
     return loaded.batch(batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
-def _mapped(steps, load, batch: int, tile: int, channels: int) -> tf.data.Dataset:
+def of_steps(
+    load: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    first_step: int,
+    last_step: int,
+    shape: tuple[int, ...],
+    channels: int,
+) -> tf.data.Dataset:
+    """Batches of steps `first_step` to `last_step` - 1, made in NumPy, shapes static.
+
+    Args:
+        load: From a step to images (*shape, channels) and masks (*shape, 1), float32.
+        first_step: First step.
+        last_step: The step after the last.
+        shape: (batch, height, width) or (batch, depth, height, width).
+        channels: Channels of the images.
+    """
+
     def to_tensors(step):
         images, masks = tf.numpy_function(load, [step], (tf.float32, tf.float32))
-        images.set_shape((batch, tile, tile, channels))
-        masks.set_shape((batch, tile, tile, 1))
+        images.set_shape((*shape, channels))
+        masks.set_shape((*shape, 1))
         return images, masks
 
+    steps = tf.data.Dataset.range(first_step, last_step)
     return steps.map(to_tensors, num_parallel_calls=2, deterministic=True).prefetch(4)

@@ -1,0 +1,193 @@
+"""How a row of a 3-D network is trained and evaluated: as in 2-D, but for the data.
+
+Training takes patches of volumes (as large as the whole volume, if memory allows).
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+
+import numpy as np
+
+from ich_tf import distribution, files, inference, models, training
+from ich_tf.data import splits
+from ich_tf.experiments import profiles, runner, segmentation, spec
+from ich_tf.experiments.runner import Run
+from ich_tf.experiments.segmentation import evaluate, folds, summarise
+from ich_tf.models import recompute
+from ich_tf.preprocessing import augment, patches, pipeline
+
+__all__ = ["evaluate", "folds", "summarise"]
+
+LOGGER = logging.getLogger(__name__)
+
+
+def check_applies(run: Run) -> None:
+    """Refuse a row that the data or the memory cannot serve, before it is trained.
+
+    Raises:
+        ValueError: if the row needs HU and the data are saturated windows (JPG), or
+            if a training step on the CPU takes more memory than is free.
+    """
+    segmentation.check_applies(run)
+    if distribution.is_tpu():
+        raise ValueError("Python cuts the patches, so a TPU cannot train on them.")
+    if runner.state_of(run) == "finished" or training.device_name():
+        return
+    needed, free = _estimated_gigabytes(run), _free_gigabytes()
+    if free is not None and needed > free:
+        raise ValueError(
+            f"A training step takes about {needed:.1f} GB of memory, and {free:.1f} "
+            "GB are free. volume3d/add-remat takes least; a smaller patch in "
+            "`profiles.VOLUME_PROFILES` takes less."
+        )
+
+
+def built_on(run: Run) -> Run | None:
+    """The run whose weights this row has, if it is not trained itself."""
+    name = run.experiment.trained_as
+    if name is None:
+        return None
+    (row,) = spec.find(name)
+    profile = profiles.profile(row.task, run.profile.name).for_row(row.id)
+    return Run(row, profile, run.dataset, run.folders, run.seed)
+
+
+def train(
+    run: Run,
+    number: int,
+    *,
+    resume: bool = False,
+    fresh: bool = False,
+    say: Callable[[str], None] = LOGGER.info,
+):
+    """Train one fold, or measure a row that has a finished one's weights.
+
+    Returns:
+        The model with its best weights, its history and the initialisation it had.
+
+    Raises:
+        ValueError: if `resume` is set and there is nothing to resume.
+    """
+    gigabytes = _estimated_gigabytes(run)
+    say(f"{run.experiment.id}: a step takes about {gigabytes:.1f} GB of memory")
+    before = _finished_before(run)
+    if before is None:
+        return segmentation.train(run, number, resume=resume, fresh=fresh, say=say)
+    say(f"{run.experiment.id}: measured, with the weights of {before.experiment.id}")
+    plan, sampler, _ = training_data(run, run.folds[number])
+    model, init = build(run, plan, say)
+    seconds = training.estimate(model, sampler(0, 4), plan).seconds_per_step
+    model.load_weights(before.fold_folder(number) / training.FINAL)
+    trained = files.read_json(before.file)["history"][number]
+    measured = round(seconds * plan.steps_per_epoch, 2)
+    return model, [{**epoch, "seconds": measured} for epoch in trained], init
+
+
+def training_data(run: Run, fold: splits.Fold):
+    """The plan, from first and last step to batches, and the validation batches."""
+    profile = run.profile
+    change = augment.augmenter(profile.augmentation)
+
+    def batches(part, first, last, seed, augmenter):
+        case_ids = getattr(fold, part)
+        source = patches.volumes(segmentation.stored_slices(run, case_ids, "all"))
+
+        def load(step):
+            return patches.batch(
+                source,
+                profile.patch,
+                segmentation.channels(run),
+                size=profile.batch,
+                step=int(step),
+                seed=seed,
+                lesion_share=profile.lesion_share,
+                augment=augmenter,
+            )
+
+        shape = (profile.batch, *profile.patch)
+        return pipeline.of_steps(load, first, last, shape, run.experiment.channels)
+
+    def sampler(first_step: int, last_step: int):
+        return batches("train", first_step, last_step, run.seed, change)
+
+    validation = batches("validation", 0, profile.validation_steps, run.seed, None)
+    return _plan(run), sampler, validation
+
+
+def build(run: Run, plan: training.Plan, say: Callable[[str], None]) -> tuple:
+    """The compiled model, and "random": there are no weights to start from."""
+    training.start(plan)
+    model = _model(run)
+    training.compile_model(model, run.experiment.loss, plan, [training.SoftJaccard()])
+    return model, "random"
+
+
+def predictor(run: Run, model) -> Callable[[np.ndarray], np.ndarray]:
+    """From HU (z, h, w) to probabilities of the same shape."""
+    return functools.partial(
+        inference.predict_in_patches,
+        model.predict_on_batch,
+        segmentation.channels(run),
+        patch=run.profile.patch,
+        overlap=run.profile.overlap,
+    )
+
+
+def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forecast:
+    """Build the network, measure three training steps and reckon up."""
+    plan, sampler, validation = training_data(run, run.folds[0])
+    model, _ = build(run, plan, say)
+    batches = plan.steps_per_epoch + int(validation.cardinality()) / 3
+    seconds = training.estimate(model, sampler(0, 4), plan).seconds_per_step
+    hours = seconds * batches * plan.epochs * len(run.folds) / 3600
+    if _finished_before(run):
+        hours = seconds * 4 * len(run.folds) / 3600
+    disk = 4 * 5 * model.count_params() * len(run.folds) / 1e9
+    return runner.Forecast(hours, _estimated_gigabytes(run), disk)
+
+
+def _finished_before(run: Run) -> Run | None:
+    """The run whose weights this row can take over, None if it must be trained.
+
+    Where memory is too small for the other row, this one is trained itself.
+    """
+    before = built_on(run)
+    return before if before and runner.state_of(before) == "finished" else None
+
+
+def _plan(run: Run) -> training.Plan:
+    profile = run.profile
+    return training.Plan(
+        epochs=profile.epochs,
+        steps_per_epoch=profile.steps_per_epoch,
+        batch=profile.batch,
+        learning_rate=profile.learning_rate,
+        schedule=profile.schedule,
+        output_bias=profile.output_bias,
+        seed=run.seed,
+    )
+
+
+def _model(run: Run):
+    return models.build(
+        run.experiment.model,
+        input_shape=(*run.profile.patch, run.experiment.channels),
+        filters=run.profile.filters,
+        **run.experiment.arguments,
+    )
+
+
+def _estimated_gigabytes(run: Run) -> float:
+    policy = training.precision_policy()
+    return recompute.training_gigabytes(_model(run), run.profile.batch, policy)
+
+
+def _free_gigabytes() -> float | None:
+    """Memory that a new process can have, in 10^9 bytes; None if it is not told."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as found:
+            lines = dict(line.split(":", 1) for line in found)
+    except OSError:
+        return None
+    return int(lines["MemAvailable"].split()[0]) * 1024 / 1e9
