@@ -132,7 +132,8 @@ def train(folder, network, resume=False, steps=STEPS):
     if network == "unetplusplus":
         shown = next(batches(0, 1).as_numpy_iterator())[0]
         predict = inference.predictor(model, None, 16, 16).forward
-        answers = predict(shown).mean((1, 2, 3)).tolist()
+        # Each replica answers the whole batch, as `inference` allows for.
+        answers = predict(shown)[: len(shown)].mean((1, 2, 3)).tolist()
     elif network == "resnext":
         shown = next(batches(0, 1).as_numpy_iterator())[0]
         answers = inference.feature_predictor(model)(shown)[1].tolist()

@@ -38,7 +38,9 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     folders = runner.Folders(results=folder / "results", weights=folder / "weights")
     real = threshold_run.run(folders, [BEST, UNET], "paper", REAL)
-    threshold_run.run(folders, [BEST, UNET, audit_rows.LESION_CROPS])
+    threshold_run.run(
+        folders, [BEST, UNET, audit_rows.TRAINED, audit_rows.LESION_CROPS]
+    )
     threshold_run.run(folders, [audit_rows.APPROACH2], level=2)
     threshold_run.run(folders, [audit_rows.VARIANTS["cross-entropy"]])
     threshold_run.run(folders, ["related/hu-threshold", "related/random-forest"])

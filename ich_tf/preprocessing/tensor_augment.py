@@ -54,6 +54,7 @@ _BURDUJA2020 = Changes(
 )
 AUGMENTATIONS = {
     "none": None,
+    "flip": Changes(mirror=0.5, move=0.0),
     "hssayeni2020": _HSSAYENI2020,
     "hssayeni2020_flip": dataclasses.replace(_HSSAYENI2020, mirror=0.5),
     "burduja2020": _BURDUJA2020,
