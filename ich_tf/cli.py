@@ -325,7 +325,7 @@ def _add_report(verbs):
     verb.add_argument("--profile", choices=PROFILES, default="demo")
     verb.add_argument("--out", metavar="FILE", help="default: report.html in results")
     verb.add_argument(
-        "--cases", type=int, default=6, metavar="N", help="in the slice viewer"
+        "--cases", type=_count, default=6, metavar="N", help="in the slice viewer"
     )
     return verb
 

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 import shutil
 
@@ -79,6 +80,19 @@ def test_nothing_run_is_an_error(tmp_path, capsys):
     assert cli.main(["report", "--results", str(tmp_path)]) == 2
     assert "has no result" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_no_slices_of_other_data_than_the_results(folders, tmp_path):
+    elsewhere = dataclasses.replace(folders, results=tmp_path / "results")
+    shutil.copytree(folders.results, elsewhere.results)
+    path = tables.result_file(elsewhere.results, "demo", ROW)
+    result = files.read_json(path)
+    result["data"]["slices"] += 1
+    files.write_json(path, result)
+    page.write(elsewhere, tmp_path / "page.html", say=lambda line: None)
+    text = (tmp_path / "page.html").read_text()
+    assert "No slices to show: the data are others by now." in text
+    assert "<canvas" not in text
 
 
 def test_the_viewer_holds_the_case_as_it_is(folders):

@@ -367,17 +367,15 @@ def second_approach(load: Callable[[str], dict | None]) -> Iterator[Finding]:
         counts = result["counts"]["per_volume"].values()
         predicted = sum(case["predicted_pixels"] for case in counts)
         dice = result["summary"]["per_volume"]["bleeding_dice"]
-        init = (
-            ""
-            if result["init"] == result["wanted_init"]
-            else (f"; from {result['init']} weights")
-        )
+        other = tables.not_comparable(result, tables.TABLES["table2"][1])
+        judged = change == "as stated" and not other
         yield Finding(
             name,
             claim,
             f"on {result['data']['identity']}: {predicted:,} positive pixels in "
-            f"{len(counts)} heads, Dice per volume {tables.with_interval(dice)}{init}",
-            _holds(predicted == 0) if change == "as stated" else OPEN,
+            f"{len(counts)} heads, Dice per volume {tables.with_interval(dice)}"
+            + (f"; decides nothing: {other}" if other else ""),
+            _holds(predicted == 0) if judged else OPEN,
         )
 
 

@@ -86,8 +86,13 @@ def open_result(name: str, profile: str, folders: runner.Folders, say) -> runner
         name, profile = content["experiment"], content["profile"]
         depth = len(pathlib.PurePath(profile, name).parts)
         folders = dataclasses.replace(folders, results=path.parents[depth - 1])
-    if spec.find(name)[0].task == "classification":
+    task = spec.find(name)[0].task
+    if task == "classification":
         raise ValueError(f"{name} has no masks: nothing to score under conventions.")
+    if task == "volumes":
+        raise ValueError(
+            f"{name} has no crops in slices, which one convention averages."
+        )
     run = reproduce.find_run(name, profile, folders, say)
     if not run.file.is_file():
         raise ValueError(f"There is no {run.file}. Run `ich-tf reproduce {name}`.")
@@ -138,9 +143,7 @@ def sweep(run: runner.Run, say: Callable[[str], None]) -> list[Convention]:
                         {**overlap, **rates},
                     )
                 )
-    return ranked(
-        found, _reported(run) if identity == tables.TABLES["table3"][1] else {}
-    )
+    return ranked(found, _reported(run))
 
 
 def ranked(
@@ -192,7 +195,8 @@ def describe(
     if conventions[0].distance is None:
         lines += [
             "",
-            f"Not ranked: the report has no number of this row on {identity}.",
+            f"Not ranked: the report has no number of this row on {identity}, or the "
+            "run is not evaluated as the report's.",
         ]
         return "\n".join(lines) + "\n"
     lines += ["", "Nearest to the report's numbers:", ""]
@@ -273,7 +277,12 @@ def _means(cases, rule: Protocol, names, ct_ich: bool, **changes) -> dict:
 
 
 def _reported(run: runner.Run) -> dict[str, float]:
-    """The report's numbers of the row: all four where Table III prints them."""
+    """The report's numbers of the row: all four where Table III prints them.
+
+    None where the run says nothing about them.
+    """
+    if tables.not_comparable(files.read_json(run.file), tables.TABLES["table3"][1]):
+        return {}
     reported = run.experiment.reported
     return dict(reported.get("table3") or reported.get("table2") or {})
 

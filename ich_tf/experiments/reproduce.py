@@ -245,6 +245,8 @@ def train_one(
     """
     strategy = distribution.choose(strategy)
     run = find_run(name, profile, folders, say, seed)
+    if run.experiment.task == "baseline":
+        raise ValueError(f"{name} has no network to train. Use `reproduce {name}`.")
     run.task.check_applies(run)
     count = len(run.folds)
     if not 0 <= fold < count:

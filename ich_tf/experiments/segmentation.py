@@ -6,6 +6,7 @@
 
 import functools
 import logging
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -134,8 +135,12 @@ def stored_predictions(run: Run) -> Iterator[tuple[Case, np.ndarray]]:
             path = run.folder / f"{case.case_id}.npz"
             if not path.is_file():
                 raise ValueError(f"There is no {path}: its run left no probabilities.")
-            with np.load(path) as content:
-                yield case, content["probability"]
+            try:
+                with np.load(path) as content:
+                    probability = content["probability"]
+            except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+                raise ValueError(f"{path} is damaged: {error}") from error
+            yield case, probability
 
 
 def describe(run: Run, result: dict) -> dict:

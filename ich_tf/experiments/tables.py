@@ -252,12 +252,9 @@ def judge(
     """
     if result is None:
         return "not run", "no result"
-    if result["data"]["identity"] != identity:
-        return "not comparable", f"data: {result['data']['identity']}, not {identity}"
-    if not _evaluated_as_reported(result):
-        return "not comparable", "evaluated on other cases than the report's"
-    if result["init"] != result["wanted_init"]:
-        return "not comparable", f"initialised with {result['init']} weights"
+    reason = not_comparable(result, identity)
+    if reason:
+        return "not comparable", reason
     if reported is None:
         return "not comparable", "the report prints no number"
     mean = score.get("mean")
@@ -271,6 +268,17 @@ def judge(
     if difference <= CLOSE:
         return "close", ""
     return "differs", ""
+
+
+def not_comparable(result: dict, identity: str) -> str:
+    """Why a result says nothing about the report's numbers; "" if it does."""
+    if result["data"]["identity"] != identity:
+        return f"data: {result['data']['identity']}, not {identity}"
+    if not _evaluated_as_reported(result):
+        return "evaluated on other cases than the report's"
+    if result["init"] != result["wanted_init"]:
+        return f"initialised with {result['init']} weights"
+    return ""
 
 
 def _evaluated_as_reported(result: dict) -> bool:

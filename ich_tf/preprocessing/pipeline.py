@@ -309,6 +309,8 @@ def _tensor_crop(crops, shown, channels) -> Callable:
     """From the index of a crop to its image and mask (tile, tile, 1), float32."""
     if len(shown) not in (1, channels):
         raise ValueError(f"{len(shown)} windows do not fill {channels} channels.")
+    if not all(window.scaled for window in shown):
+        raise ValueError("Windows in Hounsfield units have no input without Python.")
     with tf.device("CPU:0"):
         hu, mask = (tf.constant(part) for part in (crops.slices.hu, crops.slices.mask))
         places = tf.constant(crops.places)

@@ -355,7 +355,7 @@ def _keep_freed_memory() -> None:
     the time of reading it.
     """
     trim_threshold, mmap_threshold = -1, -3
-    with contextlib.suppress(AttributeError, OSError):
+    with contextlib.suppress(AttributeError, OSError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(mmap_threshold, 2**28)
         mallopt(trim_threshold, 2**29)

@@ -1,6 +1,7 @@
 """The report as one HTML file that needs no network: tables, figures, slices."""
 
 import base64
+import dataclasses
 import hashlib
 import json
 import os
@@ -11,12 +12,13 @@ from collections.abc import Callable
 import numpy as np
 
 from ich_tf import files, labels
-from ich_tf.experiments import reproduce, runner, tables
+from ich_tf.experiments import audit, reproduce, runner, tables
 from ich_tf.report import classifier, localization, plots, viewer
 
 TEMPLATES = pathlib.Path(__file__).with_name("templates")
 TITLE = "Intracranial hemorrhage in head CT: reported and measured"
 VERDICTS = ("reproduced", "close", "differs", "not comparable", "not run")
+AUDITED = ("holds", "contradicted", "open")
 
 
 def write(
@@ -64,6 +66,8 @@ def write(
         verdicts=_counted(every),
         sections=[
             _tables(found, folders.results, profile),
+            _audited(folders, profile),
+            _conventions(results, folders.results, profile),
             _scores(results),
             _classified(results),
             _localized(folders.results, profile),
@@ -130,7 +134,56 @@ def _tables(found: dict, results: pathlib.Path, profile: str) -> dict:
 def _kind(text: str) -> str:
     """The style of a cell: that of its verdict, if it tells one."""
     words = text.split(" (")[0]
-    return "verdict " + words.replace(" ", "-") if words in VERDICTS else ""
+    known = words in (*VERDICTS, *AUDITED)
+    return "verdict " + words.replace(" ", "-") if known else ""
+
+
+def _audited(folders: runner.Folders, profile: str) -> dict:
+    found = audit.audit(folders.results, profile, folders.ct_ich)
+    rows = [
+        [{"text": text, "kind": _kind(text)} for text in dataclasses.astuple(one)]
+        for one in found
+    ]
+    return {
+        "id": "audit",
+        "title": "The report held against itself",
+        "text": "Computed from the report's own numbers, facts of the published data "
+        "sets and codes, and trained rows where they were run.",
+        "tables": [
+            {
+                "caption": "Findings",
+                "header": ["finding", "the report", "evidence", "verdict"],
+                "rows": rows,
+                "prose": True,
+            }
+        ],
+    }
+
+
+def _conventions(results: dict[str, dict], folder: pathlib.Path, profile: str) -> dict:
+    """The figure of `protocols`, of each row that was swept."""
+    section = {"id": "conventions", "title": "One prediction, many averages"}
+    section["figures"] = [
+        {
+            "picture": _address(path),
+            "caption": f"Dice of {name} under each convention that the report leaves "
+            "open: what is averaged, and what an empty mask counts.",
+        }
+        for name in results
+        if (path := _run_folder(folder, profile, name) / "protocols.png").is_file()
+    ]
+    if not section["figures"]:
+        section["text"] = "No row was swept: `ich-tf protocols ID`."
+    return section
+
+
+def _run_folder(results: pathlib.Path, profile: str, name: str) -> pathlib.Path:
+    return tables.result_file(results, profile, name).with_suffix("")
+
+
+def _address(path: pathlib.Path) -> str:
+    """A PNG file as an address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def _scores(results: dict[str, dict]) -> dict:
@@ -183,7 +236,7 @@ def _classified(results: dict[str, dict]) -> dict:
 
 def _localized(results: pathlib.Path, profile: str) -> dict:
     section = {"id": "heat", "title": "Figures 3-7: Grad-CAM", "figures": []}
-    run = tables.result_file(results, profile, "table1/resnext101").with_suffix("")
+    run = _run_folder(results, profile, "table1/resnext101")
     path = run / localization.FOLDER / localization.MEASURED
     if not path.is_file():
         section["text"] = "Figures 3-7 were not drawn."
@@ -199,27 +252,27 @@ def _localized(results: pathlib.Path, profile: str) -> dict:
         strict=True,
     ):
         if measured["figure"]:
-            picture = (path.parent / measured["figure"]).read_bytes()
-            address = "data:image/png;base64," + base64.b64encode(picture).decode()
+            address = _address(path.parent / measured["figure"])
             section["figures"].append({"picture": address, "caption": line})
     return section
 
 
 def _trained(results: dict[str, dict]) -> dict:
+    section = {"id": "training", "title": "Training", "figures": []}
     histories = {
         result["title"]: result["history"][0]
         for result in results.values()
         if result["history"] and result["history"][0]
     }
+    if not histories:
+        section["text"] = "No network was trained."
+        return section
     caption = (
         "First fold of each experiment: loss, and soft Jaccard where there is one."
     )
     svg = _svg(plots.training_curves(histories))
-    return {
-        "id": "training",
-        "title": "Training",
-        "figures": [{"svg": svg, "caption": caption}],
-    }
+    section["figures"].append({"svg": svg, "caption": caption})
+    return section
 
 
 def _provenance(results: dict[str, dict]) -> dict:
@@ -267,17 +320,27 @@ def _viewer(folders, results, profile: str, cases: int, say) -> dict | None:
     names = [name for name, result in results.items() if "counts" in result]
     if not names or not cases:
         return None
-    runs = reproduce.prepare(names, profile, folders, say)
+    try:
+        runs = reproduce.prepare(names, profile, folders, say)
+    except ValueError as error:
+        return {"cases": [], "text": f"No slices to show: {error}"}
+    # Patients of other data may have the same names.
+    runs = [
+        run for run in runs if run.fingerprint == results[run.experiment.id]["data"]
+    ]
+    if not runs:
+        return {"cases": [], "text": "No slices to show: the data are others by now."}
     try:
         network = classifier.load(weights_dir=folders.weights)
         heat = f"Heatmap: Grad-CAM of any hemorrhage by {classifier.SLICES}."
     except classifier.NotClassified as error:
         network, heat = None, f"No heatmap: {error}"
-    made = viewer.cases(runs, [results[name] for name in names], cases, network, say)
+    chosen = [results[run.experiment.id] for run in runs]
+    made = viewer.cases(runs, chosen, cases, network, say)
     text = (
-        f"{len(made)} held-out cases of {results[names[0]]['data']['identity']}: from "
-        f"the lowest to the highest Dice of {results[names[0]]['title']}, evenly "
-        f"spread, and one without hemorrhage. {heat}"
+        f"{len(made)} held-out cases of {chosen[0]['data']['identity']}: from the "
+        f"lowest to the highest Dice of {chosen[0]['title']}, evenly spread, and one "
+        f"without hemorrhage where there is one. {heat}"
     )
     return {"cases": made, "text": text}
 

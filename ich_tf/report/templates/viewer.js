@@ -6,7 +6,7 @@
   const element = (id) => document.getElementById(id);
   const canvas = element("slice");
   const viewer = document.querySelector(".viewer");
-  const shown = { z: 0, level: 40, width: 80, pixels: {}, current: cases[0] };
+  const shown = { z: 0, level: 40, width: 80, pixels: {}, current: cases[0], turn: 0 };
 
   // The bytes of a picture with all slices below each other.
   function bytes(address) {
@@ -27,6 +27,7 @@
 
   async function load() {
     const current = shown.current;
+    const turn = ++shown.turn;
     const prediction = current.predictions[element("row").value];
     const addresses = {
       hu: current.hu,
@@ -38,7 +39,7 @@
     for (const [name, address] of Object.entries(addresses)) {
       pixels[name] = address ? await bytes(address) : null;
     }
-    if (current !== shown.current) return;
+    if (turn !== shown.turn) return;
     shown.pixels = pixels;
     for (const name of ["truth", "heat", "prediction"]) {
       element("show-" + name).disabled = !pixels[name];
