@@ -381,12 +381,12 @@ def fit_voxels(
     truth: list[np.ndarray] = []
     for hu, mask in cases:
         inside = intracranial(hu)
-        blood = mask[inside] > 0
+        blood, features = mask[inside] > 0, voxel_features(hu, inside)
         for label in (True, False):
             places = np.flatnonzero(blood == label)
             count = min(len(places), voxels_per_case // 2)
             chosen = generator.choice(places, count, replace=False)
-            drawn.append(voxel_features(hu, inside)[chosen])
+            drawn.append(features[chosen])
             truth.append(np.full(count, label))
     if not truth or not np.concatenate(truth).any():
         raise ValueError("No case has blood within the skull: nothing to learn.")

@@ -5,15 +5,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ich_tf import classical, files
-from ich_tf.experiments import evaluation, runner, segmentation
+from ich_tf import classical
+from ich_tf.experiments import runner, segmentation
 from ich_tf.experiments.runner import Run
-from ich_tf.metrics import PROTOCOLS
 
 LOGGER = logging.getLogger(__name__)
 
 folds = segmentation.folds
 built_on = segmentation.built_on
+evaluate = segmentation.evaluate
 summarise = segmentation.summarise
 stored_predictions = segmentation.stored_predictions
 
@@ -52,18 +52,9 @@ def train(run: Run, number: int, *, say: Callable[[str], None], **mode) -> tuple
     return classical.fit_voxels(method, cases, run.seed), [], "random"
 
 
-def evaluate(run: Run, number: int, model, *, say: Callable[[str], None]) -> dict:
-    """As `segmentation.evaluate`; a mask is kept as probabilities of 0 and 1."""
-    test = run.folds[number].test
-    say(f"{run.experiment.id}: segmenting {len(test)} heads")
-    counts = {name: {} for name in PROTOCOLS}
-    for case in segmentation.cases(run, test):
-        coded = evaluation.encode(np.asarray(model(case.volume.hu), np.float32))
-        with files.atomic(run.folder / f"{case.case_id}.npz") as partial:
-            np.savez_compressed(partial, probability=coded)
-        for name, of_case in evaluation.count(coded, case).items():
-            counts[name][case.case_id] = of_case
-    return {"counts": counts}
+def predictor(run: Run, model) -> Callable[[np.ndarray], np.ndarray]:
+    """From HU (z, h, w) to probabilities of the same shape; a mask gives 0 and 1."""
+    return lambda hu: np.asarray(model(hu), np.float32)
 
 
 def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forecast:
