@@ -1,11 +1,14 @@
 """Train tiny networks in a process of its own, under any strategy.
 
-Usage: python distributed_run.py FOLDER NETWORK STRATEGY [fresh|resume] [STEPS]
+Usage: python distributed_run.py FOLDER NETWORK STRATEGY [fresh|resume|xla] [STEPS]
 
 MirroredStrategy gets two logical devices of the one CPU. The last line of the output
-is JSON: of each network and strategy what `train` returns.
+is JSON: of each network and strategy what `train` returns; in mode "xla", of each
+network what `losses_with_xla` does.
 """
 
+import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -140,7 +143,33 @@ def train(folder, network, resume=False, steps=STEPS):
     return history, answers
 
 
+def losses_with_xla(network):
+    """Losses of three steps, without XLA and compiled with it."""
+    scale = dataclasses.replace(plan(), deterministic=False)
+    training.start(scale)
+    model, loss, batches, _ = NETWORKS[network]()
+    training.compile_model(model, loss, scale)
+    batch = next(iter(training._as_dataset(batches(0, 1))))
+    variables = training._variables(model)
+    saved = [keras.ops.convert_to_numpy(variable) for variable in variables]
+    losses = []
+    for compiled in (False, True):
+        for variable, value in zip(variables, saved, strict=True):
+            variable.assign(value)
+        step = tf.function(
+            functools.partial(distribution.train_step, model),
+            autograph=False,
+            jit_compile=compiled,
+        )
+        losses.append([float(step(batch)) for _ in range(3)])
+    return losses
+
+
 def main(folder, networks, strategies, mode="fresh", steps=STEPS):
+    if mode == "xla":
+        found = {name: losses_with_xla(name) for name in networks.split(",")}
+        sys.stdout.write(f"\n{json.dumps(found)}\n")
+        return
     if "mirrored" in strategies:
         two_devices()
     found = {}

@@ -1,7 +1,5 @@
 """Several devices or workers train as one does, in processes of their own."""
 
-import dataclasses
-import functools
 import json
 import os
 import pathlib
@@ -13,7 +11,6 @@ import time
 import types
 
 import distributed_run
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -89,27 +86,15 @@ def test_progress_is_written_for_tensorboard(mirrored):
     assert {path.name for path in logs.iterdir()} == {"train", "validation"}
 
 
-@pytest.mark.parametrize("network", distributed_run.NETWORKS)
-def test_the_step_compiles_with_xla(network):
-    plan = dataclasses.replace(distributed_run.plan(), deterministic=False)
-    training.start(plan)
-    model, loss, batches, _ = distributed_run.NETWORKS[network]()
-    training.compile_model(model, loss, plan)
-    batch = next(iter(training._as_dataset(batches(0, 1))))
-    variables = training._variables(model)
-    saved = [keras.ops.convert_to_numpy(variable) for variable in variables]
-    losses = []
-    for compiled in (False, True):
-        for variable, value in zip(variables, saved, strict=True):
-            variable.assign(value)
-        step = tf.function(
-            functools.partial(distribution.train_step, model),
-            autograph=False,
-            jit_compile=compiled,
-        )
-        losses.append([float(step(batch)) for _ in range(3)])
-    assert losses[0][0] > losses[0][-1]
-    np.testing.assert_allclose(*losses, atol=1e-4)
+def test_the_step_compiles_with_xla(tmp_path):
+    # In a process of its own: deterministic operations, which other tests turn on for
+    # good, have no XLA kernels.
+    networks = ",".join(distributed_run.NETWORKS)
+    found = finish(start(tmp_path, networks, "one", "xla"))
+    assert found.keys() == distributed_run.NETWORKS.keys()
+    for plain, compiled in found.values():
+        assert plain[0] > plain[-1]
+        np.testing.assert_allclose(plain, compiled, atol=1e-4)
 
 
 def free_ports(count):
