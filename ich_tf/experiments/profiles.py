@@ -5,6 +5,7 @@ import dataclasses
 from ich_tf.experiments.spec import (
     SMALL_RESNEXT,
     ClassifierProfile,
+    PaintedProfile,
     Profile,
     Stage,
     VolumeProfile,
@@ -115,6 +116,26 @@ SHIPPED = dataclasses.replace(
     split=(0.86, 0.05, 0.09),
     deviations=(),
     row_changes={},
+)
+
+# The same without real masks: three of four lesions painted on real heads.
+PAINTED_SHIPPED = PaintedProfile(
+    **{
+        **{
+            field.name: getattr(SHIPPED, field.name)
+            for field in dataclasses.fields(SHIPPED)
+        },
+        "tile": 192,
+        "epochs": 12,
+        "augmentation": "any_scanner",
+        "validation_crops": 400,
+        "mirrored": True,
+        "copies": 20,
+    }
+)
+
+PAINTED_DEMO = dataclasses.replace(
+    PAINTED_SHIPPED, name="demo", epochs=4, steps_per_epoch=200
 )
 
 CLASSIFIER_PAPER = ClassifierProfile(
@@ -263,6 +284,7 @@ VOLUME_DEMO = dataclasses.replace(
 )
 
 PROFILES = {"paper": PAPER, "demo": DEMO, "shipped": SHIPPED}
+PAINTED_PROFILES = {"demo": PAINTED_DEMO, "shipped": PAINTED_SHIPPED}
 VOLUME_PROFILES = {"paper": VOLUME_PAPER, "demo": VOLUME_DEMO}
 CLASSIFIER_PROFILES = {
     "paper": CLASSIFIER_PAPER,
@@ -280,6 +302,7 @@ def profile(task: str, name: str) -> Profile | VolumeProfile | ClassifierProfile
     """
     known = {
         "volumes": VOLUME_PROFILES,
+        "synthetic": PAINTED_PROFILES,
         "classification": CLASSIFIER_PROFILES,
     }.get(task, PROFILES)
     if name not in known:

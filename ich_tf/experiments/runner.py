@@ -35,6 +35,7 @@ TASKS = {
     "baseline": "ich_tf.experiments.baselines",
     "classification": "ich_tf.experiments.classification",
     "volumes": "ich_tf.experiments.volumes",
+    "synthetic": "ich_tf.experiments.synthetic",
 }
 
 

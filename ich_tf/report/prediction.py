@@ -103,7 +103,12 @@ def segment(model, preprocessing: dict, case: Case) -> np.ndarray:
         count=preprocessing["channels"],
     )
     network = inference.predictor(
-        model, to_channels, preprocessing["tile"], preprocessing["stride"], batch=8
+        model,
+        to_channels,
+        preprocessing["tile"],
+        preprocessing["stride"],
+        batch=8,
+        mirrored=preprocessing.get("mirrored", False),
     )
     small = slices.resize(case.volume.hu, preprocessing["size"], preprocessing["size"])
     probability = inference.predict_volume(network, small)
