@@ -436,6 +436,11 @@ def _predict(options) -> None:
     volume = found["volume_ml"]
     amount = f"{volume:.1f} ml" if volume is not None else f"{pixels} pixels"
     print(f"{amount} in {positive} of {found['slices']} slices; see {options.out}")
+    if found["likeness"]["unlike"]:
+        print(
+            f"unlike the training data: {len(found['likeness']['slices_unlike'])} of "
+            f"{found['slices']} slices. Do not trust what is found."
+        )
     classified = found["classification"]
     if classified["scan"]:
         shown = (f"{name} {value:.2f}" for name, value in classified["scan"].items())

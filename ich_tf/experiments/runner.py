@@ -29,7 +29,8 @@ SPLIT_SEED = 0
 # `check_applies(run)`, `built_on(run)` (another run that must be finished first, or
 # None), `forecast(run, say)`, `train(run, number, resume, fresh, say)`,
 # `evaluate(run, number, model, say)`, `summarise(run, folds)` and
-# `describe(run, result)`.
+# `describe(run, result)`; and, where files are shipped beside the weights,
+# `companions(run, model)`, as `weights.ship` takes them.
 TASKS = {
     "segmentation": "ich_tf.experiments.segmentation",
     "baseline": "ich_tf.experiments.baselines",

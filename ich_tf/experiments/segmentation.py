@@ -187,14 +187,18 @@ def describe(run: Run, result: dict) -> dict:
 
 def predictor(run: Run, model) -> Callable[[np.ndarray], np.ndarray]:
     """From HU (z, h, w) to probabilities of the same shape."""
-    network = inference.predictor(
+    return functools.partial(inference.predict_volume, network(run, model))
+
+
+def network(run: Run, model) -> inference.Predictor:
+    """The model with what it expects."""
+    return inference.predictor(
         model,
         channels(run),
         run.profile.tile,
         run.profile.inference_stride,
         mirrored=run.profile.mirrored,
     )
-    return functools.partial(inference.predict_volume, network)
 
 
 def cases(run: Run, case_ids: Iterable[str]) -> Iterable[Case]:

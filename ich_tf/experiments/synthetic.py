@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from ich_tf import data as data_sets
-from ich_tf import distribution, inference, intervals, labels
+from ich_tf import distribution, inference, intervals, labels, likeness
 from ich_tf.data import layouts, painted, painting, splits
 from ich_tf.experiments import evaluation, provenance, segmentation
 from ich_tf.experiments.runner import SPLIT_SEED, Run
@@ -135,6 +135,31 @@ def describe(run: Run, result: dict) -> dict:
         f"slice, {patients_auc} by patient"
     )
     return described
+
+
+def companions(run: Run, model) -> dict[str, Callable]:
+    """What `predict` needs to tell an unusual scan: `likeness`, from unpainted slices.
+
+    Known are the real slices of the patients who were painted on for training; those
+    of the other patients without hemorrhage set the limit.
+    """
+    network = segmentation.network(run, model)
+    layer = likeness.deepest_layer(model)
+    features = likeness.extractor(model, network, layer)
+    (fold,) = run.folds
+
+    def of(names):
+        quiet = (name for name in names if name.startswith(painted.PAINTED))
+        for name in quiet:
+            case = run.dataset.load(name.removeprefix(painted.PAINTED))
+            yield slices.at_size(case, run.profile.size).volume.hu
+
+    found = likeness.fit(
+        layer,
+        likeness.collect(features, of(fold.train)),
+        likeness.collect(features, of((*fold.validation, *fold.test))),
+    )
+    return {"likeness.npz": functools.partial(likeness.save, found=found)}
 
 
 def _painter(run: Run) -> painted.Painted:

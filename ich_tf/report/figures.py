@@ -1,7 +1,7 @@
 """Pictures of slices with masks or heatmaps, as a radiologist looks at them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -52,21 +52,26 @@ def overlay(hu: np.ndarray, mask: np.ndarray, **window: float) -> np.ndarray:
 
 
 def montage(
-    path: str | os.PathLike, hu: np.ndarray, mask: np.ndarray, columns: int = 6
+    path: str | os.PathLike,
+    hu: np.ndarray,
+    drawn: np.ndarray,
+    columns: int = 6,
+    draw_slice: Callable[[np.ndarray, np.ndarray], np.ndarray] = overlay,
 ) -> None:
-    """Write all slices with the outline of a mask as one picture.
+    """Write all slices with what is drawn on them as one picture.
 
     Args:
         path: The PNG file.
         hu: (z, h, w), Hounsfield units.
-        mask: (z, h, w).
+        drawn: (z, h, w), masks, or what else `draw_slice` takes.
         columns: Slices beside each other.
+        draw_slice: `overlay` or `heat`.
     """
     rows = -(-len(hu) // columns)
     sheet = Image.new("RGB", (columns * CELL, rows * CELL))
     draw = ImageDraw.Draw(sheet)
     for number in range(len(hu)):
-        picture = Image.fromarray(overlay(hu[number], mask[number]))
+        picture = Image.fromarray(draw_slice(hu[number], drawn[number]))
         picture.thumbnail((CELL, CELL))
         corner = (number % columns * CELL, number // columns * CELL)
         sheet.paste(picture, corner)
@@ -107,10 +112,7 @@ def draw_explanation(
         **window: `level` and `width` of the display window.
     """
     shown = np.repeat(gray(hu, **window)[..., np.newaxis], 3, axis=-1)
-    colours = heat_colours(heatmap)
-    # The hotter, the less of the slice shines through; without heat it is unchanged.
-    strength = 0.6 * heatmap[..., np.newaxis]
-    blended = ((1 - strength) * shown + strength * colours).astype(np.uint8)
+    colours, blended = heat_colours(heatmap), heat(hu, heatmap, **window)
     pictures = [Image.fromarray(array) for array in (colours, blended, shown)]
     scale = max(1, -(-CELL // min(hu.shape)))
     height, width = (scale * side for side in hu.shape)
@@ -123,6 +125,24 @@ def draw_explanation(
     ImageDraw.Draw(sheet).text((6, 4), title, fill="yellow")
     with files.atomic(path) as partial:
         sheet.save(partial)
+
+
+def heat(hu: np.ndarray, heatmap: np.ndarray, **window: float) -> np.ndarray:
+    """A slice under a heatmap.
+
+    Args:
+        hu: (h, w), Hounsfield units.
+        heatmap: (h, w), in [0, 1].
+        **window: `level` and `width` of the display window.
+
+    Returns:
+        (h, w, 3), uint8.
+    """
+    shown = np.repeat(gray(hu, **window)[..., np.newaxis], 3, axis=-1)
+    # The hotter, the less of the slice shines through; without heat it is unchanged.
+    strength = 0.6 * heatmap[..., np.newaxis]
+    blended = (1 - strength) * shown + strength * heat_colours(heatmap)
+    return blended.astype(np.uint8)
 
 
 def heat_colours(heatmap: np.ndarray) -> np.ndarray:
