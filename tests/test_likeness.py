@@ -63,6 +63,7 @@ def weights_dir(model, known, tmp_path_factory):
         },
         "preprocessing": PREPROCESSING,
         "trained_on": "nothing",
+        "metric": "none",
     }
     beside = {prediction.LIKENESS: functools.partial(likeness.save, found=known)}
     weights.ship(model, "one", folder, entry, beside)
