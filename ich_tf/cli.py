@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_protocols,
         _add_audit,
         _add_predict,
+        _add_detection,
         _add_explain,
         _add_weights,
     ):
@@ -451,6 +452,40 @@ def _predict(options) -> None:
     for note in found["notes"]:
         print(f"note: {note}")
     print(f"weights trained on {found['weights']['trained_on']}. {found['disclaimer']}")
+
+
+def _add_detection(verbs):
+    verb = _verb(
+        verbs,
+        "detection",
+        _detection,
+        "hold what shipped weights find against labels of slices",
+    )
+    verb.add_argument("--out", required=True, metavar="DIR")
+    verb.add_argument(
+        "--weights", metavar="NAME", help="of the segmentation, see `ich-tf weights`"
+    )
+    return verb
+
+
+def _detection(options) -> None:
+    from ich_tf import data
+    from ich_tf.report import detection, prediction
+
+    found = detection.detect(
+        data.open_dataset("ct-ich", paths.ct_ich(options.ct_ich)),
+        options.out,
+        weights_name=options.weights or prediction.DEFAULT_WEIGHTS,
+        weights_dir=options.weights_dir,
+        say=_say,
+    )
+    for unit in ("slice", "patient"):
+        auc = found[unit]
+        print(
+            f"area under the ROC curve of the largest predicted area, by {unit}: "
+            f"{auc['mean']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}] (n={auc['n']})"
+        )
+    print(f"{found['data']}; pictures: {options.out}/detection.png")
 
 
 def _add_explain(verbs):

@@ -7,7 +7,13 @@ import pytest
 
 from ich_tf import inference, labels
 from ich_tf.data import painted
-from ich_tf.experiments import profiles, reproduce, runner, synthetic
+from ich_tf.experiments import (
+    evaluation,
+    profiles,
+    reproduce,
+    runner,
+    synthetic,
+)
 
 ROW = "painted/both"
 TINY = dataclasses.replace(
@@ -173,7 +179,7 @@ def test_area_under_the_curve_of_the_largest_part():
         "c": {"truth": [0, 1], "largest": [0, 2]},
         "d": {"truth": [0, 0], "largest": [0, 0]},
     }
-    found = synthetic._area_under_curve(cases)
+    found = evaluation.detection(cases)
     # Of 2 x 6 pairs of slices 11 are in order, one is even.
     assert found["slice"]["mean"] == pytest.approx(11.5 / 12)
     assert found["patient"]["mean"] == pytest.approx(3.5 / 4)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from ich_tf import data as data_sets
-from ich_tf import distribution, inference, intervals, labels, likeness
+from ich_tf import distribution, intervals, labels, likeness
 from ich_tf.data import layouts, painted, painting, splits
 from ich_tf.experiments import evaluation, provenance, segmentation
 from ich_tf.experiments.runner import SPLIT_SEED, Run
@@ -113,7 +113,7 @@ def summarise(run: Run, done: list[dict]) -> dict:
         "counts": one["counts"],
         "summary": evaluation.summarise(one["counts"], "phantom"),
         "painted": _dice_by_kind(one["painted"]),
-        "labelled": {"data": identity, **_area_under_curve(one["labelled"])},
+        "labelled": {"data": identity, **evaluation.detection(one["labelled"])},
         "slices": {name: one[name] for name in ("painted", "labelled")},
     }
 
@@ -128,6 +128,12 @@ def describe(run: Run, result: dict) -> dict:
         f"{found[name]['high']:.3f}]"
         for name in ("slice", "patient")
     )
+    (fold,) = run.folds
+    described["seen"] = [
+        name.removeprefix(painted.PAINTED)
+        for name in (*fold.train, *fold.validation)
+        if name.startswith(painted.PAINTED)
+    ]
     described["metric"] = (
         f"{phantom}; Dice {painted_dice['mean']:.3f} of painted slices of patients "
         f"held out ({painted_dice['n']}); area under the ROC curve of the largest "
@@ -261,10 +267,7 @@ def _labelled_slices(run: Run, predict, fold: splits.Fold) -> dict[str, dict]:
         if case_id in used:
             continue
         case = slices.at_size(run.dataset.load(case_id), run.profile.size)
-        found[case_id] = {
-            "truth": case.labels[:, -1].tolist(),
-            "largest": inference.largest_areas(predict(case.volume.hu) > 0.5).tolist(),
-        }
+        found[case_id] = evaluation.label_and_area(case, predict(case.volume.hu))
     return found
 
 
@@ -289,21 +292,4 @@ def _dice_by_kind(rows: list[dict]) -> dict[str, dict]:
         )
         for name, group in groups.items()
         if group
-    }
-
-
-def _area_under_curve(cases: dict[str, dict]) -> dict[str, dict]:
-    truth = {name: np.array(one["truth"], bool) for name, one in cases.items()}
-    areas = {name: np.array(one["largest"]) for name, one in cases.items()}
-    owners = [name for name, flags in truth.items() for _ in flags]
-    by_slice = intervals.delong_auc(
-        np.concatenate([*truth.values()]), np.concatenate([*areas.values()]), owners
-    )
-    by_patient = intervals.delong_auc(
-        [flags.any() for flags in truth.values()],
-        [found.max() for found in areas.values()],
-    )
-    return {
-        "slice": evaluation.as_json(by_slice),
-        "patient": evaluation.as_json(by_patient),
     }

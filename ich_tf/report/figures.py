@@ -57,6 +57,7 @@ def montage(
     drawn: np.ndarray,
     columns: int = 6,
     draw_slice: Callable[[np.ndarray, np.ndarray], np.ndarray] = overlay,
+    titles: Sequence[str] | None = None,
 ) -> None:
     """Write all slices with what is drawn on them as one picture.
 
@@ -66,7 +67,9 @@ def montage(
         drawn: (z, h, w), masks, or what else `draw_slice` takes.
         columns: Slices beside each other.
         draw_slice: `overlay` or `heat`.
+        titles: Of the slices; None numbers them from 1.
     """
+    titles = titles or [str(number + 1) for number in range(len(hu))]
     rows = -(-len(hu) // columns)
     sheet = Image.new("RGB", (columns * CELL, rows * CELL))
     draw = ImageDraw.Draw(sheet)
@@ -75,7 +78,7 @@ def montage(
         picture.thumbnail((CELL, CELL))
         corner = (number % columns * CELL, number // columns * CELL)
         sheet.paste(picture, corner)
-        draw.text((corner[0] + 6, corner[1] + 4), str(number + 1), fill="yellow")
+        draw.text((corner[0] + 6, corner[1] + 4), titles[number], fill="yellow")
     with files.atomic(path) as partial:
         sheet.save(partial)
 
