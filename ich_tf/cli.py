@@ -293,7 +293,7 @@ def _add_tables(verbs):
     verb.add_argument(
         "--docs",
         action="store_true",
-        help="write docs/classification.md and its figure",
+        help="write the pages in docs/ that are made from results",
     )
     return verb
 
@@ -304,13 +304,9 @@ def _tables(options) -> None:
     if options.readme:
         readme.update(paths.results(options.results))
     if options.docs:
-        from ich_tf import files
         from ich_tf.report import pages
 
-        results = paths.results(options.results)
-        page = pages.classification(results)
-        files.write_bytes(readme.DOCS / "classification.md", page.encode())
-        pages.draw_figures(results, readme.DOCS / "figures-3-7.png")
+        pages.write(paths.results(options.results), readme.DOCS, _say)
     text = tables.render(
         options.names or list(tables.TABLES),
         paths.results(options.results),

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ich_tf import inference, labels
+from ich_tf import files, inference, labels
 from ich_tf.data import painted
 from ich_tf.experiments import (
     evaluation,
@@ -14,6 +14,7 @@ from ich_tf.experiments import (
     runner,
     synthetic,
 )
+from ich_tf.report import pages
 
 ROW = "painted/both"
 TINY = dataclasses.replace(
@@ -197,3 +198,29 @@ def test_mirrored_inference_is_the_mean_of_both_sides():
     np.testing.assert_allclose(
         inference.predict_volume(network, hu), np.full((1, 8, 8), 0.5), atol=1e-6
     )
+
+
+def test_the_page_shows_every_row_and_says_what_is_missing(
+    run, result, folders, tmp_path
+):
+    with pytest.raises(ValueError, match="shipped/unetplusplus-painted was not run"):
+        pages.synthetic(folders.results)
+    lines = []
+    pages.write(folders.results, tmp_path, lines.append)
+    assert [line.split(".md")[0] for line in lines] == [
+        "docs/classification",
+        "docs/synthetic",
+    ]
+    assert not list(tmp_path.iterdir())
+    shipped = folders.results / "shipped" / f"{pages.SHIPPED}.json"
+    content = {**result, "experiment": pages.SHIPPED, "profile": "shipped"}
+    files.write_json(shipped, content)
+    detected = {unit: result["labelled"][unit] for unit in ("slice", "patient")}
+    files.write_json(folders.results / "detection/one/detection.json", detected)
+    pages.write(folders.results, tmp_path, lines.append)
+    text = (tmp_path / "synthetic.md").read_text()
+    mean = f"{result['painted']['all']['mean']:.3f}"
+    assert "| painted slices and phantom heads | " in text
+    assert mean in text
+    assert "| painted/phantom-only | not run |" in text
+    assert "| one | " in text

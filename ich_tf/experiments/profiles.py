@@ -135,7 +135,12 @@ PAINTED_SHIPPED = PaintedProfile(
 )
 
 PAINTED_DEMO = dataclasses.replace(
-    PAINTED_SHIPPED, name="demo", epochs=4, steps_per_epoch=200
+    PAINTED_SHIPPED,
+    name="demo",
+    epochs=4,
+    steps_per_epoch=200,
+    phantom={**SHIPPED.phantom, "cases": 120},
+    copies=8,
 )
 
 CLASSIFIER_PAPER = ClassifierProfile(
