@@ -8,7 +8,7 @@ judge: how large is what a network finds in slices with and without.
 from ich_tf.experiments import spec
 
 ARGUMENTS = {
-    "filters": (16, 32, 64, 128, 256),
+    "filters": (8, 16, 32, 64, 128),
     "upsampling": "nearest",
     "batch_normalization": True,
 }
@@ -20,7 +20,7 @@ def row(id: str, title: str, states: str = "", **what) -> spec.PaintedExperiment
         id=id,
         title=title,
         model="unetplusplus",
-        arguments=what.pop("arguments", ARGUMENTS),
+        arguments=ARGUMENTS,
         loss="bce_jaccard",
         approach="approach1",
         channels=1,
@@ -30,32 +30,26 @@ def row(id: str, title: str, states: str = "", **what) -> spec.PaintedExperiment
     )
 
 
-_SMALL = {**ARGUMENTS, "filters": (8, 16, 32, 64, 128)}
-
 ROWS = (
-    row("painted/both", "painted slices and phantom heads", arguments=_SMALL),
+    row("painted/both", "painted slices and phantom heads"),
     row(
         "painted/painted-only",
         "painted slices alone",
-        arguments=_SMALL,
         sources=("painted",),
     ),
     row(
         "painted/phantom-only",
         "phantom heads alone",
-        arguments=_SMALL,
         sources=("phantom",),
     ),
     row(
         "painted/without-look-alikes",
         "both, nothing painted that only looks like blood",
-        arguments=_SMALL,
         with_look_alikes=False,
     ),
     row(
         "painted/without-mass-effect",
         "both, blood that pushes nothing aside",
-        arguments=_SMALL,
         mass_effect=False,
     ),
 )

@@ -126,7 +126,6 @@ PAINTED_SHIPPED = PaintedProfile(
             for field in dataclasses.fields(SHIPPED)
         },
         "tile": 192,
-        "epochs": 12,
         "augmentation": "any_scanner",
         "validation_crops": 400,
         "mirrored": True,
