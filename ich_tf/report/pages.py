@@ -32,8 +32,8 @@ def classification(results: str | os.PathLike, profile: str = "demo") -> str:
         [
             "# Classification: what was measured",
             "",
-            "Made by `python -m ich_tf tables --docs` from result files. Intervals are 95 %, "
-            "expanded percentiles of 2,000 draws of patients; where named, DeLong's.",
+            "Made by `python -m ich_tf tables --docs` from result files. Intervals are "
+            "95 %, expanded percentiles of 2,000 draws of patients; where named, DeLong's.",
             "",
             "## Does the sequence model help? The phantom",
             "",
