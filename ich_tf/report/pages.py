@@ -33,7 +33,8 @@ def classification(results: str | os.PathLike, profile: str = "demo") -> str:
             "# Classification: what was measured",
             "",
             "Made by `python -m ich_tf tables --docs` from result files. Intervals are "
-            "95 %, expanded percentiles of 2,000 draws of patients; where named, DeLong's.",
+            "95 %, expanded percentiles of 2,000 draws of patients; DeLong's beside "
+            "them.",
             "",
             "## Does the sequence model help? The phantom",
             "",
