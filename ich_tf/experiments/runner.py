@@ -116,7 +116,9 @@ class Run:
         spec = {
             **settings(self.experiment, self.profile),
             "data": provenance.digest(self.fingerprint),
-            "precision": training.precision_policy(),
+            "precision": training.precision_policy(
+                getattr(self.profile, "precision", "auto")
+            ),
             "seed": self.seed,
         }
         return json.loads(json.dumps(spec))

@@ -256,6 +256,7 @@ class VolumeProfile:
         output_bias: Start of the last layer's bias.
         validation_steps: Batches after every epoch.
         phantom: As in `Profile`.
+        precision: See `training.Plan`.
         split: As in `Profile`.
         deviations: Each way in which this differs from whole volumes at full size.
         row_changes: As in `Profile`.
@@ -277,6 +278,7 @@ class VolumeProfile:
     output_bias: float
     validation_steps: int
     phantom: Mapping[str, int]
+    precision: str = "auto"
     split: tuple[float, float, float] = (0.7, 0.1, 0.2)
     deviations: tuple[str, ...] = ()
     row_changes: Mapping[str, Mapping[str, Any]] = dataclasses.field(
