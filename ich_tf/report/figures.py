@@ -1,7 +1,7 @@
 """Pictures of slices with masks or heatmaps, as a radiologist looks at them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -62,17 +62,34 @@ def montage(
         mask: (z, h, w).
         columns: Slices beside each other.
     """
-    rows = -(-len(hu) // columns)
-    sheet = Image.new("RGB", (columns * CELL, rows * CELL))
-    draw = ImageDraw.Draw(sheet)
-    for number in range(len(hu)):
-        picture = Image.fromarray(overlay(hu[number], mask[number]))
-        picture.thumbnail((CELL, CELL))
-        corner = (number % columns * CELL, number // columns * CELL)
-        sheet.paste(picture, corner)
-        draw.text((corner[0] + 6, corner[1] + 4), str(number + 1), fill="yellow")
+    pictures = {
+        str(number + 1): overlay(hu[number], mask[number]) for number in range(len(hu))
+    }
     with files.atomic(path) as partial:
-        sheet.save(partial)
+        contact_sheet(pictures, columns).save(partial)
+
+
+def contact_sheet(
+    pictures: Mapping[str, np.ndarray], columns: int = 6, side: int = CELL
+) -> Image.Image:
+    """Pictures beside and below each other, as one.
+
+    Args:
+        pictures: What is written on a picture -> (h, w) or (h, w, 3), uint8; made
+            smaller where it is larger than a cell.
+        columns: Pictures beside each other.
+        side: Of a cell, in pixels.
+    """
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * side, rows * side))
+    draw = ImageDraw.Draw(sheet)
+    for number, (text, array) in enumerate(pictures.items()):
+        picture = Image.fromarray(array)
+        picture.thumbnail((side, side))
+        corner = (number % columns * side, number // columns * side)
+        sheet.paste(picture, corner)
+        draw.text((corner[0] + 6, corner[1] + 4), text, fill="yellow")
+    return sheet
 
 
 def slice_overlays(
@@ -96,10 +113,21 @@ def draw_explanation(
     mask: np.ndarray | None = None,
     **window: float,
 ) -> None:
-    """Write heatmap, overlay and slice beside each other, as Figures 3-7 do.
+    """Write `explained` as a PNG file."""
+    with files.atomic(path) as partial:
+        explained(hu, heatmap, title, mask, **window).save(partial)
+
+
+def explained(
+    hu: np.ndarray,
+    heatmap: np.ndarray,
+    title: str,
+    mask: np.ndarray | None = None,
+    **window: float,
+) -> Image.Image:
+    """Heatmap, overlay and slice beside each other, as Figures 3-7 are.
 
     Args:
-        path: The PNG file.
         hu: (h, w), Hounsfield units.
         heatmap: (h, w), in [0, 1].
         title: A line above the pictures.
@@ -121,8 +149,7 @@ def draw_explanation(
             picture.paste(tuple(COLOUR.astype(int)), mask=_outline(mask, picture.size))
         sheet.paste(picture, (number * width, TITLE))
     ImageDraw.Draw(sheet).text((6, 4), title, fill="yellow")
-    with files.atomic(path) as partial:
-        sheet.save(partial)
+    return sheet
 
 
 def heat_colours(heatmap: np.ndarray) -> np.ndarray:
