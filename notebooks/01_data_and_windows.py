@@ -5,11 +5,11 @@
 #
 # A head CT is a stack of slices in Hounsfield units (HU): air is -1000, water 0, fresh
 # blood 50 to 80, bone several hundred. A screen cannot show that range, so a *window*
-# cuts out a part of it. This notebook shows what goes into the networks: slices, masks,
-# windows, tiles, augmentation and folds.
+# cuts out a part of it. This notebook shows what goes into the networks: slices,
+# masks, windows, tiles, augmentation and folds.
 #
-# It needs no results. Without real data it shows the embedded phantom, a synthetic head
-# with the five subtypes of hemorrhage and exact masks.
+# It needs no results. Without real data it shows the embedded phantom, a synthetic
+# head with the five subtypes of hemorrhage and exact masks.
 
 # %%
 # Only on Colab: fetch and install the project (a minute).
@@ -44,8 +44,8 @@ here = notebook.start(DATA)
 # ## Five heads
 #
 # Of the phantom: one head for each subtype. Of ct-ich: the first five patients with
-# hemorrhage. Shown is the slice with the largest lesion, once as it is and once with the
-# outline of the mask.
+# hemorrhage. Shown is the slice with the largest lesion, once as it is and once with
+# the outline of the mask.
 
 # %%
 if here.phantom:
@@ -103,8 +103,8 @@ figures.contact_sheet(
 # ## The windows
 #
 # Segmentation and classification use the same three windows but for the brain's width.
-# Approach 1 of the report copies the brain window into three channels; approach 2 takes
-# the three windows as the three channels, shown last as red, green and blue.
+# Approach 1 of the report copies the brain window into three channels; approach 2
+# takes the three windows as the three channels, shown last as red, green and blue.
 
 # %%
 hu = case.volume.hu[largest[name]]
@@ -140,17 +140,18 @@ notebook.show(figure)
 # %%
 low, median, high = np.percentile(inside, [5, 50, 95])
 Markdown(
-    f"In these heads, hemorrhage lies between {low:.0f} and {high:.0f} HU (5th and 95th "
-    f"percentile), with a median of {median:.0f} HU; tissue around it has a median of "
-    f"{np.median(around):.0f} HU. The two overlap, so no threshold separates them."
+    f"In these heads, hemorrhage lies between {low:.0f} and {high:.0f} HU (5th and "
+    f"95th percentile), with a median of {median:.0f} HU; tissue around it has a "
+    f"median of {np.median(around):.0f} HU. The two overlap, so no threshold "
+    "separates them."
 )
 
 # %% [markdown]
 # ## Tiles
 #
-# The 2-D networks see crops of a quarter of the slice's side, at a stride of half a crop:
-# 49 in a slice of 512 pixels. Where crops overlap at inference, probabilities are
-# averaged.
+# The 2-D networks see crops of a quarter of the slice's side, at a stride of half a
+# crop: 49 in a slice of 512 pixels. Where crops overlap at inference, probabilities
+# are averaged.
 
 # %%
 side = hu.shape[0] // 4
@@ -165,8 +166,8 @@ figures.contact_sheet(
 
 # %%
 Markdown(
-    f"{grid.count} crops of {grid.tile} pixels; a pixel lies in {overlaps.min():.0f} to "
-    f"{overlaps.max():.0f} of them."
+    f"{grid.count} crops of {grid.tile} pixels; a pixel lies in {overlaps.min():.0f} "
+    f"to {overlaps.max():.0f} of them."
 )
 
 # %% [markdown]
@@ -191,8 +192,8 @@ figures.contact_sheet(
 # %% [markdown]
 # ## Folds
 #
-# Tables II and III: five folds by patient, in the fixed order of [2], so that no patient
-# is in training and test at once.
+# Tables II and III: five folds by patient, in the fixed order of [2], so that no
+# patient is in training and test at once.
 
 # %%
 patients = splits.subject_order_75()

@@ -4,9 +4,9 @@
 # [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/ich_tf/blob/main/notebooks/02_table_1_and_figures.ipynb)
 #
 # A ResNeXt answers for each slice; its features, reduced by PCA, go through a
-# bidirectional LSTM that sees the whole scan, after Burduja et al. [1]. The report trains
-# this on RSNA 2019. Without that data, this notebook shows the demo on the phantom: a small
-# ResNeXt from random weights.
+# bidirectional LSTM that sees the whole scan, after Burduja et al. [1]. The report
+# trains this on RSNA 2019. Without that data, this notebook shows the demo on the
+# phantom: a small ResNeXt from random weights.
 
 # %%
 # Only on Colab: fetch and install the project (a minute).
@@ -69,8 +69,8 @@ else:
 # %% [markdown]
 # ## What the sequence model adds
 #
-# Both networks on the same held-out scans. The difference is taken on the same draws of
-# patients, so its interval is narrower than those of the two numbers.
+# Both networks on the same held-out scans. The difference is taken on the same draws
+# of patients, so its interval is narrower than those of the two numbers.
 
 # %%
 if SLICES in results and SCANS in results:
@@ -83,8 +83,8 @@ else:
 # ## One head, slice by slice
 #
 # The shipped networks (small, trained on the phantom) on a new phantom head: the slice
-# network sees each slice on its own, the sequence model all of them together. The shaded
-# slices hold blood.
+# network sees each slice on its own, the sequence model all of them together. The
+# shaded slices hold blood.
 
 # %%
 head = phantom.generate(7, 103, slices=24, size=256, subtypes=["SDH"])
@@ -143,6 +143,5 @@ else:
 
 # %% [markdown]
 # How often the heat is on the blood is measured in
-# [docs/classification.md](../docs/classification.md). Next:
-# [Tables II and III](03_tables_2_and_3.ipynb). [1] is Burduja et al. 2020,
-# doi:10.3390/s20195611.
+# [docs/classification.md](../docs/classification.md). Next: [Tables II and
+# III](03_tables_2_and_3.ipynb). [1] is Burduja et al. 2020, doi:10.3390/s20195611.

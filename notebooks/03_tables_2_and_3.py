@@ -3,9 +3,9 @@
 #
 # [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/ich_tf/blob/main/notebooks/03_tables_2_and_3.ipynb)
 #
-# UNet++ over several encoders, against the U-Net of Hssayeni et al. [2]. The report trains
-# on ct-ich 1.3.1, in five folds by patient. Without that data, this notebook shows the demo
-# on the phantom, where most rows are trained for a few steps only.
+# UNet++ over several encoders, against the U-Net of Hssayeni et al. [2]. The report
+# trains on ct-ich 1.3.1, in five folds by patient. Without that data, this notebook
+# shows the demo on the phantom, where most rows are trained for a few steps only.
 
 # %%
 # Only on Colab: fetch and install the project (a minute).
@@ -54,8 +54,8 @@ here.table("table3")
 # %% [markdown]
 # ## Each head for itself
 #
-# A mean hides its cases. Each dot is a held-out head with hemorrhage: Dice of the whole
-# volume at threshold 0.5; boxes hold the middle half, the line is the median.
+# A mean hides its cases. Each dot is a held-out head with hemorrhage: Dice of the
+# whole volume at threshold 0.5; boxes hold the middle half, the line is the median.
 
 # %%
 results = here.results("table2", "table3")
@@ -77,8 +77,8 @@ else:
 # %% [markdown]
 # ## Truth and prediction
 #
-# Of the row with the best mean Dice here: the worst, a middling and the best held-out head
-# with hemorrhage, in its slice with the largest lesion.
+# Of the row with the best mean Dice here: the worst, a middling and the best held-out
+# head with hemorrhage, in its slice with the largest lesion.
 
 # %%
 means = {title: np.mean(values) for title, values in scores.items() if values}
@@ -109,8 +109,8 @@ else:
 # %% [markdown]
 # ## The shipped network on a new head
 #
-# A small UNet++, trained on the phantom for longer than the rows above, on a phantom head
-# it has not seen.
+# A small UNet++, trained on the phantom for longer than the rows above, on a phantom
+# head it has not seen.
 
 # %%
 case = phantom.generate(7, 104, slices=20, size=256, subtypes=["IPH"]).case
@@ -133,8 +133,8 @@ figures.contact_sheet(
 # %% [markdown]
 # ## One prediction, many averages
 #
-# The report does not say how "Avg." is taken. This one prediction, under each protocol of
-# this project:
+# The report does not say how "Avg." is taken. This one prediction, under each protocol
+# of this project:
 
 # %%
 counted = evaluation.count(evaluation.encode(probability), case)
@@ -150,8 +150,8 @@ Markdown(
 )
 
 # %% [markdown]
-# The same for a whole row: its stored predictions under every convention that the report
-# leaves open.
+# The same for a whole row: its stored predictions under every convention that the
+# report leaves open.
 
 # %%
 if run:

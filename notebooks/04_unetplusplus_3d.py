@@ -5,8 +5,8 @@
 #
 # Section V of the report: a 3-D UNet++ over whole volumes ran out of GPU memory, so it
 # prints no number. It proposes two remedies: training on the CPU, and adding the skip
-# connections instead of concatenating them. A third is to compute activations again for
-# the gradients. This notebook shows what each saves, and what the networks reach.
+# connections instead of concatenating them. A third is to compute activations again
+# for the gradients. This notebook shows what each saves, and what the networks reach.
 
 # %%
 # Only on Colab: fetch and install the project (a minute).
@@ -41,9 +41,9 @@ here = notebook.start(DATA)
 # %% [markdown]
 # ## What the network sees
 #
-# A patch of slices. In-plane the network halves it four times, along the axis twice only,
-# because slices are thick. Below: the same head from below, from the side and from the
-# front; the frame is a patch of the demo.
+# A patch of slices. In-plane the network halves it four times, along the axis twice
+# only, because slices are thick. Below: the same head from below, from the side and
+# from the front; the frame is a patch of the demo.
 
 # %%
 case = phantom.generate(7, 105, slices=32, size=128, subtypes=["IPH"]).case
@@ -56,8 +56,8 @@ views = {
     "sagittal": figures.overlay(hu[::-1, :, x], mask[::-1, :, x]),
 }
 depth, height, width = profiles.VOLUME_DEMO.patch
-corner = [max(0, place - side // 2) for place, side in zip((y, x), (height, width))]
-top, left = (min(place, hu.shape[1] - height) for place in corner)
+top = min(max(0, y - height // 2), hu.shape[1] - height)
+left = min(max(0, x - width // 2), hu.shape[2] - width)
 views["axial"][[top, top + height - 1], left : left + width] = (255, 255, 0)
 views["axial"][top : top + height, [left, left + width - 1]] = (255, 255, 0)
 for name in ("coronal", "sagittal"):
@@ -70,8 +70,9 @@ figures.contact_sheet(
 
 # %%
 Markdown(
-    f"Pixels of {case.volume.spacing_mm[1]:.1f} mm in slices {case.volume.spacing_mm[0]:g} "
-    f"mm apart; the patch is {depth} x {height} x {width}."
+    f"Pixels of {case.volume.spacing_mm[1]:.1f} mm in slices "
+    f"{case.volume.spacing_mm[0]:g} mm apart; the patch is "
+    f"{depth} x {height} x {width}."
 )
 
 # %% [markdown]
@@ -113,9 +114,10 @@ notebook.show(figure)
 saved = 1 - memory["added, recomputed"][-1] / memory["concatenated"][-1]
 fewer = 1 - parameters["added"] / parameters["concatenated"]
 Markdown(
-    f"Adding the skips leaves {parameters['added']:,} of {parameters['concatenated']:,} "
-    f"weights ({fewer:.0%} fewer). Added and recomputed, a step with slices of "
-    f"{SIDES[-1]} pixels takes an estimated {memory['added, recomputed'][-1]:.1f} GB "
+    f"Adding the skips leaves {parameters['added']:,} of "
+    f"{parameters['concatenated']:,} weights ({fewer:.0%} fewer). Added and "
+    f"recomputed, a step with slices of {SIDES[-1]} pixels takes an estimated "
+    f"{memory['added, recomputed'][-1]:.1f} GB "
     f"instead of {memory['concatenated'][-1]:.1f} GB ({saved:.0%} less). Recomputation "
     "changes no result, only time."
 )
@@ -140,8 +142,8 @@ else:
 # %% [markdown]
 # ## Truth and prediction
 #
-# A held-out head with hemorrhage, in the slice with its largest lesion: every row that was
-# run.
+# A held-out head with hemorrhage, in the slice with its largest lesion: every row that
+# was run.
 
 # %%
 pictures = {}

@@ -17,6 +17,7 @@ import time
 import jupytext
 import nbclient
 import nbformat
+import traitlets.config
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 SECONDS = 600
@@ -41,6 +42,8 @@ def build(source: pathlib.Path) -> nbformat.NotebookNode:
         timeout=SECONDS,
         record_timing=False,
         resources={"metadata": {"path": str(FOLDER.parent)}},
+        # Nobody else on this machine can listen.
+        config=traitlets.config.Config({"KernelManager": {"transport": "ipc"}}),
     )
     client.execute()
     for cell in notebook.cells:
