@@ -12,6 +12,7 @@ import argparse
 import os
 import pathlib
 import sys
+import tempfile
 import time
 
 import jupytext
@@ -37,15 +38,18 @@ def build(source: pathlib.Path) -> nbformat.NotebookNode:
     }
     for number, cell in enumerate(notebook.cells):
         cell.id = f"{source.stem[:2]}-{number:02d}"
-    client = nbclient.NotebookClient(
-        notebook,
-        timeout=SECONDS,
-        record_timing=False,
-        resources={"metadata": {"path": str(FOLDER.parent)}},
-        # Nobody else on this machine can listen.
-        config=traitlets.config.Config({"KernelManager": {"transport": "ipc"}}),
-    )
-    client.execute()
+    with tempfile.TemporaryDirectory() as sockets:
+        # Not over TCP, where others on this machine could listen.
+        manager = {"transport": "ipc", "ip": os.path.join(sockets, "kernel")}
+        client = nbclient.NotebookClient(
+            notebook,
+            timeout=SECONDS,
+            startup_timeout=SECONDS,
+            record_timing=False,
+            resources={"metadata": {"path": str(FOLDER.parent)}},
+            config=traitlets.config.Config({"KernelManager": manager}),
+        )
+        client.execute()
     for cell in notebook.cells:
         if cell.cell_type == "code":
             # Libraries log there, with times and numbers of processes.
