@@ -102,20 +102,21 @@ figures.contact_sheet(
 # %% [markdown]
 # ## The windows
 #
-# Segmentation and classification use the same three windows but for the brain's width.
-# Approach 1 of the report copies the brain window into three channels; approach 2
-# takes the three windows as the three channels, shown last as red, green and blue.
+# Level and width in HU. Segmentation and classification use the same three windows but
+# for the brain's width. Approach 1 of the report copies the brain window
+# into three channels; approach 2 takes the three windows as the three channels, shown
+# last as red, green and blue.
 
 # %%
 hu = case.volume.hu[largest[name]]
 pictures = {
-    f"{task}: {window} {of.level:g}/{of.width:g}": figures.gray(hu, of.level, of.width)
-    for task, known in windows.WINDOWS.items()
+    f"{window}, {of.level:g}/{of.width:g}": figures.gray(hu, of.level, of.width)
+    for known in windows.WINDOWS.values()
     for window, of in known.items()
 }
 three = windows.channels(hu, "approach2", 3)
 pictures["approach 2 as colours"] = (255 * three).astype(np.uint8)
-figures.contact_sheet(pictures, columns=4, side=250)
+figures.contact_sheet(pictures, columns=5, side=200)
 
 # %% [markdown]
 # Where blood lies in Hounsfield units, and how much of it the windows leave apart from
@@ -161,7 +162,7 @@ overlaps = grid.overlaps()
 figures.contact_sheet(
     {str(number + 1): figures.gray(crop) for number, crop in enumerate(crops)},
     columns=grid.columns,
-    side=96,
+    side=grid.tile + 2,
 )
 
 # %%

@@ -93,12 +93,14 @@ else:
         )
 (row,) = spec.find(result["experiment"])
 counts = result["counts"]["per_volume"]
+scale = result["spec"]["profile"]
+chosen = ("name", "size", "folds", "epochs", "steps_per_epoch", "batch")
 facts = {
     "row": result["title"],
     "data": f"{result['data']['identity']}, {len(result['data']['cases'])} cases, "
     f"fingerprint {provenance.digest(result['data'])}",
     "held-out cases with counts": len(counts),
-    "settings": ", ".join(result["spec"]["profile"]),
+    "settings, among others": ", ".join(f"{k} {scale[k]}" for k in chosen),
     "seed": result["spec"]["seed"],
     "made at commit": ", ".join(filter(None, result["commits"])),
     "on": ", ".join(result["devices"]),

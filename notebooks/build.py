@@ -56,6 +56,10 @@ def build(source: pathlib.Path) -> nbformat.NotebookNode:
             cell.outputs = [
                 output for output in cell.outputs if output.get("name") != "stderr"
             ]
+            # Pictures come as JPEG and PNG; slices are four times as large as PNG.
+            for output in cell.outputs:
+                if "image/jpeg" in output.get("data", {}):
+                    output.data.pop("image/png", None)
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
 

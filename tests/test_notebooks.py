@@ -32,9 +32,8 @@ def outputs(notebook):
 
 
 def pictures(notebook):
-    return [
-        output for output in outputs(notebook) if "image/png" in output.get("data", {})
-    ]
+    kinds = {"image/png", "image/jpeg"}
+    return [out for out in outputs(notebook) if kinds & set(out.get("data", {}))]
 
 
 def test_there_are_five():
