@@ -124,22 +124,18 @@ folder = tables.result_file(here.folders.results, here.profile, SLICES).with_suf
 drawn = sorted((folder / "figures").glob("figure-*.png"))
 if drawn:
     for path in drawn:
-        picture = Image.open(path).convert("RGB")
-        picture.thumbnail((600, 300))
-        display(picture)
+        display(Image.open(path).convert("RGB"))
 else:
     display(here.missing("table1"))
     display(Markdown("Instead: the shipped slice network, on new phantom heads."))
     for number, name in enumerate(labels.SUBTYPES):
-        head = phantom.generate(7, 200 + number, slices=24, size=200, subtypes=[name])
+        head = phantom.generate(7, 200 + number, slices=24, size=256, subtypes=[name])
         z = head.case.mask.sum((1, 2)).argmax()
         volume = head.case.volume
         (heat,) = explanation.slice_heatmaps(network, volume, number, np.array([z]))
         title = f"{labels.SHORT[name]}, slice {z + 1}"
         mask = head.case.mask[z]
-        picture = figures.explained(volume.hu[z], heat, title, mask)
-        picture.thumbnail((600, 300))
-        display(picture)
+        display(figures.explained(volume.hu[z], heat, title, mask))
 
 # %% [markdown]
 # How often the heat is on the blood is measured in

@@ -69,8 +69,12 @@ else:
 # ## Training
 
 # %%
-if results:
-    display(notebook.show(plots.training_curves(plots.histories(results))))
+histories = plots.histories(results)
+longer = {title: epochs for title, epochs in histories.items() if len(epochs) > 1}
+if longer:
+    display(notebook.show(plots.training_curves(longer)))
+    one = ", ".join(title for title in histories if title not in longer)
+    display(Markdown(f"Rows with one epoch, not drawn: {one or 'none'}."))
 else:
     display(here.missing("table2", "table3"))
 
@@ -90,18 +94,17 @@ if run:
     bleeding = [name for name in counts if counts[name]["truth_pixels"]]
     bleeding.sort(key=lambda name: plots.dice(counts[name]))
     chosen = [bleeding[0], bleeding[len(bleeding) // 2], bleeding[-1]]
-    for case, coded in run.task.stored_predictions(run):
-        if case.case_id in chosen:
-            z = case.mask.sum((1, 2)).argmax()
-            of_slice = case.volume.hu[z]
-            score = f"{case.case_id}: Dice {plots.dice(counts[case.case_id]):.2f}"
-            pictures[score] = figures.gray(of_slice)
-            pictures[f"{case.case_id}: truth"] = figures.overlay(of_slice, case.mask[z])
-            predicted = figures.overlay(of_slice, coded[z] > 127)
-            pictures[f"{case.case_id}: predicted"] = predicted
-            heat = figures.heat_colours(coded[z] / 255)
-            pictures[f"{case.case_id}: probability"] = heat
-    display(figures.contact_sheet(pictures, columns=4, side=run.profile.size))
+    stored = {case.case_id: (case, of) for case, of in run.task.stored_predictions(run)}
+    for name in chosen:
+        case, coded = stored[name]
+        z = case.mask.sum((1, 2)).argmax()
+        of_slice = case.volume.hu[z]
+        score = f"{name}, slice {z + 1}: Dice {plots.dice(counts[name]):.2f}"
+        pictures[score] = figures.gray(of_slice)
+        pictures[f"{name}: truth"] = figures.overlay(of_slice, case.mask[z])
+        pictures[f"{name}: predicted"] = figures.overlay(of_slice, coded[z] > 127)
+        pictures[f"{name}: probability"] = figures.heat_colours(coded[z] / 255)
+    display(figures.contact_sheet(pictures, columns=4))
     display(Markdown(f"Row: {best}."))
 else:
     display(here.missing("table2", "table3"))

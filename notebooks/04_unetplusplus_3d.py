@@ -62,11 +62,7 @@ views["axial"][[top, top + height - 1], left : left + width] = (255, 255, 0)
 views["axial"][top : top + height, [left, left + width - 1]] = (255, 255, 0)
 for name in ("coronal", "sagittal"):
     views[name] = views[name].repeat(thick, axis=0)
-figures.contact_sheet(
-    {name: view.repeat(2, 0).repeat(2, 1) for name, view in views.items()},
-    columns=3,
-    side=256,
-)
+figures.contact_sheet(views, columns=3)
 
 # %%
 Markdown(
@@ -107,6 +103,7 @@ for number, (name, gigabytes) in enumerate(memory.items()):
     axis.bar_label(bars, fmt="%.1f", fontsize=7)
 axis.set_xticks(range(len(SIDES)), [f"32 x {side} x {side}" for side in SIDES])
 axis.set_ylabel("GB")
+axis.margins(y=0.1)
 axis.legend(fontsize=8)
 notebook.show(figure)
 
@@ -161,7 +158,7 @@ for result in results.values():
             pictures[f"{name}: {plots.dice(counts[largest]):.2f}"] = predicted
             break
 if pictures:
-    display(figures.contact_sheet(pictures, columns=len(pictures), side=200))
+    display(figures.contact_sheet(pictures, columns=len(pictures), side=192))
 else:
     display(here.missing("volume3d"))
 

@@ -65,7 +65,7 @@ print(verify.render(checks))
 
 # %%
 MEANING = {
-    0: "every number passed",
+    0: "every number passed (on the phantom: is as recorded, which reproduces nothing)",
     1: "something differs",
     2: "nothing differs, but rows were not run or cannot be compared",
 }

@@ -76,7 +76,8 @@ def contact_sheet(
 
     Args:
         pictures: What is written on a picture -> (h, w) or (h, w, 3), uint8; made
-            smaller where it is larger than a cell.
+            smaller where it is larger than a cell, and larger, by a whole factor,
+            where it fills less than half of one.
         columns: Pictures beside each other.
         side: Of a cell, in pixels.
     """
@@ -84,7 +85,8 @@ def contact_sheet(
     sheet = Image.new("RGB", (columns * side, rows * side))
     draw = ImageDraw.Draw(sheet)
     for number, (text, array) in enumerate(pictures.items()):
-        picture = Image.fromarray(array)
+        factor = max(1, side // max(array.shape[:2]))
+        picture = Image.fromarray(array.repeat(factor, 0).repeat(factor, 1))
         picture.thumbnail((side, side))
         corner = (number % columns * side, number // columns * side)
         sheet.paste(picture, corner)

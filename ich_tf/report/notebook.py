@@ -57,8 +57,7 @@ class Session:
         from IPython import display
 
         if self.results(name):
-            text = tables.render([name], self.folders.results, self.profile)
-            return display.Markdown(text)
+            return display.Markdown(_compact(name, self))
         command = f"`python -m ich_tf {MAKES[name]} --profile {self.profile}`"
         recorded = files.read_json(readme.RECORDED).get(name)
         if recorded is None:
@@ -89,6 +88,24 @@ class Session:
         return reproduce.find_run(
             experiment_id, self.profile, self.folders, lambda line: None
         )
+
+
+def _compact(table: str, session: Session) -> str:
+    """A table with one column of verdicts, and its notes folded."""
+    results, profile = session.folders.results, session.profile
+    cells = tables.cells(table, results, profile)
+    header, body = tables.grid(cells)
+    pairs = [number for number in range(1, len(header)) if number % 3]
+    rows = [[header[0], *(header[k] for k in pairs), "verdict"]]
+    rows.append(["---"] * len(rows[0]))
+    for row in body:
+        verdicts = "; ".join(dict.fromkeys(row[3::3]))
+        rows.append([row[0], *(row[k] for k in pairs), verdicts])
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    notes = [f"- {note}" for note in tables.notes_of(table, cells, results, profile)]
+    caption = f"**{tables.TABLES[table][0]} (profile {profile})**"
+    folded = "<details><summary>Notes and deviations</summary>"
+    return "\n".join([caption, "", *lines, "", folded, "", *notes, "", "</details>"])
 
 
 def start(data: str, name: str = "ct-ich") -> Session:

@@ -34,9 +34,11 @@ def training_curves(
             score = _column(history, "val_soft_jaccard")
             right.plot(epochs, score, color=COLOURS[1], marker=marker)
             right.set_ylim(0, 1)
-            right.set_ylabel("soft Jaccard", color=COLOURS[1])
+            right.set_ylabel("soft Jaccard", color=COLOURS[1], fontsize=7)
+            right.tick_params(labelsize=7)
         axis.set_title(name, fontsize=8)
         axis.set_xlabel("epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 
