@@ -73,7 +73,7 @@ histories = plots.histories(results)
 longer = {title: epochs for title, epochs in histories.items() if len(epochs) > 1}
 if longer:
     display(notebook.show(plots.training_curves(longer)))
-    one = ", ".join(title for title in histories if title not in longer)
+    one = "; ".join(title for title in histories if title not in longer)
     display(Markdown(f"Rows with one epoch, not drawn: {one or 'none'}."))
 else:
     display(here.missing("table2", "table3"))

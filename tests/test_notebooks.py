@@ -98,6 +98,7 @@ def test_code_is_thin(name):
         assert body.count("\n") <= 5
 
 
+@pytest.mark.slow
 def test_all_run_without_any_result(tmp_path):
     """A clean checkout: what needs results says which command makes them."""
     variables = ("ICH_TF_CT_ICH", "ICH_TF_RSNA", "ICH_TF_PROFILE", "ICH_TF_WEIGHTS")

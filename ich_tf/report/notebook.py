@@ -17,13 +17,6 @@ NOT_A_REPRODUCTION = (
     "Numbers of the phantom, a synthetic head CT: they show that everything runs, and "
     "say nothing about the report."
 )
-MAKES = {
-    "table1": "reproduce table1",
-    "table1-losses": "reproduce table1",
-    "table2": "reproduce table2",
-    "table3": "reproduce table3",
-    "volume3d": "reproduce volume3d",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +51,8 @@ class Session:
 
         if self.results(name):
             return display.Markdown(_compact(name, self))
-        command = f"`python -m ich_tf {MAKES[name]} --profile {self.profile}`"
+        made_with = name.removesuffix("-losses")
+        command = f"`python -m ich_tf reproduce {made_with} --profile {self.profile}`"
         recorded = files.read_json(readme.RECORDED).get(name)
         if recorded is None:
             return display.Markdown(
