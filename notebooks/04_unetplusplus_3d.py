@@ -158,7 +158,7 @@ for result in results.values():
             pictures[f"{name}: {plots.dice(counts[largest]):.2f}"] = predicted
             break
 if pictures:
-    display(figures.contact_sheet(pictures, columns=len(pictures), side=192))
+    display(figures.contact_sheet(pictures, columns=min(4, len(pictures))))
 else:
     display(here.missing("volume3d"))
 
