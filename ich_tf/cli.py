@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_protocols,
         _add_audit,
         _add_predict,
+        _add_detection,
         _add_explain,
         _add_weights,
     ):
@@ -292,7 +293,7 @@ def _add_tables(verbs):
     verb.add_argument(
         "--docs",
         action="store_true",
-        help="write docs/classification.md and its figure",
+        help="write the pages in docs/ that are made from results",
     )
     return verb
 
@@ -303,13 +304,9 @@ def _tables(options) -> None:
     if options.readme:
         readme.update(paths.results(options.results))
     if options.docs:
-        from ich_tf import files
         from ich_tf.report import pages
 
-        results = paths.results(options.results)
-        page = pages.classification(results)
-        files.write_bytes(readme.DOCS / "classification.md", page.encode())
-        pages.draw_figures(results, readme.DOCS / "figures-3-7.png")
+        pages.write(paths.results(options.results), readme.DOCS, _say)
     text = tables.render(
         options.names or list(tables.TABLES),
         paths.results(options.results),
@@ -436,6 +433,11 @@ def _predict(options) -> None:
     volume = found["volume_ml"]
     amount = f"{volume:.1f} ml" if volume is not None else f"{pixels} pixels"
     print(f"{amount} in {positive} of {found['slices']} slices; see {options.out}")
+    if found["likeness"]["unlike"]:
+        print(
+            f"unlike the training data: {len(found['likeness']['slices_unlike'])} of "
+            f"{found['slices']} slices. Do not trust what is found."
+        )
     classified = found["classification"]
     if classified["scan"]:
         shown = (f"{name} {value:.2f}" for name, value in classified["scan"].items())
@@ -446,6 +448,40 @@ def _predict(options) -> None:
     for note in found["notes"]:
         print(f"note: {note}")
     print(f"weights trained on {found['weights']['trained_on']}. {found['disclaimer']}")
+
+
+def _add_detection(verbs):
+    verb = _verb(
+        verbs,
+        "detection",
+        _detection,
+        "hold what shipped weights find against labels of slices",
+    )
+    verb.add_argument("--out", required=True, metavar="DIR")
+    verb.add_argument(
+        "--weights", metavar="NAME", help="of the segmentation, see `ich-tf weights`"
+    )
+    return verb
+
+
+def _detection(options) -> None:
+    from ich_tf import data
+    from ich_tf.report import detection, prediction
+
+    found = detection.detect(
+        data.open_dataset("ct-ich", paths.ct_ich(options.ct_ich)),
+        options.out,
+        weights_name=options.weights or prediction.DEFAULT_WEIGHTS,
+        weights_dir=options.weights_dir,
+        say=_say,
+    )
+    for unit in ("slice", "patient"):
+        auc = found[unit]
+        print(
+            f"area under the ROC curve of the largest predicted area, by {unit}: "
+            f"{auc['mean']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}] (n={auc['n']})"
+        )
+    print(f"{found['data']}; pictures: {options.out}/detection.png")
 
 
 def _add_explain(verbs):

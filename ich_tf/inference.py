@@ -26,6 +26,8 @@ class Predictor:
         tile: Side of a tile in pixels.
         stride: Pixels from one tile to the next.
         batch: Tiles of a batch.
+        mirrored: Whether each tile is also answered left and right mirrored; the
+            mean counts.
     """
 
     forward: Callable[[np.ndarray], np.ndarray]
@@ -33,16 +35,22 @@ class Predictor:
     tile: int
     stride: int
     batch: int = TILES_PER_BATCH
+    mirrored: bool = False
 
 
 def predictor(
-    model, to_channels, tile: int, stride: int, batch: int = TILES_PER_BATCH
+    model,
+    to_channels,
+    tile: int,
+    stride: int,
+    batch: int = TILES_PER_BATCH,
+    mirrored: bool = False,
 ) -> Predictor:
     """Wrap a Keras model; it is traced once for the batch size."""
     if not model.compiled:
         # Keras would compile the forward pass with XLA, minutes for a few batches.
         model.compile(jit_compile=False)
-    return Predictor(model.predict_on_batch, to_channels, tile, stride, batch)
+    return Predictor(model.predict_on_batch, to_channels, tile, stride, batch, mirrored)
 
 
 def predict_volume(network: Predictor, hu: np.ndarray) -> np.ndarray:
@@ -142,6 +150,24 @@ def _gaussian(patch: tuple[int, int, int]) -> np.ndarray:
     return np.maximum(weights[0], 1e-4).astype(np.float32)
 
 
+def largest_areas(mask: np.ndarray) -> np.ndarray:
+    """Pixels of the largest connected part of each slice.
+
+    Args:
+        mask: (z, y, x), true = hemorrhage.
+
+    Returns:
+        (z,), int; 0 where a slice shows nothing.
+    """
+    import cv2
+
+    found = []
+    for image in mask.astype(np.uint8):
+        _, _, facts, _ = cv2.connectedComponentsWithStats(image)
+        found.append(facts[1:, cv2.CC_STAT_AREA].max(initial=0))
+    return np.array(found, int)
+
+
 def feature_predictor(
     model, batch: int = TILES_PER_BATCH
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
@@ -182,5 +208,8 @@ def _forward(network: Predictor, cut: np.ndarray) -> np.ndarray:
         images = cut[first : first + network.batch]
         filled = np.resize(images, (network.batch, *cut.shape[1:]))
         output = np.asarray(network.forward(filled), np.float32)
+        if network.mirrored:
+            other = np.asarray(network.forward(filled[:, :, ::-1]), np.float32)
+            output = (output + other[:, :, ::-1]) / 2
         answers[first : first + len(images)] = output[: len(images), ..., 0]
     return answers

@@ -19,7 +19,10 @@ LAYERS = (
         *("data", "preprocessing", "models", "losses", "metrics", "intervals"),
         "classical",
     ),
-    ("distribution", "training", "inference", "explain", "prepare"),
+    (
+        *("distribution", "training", "inference", "explain", "prepare"),
+        "likeness",
+    ),
     ("experiments",),
     ("report",),
     ("cli",),

@@ -97,6 +97,12 @@ def test_predict_writes_mask_pictures_and_numbers(scans, weights_dir, tmp_path, 
     assert written == found
     mask = np.asarray(nibabel.load(tmp_path / "mask.nii.gz").dataobj)
     assert mask.sum() == sum(found["slice_pixels"])
+    unsure = np.asarray(nibabel.load(tmp_path / "uncertainty.nii.gz").dataobj)
+    assert unsure.shape == mask.shape
+    assert 0 < unsure.max() <= 100
+    if kind != "jpg":
+        low, high = (found["between"][name] for name in ("low_ml", "high_ml"))
+        assert low <= found["volume_ml"] <= high
     assert found["slices"] == 12
     for picture in found["pictures"]:
         with Image.open(tmp_path / picture) as image:

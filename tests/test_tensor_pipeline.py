@@ -9,7 +9,7 @@ import slice_dataset
 import tensorflow as tf
 
 from ich_tf import distribution
-from ich_tf.experiments import classification, segmentation
+from ich_tf.experiments import classification, runner, segmentation
 from ich_tf.preprocessing import image_pipeline, pipeline, records, slices
 from ich_tf.preprocessing.windows import Window
 
@@ -198,6 +198,9 @@ def test_images_for_a_tpu_need_no_python(shards, monkeypatch):
 
 
 def test_a_sequence_model_is_not_for_a_tpu(monkeypatch):
+    run = run_of()
+    run.experiment.slices_from = "table1/resnext101"
     monkeypatch.setattr(distribution, "is_tpu", lambda: True)
-    with pytest.raises(ValueError, match="x: scans differ in length"):
-        classification._train_sequence(run_of(), 0, None, None)
+    monkeypatch.setattr(runner, "state_of", lambda run: "new")
+    with pytest.raises(ValueError, match="Scans differ in length"):
+        classification.check_applies(run)

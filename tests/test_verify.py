@@ -358,7 +358,19 @@ def test_another_record_is_seen(results, change, verdict):
 def test_a_row_without_record_is_no_pass(results):
     files.write_json(readme.RECORDED, {})
     _, found = check(results, "demo")
-    assert {one.cell.reason for one in found} == {"there is no record of it"}
+    assert {one.cell.reason for one in found} == {
+        "there is no record of it, or of other settings"
+    }
+    assert verify.status(found) == 2
+
+
+def test_a_record_of_other_settings_is_no_record(results):
+    recorded = files.read_json(readme.RECORDED)
+    assert set(recorded["table3"]["settings"]) >= {UNET}
+    recorded["table3"]["settings"][UNET] = "of others"
+    files.write_json(readme.RECORDED, recorded)
+    by_name, found = check(results, "demo")
+    assert by_name[UNET, "dice"].verdict == "not comparable"
     assert verify.status(found) == 2
 
 
@@ -460,6 +472,20 @@ def test_on_the_phantom_only_the_spread_is_said(swept):
     moved = protocol_sweep.influence(conventions, "dice")
     assert "detection_pixels" not in moved and "excluded" not in moved
     assert moved["empty"] > 0.1
+
+
+def test_pooled_voxels_are_compared_with_every_unit():
+    def one(unit, empty, dice):
+        scores = {"dice": dice}
+        return protocol_sweep.Convention(unit, empty, 0.5, False, False, 0, scores)
+
+    conventions = [
+        one("slice", "zero", 0.2),
+        one("slice", "one", 0.5),
+        one("pooled", "–", 0.9),
+    ]
+    moved = protocol_sweep.influence(conventions, "dice")
+    assert moved == {"unit": pytest.approx(0.7), "empty": pytest.approx(0.3)}
 
 
 def test_conventions_are_ranked_by_their_distance(swept):

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import pytest
 
-from ich_tf import files, training
+from ich_tf import training
 from ich_tf.experiments import (
     profiles,
     reproduce,
@@ -32,15 +32,9 @@ TINY = dataclasses.replace(
 )
 
 
-def in_float32(name="auto"):
-    """TensorFlow 2.21's bfloat16 Conv3D gives NaN for fewer than 16 channels."""
-    return "float32"
-
-
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setitem(profiles.VOLUME_PROFILES, "demo", TINY)
-    monkeypatch.setattr(training, "precision_policy", in_float32)
     monkeypatch.delenv("ICH_TF_CT_ICH", raising=False)
     yield
     keras.config.set_dtype_policy("float32")
@@ -56,7 +50,6 @@ def folders(tmp_path_factory):
 def done(folders):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(profiles.VOLUME_PROFILES, "demo", TINY)
-        patch.setattr(training, "precision_policy", in_float32)
         patch.delenv("ICH_TF_CT_ICH", raising=False)
         lines = []
         found = reproduce.reproduce([ADD, REMAT], folders, say=lines.append)
@@ -154,4 +147,3 @@ def test_rows_of_two_and_three_dimensions_hold_out_the_same_heads(folders, done)
         ADD,
         REMAT,
     ]
-    assert files.read_json(tables.result_file(folders.results, "demo", ADD))

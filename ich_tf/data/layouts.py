@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ich_tf.data import ct_ich, phantom, rsna_writers
 from ich_tf.volume import Case
@@ -49,13 +49,24 @@ def write_phantom(
     dataset = phantom.PhantomDataset(
         cases, seed, slices=slices, size=size, bleeding_share=bleeding_share
     )
-    WRITERS[layout](_heads(dataset, say), pathlib.Path(out))
+    heads = load_ahead(dataset, dataset.case_ids(), say, "phantom: head")
+    WRITERS[layout](heads, pathlib.Path(out))
 
 
-def _heads(dataset, say: Callable[[str], None]) -> Iterator[Case]:
-    """All heads in order, made on every core, a few ahead of the writer."""
-    case_ids = dataset.case_ids()
+def load_ahead(
+    dataset, case_ids: Sequence[str], say: Callable[[str], None], what: str
+) -> Iterator[Case]:
+    """Cases in order, made on every core, a few ahead of who takes them.
+
+    Args:
+        dataset: Can be pickled; its cases take long to make.
+        case_ids: The cases.
+        say: Takes a line of progress.
+        what: What the line calls them.
+    """
     workers = min(os.cpu_count() or 1, len(case_ids))
+    if not workers:
+        return
     with concurrent.futures.ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn")
     ) as pool:
@@ -65,7 +76,7 @@ def _heads(dataset, say: Callable[[str], None]) -> Iterator[Case]:
             while len(waiting) > (2 * workers if number < len(case_ids) else 0):
                 yield waiting.popleft().result()
             if number % 10 == 0:
-                say(f"phantom: head {number} of {len(case_ids)}")
+                say(f"{what} {number} of {len(case_ids)}")
 
 
 def phantom_as(

@@ -371,11 +371,28 @@ def write_mask(
     Raises:
         ValueError: if the shapes differ.
     """
-    if mask.shape != volume.hu.shape:
-        raise ValueError(
-            f"{path}: the mask has shape {mask.shape}, the volume {volume.hu.shape}."
-        )
     values = (np.asarray(mask) > 0).astype(np.uint8) * np.uint8(value)
+    write_map(path, values, volume, origin=origin)
+
+
+def write_map(
+    path: str | os.PathLike, values: np.ndarray, volume: Volume, *, origin: str = ""
+) -> None:
+    """Write a number for each voxel on the grid of the volume's file.
+
+    Args:
+        path: As in `write_mask`.
+        values: (z, y, x), uint8.
+        volume: As in `write_mask`.
+        origin: As in `write_mask`.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if values.shape != volume.hu.shape:
+        raise ValueError(
+            f"{path}: the mask has shape {values.shape}, the volume {volume.hu.shape}."
+        )
     _write(path, values, volume, origin)
 
 

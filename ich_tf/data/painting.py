@@ -20,6 +20,9 @@ from ich_tf.data import landmarks, look_alikes
 from ich_tf.data.phantom import fields, lesions
 from ich_tf.data.phantom import plan as planning
 
+VERSION = 1
+"""Of what equal arguments paint; stored slices of another version are made anew."""
+
 SUBACUTE_SHARE = 0.12
 SMALLEST_MM2 = 15.0
 """A cut through a lesion that is smaller is not painted."""

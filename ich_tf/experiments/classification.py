@@ -59,8 +59,17 @@ def check_applies(run: Run) -> None:
 
     Raises:
         ValueError: if no scan can be read, there are no labels, or no Hounsfield units
-            where the windows need them.
+            where the windows need them; if a TPU should train a sequence model.
     """
+    if (
+        distribution.is_tpu()
+        and run.experiment.slices_from
+        and runner.state_of(run) != "finished"
+    ):
+        raise ValueError(
+            "Scans differ in length and Python makes their batches, so a TPU cannot "
+            "train on them. It takes minutes with `--strategy one`."
+        )
     first = _first_readable(run.dataset)
     if first.labels is None:
         raise ValueError(f"Case {first.case_id} has no labels: nothing to train on.")
@@ -251,11 +260,6 @@ def _augmentation(run: Run) -> dict[str, Callable | None]:
 
 
 def _train_sequence(run: Run, number: int, begin, say):
-    if distribution.is_tpu():
-        raise ValueError(
-            f"{run.experiment.id}: scans differ in length and Python makes their "
-            "batches, so a TPU cannot train it. It takes minutes with `--strategy one`."
-        )
     slices = _slice_run(run)
     init = runner.execute(slices, say=say)["init"]
     scans = slice_data.features(slices, number, slice_data.TRAIN)

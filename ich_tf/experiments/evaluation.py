@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from ich_tf import intervals, labels, metrics
+from ich_tf import inference, intervals, labels, metrics
 from ich_tf.metrics import classification as scoring
 from ich_tf.volume import Case
 
@@ -61,6 +61,46 @@ def summarise(counts: dict[str, dict], identity: str) -> dict[str, dict]:
             )
             summary[name][metric] = as_json(intervals.bootstrap_ratio(*terms))
     return summary
+
+
+def label_and_area(case: Case, probability: np.ndarray) -> dict[str, list[int]]:
+    """What of a case tells how well slices with hemorrhage are found.
+
+    Args:
+        case: With labels.
+        probability: (z, y, x).
+
+    Returns:
+        `truth`, 1 where a slice shows hemorrhage, and `largest`, the pixels of the
+        largest connected part above 1/2.
+    """
+    return {
+        "truth": case.labels[:, -1].tolist(),
+        "largest": inference.largest_areas(probability > 0.5).tolist(),
+    }
+
+
+def detection(cases: dict[str, dict]) -> dict[str, dict]:
+    """Area under the ROC curve of the largest predicted area, as JSON.
+
+    Args:
+        cases: Case id to `label_and_area`; a case is a patient.
+
+    Returns:
+        "slice" and "patient" (its largest slice) to `mean`, `low`, `high`, `n` and
+        `n_undefined`.
+    """
+    truth = {name: np.array(one["truth"], bool) for name, one in cases.items()}
+    areas = {name: np.array(one["largest"]) for name, one in cases.items()}
+    owners = [name for name, flags in truth.items() for _ in flags]
+    by_slice = intervals.delong_auc(
+        np.concatenate([*truth.values()]), np.concatenate([*areas.values()]), owners
+    )
+    by_patient = intervals.delong_auc(
+        [flags.any() for flags in truth.values()],
+        [found.max() for found in areas.values()],
+    )
+    return {"slice": as_json(by_slice), "patient": as_json(by_patient)}
 
 
 def score_slices(predictions: dict[str, dict]) -> dict:

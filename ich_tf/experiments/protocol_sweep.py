@@ -212,12 +212,19 @@ def describe(
 
 def influence(conventions: Sequence[Convention], score: str) -> dict[str, float]:
     """How far a score moves when one factor changes and the others stay, at most."""
+    scored = [one for one in conventions if one.scores[score] is not None]
+    rules = list(dict.fromkeys(one.empty for one in scored))
     found = {}
     for factor in FACTORS:
         groups: dict[tuple, list[float]] = {}
-        for one in conventions:
-            others = tuple(getattr(one, name) for name in FACTORS if name != factor)
-            if one.scores[score] is not None:
+        for one in scored:
+            # Pooled voxels are the same under each rule for empty masks.
+            pooled = factor == "unit" and one.unit == "pooled"
+            for empty in rules if pooled else [one.empty]:
+                same = dataclasses.replace(one, empty=empty)
+                others = tuple(
+                    getattr(same, name) for name in FACTORS if name != factor
+                )
                 groups.setdefault(others, []).append(one.scores[score])
         moved = max((max(group) - min(group) for group in groups.values()), default=0)
         if moved:

@@ -5,7 +5,7 @@ import os
 import pathlib
 
 from ich_tf import files, paths
-from ich_tf.experiments import tables
+from ich_tf.experiments import provenance, tables
 
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 DOCS = paths.PROJECT / "docs"
@@ -37,6 +37,9 @@ def update(results: str | os.PathLike) -> None:
         if all(cell.reported is None for cell in found):
             continue
         made[table] = {"cells": [dataclasses.asdict(cell) for cell in found]}
+        made[table]["settings"] = {
+            result["experiment"]: settings_digest(result["spec"]) for result in run
+        }
         for name in ("commits", "devices", "versions"):
             values = [value for result in run for value in result[name]]
             made[table][name] = [
@@ -55,6 +58,15 @@ def update(results: str | os.PathLike) -> None:
     _, last = rest.split(END)
     block = f"{BEGIN}\n{render(recorded)}{END}"
     files.write_bytes(README, (first + block + last).encode())
+
+
+def settings_digest(made: dict) -> str:
+    """Digest of what decides a result's numbers, but for seed and data.
+
+    Args:
+        made: `spec.settings`, or the specification of a result.
+    """
+    return provenance.digest([made["experiment"], made["profile"]])
 
 
 def render(recorded: dict) -> str:

@@ -29,12 +29,14 @@ SPLIT_SEED = 0
 # `check_applies(run)`, `built_on(run)` (another run that must be finished first, or
 # None), `forecast(run, say)`, `train(run, number, resume, fresh, say)`,
 # `evaluate(run, number, model, say)`, `summarise(run, folds)` and
-# `describe(run, result)`.
+# `describe(run, result)`; and, where files are shipped beside the weights,
+# `companions(run, model)`, as `weights.ship` takes them.
 TASKS = {
     "segmentation": "ich_tf.experiments.segmentation",
     "baseline": "ich_tf.experiments.baselines",
     "classification": "ich_tf.experiments.classification",
     "volumes": "ich_tf.experiments.volumes",
+    "synthetic": "ich_tf.experiments.synthetic",
 }
 
 
@@ -114,7 +116,9 @@ class Run:
         spec = {
             **settings(self.experiment, self.profile),
             "data": provenance.digest(self.fingerprint),
-            "precision": training.precision_policy(),
+            "precision": training.precision_policy(
+                getattr(self.profile, "precision", "auto")
+            ),
             "seed": self.seed,
         }
         return json.loads(json.dumps(spec))

@@ -101,14 +101,28 @@ def evaluate(run: Run, number: int, model, *, say: Callable[[str], None]) -> dic
     test = run.folds[number].test
     say(f"{run.experiment.id}: predicting {len(test)} heads")
     predict = run.task.predictor(run, model)
+    return {"counts": predict_cases(run, predict, cases(run, test))}
+
+
+def predict_cases(run: Run, predict: Callable, found: Iterable[Case]) -> dict:
+    """Predict cases with masks; keep probabilities as files and count.
+
+    Args:
+        run: The run.
+        predict: From `predictor`.
+        found: The cases.
+
+    Returns:
+        Protocol name to case id to `metrics.case_counts`.
+    """
     counts = {name: {} for name in metrics.PROTOCOLS}
-    for case in cases(run, test):
+    for case in found:
         coded = evaluation.encode(predict(case.volume.hu))
         with files.atomic(run.folder / f"{case.case_id}.npz") as partial:
             np.savez_compressed(partial, probability=coded)
         for name, of_case in evaluation.count(coded, case).items():
             counts[name][case.case_id] = of_case
-    return {"counts": counts}
+    return counts
 
 
 def summarise(run: Run, done: list[dict]) -> dict:
@@ -160,6 +174,7 @@ def describe(run: Run, result: dict) -> dict:
             "size": profile.size,
             "tile": profile.tile,
             "stride": profile.inference_stride,
+            "mirrored": profile.mirrored,
         },
         "metric": (
             f"Dice {dice['mean']:.3f} [{dice['low']:.3f}, {dice['high']:.3f}], mean "
@@ -172,10 +187,18 @@ def describe(run: Run, result: dict) -> dict:
 
 def predictor(run: Run, model) -> Callable[[np.ndarray], np.ndarray]:
     """From HU (z, h, w) to probabilities of the same shape."""
-    network = inference.predictor(
-        model, channels(run), run.profile.tile, run.profile.inference_stride
+    return functools.partial(inference.predict_volume, network(run, model))
+
+
+def network(run: Run, model) -> inference.Predictor:
+    """The model with what it expects."""
+    return inference.predictor(
+        model,
+        channels(run),
+        run.profile.tile,
+        run.profile.inference_stride,
+        mirrored=run.profile.mirrored,
     )
-    return functools.partial(inference.predict_volume, network)
 
 
 def cases(run: Run, case_ids: Iterable[str]) -> Iterable[Case]:
@@ -214,14 +237,21 @@ def stored_slices(run: Run, case_ids: Iterable[str], rule: str) -> slices.Slices
 
 def training_data(run: Run, fold: splits.Fold):
     """The plan, from first and last step to batches, and the validation batches."""
+    stored = (
+        stored_slices(run, getattr(fold, part), run.profile.slices)
+        for part in ("train", "validation")
+    )
+    return plan_and_batches(run, *stored)
+
+
+def plan_and_batches(run: Run, train: slices.Slices, validation: slices.Slices):
+    """As `training_data`, from stored slices."""
     profile = run.profile
     grid = tiles.TileGrid(profile.size, profile.size, profile.tile, profile.stride)
-    crops = {}
-    for part in ("train", "validation"):
-        stored = stored_slices(run, getattr(fold, part), profile.slices)
-        crops[part] = pipeline.crops(
-            stored, grid.positions, profile.tile, profile.crops
-        )
+    crops = {
+        part: pipeline.crops(stored, grid.positions, profile.tile, profile.crops)
+        for part, stored in (("train", train), ("validation", validation))
+    }
     plan = training.Plan(
         epochs=profile.epochs,
         steps_per_epoch=profile.steps_per_epoch

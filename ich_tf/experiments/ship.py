@@ -37,4 +37,5 @@ def ship(run: Run) -> dict:
         "commit": result["commits"][0],
     }
     name = run.experiment.id.split("/")[1]
-    return weights.ship(model, name, run.folders.weights, entry)
+    beside = getattr(run.task, "companions", lambda run, model: {})(run, model)
+    return weights.ship(model, name, run.folders.weights, entry, beside)

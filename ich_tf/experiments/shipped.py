@@ -1,6 +1,6 @@
 """The small networks behind `predict` and `explain`; no rows of the report."""
 
-from ich_tf.experiments import spec
+from ich_tf.experiments import painted, spec
 
 RESNEXT = {
     "depths": (1, 1, 1, 1),
@@ -25,6 +25,11 @@ ROWS = (
         reported={},
         states="Not in the report: whole slices of 256 pixels, so that `predict` is "
         "quick on a laptop.",
+    ),
+    painted.row(
+        "shipped/unetplusplus-painted",
+        "UNet++, plain, on painted and phantom slices",
+        "Not in the report: the network behind `predict`.",
     ),
     spec.Classifier(
         id="shipped/resnext-phantom",

@@ -19,6 +19,7 @@ EXPERIMENTS = {
     "ct-ich-slices": "ich_tf.experiments.ct_ich_slices:ROWS",
     "related": "ich_tf.experiments.related:ROWS",
     "audit": "ich_tf.experiments.audit_rows:ROWS",
+    "painted": "ich_tf.experiments.painted:ROWS",
     "shipped": "ich_tf.experiments.shipped:ROWS",
 }
 
@@ -105,6 +106,23 @@ class VolumeExperiment(Experiment):
 
 
 @dataclasses.dataclass(frozen=True)
+class PaintedExperiment(Experiment):
+    """One network trained without a single real mask.
+
+    Attributes:
+        sources: What it is trained on: "painted" (real heads without hemorrhage,
+            painted on), "phantom", or both.
+        with_look_alikes: See `painting.paint`.
+        mass_effect: See `painting.paint`.
+    """
+
+    sources: tuple[str, ...] = ("painted", "phantom")
+    with_look_alikes: bool = True
+    mass_effect: bool = True
+    task: ClassVar[str] = "synthetic"
+
+
+@dataclasses.dataclass(frozen=True)
 class Classifier:
     """One trained row of the classification table: slices, or whole scans.
 
@@ -166,6 +184,7 @@ class Profile:
         phantom: Cases, slices and seed of the phantom, where no folder is given.
         slices: Name in `slices.RULES` of the rule for slices to train on.
         crops: "all" or "lesion", see `pipeline.crops`.
+        mirrored: Whether inference takes the mean with the mirrored slice.
         split: Shares of train, validation and test patients for "holdout".
         deviations: Each way in which this differs from the report's setting.
         row_changes: Experiment id -> fields of this profile that differ for it.
@@ -191,6 +210,7 @@ class Profile:
     phantom: Mapping[str, int]
     slices: str = "hssayeni2020"
     crops: str = "all"
+    mirrored: bool = False
     split: tuple[float, float, float] = (0.7, 0.1, 0.2)
     deviations: tuple[str, ...] = ()
     row_changes: Mapping[str, Mapping[str, Any]] = dataclasses.field(
@@ -200,6 +220,19 @@ class Profile:
     def for_row(self, experiment_id: str) -> "Profile":
         """This profile with the changes of one row applied."""
         return dataclasses.replace(self, **self.row_changes.get(experiment_id, {}))
+
+
+@dataclasses.dataclass(frozen=True)
+class PaintedProfile(Profile):
+    """The scale of a network that is trained on painted slices.
+
+    Attributes:
+        copies: How often each head without hemorrhage is painted for training.
+        painted_split: As `split`, of the heads that are painted on.
+    """
+
+    copies: int = 1
+    painted_split: tuple[float, float, float] = (0.7, 0.1, 0.2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,6 +256,7 @@ class VolumeProfile:
         output_bias: Start of the last layer's bias.
         validation_steps: Batches after every epoch.
         phantom: As in `Profile`.
+        precision: See `training.Plan`.
         split: As in `Profile`.
         deviations: Each way in which this differs from whole volumes at full size.
         row_changes: As in `Profile`.
@@ -244,6 +278,7 @@ class VolumeProfile:
     output_bias: float
     validation_steps: int
     phantom: Mapping[str, int]
+    precision: str = "auto"
     split: tuple[float, float, float] = (0.7, 0.1, 0.2)
     deviations: tuple[str, ...] = ()
     row_changes: Mapping[str, Mapping[str, Any]] = dataclasses.field(

@@ -204,6 +204,8 @@ def _table(table: str, profile: str, read: dict) -> list[Check]:
         for cell in tables.row_cells(table, row, result, group):
             if recorded is not None:
                 before = recorded.get((row.id, _untagged(cell.row), cell.column))
+                if before and not _recorded_settings(table, row, profile):
+                    before = None
                 kind, expected = REGRESSION, before["ours"] if before else None
                 judged = judge_recorded(before, cell, profile)
             elif cell.reported is not None:
@@ -227,6 +229,13 @@ def _recorded(table: str) -> dict[tuple, dict]:
     }
 
 
+def _recorded_settings(table: str, row, profile: str) -> bool:
+    """Whether the record was made with the settings that the row has now."""
+    scale = profiles.profile(row.task, profile).for_row(row.id)
+    made = files.read_json(readme.RECORDED)[table].get("settings", {}).get(row.id)
+    return made is None or made == readme.settings_digest(spec.settings(row, scale))
+
+
 def _untagged(row: str) -> str:
     return row.split(" [run from")[0]
 
@@ -244,7 +253,7 @@ def judge_recorded(
     if cell.verdict == "not run":
         return "not run", cell.reason
     if profile != "demo" or recorded is None or recorded["verdict"] == "not run":
-        return "not comparable", "there is no record of it"
+        return "not comparable", "there is no record of it, or of other settings"
     if recorded["row"] != cell.row:
         return "not comparable", f"recorded as {recorded['row']!r}"
     if recorded["cases"] != cell.cases:

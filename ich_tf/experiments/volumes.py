@@ -165,6 +165,7 @@ def _plan(run: Run) -> training.Plan:
         learning_rate=profile.learning_rate,
         schedule=profile.schedule,
         output_bias=profile.output_bias,
+        precision=profile.precision,
         seed=run.seed,
     )
 
@@ -179,7 +180,7 @@ def _model(run: Run):
 
 
 def _estimated_gigabytes(run: Run) -> float:
-    policy = training.precision_policy()
+    policy = training.precision_policy(run.profile.precision)
     return recompute.training_gigabytes(_model(run), run.profile.batch, policy)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
@@ -100,14 +100,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike, entry: dict) -> No
             not those of the model.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist. The manifest lists it.")
-    found = _digest(path, "sha256")
-    if found != entry["sha256"]:
-        raise ValueError(
-            f"{path} is not the file of the manifest: its sha256 is {found}, expected "
-            f"{entry['sha256']}."
-        )
+    _check_file(path, entry)
     expected, actual = entry["shapes"], _shapes(model)
     if expected != actual:
         names = sorted(expected.keys() | actual.keys())
@@ -118,6 +111,38 @@ def load_weights(model: keras.Model, path: str | os.PathLike, entry: dict) -> No
             "in the model."
         )
     model.load_weights(path)
+
+
+def _check_file(path: pathlib.Path, listed: dict) -> None:
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist. The manifest lists it.")
+    found = _digest(path, "sha256")
+    if found != listed["sha256"]:
+        raise ValueError(
+            f"{path} is not the file of the manifest: its sha256 is {found}, expected "
+            f"{listed['sha256']}."
+        )
+
+
+def companion(
+    entry: dict, ending: str, weights_dir: str | os.PathLike | None = None
+) -> pathlib.Path | None:
+    """A file beside shipped weights; None if these have none of that ending.
+
+    Args:
+        entry: The weights' entry of the manifest.
+        ending: As given to `ship`.
+        weights_dir: The weights folder; default `paths.weights()`.
+
+    Raises:
+        ValueError: if the file is absent or not the one listed.
+    """
+    listed = entry.get("companions", {}).get(ending)
+    if listed is None:
+        return None
+    path = paths.weights(weights_dir) / listed["file"]
+    _check_file(path, listed)
+    return path
 
 
 def read_manifest(folder: str | os.PathLike | None = None) -> dict[str, dict]:
@@ -155,7 +180,13 @@ def load_shipped(
     return model
 
 
-def ship(model: keras.Model, name: str, folder: str | os.PathLike, entry: dict) -> dict:
+def ship(
+    model: keras.Model,
+    name: str,
+    folder: str | os.PathLike,
+    entry: dict,
+    companions: Mapping[str, Callable[[pathlib.Path], None]] | None = None,
+) -> dict:
     """Write a model's weights and its manifest entry.
 
     Args:
@@ -164,6 +195,8 @@ def ship(model: keras.Model, name: str, folder: str | os.PathLike, entry: dict) 
         folder: The weights folder.
         entry: What only the caller knows: `build` ({"name": ..., "kwargs": {...}}),
             `preprocessing`, `trained_on`, `experiment`, `commit`, `metric`, ...
+        companions: Ending of a file beside the weights to what writes it, listed in
+            the entry with its checksum.
 
     Returns:
         The entry as written, with file, checksum, sizes, shapes and probe.
@@ -189,6 +222,11 @@ def ship(model: keras.Model, name: str, folder: str | os.PathLike, entry: dict) 
         "shapes": _shapes(model),
         "probe": {"seed": 0, "outputs": probe(model, seed=0)},
     }
+    for ending, write in (companions or {}).items():
+        beside = folder / f"{name}.{ending}"
+        write(beside)
+        listed = {"file": beside.name, "sha256": _digest(beside, "sha256")}
+        complete.setdefault("companions", {})[ending] = listed
     manifest = {**read_manifest(folder), name: complete}
     files.write_json(folder / MANIFEST, manifest)
     return complete

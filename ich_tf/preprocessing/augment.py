@@ -91,8 +91,25 @@ def _mirror_and_move(degrees: float) -> list:
     ]
 
 
+def _any_scanner() -> list:
+    """As `_hssayeni2020_flip`, seen through another window, with other noise and blur.
+
+    A window of -10 to 70 HU instead of -20 to 100 is a contrast of 1.5 and a brightness
+    of -1/8.
+    """
+    return [
+        *_hssayeni2020_flip(),
+        albumentations.RandomBrightnessContrast(
+            brightness_limit=(-0.12, 0.08), contrast_limit=(-0.2, 0.45), p=0.6
+        ),
+        albumentations.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.0), p=0.3),
+        albumentations.GaussNoise(std_range=(0.005, 0.03), p=0.3),
+    ]
+
+
 AUGMENTATIONS = {
     "none": list,
+    "any_scanner": _any_scanner,
     "flip": _flip,
     "hssayeni2020": _hssayeni2020,
     "hssayeni2020_flip": _hssayeni2020_flip,

@@ -1,7 +1,7 @@
 """Pictures of slices with masks or heatmaps, as a radiologist looks at them."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -52,21 +52,27 @@ def overlay(hu: np.ndarray, mask: np.ndarray, **window: float) -> np.ndarray:
 
 
 def montage(
-    path: str | os.PathLike, hu: np.ndarray, mask: np.ndarray, columns: int = 6
+    path: str | os.PathLike,
+    hu: np.ndarray,
+    drawn: np.ndarray,
+    columns: int = 6,
+    draw_slice: Callable[[np.ndarray, np.ndarray], np.ndarray] = overlay,
+    titles: Sequence[str] | None = None,
 ) -> None:
-    """Write all slices with the outline of a mask as one picture.
+    """Write all slices with what is drawn on them as one picture.
 
     Args:
         path: The PNG file.
         hu: (z, h, w), Hounsfield units.
-        mask: (z, h, w).
+        drawn: (z, h, w), masks, or what else `draw_slice` takes.
         columns: Slices beside each other.
+        draw_slice: `overlay` or `heat`.
+        titles: Of the slices; None numbers them from 1.
     """
-    pictures = {
-        str(number + 1): overlay(hu[number], mask[number]) for number in range(len(hu))
-    }
+    titles = titles or [str(number + 1) for number in range(len(hu))]
+    pictures = [draw_slice(*of_slice) for of_slice in zip(hu, drawn, strict=True)]
     with files.atomic(path) as partial:
-        contact_sheet(pictures, columns).save(partial)
+        _sheet(titles, pictures, columns, CELL).save(partial)
 
 
 def contact_sheet(
@@ -81,10 +87,16 @@ def contact_sheet(
         columns: Pictures beside each other.
         side: Of a cell, in pixels.
     """
+    return _sheet(list(pictures), list(pictures.values()), columns, side)
+
+
+def _sheet(
+    titles: Sequence[str], pictures: Sequence[np.ndarray], columns: int, side: int
+) -> Image.Image:
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * side, rows * side))
     draw = ImageDraw.Draw(sheet)
-    for number, (text, array) in enumerate(pictures.items()):
+    for number, (text, array) in enumerate(zip(titles, pictures, strict=True)):
         factor = max(1, side // max(array.shape[:2]))
         picture = Image.fromarray(array.repeat(factor, 0).repeat(factor, 1))
         picture.thumbnail((side, side))
@@ -137,10 +149,7 @@ def explained(
         **window: `level` and `width` of the display window.
     """
     shown = np.repeat(gray(hu, **window)[..., np.newaxis], 3, axis=-1)
-    colours = heat_colours(heatmap)
-    # The hotter, the less of the slice shines through; without heat it is unchanged.
-    strength = 0.6 * heatmap[..., np.newaxis]
-    blended = ((1 - strength) * shown + strength * colours).astype(np.uint8)
+    colours, blended = heat_colours(heatmap), heat(hu, heatmap, **window)
     pictures = [Image.fromarray(array) for array in (colours, blended, shown)]
     scale = max(1, -(-CELL // min(hu.shape)))
     height, width = (scale * side for side in hu.shape)
@@ -152,6 +161,24 @@ def explained(
         sheet.paste(picture, (number * width, TITLE))
     ImageDraw.Draw(sheet).text((6, 4), title, fill="yellow")
     return sheet
+
+
+def heat(hu: np.ndarray, heatmap: np.ndarray, **window: float) -> np.ndarray:
+    """A slice under a heatmap.
+
+    Args:
+        hu: (h, w), Hounsfield units.
+        heatmap: (h, w), in [0, 1].
+        **window: `level` and `width` of the display window.
+
+    Returns:
+        (h, w, 3), uint8.
+    """
+    shown = np.repeat(gray(hu, **window)[..., np.newaxis], 3, axis=-1)
+    # The hotter, the less of the slice shines through; without heat it is unchanged.
+    strength = 0.6 * heatmap[..., np.newaxis]
+    blended = (1 - strength) * shown + strength * heat_colours(heatmap)
+    return blended.astype(np.uint8)
 
 
 def heat_colours(heatmap: np.ndarray) -> np.ndarray:

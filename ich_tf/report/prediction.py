@@ -8,7 +8,7 @@ import pathlib
 
 import numpy as np
 
-from ich_tf import files, inference, labels
+from ich_tf import files, inference, labels, likeness
 from ich_tf.data import nifti
 from ich_tf.models import weights
 from ich_tf.preprocessing import slices, windows
@@ -16,8 +16,11 @@ from ich_tf.report import classifier, figures, heads
 from ich_tf.volume import Case, Volume
 
 DEFAULT_WEIGHTS = "unetplusplus-phantom"
+LIKENESS = "likeness.npz"
 SCAN_ROW = "scan"
 """Name of the last row of `probabilities.csv`; the others are numbers of slices."""
+BETWEEN = (0.8, 0.2)
+"""Thresholds between whose volumes the volume lies that the network is sure of."""
 NO_SPACING = (
     "the input has no pixel spacing; give --spacing Z Y X in millimetres to get ml"
 )
@@ -37,7 +40,8 @@ def predict(
     Args:
         source: A NIfTI file, a DICOM file or folder, or a ct-ich patient folder.
         out: Folder for `mask.nii.gz`, `overview.png`, `slice-*.png`,
-            `probabilities.csv` and `prediction.json`.
+            `uncertainty.nii.gz`, `uncertainty.png`, `probabilities.csv` and
+            `prediction.json`.
         weights_name: Name in the manifest of the segmentation's weights.
         weights_dir: Folder of the weights.
         spacing_mm: (z, y, x), for inputs without.
@@ -58,6 +62,7 @@ def predict(
     entry = weights.read_manifest(weights_dir)[weights_name]
     weights.check_probe(model, entry)
     probability = segment(model, entry["preprocessing"], case)
+    like = likeness_of(model, entry, case, weights_dir)
     mask = (probability > threshold).astype(np.uint8)
     classification = classify(case.volume, weights_dir)
     out = pathlib.Path(out)
@@ -66,16 +71,27 @@ def predict(
         earlier.unlink()
     nifti.write_mask(out / "mask.nii.gz", mask, case.volume)
     figures.montage(out / "overview.png", case.volume.hu, mask)
+    unsure = uncertainty(probability)
+    percent = np.rint(100 * unsure).astype(np.uint8)
+    nifti.write_map(out / "uncertainty.nii.gz", percent, case.volume)
+    figures.montage(
+        out / "uncertainty.png", case.volume.hu, unsure, draw_slice=figures.heat
+    )
     pictures = figures.slice_overlays(out, case.volume.hu, mask)
     write_table(out / "probabilities.csv", classification)
     found = {
         "input": pathlib.Path(source).name,
         **measure(case, mask),
         "threshold": threshold,
+        "between": {
+            name: measure(case, probability > level)["volume_ml"]
+            for name, level in zip(("low_ml", "high_ml"), BETWEEN, strict=True)
+        },
+        "likeness": like,
         "weights": classifier.provenance(entry),
         "classification": classification,
         "notes": list(case.volume.notes),
-        "pictures": ["overview.png", *pictures],
+        "pictures": ["overview.png", "uncertainty.png", *pictures],
         "disclaimer": heads.DISCLAIMER,
     }
     files.write_json(out / "prediction.json", found)
@@ -97,17 +113,66 @@ def segment(model, preprocessing: dict, case: Case) -> np.ndarray:
     windows.check_window(
         case.volume.hu_window, windows.approach_windows(preprocessing["approach"])
     )
+    network = _network(model, preprocessing)
+    small = slices.resize(case.volume.hu, preprocessing["size"], preprocessing["size"])
+    probability = inference.predict_volume(network, small)
+    return slices.resize(probability, *case.volume.hu.shape[1:])
+
+
+def _network(model, preprocessing: dict) -> inference.Predictor:
     to_channels = functools.partial(
         windows.channels,
         approach=preprocessing["approach"],
         count=preprocessing["channels"],
     )
-    network = inference.predictor(
-        model, to_channels, preprocessing["tile"], preprocessing["stride"], batch=8
+    return inference.predictor(
+        model,
+        to_channels,
+        preprocessing["tile"],
+        preprocessing["stride"],
+        batch=8,
+        mirrored=preprocessing.get("mirrored", False),
     )
+
+
+def uncertainty(probability: np.ndarray) -> np.ndarray:
+    """Entropy of each probability in bits: 0 where it is 0 or 1, 1 where it is 1/2."""
+    inside = np.clip(probability, 1e-6, 1 - 1e-6)
+    bits = inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside)
+    return -bits.astype(np.float32)
+
+
+def likeness_of(
+    model, entry: dict, case: Case, weights_dir: str | os.PathLike | None
+) -> dict:
+    """Whether a scan is like the slices the network was trained on, as JSON.
+
+    Args:
+        model: The network.
+        entry: Its entry of the manifest.
+        case: The scan.
+        weights_dir: Folder of the weights.
+
+    Returns:
+        `slices_unlike` (their numbers, from 1 at the foot) and `unlike`, of the scan;
+        both None with a `reason` where the weights do not say.
+
+    Raises:
+        ValueError: if the file beside the weights is absent or damaged.
+    """
+    path = weights.companion(entry, LIKENESS, weights_dir)
+    if path is None:
+        reason = f"{entry['file']} does not say what it was trained on looks like"
+        return {"slices_unlike": None, "unlike": None, "reason": reason}
+    known = likeness.load(path)
+    preprocessing = entry["preprocessing"]
+    network = _network(model, preprocessing)
     small = slices.resize(case.volume.hu, preprocessing["size"], preprocessing["size"])
-    probability = inference.predict_volume(network, small)
-    return slices.resize(probability, *case.volume.hu.shape[1:])
+    beyond = known.unlike(likeness.extractor(model, network, known.layer)(small))
+    return {
+        "slices_unlike": (np.flatnonzero(beyond) + 1).tolist(),
+        "unlike": bool(beyond.mean() > likeness.UNLIKE_SHARE),
+    }
 
 
 def classify(volume: Volume, weights_dir: str | os.PathLike | None) -> dict:

@@ -1,0 +1,146 @@
+"""Whether a scan is like the slices a network was trained on.
+
+A network answers for anything. How far a slice's features lie from those of the
+training slices tells where its answers were never tried. Of every slice the features
+of the network's deepest row are averaged over its area; distances are Mahalanobis'.
+
+Reference:
+    Lee et al. 2018, A simple unified framework for detecting out-of-distribution
+    samples and adversarial attacks (arXiv:1807.03888).
+"""
+
+import dataclasses
+import os
+import pathlib
+import zipfile
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from ich_tf import files
+from ich_tf.inference import Predictor
+from ich_tf.preprocessing import tiles
+
+QUANTILE = 0.99
+"""Of held-out slices, so many lie within the limit."""
+UNLIKE_SHARE = 0.5
+"""A scan of which more slices lie beyond the limit is unlike the training data."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Likeness:
+    """Where the features of known slices lie.
+
+    Attributes:
+        layer: The network's layer that gives the features.
+        mean: (d,), of the training slices' features.
+        precision: (d, d), inverse of their covariance.
+        limit: Distance within which all but one in a hundred of held-out slices lie.
+    """
+
+    layer: str
+    mean: np.ndarray
+    precision: np.ndarray
+    limit: float
+
+    def distances(self, features: np.ndarray) -> np.ndarray:
+        """Distances from the known slices.
+
+        Args:
+            features: (n, d), from `slice_features`.
+
+        Returns:
+            (n,), in standard deviations.
+        """
+        away = features - self.mean
+        return np.sqrt(np.einsum("ni,ij,nj->n", away, self.precision, away))
+
+    def unlike(self, features: np.ndarray) -> np.ndarray:
+        """(n,), bool: which slices lie beyond the limit."""
+        return self.distances(features) > self.limit
+
+
+def fit(layer: str, known: np.ndarray, held_out: np.ndarray) -> Likeness:
+    """Learn from features of slices.
+
+    Args:
+        layer: The network's layer they come from.
+        known: (n, d), of training slices.
+        held_out: (m, d), of slices of other patients; they set the limit.
+    """
+    from sklearn.covariance import LedoitWolf
+
+    estimate = LedoitWolf().fit(known)
+    found = Likeness(
+        layer,
+        estimate.location_.astype(np.float32),
+        estimate.precision_.astype(np.float32),
+        0.0,
+    )
+    limit = float(np.quantile(found.distances(held_out), QUANTILE))
+    return dataclasses.replace(found, limit=limit)
+
+
+def extractor(model, network: Predictor, layer: str) -> Callable:
+    """From slices at the network's size to features.
+
+    Args:
+        model: The network.
+        network: The same, from `inference.predictor`.
+        layer: Name of the layer whose output is averaged.
+
+    Returns:
+        A function from HU (z, h, w) to (z, d), float32.
+    """
+    import keras
+
+    pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")
+    encoder = keras.Model(model.input, pooled(model.get_layer(layer).output))
+    encoder.compile(jit_compile=False)
+
+    def features(hu: np.ndarray) -> np.ndarray:
+        grid = tiles.TileGrid(*hu.shape[1:], tile=network.tile, stride=network.stride)
+        found = []
+        for number in range(len(hu)):
+            cut = grid.cut(network.to_channels(hu[number : number + 1]))
+            found.append(np.asarray(encoder.predict_on_batch(cut)).mean(axis=0))
+        return np.array(found, np.float32)
+
+    return features
+
+
+def deepest_layer(model) -> str:
+    """Name of the last activation of the row that sees the most of a slice."""
+    names = [layer.name for layer in model.layers if layer.name.endswith("_relu")]
+    row = max(int(name[1 : name.index("_")]) for name in names)
+    return [name for name in names if name.startswith(f"x{row}_0")][-1]
+
+
+def collect(features: Callable, scans: Iterable[np.ndarray]) -> np.ndarray:
+    """(n, d), features of all slices of scans, each (z, h, w), HU."""
+    return np.concatenate([features(hu) for hu in scans])
+
+
+def save(path: str | os.PathLike, found: Likeness) -> None:
+    """Write an `.npz` file; it is never seen half written."""
+    with files.atomic(path) as partial:
+        np.savez(partial, **dataclasses.asdict(found))
+
+
+def load(path: str | os.PathLike) -> Likeness:
+    """Read what `save` wrote.
+
+    Raises:
+        ValueError: if the file is absent or damaged; the message names it.
+    """
+    path = pathlib.Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return Likeness(
+                str(content["layer"]),
+                content["mean"],
+                content["precision"],
+                float(content["limit"]),
+            )
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is absent or damaged: {error}") from error

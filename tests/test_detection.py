@@ -1,0 +1,119 @@
+"""Labels of slices judge shipped segmentation weights."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ich_tf import cli, data, models
+from ich_tf.data import layouts
+from ich_tf.models import weights
+from ich_tf.report import detection, figures
+
+SIZE = 64
+NAME = "bright"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "phantom"
+    what = {"cases": 6, "seed": 4, "slices": 24, "size": SIZE, "bleeding_share": 0.5}
+    layouts.write_phantom("ct-ich-v1", folder, **what)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights_dir(tmp_path_factory):
+    """A network that finds what is bright; it has seen one patient."""
+    folder = tmp_path_factory.mktemp("weights")
+    model = models.build("unet", filters=(2, 4), input_shape=(SIZE, SIZE, 1))
+    for layer in model.layers:
+        for weight in layer.weights:
+            weight.assign(np.full(weight.shape, 0.3))
+    for layer in model.layers:
+        if layer.name.endswith("_logits"):
+            layer.bias.assign([-4.0])
+    kwargs = {"filters": [2, 4], "input_shape": [SIZE, SIZE, 1]}
+    entry = {
+        "build": {"name": "unet", "kwargs": kwargs},
+        "preprocessing": {
+            "approach": "approach1",
+            "channels": 1,
+            "size": SIZE,
+            "tile": SIZE,
+            "stride": SIZE,
+        },
+        "trained_on": "nothing",
+        "metric": "none",
+        "seen": ["050"],
+    }
+    weights.ship(model, NAME, folder, entry)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(root, weights_dir, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    dataset = data.open_dataset("ct-ich", root)
+    result = detection.detect(
+        dataset, out, weights_name=NAME, weights_dir=weights_dir, say=print
+    )
+    return result, out, dataset
+
+
+def test_every_case_but_those_seen_is_scored(found):
+    result, out, dataset = found
+    assert json.loads((out / "detection.json").read_text()) == result
+    assert result["left_out"] == ["050"]
+    assert set(result["cases"]) == set(dataset.case_ids()) - {"050"}
+    assert result["slice"]["n"] == 5 * 24
+    assert result["patient"]["n"] == 5
+    for name, one in result["cases"].items():
+        np.testing.assert_array_equal(one["truth"], dataset.load(name).labels[:, -1])
+        assert max(one["largest"]) > 0
+
+
+def test_slices_are_shown_beside_each_other(found):
+    _, out, _ = found
+    with Image.open(out / "detection.png") as picture:
+        columns = detection.SHOWN // 2
+        assert picture.width == columns * figures.CELL
+        assert picture.height > figures.CELL
+
+
+def test_the_most_telling_slices_are_kept(monkeypatch):
+    monkeypatch.setattr(detection, "SHOWN", 1)
+
+    class One:
+        class volume:  # noqa: N801
+            hu = np.zeros((4, 2, 2))
+
+    one = {"truth": [1, 1, 0, 0], "largest": [5, 9, 2, 7]}
+    kept = detection._most_telling([], "a", One, np.zeros((4, 2, 2)), one)
+    assert [(row[0], row[3]) for row in kept] == [
+        ("false alarm", 3),
+        ("found", 1),
+        ("missed", 0),
+    ]
+
+
+def test_the_command_prints_both_areas(root, weights_dir, tmp_path, capsys):
+    arguments = ["detection", "--ct-ich", str(root), "--out", str(tmp_path)]
+    arguments += ["--weights", NAME, "--weights-dir", str(weights_dir)]
+    assert cli.main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "predicted area, by slice: 0." in shown
+    assert "by patient:" in shown
+    assert "(n=5)" in shown
+
+
+def test_cases_without_labels_are_named(root, weights_dir, tmp_path, capsys):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "Patients_CT").symlink_to(root / "Patients_CT")
+    arguments = ["detection", "--ct-ich", str(bare), "--out", str(tmp_path / "out")]
+    arguments += ["--weights", NAME, "--weights-dir", str(weights_dir)]
+    assert cli.main(arguments) == 2
+    assert "Case 049 has no labels" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

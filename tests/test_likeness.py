@@ -1,0 +1,149 @@
+"""Scans unlike the training data are told by a network's features."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from ich_tf import cli, inference, likeness, models
+from ich_tf.data import nifti, phantom
+from ich_tf.models import weights
+from ich_tf.preprocessing import windows
+from ich_tf.report import prediction
+from ich_tf.volume import Case, Volume
+
+SIZE = 64
+PREPROCESSING = {
+    "approach": "approach1",
+    "channels": 1,
+    "size": SIZE,
+    "tile": SIZE,
+    "stride": SIZE,
+}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.build("unet", filters=(4, 8, 16), input_shape=(SIZE, SIZE, 1))
+
+
+@pytest.fixture(scope="module")
+def features(model):
+    network = inference.predictor(
+        model,
+        functools.partial(windows.channels, approach="approach1", count=1),
+        SIZE,
+        SIZE,
+    )
+    return likeness.extractor(model, network, likeness.deepest_layer(model))
+
+
+@pytest.fixture(scope="module")
+def heads():
+    found = phantom.PhantomDataset(9, 0, slices=24, size=SIZE)
+    return [found.load(case_id).volume for case_id in found.case_ids()]
+
+
+@pytest.fixture(scope="module")
+def known(model, features, heads):
+    parts = (heads[:6], heads[6:8])
+    return likeness.fit(
+        likeness.deepest_layer(model),
+        *(likeness.collect(features, (one.hu for one in part)) for part in parts),
+    )
+
+
+@pytest.fixture(scope="module")
+def weights_dir(model, known, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    entry = {
+        "build": {
+            "name": "unet",
+            "kwargs": {"filters": [4, 8, 16], "input_shape": [SIZE, SIZE, 1]},
+        },
+        "preprocessing": PREPROCESSING,
+        "trained_on": "nothing",
+        "metric": "none",
+    }
+    beside = {prediction.LIKENESS: functools.partial(likeness.save, found=known)}
+    weights.ship(model, "one", folder, entry, beside)
+    return folder
+
+
+def answer(model, weights_dir, hu):
+    case = Case("a", "a", Volume(hu, None, None, None))
+    entry = weights.read_manifest(weights_dir)["one"]
+    return prediction.likeness_of(model, entry, case, weights_dir)
+
+
+def test_the_deepest_row_gives_the_features(model, features, heads):
+    assert likeness.deepest_layer(model) == "x2_0_2_relu"
+    assert features(heads[0].hu).shape == (24, 16)
+
+
+def test_a_head_like_the_others_is_like_them(model, weights_dir, heads):
+    found = answer(model, weights_dir, heads[8].hu)
+    assert found["unlike"] is False
+    assert len(found["slices_unlike"]) < 12
+
+
+def test_what_is_no_head_is_unlike(model, weights_dir, heads):
+    noise = np.random.default_rng(0).normal(40, 200, heads[8].hu.shape)
+    found = answer(model, weights_dir, noise.astype(np.float32))
+    assert found == {"slices_unlike": list(range(1, 25)), "unlike": True}
+
+
+def test_distances_are_mahalanobis():
+    known = likeness.Likeness("x", np.array([1.0, 0.0]), np.diag([1.0, 4.0]), 2.5)
+    away = np.array([[1.0, 0.0], [3.0, 0.0], [1.0, 1.5]])
+    np.testing.assert_allclose(known.distances(away), [0, 2, 3])
+    assert known.unlike(away).tolist() == [False, False, True]
+
+
+def test_the_limit_leaves_out_one_in_a_hundred():
+    values = np.random.default_rng(0).normal(size=(2000, 3))
+    known = likeness.fit("x", values[:1000], values[1000:])
+    assert known.unlike(values[1000:]).sum() == 10
+
+
+def test_a_file_comes_back_as_it_was(known, tmp_path):
+    likeness.save(tmp_path / "a.npz", known)
+    again = likeness.load(tmp_path / "a.npz")
+    assert (again.layer, again.limit) == (known.layer, known.limit)
+    np.testing.assert_array_equal(again.precision, known.precision)
+    (tmp_path / "a.npz").write_bytes(b"no")
+    for name in ("a.npz", "b.npz"):
+        with pytest.raises(ValueError, match=f"{name} is absent or damaged"):
+            likeness.load(tmp_path / name)
+
+
+def test_another_file_beside_the_weights_is_refused(model, weights_dir, tmp_path):
+    entry = weights.read_manifest(weights_dir)["one"]
+    (tmp_path / "one.likeness.npz").write_bytes(b"other")
+    case = Case("a", "a", Volume(np.zeros((1, 8, 8), np.float32), None, None, None))
+    with pytest.raises(ValueError, match="one.likeness.npz is not the file"):
+        prediction.likeness_of(model, entry, case, tmp_path)
+
+
+def test_weights_without_such_a_file_say_so(model, weights_dir):
+    entry = {**weights.read_manifest(weights_dir)["one"], "companions": {}}
+    case = Case("a", "a", Volume(np.zeros((1, 8, 8), np.float32), None, None, None))
+    found = prediction.likeness_of(model, entry, case, weights_dir)
+    assert found["unlike"] is None
+    assert "one.weights.h5 does not say" in found["reason"]
+
+
+def test_the_command_warns_of_a_scan_that_is_unlike(
+    weights_dir, heads, tmp_path, monkeypatch, capsys
+):
+    nifti.write(tmp_path / "head.nii", heads[8])
+    monkeypatch.setattr(likeness, "UNLIKE_SHARE", -1.0)
+    arguments = ["predict", str(tmp_path / "head.nii"), "--out", str(tmp_path / "out")]
+    arguments += ["--weights", "one", "--weights-dir", str(weights_dir)]
+    assert cli.main(arguments) == 0
+    assert "unlike the training data: " in capsys.readouterr().out
+
+
+def test_uncertainty_is_entropy_in_bits():
+    found = prediction.uncertainty(np.array([0.0, 0.5, 0.25, 1.0]))
+    np.testing.assert_allclose(found, [0, 1, 0.811278, 0], atol=1e-4)

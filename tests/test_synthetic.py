@@ -1,0 +1,226 @@
+"""Painted rows end to end on a few small phantom heads."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ich_tf import files, inference, labels
+from ich_tf.data import painted
+from ich_tf.experiments import (
+    evaluation,
+    profiles,
+    reproduce,
+    runner,
+    synthetic,
+)
+from ich_tf.report import pages
+
+ROW = "painted/both"
+TINY = dataclasses.replace(
+    profiles.PAINTED_DEMO,
+    size=64,
+    tile=64,
+    epochs=1,
+    steps_per_epoch=2,
+    batch=2,
+    validation_crops=4,
+    phantom={"cases": 16, "seed": 4, "slices": 24, "size": 64, "bleeding_share": 0.5},
+    split=(0.5, 0.25, 0.25),
+    painted_split=(0.4, 0.3, 0.3),
+    copies=2,
+)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return runner.Folders(results=folder / "results", weights=folder / "weights")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(profiles.PAINTED_PROFILES, "demo", TINY)
+        patch.delenv("ICH_TF_CT_ICH", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(folders, tiny):
+    return reproduce.find_run(ROW, "demo", folders, print)
+
+
+@pytest.fixture(scope="module")
+def painter(run):
+    return synthetic._painter(run)
+
+
+@pytest.fixture(scope="module")
+def result(run):
+    return runner.execute(run, say=print)
+
+
+def test_copies_of_a_head_differ_and_come_back_the_same(painter):
+    name = painter.patients()[0]
+    first, again, other = (painter.load(f"{name}:{copy}") for copy in (0, 0, 1))
+    assert first.patient_id == other.patient_id == name
+    np.testing.assert_array_equal(first.volume.hu, again.volume.hu)
+    assert (first.volume.hu != other.volume.hu).any()
+    assert first.mask.any()
+    np.testing.assert_array_equal(first.mask.any(axis=(1, 2)), first.labels[:, -1])
+
+
+def test_heads_that_bleed_are_never_painted_on(run, painter):
+    bleeding = [
+        case_id
+        for case_id in run.dataset.case_ids()
+        if run.dataset.load(case_id).labels.any()
+    ]
+    assert bleeding
+    assert not set(bleeding) & set(painter.patients())
+    with pytest.raises(ValueError, match=f"{bleeding[0]} shows hemorrhage"):
+        painter.load(f"{bleeding[0]}:0")
+
+
+class Unlabelled:
+    def scan_labels(self):
+        return None
+
+
+class Bleeding:
+    def scan_labels(self):
+        return np.ones((1, 6), np.uint8)
+
+    def case_ids(self):
+        return ["a"]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [(Unlabelled(), "no diagnosis table"), (Bleeding(), "no head without")],
+)
+def test_data_that_cannot_be_painted_on_are_refused(source, said):
+    with pytest.raises(ValueError, match=said):
+        painted.Painted(source, lambda case: case).patients()
+
+
+def test_no_patient_is_on_both_sides(run):
+    (fold,) = run.folds
+    parts = (fold.train, fold.validation, fold.test)
+    names = [name for part in parts for name in part]
+    assert len(names) == len(set(names))
+    for part in parts:
+        kinds = {name.partition(":")[0] for name in part}
+        assert kinds == {"painted", "phantom"}
+
+
+def test_a_row_trains_on_its_sources_alone(run):
+    for sources in (("painted",), ("phantom",)):
+        one = dataclasses.replace(
+            run, experiment=dataclasses.replace(run.experiment, sources=sources)
+        )
+        (fold,) = one.folds
+        stored = synthetic._stored(one, fold.validation, 1)
+        assert all(
+            (":" in name) == (sources == ("painted",)) for name in stored.case_ids
+        )
+
+
+def test_a_result_tells_dice_by_kind_and_area_under_the_curve(run, result):
+    (fold,) = run.folds
+    heads = [name for name in fold.test if name.startswith("phantom:")]
+    assert len(result["counts"]["per_volume"]) == len(heads)
+    assert result["painted"]["all"]["n"] == len(result["slices"]["painted"])
+    kinds = {"all", *labels.SUBTYPES} | {
+        f"{size} mm2"
+        for size in ("under 100", "100 to 400", "400 to 1600", "over 1600")
+    }
+    assert set(result["painted"]) <= kinds
+    # The phantom is here the data set, too.
+    trained_on = {name.partition(":")[2] for name in (*fold.train, *fold.validation)}
+    judged = set(result["slices"]["labelled"])
+    assert judged == set(run.dataset.case_ids()) - trained_on
+    for unit in ("slice", "patient"):
+        assert 0 <= result["labelled"][unit]["mean"] <= 1
+
+
+def test_dice_of_slices_by_subtype_and_size():
+    def row(subtype, area, both):
+        flags = [int(k == labels.index(subtype)) for k in range(5)]
+        return {
+            "patient": "a",
+            "labels": [*flags, 1],
+            "truth": 10,
+            "predicted": 10,
+            "both": both,
+            "area_mm2": area,
+        }
+
+    rows = [row("EDH", 50.0, 10), row("EDH", 500.0, 5), row("SDH", 5000.0, 0)]
+    found = synthetic._dice_by_kind(rows)
+    means = {name: one["mean"] for name, one in found.items()}
+    assert means == {
+        "all": 0.5,
+        "epidural": 0.75,
+        "subdural": 0.0,
+        "under 100 mm2": 1.0,
+        "400 to 1600 mm2": 0.5,
+        "over 1600 mm2": 0.0,
+    }
+
+
+def test_area_under_the_curve_of_the_largest_part():
+    mask = np.zeros((2, 8, 8), bool)
+    mask[0, 0, :2] = mask[0, 4, :3] = True
+    assert inference.largest_areas(mask).tolist() == [3, 0]
+    cases = {
+        "a": {"truth": [1, 0], "largest": [3, 1]},
+        "b": {"truth": [0, 0], "largest": [0, 2]},
+        "c": {"truth": [0, 1], "largest": [0, 2]},
+        "d": {"truth": [0, 0], "largest": [0, 0]},
+    }
+    found = evaluation.detection(cases)
+    # Of 2 x 6 pairs of slices 11 are in order, one is even.
+    assert found["slice"]["mean"] == pytest.approx(11.5 / 12)
+    assert found["patient"]["mean"] == pytest.approx(3.5 / 4)
+
+
+def test_mirrored_inference_is_the_mean_of_both_sides():
+    def forward(images):
+        ramp = np.linspace(0, 1, images.shape[2], dtype=np.float32)
+        return np.broadcast_to(ramp[:, None], images.shape)
+
+    network = inference.Predictor(
+        forward, lambda hu: hu[..., None] / 100, 8, 8, 2, mirrored=True
+    )
+    hu = np.random.default_rng(0).uniform(0, 100, (1, 8, 8)).astype(np.float32)
+    np.testing.assert_allclose(
+        inference.predict_volume(network, hu), np.full((1, 8, 8), 0.5), atol=1e-6
+    )
+
+
+def test_the_page_shows_every_row_and_says_what_is_missing(
+    run, result, folders, tmp_path
+):
+    with pytest.raises(ValueError, match="shipped/unetplusplus-painted was not run"):
+        pages.synthetic(folders.results)
+    lines = []
+    pages.write(folders.results, tmp_path, lines.append)
+    assert [line.split(".md")[0] for line in lines] == [
+        "docs/classification",
+        "docs/synthetic",
+    ]
+    assert not list(tmp_path.iterdir())
+    shipped = folders.results / "shipped" / f"{pages.SHIPPED}.json"
+    content = {**result, "experiment": pages.SHIPPED, "profile": "shipped"}
+    files.write_json(shipped, content)
+    detected = {unit: result["labelled"][unit] for unit in ("slice", "patient")}
+    files.write_json(folders.results / "detection/one/detection.json", detected)
+    pages.write(folders.results, tmp_path, lines.append)
+    text = (tmp_path / "synthetic.md").read_text()
+    mean = f"{result['painted']['all']['mean']:.3f}"
+    assert "| painted slices and phantom heads | " in text
+    assert mean in text
+    assert "| painted/phantom-only | not run |" in text
+    assert "| one | " in text
