@@ -7,7 +7,7 @@ import sys
 
 from ich_tf import __version__, paths
 
-PROFILES = ("demo", "paper", "paper-by-patient", "shipped")
+PROFILES = ("demo", "quick", "paper", "paper-by-patient", "shipped")
 # As in `distribution.STRATEGIES`, which takes long to import.
 STRATEGIES = ("auto", "one", "mirrored", "multiworker", "tpu")
 

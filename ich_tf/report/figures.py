@@ -1,7 +1,7 @@
 """Pictures of slices with masks or heatmaps, as a radiologist looks at them."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -70,17 +70,40 @@ def montage(
         titles: Of the slices; None numbers them from 1.
     """
     titles = titles or [str(number + 1) for number in range(len(hu))]
-    rows = -(-len(hu) // columns)
-    sheet = Image.new("RGB", (columns * CELL, rows * CELL))
-    draw = ImageDraw.Draw(sheet)
-    for number in range(len(hu)):
-        picture = Image.fromarray(draw_slice(hu[number], drawn[number]))
-        picture.thumbnail((CELL, CELL))
-        corner = (number % columns * CELL, number // columns * CELL)
-        sheet.paste(picture, corner)
-        draw.text((corner[0] + 6, corner[1] + 4), titles[number], fill="yellow")
+    pictures = [draw_slice(*of_slice) for of_slice in zip(hu, drawn, strict=True)]
     with files.atomic(path) as partial:
-        sheet.save(partial)
+        _sheet(titles, pictures, columns, CELL).save(partial)
+
+
+def contact_sheet(
+    pictures: Mapping[str, np.ndarray], columns: int = 6, side: int = CELL
+) -> Image.Image:
+    """Pictures beside and below each other, as one.
+
+    Args:
+        pictures: What is written on a picture -> (h, w) or (h, w, 3), uint8; made
+            smaller where it is larger than a cell, and larger, by a whole factor,
+            where it fills less than half of one.
+        columns: Pictures beside each other.
+        side: Of a cell, in pixels.
+    """
+    return _sheet(list(pictures), list(pictures.values()), columns, side)
+
+
+def _sheet(
+    titles: Sequence[str], pictures: Sequence[np.ndarray], columns: int, side: int
+) -> Image.Image:
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * side, rows * side))
+    draw = ImageDraw.Draw(sheet)
+    for number, (text, array) in enumerate(zip(titles, pictures, strict=True)):
+        factor = max(1, side // max(array.shape[:2]))
+        picture = Image.fromarray(array.repeat(factor, 0).repeat(factor, 1))
+        picture.thumbnail((side, side))
+        corner = (number % columns * side, number // columns * side)
+        sheet.paste(picture, corner)
+        draw.text((corner[0] + 6, corner[1] + 4), text, fill="yellow")
+    return sheet
 
 
 def slice_overlays(
@@ -104,10 +127,21 @@ def draw_explanation(
     mask: np.ndarray | None = None,
     **window: float,
 ) -> None:
-    """Write heatmap, overlay and slice beside each other, as Figures 3-7 do.
+    """Write `explained` as a PNG file."""
+    with files.atomic(path) as partial:
+        explained(hu, heatmap, title, mask, **window).save(partial)
+
+
+def explained(
+    hu: np.ndarray,
+    heatmap: np.ndarray,
+    title: str,
+    mask: np.ndarray | None = None,
+    **window: float,
+) -> Image.Image:
+    """Heatmap, overlay and slice beside each other, as Figures 3-7 are.
 
     Args:
-        path: The PNG file.
         hu: (h, w), Hounsfield units.
         heatmap: (h, w), in [0, 1].
         title: A line above the pictures.
@@ -126,8 +160,7 @@ def draw_explanation(
             picture.paste(tuple(COLOUR.astype(int)), mask=_outline(mask, picture.size))
         sheet.paste(picture, (number * width, TITLE))
     ImageDraw.Draw(sheet).text((6, 4), title, fill="yellow")
-    with files.atomic(path) as partial:
-        sheet.save(partial)
+    return sheet
 
 
 def heat(hu: np.ndarray, heatmap: np.ndarray, **window: float) -> np.ndarray:

@@ -9,9 +9,7 @@ import pathlib
 from collections import Counter
 from collections.abc import Callable
 
-import numpy as np
-
-from ich_tf import files, labels
+from ich_tf import files
 from ich_tf.experiments import audit, reproduce, runner, tables
 from ich_tf.report import classifier, localization, plots, viewer
 
@@ -47,7 +45,7 @@ def write(
     import jinja2
     import markupsafe
 
-    results = _results(folders.results, profile)
+    results = results_of(folders.results, profile)
     if not results:
         raise ValueError(
             f"{folders.results / profile} has no result. Run `ich-tf reproduce` first."
@@ -83,7 +81,7 @@ def write(
     files.write_bytes(out, text.encode())
 
 
-def _results(folder: pathlib.Path, profile: str) -> dict[str, dict]:
+def results_of(folder: pathlib.Path, profile: str) -> dict[str, dict]:
     """Id to result of each experiment that was run, in the order of the tables."""
     found = {}
     for table in tables.TABLES:
@@ -187,15 +185,7 @@ def _address(path: pathlib.Path) -> str:
 
 
 def _scores(results: dict[str, dict]) -> dict:
-    scores = {
-        result["title"]: [
-            value
-            for counts in result["counts"]["per_volume"].values()
-            if counts["truth_pixels"] and (value := viewer.dice(counts)) is not None
-        ]
-        for result in results.values()
-        if "counts" in result
-    }
+    scores = plots.dice_of_heads(results)
     section = {"id": "scores", "title": "Dice of each held-out head", "figures": []}
     if scores:
         caption = (
@@ -219,14 +209,7 @@ def _classified(results: dict[str, dict]) -> dict:
     if not networks:
         section["text"] = "Table I was not run."
         return section
-    answers = {labels.SHORT[name]: {} for name in (labels.ANY, *labels.SUBTYPES)}
-    for result in networks.values():
-        scans = result["predictions"].values()
-        truth = np.concatenate([scan["truth"] for scan in scans])
-        probability = np.concatenate([scan["probability"] for scan in scans])
-        for short, curves in answers.items():
-            column = labels.index(short)
-            curves[result["title"]] = truth[:, column] > 0, probability[:, column]
+    answers = plots.slice_answers(networks)
     caption = "Slices of the held-out scans, each class against all other slices."
     section["figures"].append(
         {"svg": _svg(plots.roc_curves(answers)), "caption": caption}
@@ -259,11 +242,7 @@ def _localized(results: pathlib.Path, profile: str) -> dict:
 
 def _trained(results: dict[str, dict]) -> dict:
     section = {"id": "training", "title": "Training", "figures": []}
-    histories = {
-        result["title"]: result["history"][0]
-        for result in results.values()
-        if result["history"] and result["history"][0]
-    }
+    histories = plots.histories(results)
     if not histories:
         section["text"] = "No network was trained."
         return section
@@ -350,7 +329,7 @@ def _hash(script: str) -> str:
     return "sha256-" + base64.b64encode(digest).decode()
 
 
-def _svg(text: str):
+def _svg(figure):
     import markupsafe
 
-    return markupsafe.Markup(text)
+    return markupsafe.Markup(plots.svg(figure))

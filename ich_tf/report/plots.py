@@ -1,24 +1,29 @@
-"""Plots of result files as SVG text, the same bytes for the same results."""
+"""Plots of result files, the same bytes for the same results."""
 
 import io
+import typing
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ich_tf import labels
+
+if typing.TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 COLOURS = ("#1f5fa8", "#d1495b", "#2e8b57", "#edae49", "#6a4c93", "#4c4c4c")
 
 
-def training_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+def training_curves(
+    histories: Mapping[str, Sequence[Mapping[str, float]]],
+) -> "Figure":
     """Loss and validation score of each run over its epochs.
 
     Args:
         histories: A name to the epochs of one fold, as a result's `history` holds
             them.
-
-    Returns:
-        SVG.
     """
-    figure, axes = _figure(len(histories), 2.6)
+    figure, axes = panels(len(histories), 2.6)
     for axis, (name, history) in zip(axes, histories.items(), strict=True):
         epochs = [epoch["epoch"] for epoch in history]
         marker = "o" if len(epochs) < 3 else None
@@ -29,23 +34,22 @@ def training_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> s
             score = _column(history, "val_soft_jaccard")
             right.plot(epochs, score, color=COLOURS[1], marker=marker)
             right.set_ylim(0, 1)
-            right.set_ylabel("soft Jaccard", color=COLOURS[1])
+            right.set_ylabel("soft Jaccard", color=COLOURS[1], fontsize=7)
+            right.tick_params(labelsize=7)
         axis.set_title(name, fontsize=8)
         axis.set_xlabel("epoch")
-    return _svg(figure)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    return figure
 
 
-def scores_per_case(scores: Mapping[str, Sequence[float]], label: str) -> str:
+def scores_per_case(scores: Mapping[str, Sequence[float]], label: str) -> "Figure":
     """A dot for every case and a box over them, row by row.
 
     Args:
         scores: A row's name to the scores of its cases; NaN is left out.
         label: What is scored.
-
-    Returns:
-        SVG.
     """
-    figure, (axis,) = _figure(1, 0.4 * len(scores) + 1.0, columns=1)
+    figure, (axis,) = panels(1, 0.4 * len(scores) + 1.0, columns=1)
     kept = [np.array(values)[~np.isnan(values)] for values in scores.values()]
     places = np.arange(len(kept), 0, -1)
     axis.boxplot(
@@ -66,23 +70,20 @@ def scores_per_case(scores: Mapping[str, Sequence[float]], label: str) -> str:
     axis.set_yticks(places, names)
     axis.set_xlim(-0.02, 1.02)
     axis.set_xlabel(label)
-    return _svg(figure)
+    return figure
 
 
 def roc_curves(
     answers: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]],
-) -> str:
+) -> "Figure":
     """Receiver operating characteristic of each class, one panel a class.
 
     Args:
         answers: A class to a network's name to its truth (n,) and probability (n,).
-
-    Returns:
-        SVG.
     """
     from sklearn import metrics
 
-    figure, axes = _figure(len(answers), 2.4)
+    figure, axes = panels(len(answers), 2.4)
     for axis, (name, networks) in zip(axes, answers.items(), strict=True):
         axis.plot([0, 1], [0, 1], ":", color="#999999", lw=0.8)
         for colour, (network, answer) in zip(COLOURS, networks.items(), strict=False):
@@ -96,33 +97,83 @@ def roc_curves(
     axes[0].set_xlabel("1 - specificity")
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=7)
-    return _svg(figure)
+    return figure
+
+
+def histories(results: Mapping[str, Mapping]) -> dict[str, list[dict]]:
+    """Title to the epochs of the first fold, of each result that was trained."""
+    return {
+        result["title"]: result["history"][0]
+        for result in results.values()
+        if result["history"] and result["history"][0]
+    }
+
+
+def dice_of_heads(results: Mapping[str, Mapping]) -> dict[str, list[float]]:
+    """Title to the Dice of each held-out head with hemorrhage, of rows of masks."""
+    return {
+        result["title"]: [
+            value
+            for counts in result["counts"]["per_volume"].values()
+            if counts["truth_pixels"] and (value := dice(counts)) is not None
+        ]
+        for result in results.values()
+        if "counts" in result
+    }
+
+
+def dice(counts: Mapping) -> float | None:
+    """Dice of a volume from its counts; None where neither mask has a pixel."""
+    hit = sum(counts["tp"])
+    total = counts["truth_pixels"] + counts["predicted_pixels"]
+    return 2 * hit / total if total else None
+
+
+def slice_answers(results: Mapping[str, Mapping]) -> dict[str, dict[str, tuple]]:
+    """Class to title to truth and probability of each held-out slice, of classifiers.
+
+    As `roc_curves` takes them.
+    """
+    answers = {labels.SHORT[name]: {} for name in (labels.ANY, *labels.SUBTYPES)}
+    for result in results.values():
+        scans = result["predictions"].values()
+        truth = np.concatenate([scan["truth"] for scan in scans])
+        probability = np.concatenate([scan["probability"] for scan in scans])
+        for short, curves in answers.items():
+            column = labels.index(short)
+            curves[result["title"]] = truth[:, column] > 0, probability[:, column]
+    return answers
 
 
 def _column(history: Sequence[Mapping[str, float]], name: str) -> list[float]:
     return [epoch[name] for epoch in history]
 
 
-def _figure(panels: int, height: float, columns: int = 3):
-    """A figure and its `panels` axes, `columns` beside each other."""
-    import matplotlib
-
-    matplotlib.use("Agg")
+def panels(count: int, height: float, columns: int = 3):
+    """A figure and its `count` axes, in rows of `columns` and of `height` inches."""
     from matplotlib import figure
 
-    rows = -(-panels // columns)
+    rows = -(-count // columns)
     made = figure.Figure(figsize=(8.4, rows * height), layout="constrained")
     axes = made.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes[panels:]:
+    for axis in axes[count:]:
         axis.remove()
-    for axis in axes[:panels]:
+    for axis in axes[:count]:
         axis.tick_params(labelsize=7)
         axis.xaxis.label.set_fontsize(7)
         axis.yaxis.label.set_fontsize(7)
-    return made, axes[:panels]
+    return made, axes[:count]
 
 
-def _svg(figure) -> str:
+def png(figure: "Figure", dpi: int = 110) -> bytes:
+    """A figure as a PNG file, without the version that drew it."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=dpi, metadata={"Software": None})
+    return data.getvalue()
+
+
+def svg(figure: "Figure") -> str:
+    """A figure as SVG text, the same for the same figure."""
     import matplotlib
 
     text = io.StringIO()

@@ -10,7 +10,7 @@ from PIL import Image
 from ich_tf import labels
 from ich_tf.experiments import runner
 from ich_tf.preprocessing import slices
-from ich_tf.report import classifier, explanation
+from ich_tf.report import classifier, explanation, plots
 
 SIZE = 256
 """In-plane pixels at most, so that the page can be sent to somebody."""
@@ -56,7 +56,7 @@ def cases(
             if coded.shape == case.volume.hu.shape:
                 predictions[result["title"]] = {
                     "picture": _png(_shrink(coded)),
-                    "dice": dice(result["counts"]["per_volume"][case_id]),
+                    "dice": plots.dice(result["counts"]["per_volume"][case_id]),
                 }
         hu = _shrink(case.volume.hu)
         made.append(
@@ -75,17 +75,10 @@ def cases(
     return made
 
 
-def dice(counts: dict) -> float | None:
-    """Dice of a volume from its counts; None where neither mask has a pixel."""
-    hit = sum(counts["tp"])
-    total = counts["truth_pixels"] + counts["predicted_pixels"]
-    return 2 * hit / total if total else None
-
-
 def _spread(result: dict, count: int) -> list[str]:
     counts = result["counts"]["per_volume"]
     bleeding = [name for name, of_case in counts.items() if of_case["truth_pixels"]]
-    bleeding.sort(key=lambda name: (dice(counts[name]), name))
+    bleeding.sort(key=lambda name: (plots.dice(counts[name]), name))
     healthy = sorted(set(counts) - set(bleeding))[: 1 if count > 1 else 0]
     places = np.linspace(0, len(bleeding) - 1, min(count - len(healthy), len(bleeding)))
     return [bleeding[round(place)] for place in places] + healthy

@@ -1,0 +1,214 @@
+# %% [markdown]
+# # The data and the windows
+#
+# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/ich_tf/blob/main/notebooks/01_data_and_windows.ipynb)
+#
+# A head CT is a stack of slices in Hounsfield units (HU): air is -1000, water 0, fresh
+# blood 50 to 80, bone several hundred. A screen cannot show that range, so a *window*
+# cuts out a part of it. This notebook shows what goes into the networks: slices,
+# masks, windows, tiles, augmentation and folds.
+#
+# It needs no results. Without real data it shows the embedded phantom, a synthetic
+# head with the five subtypes of hemorrhage and exact masks.
+
+# %%
+# Only on Colab: fetch and install the project (a minute).
+import sys
+
+if "google.colab" in sys.modules:
+    import os
+    import subprocess
+
+    repository = "https://github.com/OWNER/ich_tf"
+    subprocess.run(["git", "clone", "-q", "--depth=1", repository], check=True)
+    os.chdir("ich_tf")
+    install = [sys.executable, "-m", "pip", "install", "-q", "-e", ".[prepare]"]
+    subprocess.run(install, check=True)
+
+# %%
+import os
+
+import numpy as np
+from IPython.display import Markdown
+
+from ich_tf import data, labels
+from ich_tf.data import phantom, splits
+from ich_tf.preprocessing import augment, tiles, windows
+from ich_tf.report import figures, notebook, plots
+
+# "phantom", or the folder of ct-ich.
+DATA = os.environ.get("ICH_TF_CT_ICH") or notebook.PHANTOM
+here = notebook.start(DATA)
+
+# %% [markdown]
+# ## Five heads
+#
+# Of the phantom: one head for each subtype. Of ct-ich: the first five patients with
+# hemorrhage. Shown is the slice with the largest lesion, once as it is and once with
+# the outline of the mask.
+
+# %%
+if here.phantom:
+    cases = {
+        labels.SHORT[name]: phantom.generate(
+            11, number, slices=24, size=256, subtypes=[name]
+        ).case
+        for number, name in enumerate(labels.SUBTYPES)
+    }
+else:
+    dataset = data.open_dataset("ct-ich", DATA)
+    facts = dataset.fingerprint()["cases"]
+    bleeding = [name for name in facts if facts[name]["mask_voxels"]]
+    cases = {name: dataset.load(name) for name in bleeding[:5]}
+
+largest = {name: case.mask.sum((1, 2)).argmax() for name, case in cases.items()}
+plain = {
+    f"{name}, slice {largest[name] + 1}": figures.gray(case.volume.hu[largest[name]])
+    for name, case in cases.items()
+}
+outlined = {
+    f"{name}, mask": figures.overlay(
+        case.volume.hu[largest[name]], case.mask[largest[name]]
+    )
+    for name, case in cases.items()
+}
+figures.contact_sheet({**plain, **outlined}, columns=5, side=200)
+
+# %%
+rows = []
+for name, case in cases.items():
+    pixels = case.mask.sum((1, 2))
+    pixel_ml = case.volume.slice_pixel_ml
+    volume = "–" if pixel_ml is None else f"{pixels @ pixel_ml:.1f}"
+    shape = "x".join(map(str, case.volume.hu.shape))
+    rows.append(f"| {name} | {shape} | {np.count_nonzero(pixels)} | {volume} |")
+Markdown(
+    "| head | slices x rows x columns | slices with blood | blood, ml |\n"
+    "| --- | --- | --- | --- |\n" + "\n".join(rows)
+)
+
+# %% [markdown]
+# ## One head from foot to head
+
+# %%
+name, case = list(cases.items())[-1]
+shown = np.linspace(0, len(case.volume.hu) - 1, 24).astype(int)
+figures.contact_sheet(
+    {str(z + 1): figures.overlay(case.volume.hu[z], case.mask[z]) for z in shown},
+    columns=8,
+    side=128,
+)
+
+# %% [markdown]
+# ## The windows
+#
+# Level and width in HU. Segmentation and classification use the same three windows but
+# for the brain's width. Approach 1 of the report copies the brain window
+# into three channels; approach 2 takes the three windows as the three channels, shown
+# last as red, green and blue.
+
+# %%
+hu = case.volume.hu[largest[name]]
+pictures = {
+    f"{window}, {of.level:g}/{of.width:g}": figures.gray(hu, of.level, of.width)
+    for known in windows.WINDOWS.values()
+    for window, of in known.items()
+}
+three = windows.channels(hu, "approach2", 3)
+pictures["approach 2 as colours"] = (255 * three).astype(np.uint8)
+figures.contact_sheet(pictures, columns=5, side=200)
+
+# %% [markdown]
+# Where blood lies in Hounsfield units, and how much of it the windows leave apart from
+# brain: the shaded band is the brain window of segmentation.
+
+# %%
+inside = np.concatenate([case.volume.hu[case.mask > 0] for case in cases.values()])
+around = np.concatenate(
+    [case.volume.hu[(case.mask == 0) & (case.volume.hu > 0)] for case in cases.values()]
+)
+figure, (axis,) = plots.panels(1, 2.8, columns=1)
+bins = np.arange(0, 151, 2)
+axis.hist(around, bins, density=True, alpha=0.6, label="other tissue above 0 HU")
+axis.hist(inside, bins, density=True, alpha=0.6, label="hemorrhage")
+axis.axvspan(*windows.WINDOWS["segmentation"]["brain"].bounds_hu, alpha=0.1)
+axis.set_xlim(0, 150)
+axis.set_xlabel("HU")
+axis.set_ylabel("density")
+axis.legend(fontsize=8)
+notebook.show(figure)
+
+# %%
+low, median, high = np.percentile(inside, [5, 50, 95])
+Markdown(
+    f"In these heads, hemorrhage lies between {low:.0f} and {high:.0f} HU (5th and "
+    f"95th percentile), with a median of {median:.0f} HU; tissue around it has a "
+    f"median of {np.median(around):.0f} HU. The two overlap, so no threshold "
+    "separates them."
+)
+
+# %% [markdown]
+# ## Tiles
+#
+# The 2-D networks see crops of a quarter of the slice's side, at a stride of half a
+# crop: 49 in a slice of 512 pixels. Where crops overlap at inference, probabilities
+# are averaged.
+
+# %%
+side = hu.shape[0] // 4
+grid = tiles.TileGrid(*hu.shape, tile=side, stride=side // 2)
+crops = grid.cut(hu[np.newaxis])
+overlaps = grid.overlaps()
+figures.contact_sheet(
+    {str(number + 1): figures.gray(crop) for number, crop in enumerate(crops)},
+    columns=grid.columns,
+    side=grid.tile + 2,
+)
+
+# %%
+Markdown(
+    f"{grid.count} crops of {grid.tile} pixels; a pixel lies in {overlaps.min():.0f} "
+    f"to {overlaps.max():.0f} of them."
+)
+
+# %% [markdown]
+# ## Augmentation
+#
+# That of [2]: image and mask move together.
+
+# %%
+change = augment.augmenter("hssayeni2020_flip")
+mask = case.mask[largest[name]]
+moved = [change(hu[..., np.newaxis], mask, seed) for seed in range(5)]
+figures.contact_sheet(
+    {"as it is": figures.overlay(hu, mask)}
+    | {
+        f"seed {seed}": figures.overlay(image[..., 0], drawn)
+        for seed, (image, drawn) in enumerate(moved)
+    },
+    columns=6,
+    side=170,
+)
+
+# %% [markdown]
+# ## Folds
+#
+# Tables II and III: five folds by patient, in the fixed order of [2], so that no
+# patient is in training and test at once.
+
+# %%
+patients = splits.subject_order_75()
+lines = [
+    f"| {number + 1} | {len(fold.train)} | {len(fold.validation)} | {len(fold.test)} | "
+    f"{', '.join(fold.test[:5])}, ... |"
+    for number, fold in enumerate(splits.folds_hssayeni2020(patients))
+]
+Markdown(
+    f"The {len(patients)} patients of ct-ich 1.3.1:\n\n"
+    "| fold | training | validation | test | first test patients |\n"
+    "| --- | --- | --- | --- | --- |\n" + "\n".join(lines)
+)
+
+# %% [markdown]
+# Next: [Table I and Figures 3-7](02_table_1_and_figures.ipynb). [2] is Hssayeni et al.
+# 2020, doi:10.3390/data5010014.

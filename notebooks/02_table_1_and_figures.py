@@ -1,0 +1,143 @@
+# %% [markdown]
+# # Table I and Figures 3-7: classification
+#
+# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/ich_tf/blob/main/notebooks/02_table_1_and_figures.ipynb)
+#
+# A ResNeXt answers for each slice; its features, reduced by PCA, go through a
+# bidirectional LSTM that sees the whole scan, after Burduja et al. [1]. The report
+# trains this on RSNA 2019. Without that data, this notebook shows the demo on the
+# phantom: a small ResNeXt from random weights.
+
+# %%
+# Only on Colab: fetch and install the project (a minute).
+import sys
+
+if "google.colab" in sys.modules:
+    import os
+    import subprocess
+
+    repository = "https://github.com/OWNER/ich_tf"
+    subprocess.run(["git", "clone", "-q", "--depth=1", repository], check=True)
+    os.chdir("ich_tf")
+    install = [sys.executable, "-m", "pip", "install", "-q", "-e", ".[prepare]"]
+    subprocess.run(install, check=True)
+
+# %%
+import os
+
+import numpy as np
+from IPython.display import Markdown, display
+from PIL import Image
+
+from ich_tf import labels
+from ich_tf.data import phantom
+from ich_tf.experiments import compare, tables
+from ich_tf.report import classifier, explanation, figures, notebook, plots
+
+# "phantom", or the folder of RSNA 2019.
+DATA = os.environ.get("ICH_TF_RSNA") or notebook.PHANTOM
+here = notebook.start(DATA, "rsna")
+SLICES, SCANS = "table1/resnext101", "table1/resnext101-lstm"
+
+# %% [markdown]
+# ## Table I, reported beside ours
+
+# %%
+display(here.table("table1"), here.table("table1-losses"))
+
+# %% [markdown]
+# ## ROC curves
+#
+# Slices of the held-out scans, each class against all other slices.
+
+# %%
+results = here.results("table1")
+if results:
+    display(notebook.show(plots.roc_curves(plots.slice_answers(results))))
+else:
+    display(here.missing("table1"))
+
+# %% [markdown]
+# ## Training
+
+# %%
+if results:
+    display(notebook.show(plots.training_curves(plots.histories(results))))
+else:
+    display(here.missing("table1"))
+
+# %% [markdown]
+# ## What the sequence model adds
+#
+# Both networks on the same held-out scans. The difference is taken on the same draws
+# of patients, so its interval is narrower than those of the two numbers.
+
+# %%
+if SLICES in results and SCANS in results:
+    found = compare.render(SLICES, SCANS, here.folders.results, here.profile)
+    display(Markdown(found))
+else:
+    display(here.missing(SLICES, SCANS))
+
+# %% [markdown]
+# ## One head, slice by slice
+#
+# The shipped networks (small, trained on the phantom) on a new phantom head: the slice
+# network sees each slice on its own, the sequence model all of them together. The
+# shaded slices hold blood.
+
+# %%
+head = phantom.generate(7, 103, slices=24, size=256, subtypes=["SDH"])
+network = classifier.load(weights_dir=here.folders.weights)
+alone = classifier.slice_answers(network, head.case.volume)[1]
+together, _ = classifier.scan_answers(head.case.volume, here.folders.weights)
+every = labels.index(labels.ANY)
+figure, (axis,) = plots.panels(1, 2.6, columns=1)
+numbers = np.arange(1, len(alone) + 1)
+truth = head.case.labels[:, every]
+axis.fill_between(numbers, truth, step="mid", alpha=0.15, color="black", lw=0)
+axis.plot(numbers, alone[:, every], "o-", ms=3, label="each slice on its own")
+axis.plot(numbers, together[:, every], "o-", ms=3, label="all slices together")
+axis.set_ylim(0, 1.02)
+axis.set_xlabel("slice, from foot to head")
+axis.set_ylabel("probability of hemorrhage")
+axis.legend(fontsize=8)
+notebook.show(figure)
+
+# %%
+right = [
+    f"{np.mean((answer[:, every] > 0.5) == truth):.0%}" for answer in (alone, together)
+]
+Markdown(
+    f"Of the {len(truth)} slices of this head, {right[0]} are called right one by one "
+    f"and {right[1]} together. One head shows how it works, not how well."
+)
+
+# %% [markdown]
+# ## Figures 3-7: where the slice network looks
+#
+# Heatmap, overlay and slice, as in the report. The blood is outlined, so that one sees
+# whether the heat is on it.
+
+# %%
+folder = tables.result_file(here.folders.results, here.profile, SLICES).with_suffix("")
+drawn = sorted((folder / "figures").glob("figure-*.png"))
+if drawn:
+    for path in drawn:
+        display(Image.open(path).convert("RGB"))
+else:
+    display(here.missing("table1"))
+    display(Markdown("Instead: the shipped slice network, on new phantom heads."))
+    for number, name in enumerate(labels.SUBTYPES):
+        head = phantom.generate(7, 200 + number, slices=24, size=256, subtypes=[name])
+        z = head.case.mask.sum((1, 2)).argmax()
+        volume = head.case.volume
+        (heat,) = explanation.slice_heatmaps(network, volume, number, np.array([z]))
+        title = f"{labels.SHORT[name]}, slice {z + 1}"
+        mask = head.case.mask[z]
+        display(figures.explained(volume.hu[z], heat, title, mask))
+
+# %% [markdown]
+# How often the heat is on the blood is measured in
+# [docs/classification.md](../docs/classification.md). Next: [Tables II and
+# III](03_tables_2_and_3.ipynb). [1] is Burduja et al. 2020, doi:10.3390/s20195611.

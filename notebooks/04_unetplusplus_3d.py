@@ -1,0 +1,167 @@
+# %% [markdown]
+# # The 3-D UNet++ that the report could not train
+#
+# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/ich_tf/blob/main/notebooks/04_unetplusplus_3d.ipynb)
+#
+# Section V of the report: a 3-D UNet++ over whole volumes ran out of GPU memory, so it
+# prints no number. It proposes two remedies: training on the CPU, and adding the skip
+# connections instead of concatenating them. A third is to compute activations again
+# for the gradients. This notebook shows what each saves, and what the networks reach.
+
+# %%
+# Only on Colab: fetch and install the project (a minute).
+import sys
+
+if "google.colab" in sys.modules:
+    import os
+    import subprocess
+
+    repository = "https://github.com/OWNER/ich_tf"
+    subprocess.run(["git", "clone", "-q", "--depth=1", repository], check=True)
+    os.chdir("ich_tf")
+    install = [sys.executable, "-m", "pip", "install", "-q", "-e", ".[prepare]"]
+    subprocess.run(install, check=True)
+
+# %%
+import os
+
+import numpy as np
+from IPython.display import Markdown, display
+
+from ich_tf import models
+from ich_tf.data import phantom
+from ich_tf.experiments import profiles, segmentation
+from ich_tf.models import recompute
+from ich_tf.report import figures, notebook, plots
+
+# "phantom", or the folder of ct-ich.
+DATA = os.environ.get("ICH_TF_CT_ICH") or notebook.PHANTOM
+here = notebook.start(DATA)
+
+# %% [markdown]
+# ## What the network sees
+#
+# A patch of slices. In-plane the network halves it four times, along the axis twice
+# only, because slices are thick. Below: the same head from below, from the side and
+# from the front; the frame is a patch of the demo.
+
+# %%
+case = phantom.generate(7, 105, slices=32, size=128, subtypes=["IPH"]).case
+hu, mask = case.volume.hu, case.mask
+z, y, x = (int(np.median(places)) for places in np.nonzero(mask))
+thick = round(case.volume.spacing_mm[0] / case.volume.spacing_mm[1])
+views = {
+    "axial": figures.overlay(hu[z], mask[z]),
+    "coronal": figures.overlay(hu[::-1, y], mask[::-1, y]),
+    "sagittal": figures.overlay(hu[::-1, :, x], mask[::-1, :, x]),
+}
+depth, height, width = profiles.VOLUME_DEMO.patch
+top = min(max(0, y - height // 2), hu.shape[1] - height)
+left = min(max(0, x - width // 2), hu.shape[2] - width)
+views["axial"][[top, top + height - 1], left : left + width] = (255, 255, 0)
+views["axial"][top : top + height, [left, left + width - 1]] = (255, 255, 0)
+for name in ("coronal", "sagittal"):
+    views[name] = views[name].repeat(thick, axis=0)
+figures.contact_sheet(views, columns=3)
+
+# %%
+Markdown(
+    f"Pixels of {case.volume.spacing_mm[1]:.1f} mm in slices "
+    f"{case.volume.spacing_mm[0]:g} mm apart; the patch is "
+    f"{depth} x {height} x {width}."
+)
+
+# %% [markdown]
+# ## What a training step costs
+#
+# Weights, and the memory of one step with one volume of 32 slices in bfloat16 and 16
+# filters, estimated from the graph (`benchmarks/volume3d.py` holds it against measured
+# peaks). No network is trained for this.
+
+# %%
+VARIANTS = {
+    "concatenated": {"skip": "concat"},
+    "concatenated, recomputed": {"skip": "concat", "remat": True},
+    "added": {"skip": "add"},
+    "added, recomputed": {"skip": "add", "remat": True},
+}
+SIDES = (128, 256, 512)
+memory, parameters = {}, {}
+for name, arguments in VARIANTS.items():
+    for side in SIDES:
+        network = models.build(
+            "unetplusplus_3d", input_shape=(32, side, side, 1), filters=16, **arguments
+        )
+        gigabytes = recompute.training_gigabytes(network, 1, "mixed_bfloat16")
+        memory.setdefault(name, []).append(gigabytes)
+    parameters[name] = network.count_params()
+
+figure, (axis,) = plots.panels(1, 2.8, columns=1)
+for number, (name, gigabytes) in enumerate(memory.items()):
+    places = np.arange(len(SIDES)) + 0.2 * (number - 1.5)
+    bars = axis.bar(places, gigabytes, 0.18, label=name, color=plots.COLOURS[number])
+    axis.bar_label(bars, fmt="%.1f", fontsize=7)
+axis.set_xticks(range(len(SIDES)), [f"32 x {side} x {side}" for side in SIDES])
+axis.set_ylabel("GB")
+axis.margins(y=0.1)
+axis.legend(fontsize=8)
+notebook.show(figure)
+
+# %%
+saved = 1 - memory["added, recomputed"][-1] / memory["concatenated"][-1]
+fewer = 1 - parameters["added"] / parameters["concatenated"]
+Markdown(
+    f"Adding the skips leaves {parameters['added']:,} of "
+    f"{parameters['concatenated']:,} weights ({fewer:.0%} fewer). Added and "
+    f"recomputed, a step with slices of {SIDES[-1]} pixels takes an estimated "
+    f"{memory['added, recomputed'][-1]:.1f} GB "
+    f"instead of {memory['concatenated'][-1]:.1f} GB ({saved:.0%} less). Recomputation "
+    "changes no result, only time."
+)
+
+# %% [markdown]
+# ## What the networks reach
+#
+# Beside a 2-D UNet++ that was trained for as long on the same heads.
+
+# %%
+here.table("volume3d")
+
+# %%
+results = here.results("volume3d")
+scores = plots.dice_of_heads(results)
+if scores:
+    display(notebook.show(plots.scores_per_case(scores, "Dice per volume")))
+    display(notebook.show(plots.training_curves(plots.histories(results))))
+else:
+    display(here.missing("volume3d"))
+
+# %% [markdown]
+# ## Truth and prediction
+#
+# A held-out head with hemorrhage, in the slice with its largest lesion: every row that
+# was run.
+
+# %%
+pictures = {}
+for result in results.values():
+    run = here.run(result["experiment"])
+    counts = result["counts"]["per_volume"]
+    largest = max(counts, key=lambda name: counts[name]["truth_pixels"])
+    for case, coded in segmentation.stored_predictions(run):
+        if case.case_id == largest:
+            z = case.mask.sum((1, 2)).argmax()
+            of_slice = case.volume.hu[z]
+            pictures["truth"] = figures.overlay(of_slice, case.mask[z])
+            predicted = figures.overlay(of_slice, coded[z] > 127)
+            name = result["experiment"].split("/")[1]
+            pictures[f"{name}: {plots.dice(counts[largest]):.2f}"] = predicted
+            break
+if pictures:
+    display(figures.contact_sheet(pictures, columns=min(4, len(pictures))))
+else:
+    display(here.missing("volume3d"))
+
+# %% [markdown]
+# Next: [how to verify](05_how_to_verify.ipynb). UNet++: Zhou et al. 2018,
+# arXiv:1807.10165.

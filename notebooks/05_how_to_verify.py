@@ -1,0 +1,188 @@
+# %% [markdown]
+# # How to verify
+#
+# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/ich_tf/blob/main/notebooks/05_how_to_verify.ipynb)
+#
+# A table is easily typed. Here every number is computed from a result file that holds
+# the counts of each case, what it was made of and with; `verify` computes the means
+# again before it gives a verdict. This notebook shows the verdicts, plants faults into
+# a copy of a result to see whether they are found, and holds the report against
+# itself.
+
+# %%
+# Only on Colab: fetch and install the project (a minute).
+import sys
+
+if "google.colab" in sys.modules:
+    import os
+    import subprocess
+
+    repository = "https://github.com/OWNER/ich_tf"
+    subprocess.run(["git", "clone", "-q", "--depth=1", repository], check=True)
+    os.chdir("ich_tf")
+    install = [sys.executable, "-m", "pip", "install", "-q", "-e", ".[prepare]"]
+    subprocess.run(install, check=True)
+
+# %%
+import copy
+import os
+import pathlib
+import tempfile
+from collections import Counter
+
+from IPython.display import Markdown, display
+
+from ich_tf.experiments import audit, provenance, reproduce, runner, spec, verify
+from ich_tf.report import notebook
+
+# "phantom", or the folder of ct-ich.
+DATA = os.environ.get("ICH_TF_CT_ICH") or notebook.PHANTOM
+here = notebook.start(DATA)
+
+# %% [markdown]
+# ## The rule
+
+# %%
+Markdown("\n".join(f"- {kind}: {rule}" for kind, rule in verify.RULES.items()))
+
+# %% [markdown]
+# ## The verdicts
+#
+# One for each number that the report prints. The same on the command line: `python -m
+# ich_tf verify`. What was not run is never passed.
+
+# %%
+checks = verify.verify(here.folders.results, here.profile)
+counted = Counter((one.cell.table, one.kind, one.verdict) for one in checks)
+lines = [f"| {' | '.join(key)} | {count} |" for key, count in counted.items()]
+display(
+    Markdown(
+        "| table | held against | verdict | numbers |\n| --- | --- | --- | --- |\n"
+        + "\n".join(lines)
+    )
+)
+print(verify.render(checks))
+
+# %%
+MEANING = {
+    0: "every number passed (on the phantom: is as recorded, which reproduces nothing)",
+    1: "something differs",
+    2: "nothing differs, but rows were not run or cannot be compared",
+}
+status = verify.status(checks)
+Markdown(f"Exit status {status}: {MEANING[status]}.")
+
+# %% [markdown]
+# ## What a result file holds
+#
+# Of one row. Where none was run, a threshold on the brain window is evaluated on a few
+# phantom heads: a method without a network, which takes seconds.
+
+# %%
+results = here.results("table3", "table2")
+if results:
+    result = list(results.values())[0]
+else:
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = runner.Folders(pathlib.Path(scratch), here.folders.weights)
+        (result,) = reproduce.reproduce(
+            ["related/hu-threshold"],
+            folders,
+            profile="quick",
+            say=lambda line: None,
+        )
+(row,) = spec.find(result["experiment"])
+counts = result["counts"]["per_volume"]
+scale = result["spec"]["profile"]
+chosen = ("name", "size", "folds", "epochs", "steps_per_epoch", "batch")
+facts = {
+    "row": result["title"],
+    "data": f"{result['data']['identity']}, {len(result['data']['cases'])} cases, "
+    f"fingerprint {provenance.digest(result['data'])}",
+    "held-out cases with counts": len(counts),
+    "settings, among others": ", ".join(f"{k} {scale[k]}" for k in chosen),
+    "seed": result["spec"]["seed"],
+    "made at commit": ", ".join(filter(None, result["commits"])),
+    "on": ", ".join(result["devices"]),
+    "with": ", ".join(f"{k} {v}" for k, v in result["versions"][0].items()),
+    "the report leaves open": "; ".join(result["leaves_open"]),
+}
+Markdown(
+    "| | |\n| --- | --- |\n"
+    + "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+)
+
+# %% [markdown]
+# ## Planted faults
+#
+# Each is planted into a copy; `verify.faults` must name it, and must name nothing in
+# the file as it is.
+
+# %%
+case_id = next(iter(counts))
+
+
+def better_mean(content):
+    content["summary"]["hssayeni2020"]["dice"]["mean"] = 0.9
+
+
+def lost_case(content):
+    del content["counts"]["hssayeni2020"][case_id]
+
+
+def found_blood(content):
+    content["counts"]["per_volume"][case_id]["tp"][0] += 1
+
+
+def other_data(content):
+    content["data"]["identity"] = "ct-ich 1.3.1"
+
+
+found = {"the file as it is": verify.faults(result, row, result["profile"])}
+for plant in (better_mean, lost_case, found_blood, other_data):
+    copied = copy.deepcopy(result)
+    plant(copied)
+    found[plant.__name__] = verify.faults(copied, row, result["profile"])
+Markdown(
+    "| planted | found |\n| --- | --- |\n"
+    + "\n".join(
+        f"| {name.replace('_', ' ')} | {faults[0] if faults else 'nothing'} |"
+        for name, faults in found.items()
+    )
+)
+
+# %%
+original, *planted = found.values()
+caught = sum(map(bool, planted))
+Markdown(
+    f"{caught} of {len(planted)} planted faults are found, and {len(original)} in the "
+    "file as it is."
+)
+
+# %% [markdown]
+# ## The report held against itself
+#
+# `python -m ich_tf audit`: sums, bounds and whole numbers that the report's own
+# numbers must obey, and the published facts of its data sets. These need no data.
+
+# %%
+findings = audit.audit(here.folders.results, here.profile, here.folders.ct_ich)
+Markdown(audit.render(findings))
+
+# %%
+verdicts = Counter(one.verdict for one in findings)
+Markdown(
+    "Findings: "
+    + ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    + "."
+)
+
+# %% [markdown]
+# ## With the real data
+#
+# ```
+# ./run_all.sh paper --ct-ich DIR --rsna DIR
+# python -m ich_tf verify --profile paper --recount --ct-ich DIR
+# ```
+#
+# The second also counts all masks again, from the stored probabilities and the data.
