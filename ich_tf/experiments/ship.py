@@ -29,10 +29,10 @@ def ship(run: Run) -> dict:
     model = models.build(build["name"], **build["kwargs"])
     model.load_weights(run.fold_folder(0) / training.FINAL)
     entry = {
+        "trained_on": run.fingerprint["identity"],
         **described,
         "experiment": run.experiment.id,
         "profile": run.profile.name,
-        "trained_on": run.fingerprint["identity"],
         "data": provenance.digest(run.fingerprint),
         "commit": result["commits"][0],
     }

@@ -129,6 +129,13 @@ def describe(run: Run, result: dict) -> dict:
         for name in ("slice", "patient")
     )
     (fold,) = run.folds
+    sources = {
+        "painted": f"slices without hemorrhage of {found['data']}, painted on",
+        "phantom": "phantom heads",
+    }
+    described["trained_on"] = ", and ".join(
+        sources[name] for name in run.experiment.sources
+    )
     described["seen"] = [
         name.removeprefix(painted.PAINTED)
         for name in (*fold.train, *fold.validation)

@@ -15,7 +15,7 @@ from ich_tf.preprocessing import slices, windows
 from ich_tf.report import classifier, figures, heads
 from ich_tf.volume import Case, Volume
 
-DEFAULT_WEIGHTS = "unetplusplus-phantom"
+DEFAULT_WEIGHTS = "unetplusplus-painted"
 LIKENESS = "likeness.npz"
 SCAN_ROW = "scan"
 """Name of the last row of `probabilities.csv`; the others are numbers of slices."""
