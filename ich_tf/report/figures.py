@@ -93,6 +93,7 @@ def contact_sheet(
 def _sheet(
     titles: Sequence[str], pictures: Sequence[np.ndarray], columns: int, side: int
 ) -> Image.Image:
+    columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * side, rows * side))
     draw = ImageDraw.Draw(sheet)
