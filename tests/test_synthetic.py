@@ -215,7 +215,7 @@ def test_the_page_shows_every_row_and_says_what_is_missing(
     shipped = folders.results / "shipped" / f"{pages.SHIPPED}.json"
     content = {**result, "experiment": pages.SHIPPED, "profile": "shipped"}
     files.write_json(shipped, content)
-    detected = {unit: result["labelled"][unit] for unit in ("slice", "patient")}
+    detected = {"cases": result["slices"]["labelled"]}
     files.write_json(folders.results / "detection/one/detection.json", detected)
     pages.write(folders.results, tmp_path, lines.append)
     text = (tmp_path / "synthetic.md").read_text()
@@ -223,4 +223,5 @@ def test_the_page_shows_every_row_and_says_what_is_missing(
     assert "| painted slices and phantom heads | " in text
     assert mean in text
     assert "| painted/phantom-only | not run |" in text
-    assert "| one | " in text
+    area = result["labelled"]["slice"]["mean"]
+    assert f"| one | {area:.3f}" in text

@@ -4,7 +4,7 @@ import os
 import pathlib
 
 from ich_tf import files
-from ich_tf.experiments import compare, painted, tables
+from ich_tf.experiments import compare, evaluation, painted, tables
 from ich_tf.report import figures, localization
 
 SLICES, SCANS = "table1/resnext101", "table1/resnext101-lstm"
@@ -150,22 +150,27 @@ def _painted_table(names, results: pathlib.Path, profile: str) -> list[str]:
 
 def _before_and_after(results: pathlib.Path) -> list[str]:
     """What `detection` found with each of the shipped weights."""
-    files_found = sorted((results / "detection").glob("*/detection.json"))
-    if not files_found:
+    found = {
+        path.parent.name: files.read_json(path)["cases"]
+        for path in sorted((results / "detection").glob("*/detection.json"))
+    }
+    if not found:
         return []
+    common = set.intersection(*map(set, found.values()))
     lines = [
         "## Weights trained on the phantom alone, and these",
         "",
         "`python -m ich_tf detection --ct-ich DIR --weights NAME --out "
-        "results/detection/NAME`, the same patients.",
+        f"results/detection/NAME`; the {len(common)} patients that none has seen, at "
+        "their own pixels.",
         "",
         "| weights | AUC, slices | AUC, patients |",
         "| --- | --- | --- |",
     ]
-    for path in files_found:
-        found = files.read_json(path)
-        cells = [path.parent.name]
-        cells += [tables.with_interval(found[unit]) for unit in ("slice", "patient")]
+    for name, cases in found.items():
+        score = evaluation.detection({case: cases[case] for case in sorted(common)})
+        cells = [name]
+        cells += [tables.with_interval(score[unit]) for unit in ("slice", "patient")]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
