@@ -8,7 +8,7 @@ import dataclasses
 from ich_tf.experiments import spec, table2
 
 # Needs no ImageNet weights, and the demo trains it longer than the others.
-TRAINED = "table2/resnet50-random-bce"
+TRAINED = "table2/vgg16-random-bce"
 LESION_CROPS = "audit/lesion-crops"
 APPROACH2 = "table2/approach2"
 # What is changed of approach 2 -> the row.
@@ -32,7 +32,7 @@ ROWS = (
     _change(
         TRAINED,
         LESION_CROPS,
-        "resnet50, RI, BCE, lesion crops only",
+        "vgg16, RI, BCE, lesion crops only",
         "Nothing; the published code of [2] for NIfTI keeps only crops with blood.",
     ),
     _change(

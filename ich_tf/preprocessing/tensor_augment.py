@@ -26,7 +26,9 @@ class Changes:
         scale: Smallest and largest enlargement.
         keep_ratio: Whether both sides are enlarged alike.
         border: What is beyond the border: "NEAREST" or "REFLECT".
-        light: Chance to change brightness and contrast by up to a fifth.
+        light: Chance to change brightness and contrast.
+        brightness: Smallest and largest that is added.
+        contrast: Smallest and largest change of the factor.
     """
 
     mirror: float = 0.0
@@ -37,6 +39,8 @@ class Changes:
     keep_ratio: bool = False
     border: str = "NEAREST"
     light: float = 0.0
+    brightness: tuple[float, float] = (-0.2, 0.2)
+    contrast: tuple[float, float] = (-0.2, 0.2)
 
 
 # Deviation: the shear of [2], a fifth of a pixel, is left out; REFLECT repeats the
@@ -54,6 +58,14 @@ _BURDUJA2020 = Changes(
 )
 AUGMENTATIONS = {
     "none": None,
+    # Deviation: without blur and noise.
+    "any_scanner": dataclasses.replace(
+        _HSSAYENI2020,
+        mirror=0.5,
+        light=0.6,
+        brightness=(-0.12, 0.08),
+        contrast=(-0.2, 0.45),
+    ),
     "flip": Changes(mirror=0.5, move=0.0),
     "hssayeni2020": _HSSAYENI2020,
     "hssayeni2020_flip": dataclasses.replace(_HSSAYENI2020, mirror=0.5),
@@ -168,6 +180,13 @@ def _lit(image: tf.Tensor, changes: Changes, draws: list[tf.Tensor]) -> tf.Tenso
     if not changes.light:
         return image
     chance, brightness, contrast = draws[-3:]
-    changed = image * (1 + 0.2 * (2 * contrast - 1)) + 0.2 * (2 * brightness - 1)
+    contrast, brightness = (
+        low + (high - low) * share
+        for (low, high), share in (
+            (changes.contrast, contrast),
+            (changes.brightness, brightness),
+        )
+    )
+    changed = image * (1 + contrast) + brightness
     changed = tf.clip_by_value(changed, 0.0, 1.0)
     return tf.where(chance < changes.light, changed, image)
