@@ -377,9 +377,7 @@ def test_a_record_of_other_settings_is_no_record(results):
 def test_compare_takes_rows_of_masks(results):
     """The two rows differ only in tiles averaged by the same threshold: by nothing."""
     text = compare.render(BEST, UNET, results, "demo")
-    assert (
-        f"**{UNET} against {BEST}: phantom, profile demo, 1 seeds, 4 held-out" in text
-    )
+    assert f"**{UNET} against {BEST}: phantom, profile demo, 1 seed, 4 held-out" in text
     (line,) = (line for line in text.splitlines() if line.startswith("| Dice |"))
     assert line.endswith("+0.0000 [+0.0000, +0.0000] |  |")
     spoil(results, _lost_case, "demo")

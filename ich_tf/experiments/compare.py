@@ -144,9 +144,10 @@ def render(
     else:
         scans = one[0]["predictions"].values()
         patients = {scan["patient"] for scan in scans}
+    runs = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
     lines = [
         f"**{second} against {first}: {one[0]['data']['identity']}, profile {profile}, "
-        f"{len(seeds)} seeds, {len(scans)} held-out scans of {len(patients)} "
+        f"{runs}, {len(scans)} held-out scans of {len(patients)} "
         "patients**",
         "",
         f"| | {first} | {second} | difference [95 % CI] | DeLong |",
