@@ -530,7 +530,7 @@ def test_protocols_from_a_result_file(made, monkeypatch, tmp_path, capsys):
     ("name", "reason"),
     [
         ("table1/resnext101", "table1/resnext101 has no masks"),
-        ("table2/vgg16-random-bce", "Run `ich-tf reproduce table2/vgg16-random-bce`"),
+        ("table2/resnet50-random-bce", "Run `ich-tf reproduce table2/resnet50-random-"),
         ("absent.json", "There is no"),
     ],
 )
