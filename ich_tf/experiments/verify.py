@@ -196,7 +196,7 @@ def _table(table: str, profile: str, read: dict) -> list[Check]:
     rows = tables.shown(table)
     results = [read[row.id][0] for row in rows]
     identities = {result["data"]["identity"] for result in results if result}
-    recorded = _recorded(table) if identities == {"phantom"} else None
+    recorded = _recorded(table, profile) if identities == {"phantom"} else None
     checks = []
     for group, row in itertools.product(tables.groups(table, PROTOCOL), rows):
         result, found = read[row.id]
@@ -204,8 +204,6 @@ def _table(table: str, profile: str, read: dict) -> list[Check]:
         for cell in tables.row_cells(table, row, result, group):
             if recorded is not None:
                 before = recorded.get((row.id, _untagged(cell.row), cell.column))
-                if before and not _recorded_settings(table, row, profile):
-                    before = None
                 kind, expected = REGRESSION, before["ours"] if before else None
                 judged = judge_recorded(before, cell, profile)
             elif cell.reported is not None:
@@ -219,21 +217,29 @@ def _table(table: str, profile: str, read: dict) -> list[Check]:
     return checks
 
 
-def _recorded(table: str) -> dict[tuple, dict]:
-    """The recorded cells by experiment, row without its initialisation, and column."""
+def _recorded(table: str, profile: str) -> dict[tuple, dict]:
+    """The recorded cells by experiment, row without its initialisation, and column.
+
+    Rows that were recorded with other settings than they have now are left out.
+    """
     known = files.read_json(readme.RECORDED) if readme.RECORDED.is_file() else {}
-    cells = known.get(table, {"cells": []})["cells"]
+    record = known.get(table, {"cells": []})
+    settings = record.get("settings", {})
+    changed = {
+        row.id
+        for row in tables.shown(table)
+        if row.id in settings and settings[row.id] != _settings_digest(row, profile)
+    }
     return {
         (cell["experiment"], _untagged(cell["row"]), cell["column"]): cell
-        for cell in cells
+        for cell in record["cells"]
+        if cell["experiment"] not in changed
     }
 
 
-def _recorded_settings(table: str, row, profile: str) -> bool:
-    """Whether the record was made with the settings that the row has now."""
+def _settings_digest(row, profile: str) -> str:
     scale = profiles.profile(row.task, profile).for_row(row.id)
-    made = files.read_json(readme.RECORDED)[table].get("settings", {}).get(row.id)
-    return made is None or made == readme.settings_digest(spec.settings(row, scale))
+    return readme.settings_digest(spec.settings(row, scale))
 
 
 def _untagged(row: str) -> str:
