@@ -113,19 +113,19 @@ def segment(model, preprocessing: dict, case: Case) -> np.ndarray:
     windows.check_window(
         case.volume.hu_window, windows.approach_windows(preprocessing["approach"])
     )
-    network = _network(model, preprocessing)
-    small = slices.resize(case.volume.hu, preprocessing["size"], preprocessing["size"])
+    network, small = _as_trained(model, preprocessing, case)
     probability = inference.predict_volume(network, small)
     return slices.resize(probability, *case.volume.hu.shape[1:])
 
 
-def _network(model, preprocessing: dict) -> inference.Predictor:
+def _as_trained(model, preprocessing: dict, case: Case):
+    """The network with what it expects, and the case's slices at its size."""
     to_channels = functools.partial(
         windows.channels,
         approach=preprocessing["approach"],
         count=preprocessing["channels"],
     )
-    return inference.predictor(
+    network = inference.predictor(
         model,
         to_channels,
         preprocessing["tile"],
@@ -133,6 +133,8 @@ def _network(model, preprocessing: dict) -> inference.Predictor:
         batch=8,
         mirrored=preprocessing.get("mirrored", False),
     )
+    size = preprocessing["size"]
+    return network, slices.resize(case.volume.hu, size, size)
 
 
 def uncertainty(probability: np.ndarray) -> np.ndarray:
@@ -165,9 +167,7 @@ def likeness_of(
         reason = f"{entry['file']} does not say what it was trained on looks like"
         return {"slices_unlike": None, "unlike": None, "reason": reason}
     known = likeness.load(path)
-    preprocessing = entry["preprocessing"]
-    network = _network(model, preprocessing)
-    small = slices.resize(case.volume.hu, preprocessing["size"], preprocessing["size"])
+    network, small = _as_trained(model, entry["preprocessing"], case)
     beyond = known.unlike(likeness.extractor(model, network, known.layer)(small))
     return {
         "slices_unlike": (np.flatnonzero(beyond) + 1).tolist(),
