@@ -53,7 +53,10 @@ def _normalize(x, gamma, beta):
     y = tf.cast((wide - mean) * (rate * gamma) + beta, x.dtype)
 
     def gradient(upstream):
-        normal = (tf.cast(x, tf.float32) - mean) * rate
+        # After `upstream`, or TensorFlow would find these to be the forward pass's
+        # numbers and keep them, in float32, until now.
+        with tf.control_dependencies([upstream]):
+            normal = (tf.cast(x, tf.float32) - mean) * rate
         above = tf.cast(upstream, tf.float32)
         along = above * normal
         centred = above - tf.reduce_mean(above, SPACE, keepdims=True)
