@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ich_tf import labels
-from ich_tf.data import landmarks, painting
+from ich_tf.data import landmarks, look_alikes, painting
 from ich_tf.data.phantom import head as heads
 from ich_tf.data.phantom import plan as planning
 
@@ -79,7 +79,10 @@ def test_where_there_is_no_inside_of_a_skull_nothing_is_painted(slice_hu):
 
 @pytest.mark.parametrize("name", labels.SUBTYPES)
 @pytest.mark.parametrize("saturated", [False, True])
-def test_each_subtype_lies_where_it_belongs(quiet, found, slice_hu, name, saturated):
+def test_each_subtype_lies_where_it_belongs(
+    quiet, found, slice_hu, name, saturated, monkeypatch
+):
+    monkeypatch.setattr(painting, "CHRONIC_SHARE", 0.0)
     hu = np.clip(slice_hu, *WINDOW) if saturated else slice_hu
     window = WINDOW if saturated else None
     made, _ = first(hu, name, hu_window=window)
@@ -102,6 +105,21 @@ def test_each_subtype_lies_where_it_belongs(quiet, found, slice_hu, name, satura
         assert np.mean(found.sulcus[blood] < 1.5) > 0.9
 
 
+def test_a_chronic_subdural_is_large_and_less_dense_than_brain(
+    found, slice_hu, monkeypatch
+):
+    monkeypatch.setattr(painting, "CHRONIC_SHARE", 1.0)
+    areas, densities = [], []
+    for seed in range(6):
+        made = paint(slice_hu, seed, subtypes=("subdural",))
+        blood = made.mask > 0
+        areas.append(found.area_mm2(blood))
+        densities.append(np.median(made.hu[blood]))
+        assert found.depth[blood].min() < 2.5
+    assert np.median(densities) < found.brain_hu - 3
+    assert np.median(areas) > 400
+
+
 def test_equal_seeds_give_equal_bytes_and_the_input_stays_as_it_is(slice_hu):
     before = slice_hu.copy()
     one, same, other = (painting.paint(slice_hu, seed) for seed in (4, 4, 5))
@@ -119,6 +137,17 @@ def test_look_alikes_are_painted_but_not_in_the_truth(slice_hu):
         changed += bool(np.any(made.hu != slice_hu))
     assert changed >= 4
     np.testing.assert_array_equal(paint(slice_hu, subtypes=()).hu, slice_hu)
+
+
+@pytest.mark.parametrize("name", ["_base", "_midline"])
+def test_look_alikes_of_bone_and_falx_are_small_and_within_the_skull(found, name):
+    areas = []
+    for seed in range(20):
+        level = getattr(look_alikes, name)(found, np.random.default_rng(seed))
+        assert level.shape == found.depth.shape
+        areas.append(found.area_mm2((level < 0) & found.clear))
+    assert max(areas) < 900
+    assert np.mean(np.array(areas) > 5) > 0.3
 
 
 def test_a_large_lesion_pushes_the_brain_aside(slice_hu, found, monkeypatch):

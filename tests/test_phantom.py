@@ -26,7 +26,7 @@ def bleeding():
     made = {}
     for index, name in enumerate(labels.SUBTYPES):
         plan = planning.draw_plan(8, index, 26, subtypes=[name])
-        plan = dataclasses.replace(plan, lesion_ml={name: 9.0}, subacute=False)
+        plan = dataclasses.replace(plan, lesion_ml={name: 9.0}, age="acute")
         made[name] = (*heads.render(plan, 8, index, SIZE), plan)
     return made
 

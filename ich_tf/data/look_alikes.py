@@ -7,6 +7,8 @@ from ich_tf.data.phantom import fields, physics
 
 _CALCIFIED_SHARE = 0.25
 _BONE_SHARE = 0.25
+_BASE_SHARE = 0.15
+_MIDLINE_SHARE = 0.15
 _MOTION_SHARE = 0.06
 _STREAK_SHARE = 0.12
 _CUPPING_SHARE = 0.3
@@ -14,7 +16,7 @@ _NOISE_SHARE = 0.25
 
 
 def before_blood(hu, found: landmarks.Landmarks, rng) -> np.ndarray:
-    """Calcifications and bone that fills part of the slice's thickness.
+    """Calcifications, a dense midline, bone that fills part of the slice's thickness.
 
     Args:
         hu: (y, x), Hounsfield units.
@@ -25,6 +27,10 @@ def before_blood(hu, found: landmarks.Landmarks, rng) -> np.ndarray:
         hu = _mix(hu, _calcifications(found, rng), rng.uniform(70, 260), 1.4, found)
     if rng.random() < _BONE_SHARE:
         hu = _mix(hu, _bone(found, rng), rng.uniform(60, 110), rng.uniform(4, 9), found)
+    if rng.random() < _BASE_SHARE:
+        hu = _mix(hu, _base(found, rng), rng.uniform(50, 110), rng.uniform(3, 9), found)
+    if rng.random() < _MIDLINE_SHARE:
+        hu = _mix(hu, _midline(found, rng), rng.uniform(48, 68), 1.5, found)
     return hu
 
 
@@ -96,3 +102,27 @@ def _bone(found: landmarks.Landmarks, rng) -> np.ndarray:
     aside = np.abs(np.arctan2(np.sin(turned), np.cos(turned)))
     thick = rng.uniform(1.0, 4.0) * np.clip(1.2 - aside / rng.uniform(0.2, 0.9), 0, 1)
     return (found.depth - thick).astype(np.float32)
+
+
+def _base(found: landmarks.Landmarks, rng) -> np.ndarray:
+    """Distance to the tips of orbital roofs or petrous ridges beneath the slice."""
+    x, y = ((14, 34), (-62, -38)) if rng.random() < 0.6 else ((36, 56), (-8, 24))
+    level = np.full(found.depth.shape, 99.0, np.float32)
+    for side in rng.permutation((-1, 1))[: rng.integers(1, 3)]:
+        across = (found.x - np.float32(side * rng.uniform(*x))) / rng.uniform(0.7, 1.6)
+        along = (found.y - np.float32(rng.uniform(*y))) / rng.uniform(0.7, 1.6)
+        away = np.hypot(across, along) - np.float32(rng.uniform(1.0, 9.0))
+        level = np.minimum(level, away)
+    return np.maximum(level, found.depth - np.float32(rng.uniform(5, 16)))
+
+
+def _midline(found: landmarks.Landmarks, rng) -> np.ndarray:
+    """Distance to a dense falx, and to a sinus with dense blood where it ends."""
+    bend = np.float32(rng.normal(0, 1.5)) * np.cos(found.y / np.float32(40))
+    falx = np.abs(found.x - bend) - np.float32(rng.uniform(0.2, 1.3))
+    falx = np.maximum(falx, np.float32(rng.uniform(10, 40)) - np.abs(found.y))
+    if rng.random() < 0.5:
+        return falx
+    wide = np.maximum(np.float32(rng.uniform(3, 6)) - found.depth / 2, -1)
+    sinus = np.maximum(np.abs(found.x - bend) - wide, 20 - found.y)
+    return np.minimum(falx, sinus)

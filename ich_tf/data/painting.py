@@ -20,10 +20,12 @@ from ich_tf.data import landmarks, look_alikes
 from ich_tf.data.phantom import fields, lesions
 from ich_tf.data.phantom import plan as planning
 
-VERSION = 1
+VERSION = 2
 """Of what equal arguments paint; stored slices of another version are made anew."""
 
 SUBACUTE_SHARE = 0.12
+CHRONIC_SHARE = 0.3
+"""Of the subdural collections: less dense than brain, and large."""
 SMALLEST_MM2 = 15.0
 """A cut through a lesion that is smaller is not painted."""
 
@@ -39,6 +41,9 @@ _LEAST_PUSH_MM = 0.3
 _PUSH_MM = 40.0
 _USUAL_BRAIN_HU = 33.0
 _INSIDE_BRAIN = ("intraventricular", "subarachnoid")
+_CHRONIC_ML = (15.0, 130.0)
+# Nothing larger lies along the falx.
+_FALX_ML = 12.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -182,8 +187,8 @@ def _stack(found: landmarks.Landmarks, middle_mm: float, offset) -> _Points:
     )
 
 
-def _spread(name: str, points: _Points, seed) -> tuple[lesions.Spread, tuple | None]:
-    """A lesion at points; the same lesion for the same seed, whatever the points."""
+def _spread(name: str, volume_ml: float, points: _Points, seed):
+    """A lesion at points and the center of a mass; equal seeds make equal lesions."""
     rng = np.random.default_rng(seed)
     if name == "intraparenchymal":
         return lesions.intraparenchymal(points.xyz, points.depth, rng, points.wobble)
@@ -195,6 +200,8 @@ def _spread(name: str, points: _Points, seed) -> tuple[lesions.Spread, tuple | N
         spread = lesions.subarachnoid(
             points.xyz, points.depth, points.sulcus, rng, points.wobble
         )
+    elif name == "subdural" and volume_ml > _FALX_ML:
+        spread = lesions.subdural(points.xyz, points.depth, rng, falx_share=0.0)
     else:
         painter = {"epidural": lesions.epidural, "subdural": lesions.subdural}[name]
         spread = painter(points.xyz, points.depth, rng)
@@ -205,7 +212,7 @@ def _cut(name, volume_ml, found, middle_mm, seed, rng):
     """Where the slice cuts a lesion of a volume: height, reach; None if nowhere."""
     offset = np.random.default_rng([*seed, 1]).uniform(0, 300, 3).astype(np.float32)
     stack = _stack(found, middle_mm, offset)
-    spread, _ = _spread(name, stack, seed)
+    spread, _ = _spread(name, volume_ml, stack, seed)
     pixel_mm2 = (_STACK_PIXELS * found.pixel_mm) ** 2
     reach = spread.reach_mm(volume_ml, pixel_mm2 * 5.0 / 1000, stack.clear)
     if not np.isfinite(reach):
@@ -225,7 +232,12 @@ def _bleed(hu, found, subtypes, seed, mass_effect, rng):
     if not subtypes:
         return hu, painted
     volumes = _volumes_ml(subtypes, rng)
-    subacute = bool(rng.random() < SUBACUTE_SHARE)
+    ages = dict.fromkeys(volumes, "acute")
+    if rng.random() < SUBACUTE_SHARE:
+        ages = dict.fromkeys(volumes, "subacute")
+    if "subdural" in volumes and rng.random() < CHRONIC_SHARE:
+        ages["subdural"] = "chronic"
+        volumes["subdural"] = float(rng.uniform(*_CHRONIC_ML))
     middle_mm = float(rng.normal(12.0, 6.0))
     strength = rng.uniform(0.5, 1.0)
     where = found.depth > -3
@@ -238,7 +250,7 @@ def _bleed(hu, found, subtypes, seed, mass_effect, rng):
             continue
         height_mm, reach, offset = cut
         points = _at(found, where, height_mm, offset)
-        spread, center = _spread(name, points, key)
+        spread, center = _spread(name, volumes[name], points, key)
         level = _on_grid(spread.level(reach), where, 4.0)
         if found.area_mm2((level < 0) & found.clear) < SMALLEST_MM2:
             continue
@@ -252,7 +264,16 @@ def _bleed(hu, found, subtypes, seed, mass_effect, rng):
         points = _at(found, near, height_mm, offset)
         wobble, slow = (_on_grid(n, near) for n in (points.wobble, points.slow))
         hu, blood = _stain(
-            hu, grain, found, level, name, volumes[name], subacute, draws, wobble, slow
+            hu,
+            grain,
+            found,
+            level,
+            name,
+            volumes[name],
+            ages[name],
+            draws,
+            wobble,
+            slow,
         )
         painted[blood & (painted == 0)] = labels.SUBTYPES.index(name) + 1
     return hu, painted
@@ -368,7 +389,7 @@ def _grain(hu, found) -> np.ndarray:
     return grain * _enlarged(np.clip(found.depth / 3 - 0.7, 0, 1), len(hu))
 
 
-def _stain(hu, grain, found, level, name, volume_ml, subacute, rng, wobble, slow):
+def _stain(hu, grain, found, level, name, volume_ml, age, rng, wobble, slow):
     """Paint blood over a slice; the slice, and where it is blood."""
     import cv2
 
@@ -391,7 +412,7 @@ def _stain(hu, grain, found, level, name, volume_ml, subacute, rng, wobble, slow
         level,
         name,
         volume_ml,
-        subacute,
+        age,
         rng,
         wobble,
         0.7 * slow,

@@ -190,7 +190,7 @@ def _bleed(shaded: brain.BrainPoints, spreads, inside: _Inside, plan: HeadPlan, 
         level = spread.level(reach)
         level = np.where(taken, np.maximum(level, 1.0), level)
         hu = lesions.stain(
-            hu, level, name, volume, plan.subacute, rng, inside.wobble, inside.slow
+            hu, level, name, volume, plan.age, rng, inside.wobble, inside.slow
         )
         taken |= level < 0
         levels[name] = level.astype(np.float32)

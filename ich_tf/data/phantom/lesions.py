@@ -105,18 +105,19 @@ def epidural(points, depth, rng) -> Spread:
     return Spread(rank, np.maximum(space, -depth), lateral_mm2)
 
 
-def subdural(points, depth, rng) -> Spread:
+def subdural(points, depth, rng, falx_share: float = 0.2) -> Spread:
     """A crescent along one hemisphere, now and then a strip along the falx.
 
     Args:
         points: Canonical x, y, z, mm.
         depth: Depth beneath the inner table, mm.
         rng: numpy Generator.
+        falx_share: How often along the falx.
     """
     x, y, z = points
     side = rng.choice([-1.0, 1.0])
     beneath = np.maximum(-depth, 2.5 - side * x)
-    if rng.random() < 0.2:
+    if rng.random() < falx_share:
         along = np.hypot(y - rng.uniform(35, 60), (z - rng.uniform(25, 45)) * 1.3)
         base = np.maximum(side * x - 0.8, 0)
         rank = 0.5 * (base + np.sqrt(base**2 + 4 * (along / rng.uniform(7, 10)) ** 2))
@@ -240,13 +241,14 @@ def displace_by_mass(points, center, volume_ml: float):
     return tuple(np.float32(c) + r * share for c, r in zip(center, rest, strict=True))
 
 
-def density_hu(rng, subtype: str, subacute: bool, fine, coarse) -> np.ndarray:
+def density_hu(rng, subtype: str, age: str, fine, coarse) -> np.ndarray:
     """Density of the blood at points, Hounsfield units.
 
     Args:
         rng: numpy Generator.
         subtype: Name in `labels.SUBTYPES`.
-        subacute: Whether the blood has lost most of its density.
+        age: "acute"; "subacute", about as dense as brain; "chronic", less dense than
+            brain, in part with clots of fresh blood.
         fine: Noise at the points, deviation 1.
         coarse: Slower noise at the points, deviation 1.
     """
@@ -257,7 +259,13 @@ def density_hu(rng, subtype: str, subacute: bool, fine, coarse) -> np.ndarray:
         "intraventricular": (54, 70),
         "subarachnoid": (54, 70),
     }[subtype]
-    mean = rng.uniform(41, 48) if subacute else rng.uniform(low, high)
+    if age == "chronic":
+        hu = rng.uniform(14, 32) + 1.5 * fine + 2.0 * coarse
+        if rng.random() < 0.4:
+            fresh = np.clip((coarse - rng.uniform(-0.3, 0.9)) * 1.5, 0, 1)
+            hu = fields.blend(hu, rng.uniform(38, 60), fresh)
+        return np.clip(hu, 8, 85)
+    mean = rng.uniform(41, 48) if age == "subacute" else rng.uniform(low, high)
     hu = mean + 2.5 * fine + 2.0 * coarse
     if rng.random() < 0.3 and subtype != "subarachnoid":
         older = np.clip((coarse - 0.7) * 2.0, 0, 1)
@@ -276,7 +284,7 @@ def stain(
     level,
     subtype: str,
     volume_ml: float,
-    subacute: bool,
+    age: str,
     rng,
     fine,
     coarse,
@@ -289,7 +297,7 @@ def stain(
         level: Distance to the hemorrhage there, negative inside, mm.
         subtype: Name in `labels.SUBTYPES`.
         volume_ml: Volume of the hemorrhage, for the width of its edema.
-        subacute: Whether the blood has lost most of its density.
+        age: See `density_hu`.
         rng: numpy Generator.
         fine: Noise at the points, deviation 1.
         coarse: Slower noise at the points, deviation 1.
@@ -297,7 +305,7 @@ def stain(
     """
     if subtype == "intraparenchymal":
         hu = edema(hu, level, min(2 + 3 * np.cbrt(volume_ml), 12.0))
-    blood = density_hu(rng, subtype, subacute, fine, coarse)
+    blood = density_hu(rng, subtype, age, fine, coarse)
     # Thin layers between gyri would fade: they stain a little beyond.
     beyond = 0.4 if subtype == "subarachnoid" else 0.0
     return fields.blend(hu, blood, fields.cover(level - beyond, edge_mm))

@@ -45,7 +45,7 @@ class HeadPlan:
         angles_deg: Pitch, roll and yaw of the head in the scanner.
         shift_mm: Position of the head along x and y.
         lesion_ml: Volume wanted for each subtype; empty without bleeding.
-        subacute: Whether the blood has lost most of its density.
+        age: Of the blood, "acute" or "subacute", see `lesions.density_hu`.
     """
 
     slices: int
@@ -55,7 +55,7 @@ class HeadPlan:
     angles_deg: tuple[float, float, float]
     shift_mm: tuple[float, float]
     lesion_ml: dict[str, float]
-    subacute: bool
+    age: str
 
     @property
     def subtypes(self) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ def draw_plan(
     shift = rng.normal(0.0, 3.0, 2).clip(-6, 6)
     atrophy = float(rng.beta(1.6, 1.8))
     pixel_mm = float(np.clip(0.435 * size * rng.normal(1.0, 0.03), 0.39, 0.488))
-    subacute = bool(rng.random() < 0.12)
+    age = "subacute" if rng.random() < 0.12 else "acute"
     if subtypes is None:
         wanted = drawn_bleeding if bleeding is None else bleeding
         subtypes = drawn_subtypes if wanted else ()
@@ -162,5 +162,5 @@ def draw_plan(
         angles_deg=(float(pitch), float(roll), float(yaw)),
         shift_mm=(float(shift[0]), float(shift[1])),
         lesion_ml=share_volume(rng, subtypes) if subtypes else {},
-        subacute=subacute,
+        age=age,
     )
