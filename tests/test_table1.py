@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as image
 
-from ich_tf import cli, files, labels
+from ich_tf import cli, files, labels, training
 from ich_tf.data import layouts
 from ich_tf.experiments import (
     compare,
@@ -16,6 +16,7 @@ from ich_tf.experiments import (
     reproduce,
     runner,
     ship,
+    slice_data,
     spec,
     tables,
     verify,
@@ -295,3 +296,33 @@ def test_the_whole_classifier_is_one_file(folders, done, tmp_path, monkeypatch):
     wanted, _ = classifier.scan_answers(volume, folders.weights)
     found = model.predict(volume.hu[np.newaxis])[0]
     np.testing.assert_allclose(found, wanted, atol=0.02)
+
+
+def test_a_row_learns_from_painted_slices_of_its_own_patients_first(
+    folders, monkeypatch
+):
+    brain = dataclasses.replace(TINY, images="brain", split=3)
+    monkeypatch.setitem(profiles.CLASSIFIER_PROFILES, "demo", brain)
+    run = reproduce.find_run("ct-ich-slices/resnext-painted", "demo", folders, print)
+    few = dataclasses.replace(TINY.slices, parts=1, learning_rate=1e-2)
+    row = dataclasses.replace(
+        run.experiment, copies=2, painted_size=64, pretraining=few
+    )
+    run = dataclasses.replace(run, experiment=row)
+    source = slice_data.painted_shards(run, 0, print)
+    names = [name for group in source.groups for name in group.case_ids]
+    patients = {name.split(":")[0] for name in names}
+    assert len(names) == 2 * len(patients) > 0
+    assert patients <= set(run.folds[0].train)
+    said = []
+    result = runner.execute(run, say=said.append)
+    assert sum("training on painted slices" in line for line in said) == 3
+    assert len(result["predictions"]) == 8
+    weights_before = run.folder / "pretraining-0" / training.FINAL
+    written = weights_before.stat().st_mtime_ns
+    # Killed while it learned from real slices, it does not learn from paint again.
+    (run.fold_folder(0) / "fold.json").unlink()
+    run.file.unlink()
+    again = runner.execute(run, say=lambda line: None)
+    assert again["predictions"] == result["predictions"]
+    assert weights_before.stat().st_mtime_ns == written

@@ -9,12 +9,13 @@ scans that are scored.
 import dataclasses
 import functools
 import logging
+import pathlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from ich_tf import distribution, labels, models, training
-from ich_tf.data import splits
+from ich_tf.data import painting, splits
 from ich_tf.experiments import evaluation, runner, slice_data, spec
 from ich_tf.experiments.runner import SPLIT_SEED, Run
 from ich_tf.models import sequence
@@ -233,10 +234,44 @@ def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forec
 
 
 def _train_slices(run: Run, number: int, begin, say):
+    learned = None
+    if run.experiment.pretraining:
+        learned = _pretrain(run, number, say)
     source = slice_data.shards(run, number, slice_data.TRAIN, say)
     stage = run.profile.slices
     plan = _plan(run, stage, image_pipeline.steps_per_epoch(source, stage.batch))
     model, init = _build_slices(run, plan, say)
+    if learned:
+        model.load_weights(learned)
+    batches = _image_batches(run, source, plan)
+    return model, _fit(run, number, model, batches, plan, begin(init=init)), init
+
+
+def _pretrain(run: Run, number: int, say) -> pathlib.Path:
+    """Train on painted slices, or go on with it; the file of weights."""
+    source = slice_data.painted_shards(run, number, say)
+    stage = run.experiment.pretraining
+    plan = _plan(run, stage, image_pipeline.steps_per_epoch(source, stage.batch))
+    model, _ = _build_slices(run, plan, say)
+    # Beside the fold's folder, which is emptied when its own training begins.
+    folder = run.folder / f"pretraining-{number}"
+    wanted = {**run.fold_spec(number), "painting": painting.VERSION}
+    say(f"{run.experiment.id}: fold {number}, training on painted slices")
+    training.fit(
+        model,
+        _image_batches(run, source, plan),
+        None,
+        plan,
+        folder,
+        spec=wanted,
+        monitor=None,
+        resume=training.stored_spec(folder) == wanted,
+    )
+    return folder / training.FINAL
+
+
+def _image_batches(run: Run, source, plan: training.Plan) -> Callable:
+    """From first and last step to the batches between them."""
 
     def batches(first_step: int, last_step: int):
         return image_pipeline.training_batches(
@@ -248,7 +283,7 @@ def _train_slices(run: Run, number: int, begin, say):
             **_augmentation(run),
         )
 
-    return model, _fit(run, number, model, batches, plan, begin(init=init)), init
+    return batches
 
 
 def _augmentation(run: Run) -> dict[str, Callable | None]:

@@ -1,7 +1,8 @@
 """The classifier on the slices of ct-ich: real labels, few patients, one window.
 
 Not in the report, and another data set than Table I's: five folds by patient, every
-patient held out once, numbers pooled over the folds.
+patient held out once, numbers pooled over the folds. One row learns from painted
+hemorrhage first: does that help where labels are few?
 """
 
 from ich_tf.experiments import spec
@@ -28,6 +29,22 @@ ROWS = (
         title="ResNeXt, PCA, BiLSTM, small",
         slices_from="ct-ich-slices/resnext",
         sequence={"components": 32, "hidden": 48, "layers": 2},
+        **_COMMON,
+    ),
+    spec.PretrainedClassifier(
+        id="ct-ich-slices/resnext-painted",
+        title="ResNeXt, small, after painted slices",
+        slices_from=None,
+        sequence=None,
+        copies=8,
+        pretraining=spec.Stage(
+            epochs=1,
+            parts=5,
+            steps_per_epoch=80,
+            batch=32,
+            learning_rate=2e-3,
+            schedule="cosine",
+        ),
         **_COMMON,
     ),
 )

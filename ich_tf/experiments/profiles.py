@@ -209,7 +209,11 @@ CLASSIFIER_DEMO = ClassifierProfile(
     },
     sequence_arguments={"components": 32, "hidden": 48, "layers": 2},
     row_changes=dict.fromkeys(
-        ("ct-ich-slices/resnext", "ct-ich-slices/resnext-lstm"),
+        (
+            "ct-ich-slices/resnext",
+            "ct-ich-slices/resnext-lstm",
+            "ct-ich-slices/resnext-painted",
+        ),
         {
             "images": "brain",
             "split": 5,

@@ -4,6 +4,7 @@ Shards hold the images of all scans, features what a slice network makes of them
 are made once and read with bounded memory.
 """
 
+import dataclasses
 import functools
 import logging
 import pathlib
@@ -13,9 +14,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ich_tf import distribution, files, inference, labels
+from ich_tf.data import painted, painting
 from ich_tf.experiments import provenance
 from ich_tf.experiments.runner import Run
 from ich_tf.preprocessing import image_pipeline, records, sequences
+from ich_tf.preprocessing.slices import at_size
 
 LOGGER = logging.getLogger(__name__)
 TRAIN, HELD_OUT = "train", "held-out"
@@ -60,6 +63,41 @@ def prepare(run: Run, say, options: Sequence[str] = ()) -> pathlib.Path:
                 progress=lambda done, total: say(f"{done} of {total} shards"),
             )
     return folder
+
+
+def painted_shards(run: Run, number: int, say) -> records.Shards:
+    """Painted slices of a fold's training patients without hemorrhage, made if absent.
+
+    Those of all patients are made at once; a fold takes its own.
+    """
+    from ich_tf import prepare as beam
+
+    row = run.experiment
+    size = functools.partial(at_size, size=row.painted_size)
+    painter = painted.Painted(run.dataset, size, run.seed)
+    names = [
+        f"{patient}:{copy}"
+        for copy in range(row.copies)
+        for patient in painter.patients()
+    ]
+    key = provenance.digest(
+        [run.fingerprint, names, row.painted_size, run.profile.size]
+        + [run.profile.images, run.seed, painting.VERSION]
+    )
+    folder = run.folders.results / run.profile.name / "shards" / f"painted-{key}"
+    with distribution.chief_first():
+        if not (folder / records.INDEX).is_file():
+            say(f"painting {len(names)} copies of heads without hemorrhage")
+            beam.run(
+                functools.partial(dataclasses.replace, painter),
+                folder,
+                size=run.profile.size,
+                case_ids=names,
+                to_images=to_images(run),
+                progress=lambda done, total: say(f"{done} of {total} shards"),
+            )
+    own = set(run.folds[number].train)
+    return records.Shards(folder, [name for name in names if name.split(":")[0] in own])
 
 
 def left_out(run: Run) -> dict:

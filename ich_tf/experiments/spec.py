@@ -154,6 +154,7 @@ class Classifier:
     leaves_open: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     dataset: str = "rsna"
+    pretraining: ClassVar["Stage | None"] = None
     task: ClassVar[str] = "classification"
 
 
@@ -347,6 +348,23 @@ class ClassifierProfile:
     )
 
     for_row = Profile.for_row
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainedClassifier(Classifier):
+    """A slice network that first learns from painted slices, of each fold its own.
+
+    Attributes:
+        pretraining: Training on slices of the fold's training patients without
+            hemorrhage, painted on (`painted.Painted`).
+        copies: How often each of these patients is painted.
+        painted_size: In-plane pixels that are painted on.
+    """
+
+    _: dataclasses.KW_ONLY
+    pretraining: Stage
+    copies: int
+    painted_size: int = 256
 
 
 def settings(
