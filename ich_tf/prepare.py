@@ -44,6 +44,7 @@ LOCAL = (
 )
 IN_PROCESS = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
 """Options for few slices, for which starting processes takes longer than the work."""
+_OPTIONS_FILE = "PIPELINE_OPTIONS_FILE"
 _PARTIAL = ".partial-"
 _POLL_SECONDS = 10
 
@@ -127,13 +128,39 @@ def _described(function: Callable) -> str:
 def _run_pipeline(
     work: list[tuple[str, tuple[str, ...]]], write: beam.DoFn, options: Sequence[str]
 ) -> None:
-    with beam.Pipeline(options=PipelineOptions([*LOCAL, *options])) as pipeline:
+    with (
+        _quiet(),
+        beam.Pipeline(options=PipelineOptions([*LOCAL, *options])) as pipeline,
+    ):
         _ = (
             pipeline
             | "Shards to make" >> beam.Create(work)
             | "Spread over workers" >> beam.Reshuffle()
             | "Write" >> beam.ParDo(write)
         )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Beam from reporting each of its own steps; what fails is raised.
+
+    Beam gives the options of a pipeline to no worker process on this machine, but the
+    workers read this file.
+    """
+    beams = logging.getLogger("apache_beam")
+    level = beams.level
+    given = os.environ.get(_OPTIONS_FILE)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "options.json"
+        path.write_text('{"default_sdk_harness_log_level": "ERROR"}')
+        os.environ.setdefault(_OPTIONS_FILE, str(path))
+        beams.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            beams.setLevel(level)
+            if given is None:
+                del os.environ[_OPTIONS_FILE]
 
 
 class _WriteShard(beam.DoFn):
