@@ -466,6 +466,7 @@ def _add_detection(verbs):
 
 def _detection(options) -> None:
     from ich_tf import data
+    from ich_tf.experiments import tables
     from ich_tf.report import detection, prediction
 
     found = detection.detect(
@@ -476,10 +477,9 @@ def _detection(options) -> None:
         say=_say,
     )
     for unit in ("slice", "patient"):
-        auc = found[unit]
+        auc = tables.with_interval(found[unit])
         print(
-            f"area under the ROC curve of the largest predicted area, by {unit}: "
-            f"{auc['mean']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}] (n={auc['n']})"
+            f"area under the ROC curve of the largest predicted area, by {unit}: {auc}"
         )
     print(f"{found['data']}; pictures: {options.out}/detection.png")
 

@@ -5,15 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ich_tf import files, inference, labels
+from ich_tf import files, inference, labels, models
 from ich_tf.data import painted
 from ich_tf.experiments import (
     evaluation,
     profiles,
     reproduce,
     runner,
+    spec,
     synthetic,
 )
+from ich_tf.models import weights
 from ich_tf.report import pages
 
 ROW = "painted/both"
@@ -168,6 +170,28 @@ def test_dice_of_slices_by_subtype_and_size():
         "400 to 1600 mm2": 0.5,
         "over 1600 mm2": 0.0,
     }
+
+
+def test_a_row_begins_with_the_shipped_weights_it_names(run, folders, tmp_path):
+    plan, *_ = run.task.training_data(run, run.folds[0])
+    shape = (TINY.tile, TINY.tile, 1)
+    kwargs = {**run.experiment.arguments, "input_shape": shape}
+    shipped = models.build(run.experiment.model, **kwargs)
+    build = {"name": run.experiment.model, "kwargs": kwargs}
+    weights.ship(shipped, "first", tmp_path, {"build": build})
+    row = dataclasses.replace(run.experiment, begins_with="first")
+    begun = dataclasses.replace(
+        run,
+        experiment=row,
+        folders=dataclasses.replace(folders, weights=tmp_path),
+    )
+    expected = shipped.get_weights()
+    model, init = synthetic.build(begun, plan, print)
+    assert init == spec.wanted_init(row) == "first"
+    for one, other in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="No shipped weights 'first'"):
+        synthetic.build(dataclasses.replace(begun, folders=folders), plan, print)
 
 
 def test_area_under_the_curve_of_the_largest_part():

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from ich_tf import files, training
 from ich_tf.data import splits
 from ich_tf.experiments import provenance, tables
-from ich_tf.experiments.spec import Experiment, Profile, settings
+from ich_tf.experiments.spec import Experiment, Profile, settings, wanted_init
 
 LOGGER = logging.getLogger(__name__)
 SEED = 0
@@ -259,7 +259,7 @@ def _result(run: Run, done: list[dict]) -> dict:
         "profile": run.profile.name,
         "spec": run.spec,
         "init": done[0]["init"],
-        "wanted_init": run.experiment.arguments.get("init", "random"),
+        "wanted_init": wanted_init(run.experiment),
         "data": run.fingerprint,
         "folds": [fold["fold"] for fold in done],
         "states": run.experiment.states,

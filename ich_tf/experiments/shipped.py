@@ -30,6 +30,7 @@ ROWS = (
         "shipped/unetplusplus-painted",
         "UNet++, plain, on painted and phantom slices",
         "Not in the report: the network behind `predict`.",
+        begins_with="unetplusplus-phantom",
     ),
     spec.Classifier(
         id="shipped/resnext-phantom",

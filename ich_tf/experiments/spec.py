@@ -114,11 +114,14 @@ class PaintedExperiment(Experiment):
             painted on), "phantom", or both.
         with_look_alikes: See `painting.paint`.
         mass_effect: See `painting.paint`.
+        begins_with: Name of the shipped weights that training begins with; None for
+            random ones.
     """
 
     sources: tuple[str, ...] = ("painted", "phantom")
     with_look_alikes: bool = True
     mass_effect: bool = True
+    begins_with: str | None = None
     task: ClassVar[str] = "synthetic"
 
 
@@ -377,6 +380,12 @@ def settings(
     for prose in ("deviations", "row_changes"):
         scale.pop(prose)
     return json.loads(json.dumps({"experiment": row, "profile": scale}))
+
+
+def wanted_init(row: Experiment | Baseline | Classifier) -> str:
+    """The weights that training should begin with; "random" for none."""
+    begins_with = getattr(row, "begins_with", None)
+    return begins_with or row.arguments.get("init", "random")
 
 
 @functools.cache

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from ich_tf import data as data_sets
-from ich_tf import distribution, intervals, labels, likeness
+from ich_tf import distribution, intervals, labels, likeness, training
 from ich_tf.data import layouts, painted, painting, splits
-from ich_tf.experiments import evaluation, provenance, segmentation
+from ich_tf.experiments import evaluation, provenance, segmentation, tables
 from ich_tf.experiments.runner import SPLIT_SEED, Run
-from ich_tf.experiments.segmentation import build, forecast, predictor, train
+from ich_tf.experiments.segmentation import forecast, predictor, train
+from ich_tf.models import weights
 from ich_tf.preprocessing import slices, windows
 from ich_tf.volume import Case
 
@@ -76,6 +77,19 @@ def training_data(run: Run, fold: splits.Fold):
     return segmentation.plan_and_batches(run, *stored)
 
 
+def build(run: Run, plan: training.Plan, say: Callable[[str], None]) -> tuple:
+    """As `segmentation.build`, with the weights that the row begins with.
+
+    Raises:
+        ValueError: if these weights are not there, or do not fit.
+    """
+    model, init = segmentation.build(run, plan, say)
+    if run.experiment.begins_with is not None:
+        init = run.experiment.begins_with
+        weights.load_weights(model, *weights.shipped(init, run.folders.weights))
+    return model, init
+
+
 def evaluate(run: Run, number: int, model, *, say: Callable[[str], None]) -> dict:
     """Predict what is held out.
 
@@ -124,9 +138,7 @@ def describe(run: Run, result: dict) -> dict:
     phantom = described["metric"].replace(run.fingerprint["identity"], "phantom")
     found, painted_dice = result["labelled"], result["painted"]["all"]
     slices_auc, patients_auc = (
-        f"{found[name]['mean']:.3f} [{found[name]['low']:.3f}, "
-        f"{found[name]['high']:.3f}]"
-        for name in ("slice", "patient")
+        tables.with_interval(found[name]) for name in ("slice", "patient")
     )
     (fold,) = run.folds
     sources = {
@@ -141,9 +153,13 @@ def describe(run: Run, result: dict) -> dict:
         for name in (*fold.train, *fold.validation)
         if name.startswith(painted.PAINTED)
     ]
+    name = run.experiment.begins_with
+    if name is not None:
+        _, entry = weights.shipped(name, run.folders.weights)
+        described["begins_with"] = {"name": name, "sha256": entry["sha256"]}
     described["metric"] = (
-        f"{phantom}; Dice {painted_dice['mean']:.3f} of painted slices of patients "
-        f"held out ({painted_dice['n']}); area under the ROC curve of the largest "
+        f"{phantom}; Dice {tables.with_interval(painted_dice)} of painted slices of "
+        f"patients held out; area under the ROC curve of the largest "
         f"predicted area on the labelled slices of {found['data']}: {slices_auc} by "
         f"slice, {patients_auc} by patient"
     )

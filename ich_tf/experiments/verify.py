@@ -308,7 +308,7 @@ def _identity_faults(result: dict, experiment, profile: str) -> list[str]:
     found = []
     if (result["experiment"], result["profile"]) != (experiment.id, profile):
         found.append(f"it is of {result['experiment']}, profile {result['profile']}")
-    if result["wanted_init"] != experiment.arguments.get("init", "random"):
+    if result["wanted_init"] != spec.wanted_init(experiment):
         found.append(f"the row does not start from {result['wanted_init']} weights")
     known = result["data"]
     if result["spec"]["data"] != provenance.digest(known):

@@ -157,6 +157,26 @@ def read_manifest(folder: str | os.PathLike | None = None) -> dict[str, dict]:
     return files.read_json(path)
 
 
+def shipped(
+    name: str, weights_dir: str | os.PathLike | None = None
+) -> tuple[pathlib.Path, dict]:
+    """File and manifest entry of shipped weights.
+
+    Args:
+        name: A key of the manifest.
+        weights_dir: The weights folder; default `paths.weights()`.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    folder = paths.weights(weights_dir)
+    manifest = read_manifest(folder)
+    if name not in manifest:
+        known = ", ".join(manifest) or "none"
+        raise ValueError(f"No shipped weights {name!r} in {folder}. Known: {known}.")
+    return folder / manifest[name]["file"], manifest[name]
+
+
 def load_shipped(
     name: str, weights_dir: str | os.PathLike | None = None
 ) -> keras.Model:
@@ -169,14 +189,9 @@ def load_shipped(
     Raises:
         ValueError: if the name is unknown or the file is not the one listed.
     """
-    folder = paths.weights(weights_dir)
-    manifest = read_manifest(folder)
-    if name not in manifest:
-        known = ", ".join(manifest) or "none"
-        raise ValueError(f"No shipped weights {name!r} in {folder}. Known: {known}.")
-    entry = manifest[name]
+    path, entry = shipped(name, weights_dir)
     model = models.build(entry["build"]["name"], **_arguments(entry))
-    load_weights(model, folder / entry["file"], entry)
+    load_weights(model, path, entry)
     return model
 
 

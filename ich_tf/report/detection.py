@@ -46,7 +46,7 @@ def detect(
             absent or damaged. Nothing is written then.
     """
     model = weights.load_shipped(weights_name, weights_dir)
-    entry = weights.read_manifest(weights_dir)[weights_name]
+    _, entry = weights.shipped(weights_name, weights_dir)
     weights.check_probe(model, entry)
     names = [name for name in dataset.case_ids() if name not in entry.get("seen", [])]
     cases, kept = {}, []

@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+import numpy as np
+
 from ich_tf import files
 from ich_tf.experiments import compare, evaluation, painted, tables
 from ich_tf.report import figures, localization
@@ -10,7 +12,9 @@ from ich_tf.report import figures, localization
 SLICES, SCANS = "table1/resnext101", "table1/resnext101-lstm"
 REAL_SLICES, REAL_SCANS = "ct-ich-slices/resnext", "ct-ich-slices/resnext-lstm"
 SEEDS = (0, 1, 2)
+PRETRAINED = "ct-ich-slices/resnext-painted"
 SHIPPED = "shipped/unetplusplus-painted"
+INGREDIENTS, NETWORK = "## One ingredient less", "## The network behind `predict`"
 
 
 def classification(results: str | os.PathLike, profile: str = "demo") -> str:
@@ -105,14 +109,14 @@ def synthetic(results: str | os.PathLike, profile: str = "demo") -> str:
         "slice. Dice is of painted slices of held-out patients and, by volume, of "
         "held-out phantom heads. Intervals are 95 %, patients resampled or DeLong's.",
         "",
-        "## One ingredient less",
+        INGREDIENTS,
         "",
         "Small networks, trained briefly and alike; they tell what each ingredient is "
         "worth, not what can be had.",
         "",
         *_painted_table([row.id for row in painted.ROWS], results, profile),
         "",
-        "## The network behind `predict`",
+        NETWORK,
         "",
         *_painted_table([SHIPPED], results, "shipped"),
         "",
@@ -121,7 +125,67 @@ def synthetic(results: str | os.PathLike, profile: str = "demo") -> str:
     ]
     for kind, found in shipped["painted"].items():
         lines.append(f"| {kind} | {tables.with_interval(found)} |")
-    return "\n".join([*lines, "", *_before_and_after(results)]) + "\n"
+    lines += ["", *_before_and_after(results), *_pretrained(results, profile)]
+    return "\n".join(lines) + "\n"
+
+
+def ingredients(results: str | os.PathLike, recorded: pathlib.Path) -> str:
+    """What each ingredient of the paint is worth, as Markdown.
+
+    Args:
+        results: Folder of results: the rows of `painted` at demo scale.
+        recorded: The page that `synthetic` made, shown where no row was run.
+    """
+    results, names = pathlib.Path(results), [row.id for row in painted.ROWS]
+    if any(tables.load_result(results, "demo", name) for name in names):
+        return "\n".join(_painted_table(names, results, "demo"))
+    text = recorded.read_text(encoding="utf-8")
+    section = text.partition(INGREDIENTS)[2].partition(NETWORK)[0].strip()
+    command = "`python -m ich_tf reproduce painted --ct-ich DIR`"
+    said = f"No row was run here: these are recorded. {command} makes them."
+    return f"{section}\n\n{said}"
+
+
+def detected(
+    results: str | os.PathLike,
+) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """What `detection` found, as `plots.roc_curves` takes it.
+
+    Args:
+        results: Folder of results, with `detection/<weights>/detection.json`.
+
+    Returns:
+        "slice" and "patient" to the weights' name to truth (n,) and largest area (n,),
+        of the patients that none of the weights has seen. Empty if nothing was run.
+    """
+    curves = {}
+    for name, cases in _detections(results).items():
+        truth = [np.array(one["truth"], bool) for one in cases.values()]
+        areas = [np.array(one["largest"]) for one in cases.values()]
+        units = {
+            "slice": (np.concatenate(truth), np.concatenate(areas)),
+            "patient": (
+                np.array([flags.any() for flags in truth]),
+                np.array([found.max() for found in areas]),
+            ),
+        }
+        for unit, answer in units.items():
+            curves.setdefault(unit, {})[name] = answer
+    return curves
+
+
+def _detections(results: str | os.PathLike) -> dict[str, dict]:
+    """Cases of each `detection.json`: those that are in all of them."""
+    found = {
+        path.parent.name: files.read_json(path)["cases"]
+        for path in sorted(
+            (pathlib.Path(results) / "detection").glob("*/detection.json")
+        )
+    }
+    common = sorted(set.intersection(*map(set, found.values()))) if found else []
+    return {
+        name: {case: cases[case] for case in common} for name, cases in found.items()
+    }
 
 
 def _painted_table(names, results: pathlib.Path, profile: str) -> list[str]:
@@ -150,29 +214,41 @@ def _painted_table(names, results: pathlib.Path, profile: str) -> list[str]:
 
 def _before_and_after(results: pathlib.Path) -> list[str]:
     """What `detection` found with each of the shipped weights."""
-    found = {
-        path.parent.name: files.read_json(path)["cases"]
-        for path in sorted((results / "detection").glob("*/detection.json"))
-    }
+    found = _detections(results)
     if not found:
         return []
-    common = set.intersection(*map(set, found.values()))
+    count = len(next(iter(found.values())))
     lines = [
         "## Weights trained on the phantom alone, and these",
         "",
         "`python -m ich_tf detection --ct-ich DIR --weights NAME --out "
-        f"results/detection/NAME`; the {len(common)} patients that none has seen, at "
+        f"results/detection/NAME`; the {count} patients that none has seen, at "
         "their own pixels.",
         "",
         "| weights | AUC, slices | AUC, patients |",
         "| --- | --- | --- |",
     ]
     for name, cases in found.items():
-        score = evaluation.detection({case: cases[case] for case in sorted(common)})
+        score = evaluation.detection(cases)
         cells = [name]
         cells += [tables.with_interval(score[unit]) for unit in ("slice", "patient")]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def _pretrained(results: pathlib.Path, profile: str) -> list[str]:
+    """Whether painted slices help a classifier of real ones; empty if not run."""
+    if not tables.load_result(results, profile, PRETRAINED):
+        return []
+    return [
+        "",
+        "## A classifier that first learns from painted slices",
+        "",
+        "It is then trained on the real labels, as the other row is from the start; "
+        "five folds by patient, painted are only patients of a fold's own training.",
+        "",
+        compare.render(REAL_SLICES, PRETRAINED, results, profile),
+    ]
 
 
 def write(results: str | os.PathLike, docs: pathlib.Path, say) -> None:

@@ -59,7 +59,7 @@ def predict(
     if not 0 <= threshold < 1:
         raise ValueError(f"`threshold` must lie in [0, 1). Received: {threshold}")
     model = weights.load_shipped(weights_name, weights_dir)
-    entry = weights.read_manifest(weights_dir)[weights_name]
+    _, entry = weights.shipped(weights_name, weights_dir)
     weights.check_probe(model, entry)
     probability = segment(model, entry["preprocessing"], case)
     like = likeness_of(model, entry, case, weights_dir)
