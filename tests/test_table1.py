@@ -12,6 +12,7 @@ from ich_tf import cli, files, labels, training
 from ich_tf.data import layouts
 from ich_tf.experiments import (
     compare,
+    evaluation,
     profiles,
     reproduce,
     runner,
@@ -93,7 +94,27 @@ def test_verify_finds_an_edited_prediction(done):
         assert "must lie in [0, 1]" in fault
         edited["predictions"].popitem()
         (fault,) = verify.faults(edited, row, "demo")
-        assert "not those of its folds' test scans" in fault
+        assert "not those of its folds' held-out scans" in fault
+
+
+def test_verify_takes_the_split_of_1_and_scans_that_could_not_be_read(
+    folders, done, monkeypatch, tmp_path
+):
+    held_out_as_validation = dataclasses.replace(TINY, split="burduja2020")
+    monkeypatch.setitem(profiles.CLASSIFIER_PROFILES, "demo", held_out_as_validation)
+    elsewhere = dataclasses.replace(folders, results=tmp_path)
+    (result,) = reproduce.reproduce([SLICES], elsewhere, say=lambda line: None)
+    (fold,) = result["folds"]
+    assert set(result["predictions"]) == set(fold["validation"])
+    (row,) = spec.find(SLICES)
+    assert verify.faults(result, row, "demo") == []
+
+    fewer = json.loads(json.dumps(done[0]))
+    unread, _ = fewer["predictions"].popitem()
+    fewer["summary"] = evaluation.score_slices(fewer["predictions"])
+    assert verify.faults(fewer, row, "demo")
+    fewer["left_out"]["scan_ids"] = [unread]
+    assert verify.faults(fewer, row, "demo") == []
 
 
 def test_scores_are_those_of_the_predictions(folders, done):

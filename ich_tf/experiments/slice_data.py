@@ -105,8 +105,8 @@ def left_out(run: Run) -> dict:
 
     Returns:
         `images` (reason to the number of images with damaged headers or labels),
-        `scans` and `slices` (numbers of those whose pixels cannot be read), and
-        `named`: the file, or scan, and the reason of the first of them.
+        `scans` and `slices` (numbers of those whose pixels cannot be read),
+        `scan_ids`, and `named`: the file, or scan, and the reason of the first of them.
     """
     index = files.read_json(folder_of_shards(run) / records.INDEX)
     images = getattr(run.dataset, "left_out", dict)()
@@ -116,6 +116,7 @@ def left_out(run: Run) -> dict:
     return {
         "images": images,
         "scans": len(index["left_out"]),
+        "scan_ids": [one["case_id"] for one in index["left_out"]],
         "slices": len(index["left_out_slices"]),
         "named": named[:NAMED],
     }

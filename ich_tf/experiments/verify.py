@@ -325,12 +325,17 @@ def _identity_faults(result: dict, experiment, profile: str) -> list[str]:
 
 def _number_faults(result: dict) -> list[str]:
     """Whether cases, counts and summary agree."""
-    tested = [case_id for fold in result["folds"] for case_id in fold["test"]]
+    # A classifier chooses no epoch, so [1]'s split holds out a validation part alone.
+    parts = ("validation", "test") if "predictions" in result else ("test",)
+    tested = [
+        case_id for fold in result["folds"] for part in parts for case_id in fold[part]
+    ]
     if len(tested) != len(set(tested)):
-        return ["a case is in the test part of two folds"]
+        return ["a case is held out in two folds"]
     if "predictions" in result:
-        if set(result["predictions"]) != set(tested):
-            return ["its predictions are not those of its folds' test scans"]
+        read = set(tested).difference(result["left_out"].get("scan_ids", ()))
+        if set(result["predictions"]) != read:
+            return ["its predictions are not those of its folds' held-out scans"]
         found = []
         summary = evaluation.score_slices(result["predictions"])
     else:
