@@ -9,17 +9,21 @@ number of replicas.
 
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
 
+LOGGER = logging.getLogger(__name__)
 STRATEGIES = ("auto", "one", "mirrored", "multiworker", "tpu")
 
 # The strategy of this process, for Keras forgets it with each `clear_session`; None
 # is TensorFlow's default, one device.
 _strategy: tf.distribute.Strategy | None = None
+# Devices that "auto" found, which a batch that they cannot share goes without.
+_found_devices: tf.distribute.Strategy | None = None
 
 
 def choose(name: str = "auto") -> str:
@@ -28,7 +32,7 @@ def choose(name: str = "auto") -> str:
     Args:
         name: "one" device; "mirrored", all GPUs (without any, all logical CPUs) of
             this machine; "multiworker", the machines that `TF_CONFIG` lists; "tpu";
-            or "auto", which takes what is there.
+            or "auto", which takes what is there (see `share`).
 
     Returns:
         The name of the strategy, never "auto".
@@ -36,13 +40,14 @@ def choose(name: str = "auto") -> str:
     Raises:
         ValueError: if the name is unknown or there is no such thing here.
     """
-    global _strategy
+    global _strategy, _found_devices
     if name not in STRATEGIES:
         known = ", ".join(STRATEGIES)
         raise ValueError(f"Unknown strategy {name!r}. Known: {known}")
-    name = _found() if name == "auto" else name
+    asked, name = name, _found() if name == "auto" else name
     makers = {"mirrored": _mirrored, "multiworker": _multiworker, "tpu": _tpu}
     _strategy = makers[name]() if name in makers else None
+    _found_devices = _strategy if (asked, name) == ("auto", "mirrored") else None
     return name
 
 
@@ -157,6 +162,27 @@ def per_replica(batch: int) -> int:
             "devices, or `--strategy one`."
         )
     return batch // count
+
+
+def share(batch: int) -> None:
+    """Make sure that the replicas can share a global batch.
+
+    Several devices that "auto" found leave a batch that they cannot share to one.
+
+    Raises:
+        ValueError: if the devices were asked for and cannot share it.
+    """
+    global _strategy
+    if _found_devices is not None:
+        _strategy = _found_devices
+        if batch % replicas():
+            LOGGER.info(
+                "%d devices cannot share a batch of %d: one of them trains",
+                replicas(),
+                batch,
+            )
+            _strategy = None
+    per_replica(batch)
 
 
 def synchronize(model: keras.Model) -> None:

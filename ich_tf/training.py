@@ -85,7 +85,7 @@ def start(plan: Plan) -> None:
     Raises:
         ValueError: if the replicas cannot share the batch evenly.
     """
-    distribution.per_replica(plan.batch)
+    distribution.share(plan.batch)
     keras.backend.clear_session()
     distribution.enter()
     keras.utils.set_random_seed(plan.seed)
@@ -216,6 +216,7 @@ def fit(
         validation: Batches, the same after every epoch; None for none.
         plan: Epochs, steps and seed.
         folder: Holds `state.npz` while training and `model.weights.h5` at its end.
+            One with the state of another training is renamed `<name>-before-<n>`.
         spec: What this run is, as JSON; a state of another spec is not continued.
         monitor: The score that tells the best epoch, the smallest if it is a loss;
             None takes the last epoch.
@@ -255,12 +256,25 @@ def fit(
 
 
 def _tidy(folder: pathlib.Path, resume: bool) -> None:
-    """Make the folder, empty or with nothing half-written."""
-    if not resume:
+    """Make the folder, empty or with nothing half-written.
+
+    What was trained there before may have taken days: it is set aside, not deleted.
+    """
+    if not resume and (folder / STATE).is_file():
+        LOGGER.info("%s: what was trained there is kept in %s", *_set_aside(folder))
+    elif not resume:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".writing-*"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def _set_aside(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """Rename a folder; return its old and its new name."""
+    names = (folder.with_name(f"{folder.name}-before-{n}") for n in itertools.count(1))
+    free = next(name for name in names if not name.exists())
+    folder.rename(free)
+    return folder, free
 
 
 def _fit(model, training, validation, plan, checkpoint, epoch, tensorboard) -> None:
@@ -390,7 +404,7 @@ class Checkpoint(keras.callbacks.Callback):
             if meta["spec"] != self.spec:
                 raise ValueError(
                     f"{path} belongs to another run: its settings differ in "
-                    f"{_differences(meta['spec'], self.spec)}. Start anew without "
+                    f"{differences(meta['spec'], self.spec)}. Start anew without "
                     "`resume`."
                 )
             variables = _variables(model)
@@ -415,7 +429,8 @@ def _variables(model: keras.Model) -> list:
     return [*model.variables, *model.optimizer.variables]
 
 
-def _differences(one: dict, other: dict) -> str:
+def differences(one: dict, other: dict) -> str:
+    """Names of what two specs say differently."""
     names = [key for key in {**one, **other} if one.get(key) != other.get(key)]
     return ", ".join(sorted(names))
 

@@ -36,14 +36,16 @@ def two_devices():
     tf.config.set_logical_device_configuration(cpu, [half, half])
 
 
-def images(side, channels, truth):
+def images(shape, truth):
     """Batches from the step alone; truth from images and labels."""
+    *sides, channels = shape
 
     def one(step):
         generator = np.random.default_rng([7, int(step)])
-        found = generator.random((BATCH, side, side, channels), dtype=np.float32)
+        found = generator.random((BATCH, *shape), dtype=np.float32)
         # Of unlike brightness: the variance of like images is lost in rounding.
-        found *= generator.random((BATCH, 1, 1, channels), dtype=np.float32)
+        brightness = (BATCH, *(1 for _ in sides), channels)
+        found *= generator.random(brightness, dtype=np.float32)
         return found, truth(found).astype(np.float32)
 
     def load(step):
@@ -56,14 +58,26 @@ def images(side, channels, truth):
 
 
 def unetplusplus():
-    batches = images(16, 1, lambda found: found > 0.3)
+    shape = (16, 16, 1)
+    batches = images(shape, lambda found: found > 0.3)
     model = models.build(
-        "unetplusplus",
-        input_shape=(16, 16, 1),
-        filters=(4, 8),
-        batch_normalization=True,
+        "unetplusplus", input_shape=shape, filters=(4, 8), batch_normalization=True
     )
     # Jaccard over the batch is no mean over replicas.
+    return model, "bce_jaccard", batches, batches(100, 102)
+
+
+def unetplusplus_3d():
+    shape = (4, 16, 16, 1)
+    batches = images(shape, lambda found: found > 0.3)
+    model = models.build(
+        "unetplusplus_3d",
+        input_shape=shape,
+        filters=4,
+        levels=3,
+        skip="add",
+        remat=True,
+    )
     return model, "bce_jaccard", batches, batches(100, 102)
 
 
@@ -74,7 +88,7 @@ def resnext():
     model = models.build(
         "resnext", cardinality=2, width=4, filters=8, input_shape=(64, 64, 3)
     )
-    return model, "bce", images(64, 3, labels), None
+    return model, "bce", images((64, 64, 3), labels), None
 
 
 def scans_model():
@@ -98,7 +112,12 @@ def scans_model():
     return model, sequence.scan_loss(), batches, None
 
 
-NETWORKS = {"unetplusplus": unetplusplus, "resnext": resnext, "sequence": scans_model}
+NETWORKS = {
+    "unetplusplus": unetplusplus,
+    "unetplusplus_3d": unetplusplus_3d,
+    "resnext": resnext,
+    "sequence": scans_model,
+}
 
 
 def train(folder, network, resume=False, steps=STEPS):

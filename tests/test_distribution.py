@@ -62,7 +62,7 @@ def test_two_devices_train_as_one(mirrored, network):
     (one, answers), (several, their_answers) = mirrored[0][network].values()
     assert_equal_histories(one, several)
     assert len({epoch["loss"] for epoch in one}) == distributed_run.STEPS
-    assert bool(answers) == (network != "sequence")
+    assert bool(answers) == (network in ("unetplusplus", "resnext"))
     np.testing.assert_allclose(np.array(answers), their_answers, atol=1e-4)
 
 
@@ -193,6 +193,22 @@ def test_a_batch_that_cannot_be_shared_is_refused(pretend):
     unlike = tf.data.Dataset.from_tensors((np.zeros((8, 2)), np.zeros((8, 1))))
     with pytest.raises(ValueError, match="batch of 8"):
         distribution._shares(unlike)
+
+
+def test_auto_takes_one_device_for_a_batch_that_several_cannot_share(monkeypatch):
+    several = types.SimpleNamespace(num_replicas_in_sync=2)
+    monkeypatch.setattr(distribution, "_found", lambda: "mirrored")
+    monkeypatch.setattr(distribution, "_mirrored", lambda: several)
+    try:
+        assert distribution.choose("auto") == "mirrored"
+        for batch, used in ((4, True), (1, False), (2, True)):
+            distribution.share(batch)
+            assert distribution.is_used() is used
+        distribution.choose("mirrored")
+        with pytest.raises(ValueError, match="batch of 1 cannot be shared"):
+            distribution.share(1)
+    finally:
+        distribution.choose("one")
 
 
 def test_the_first_worker_alone_is_chief(pretend):

@@ -116,6 +116,17 @@ def test_state_of_another_run_is_refused(tmp_path, plan):
         fit(compiled(plan), plan, tmp_path / "run", spec={"a": 2}, resume=True)
 
 
+def test_what_was_trained_before_is_kept_aside(tmp_path, plan):
+    folder = tmp_path / "fold-0"
+    fit(compiled(plan), plan, folder, spec={"is": "one"})
+    first = (folder / training.FINAL).read_bytes()
+    fit(compiled(plan), plan, folder, spec={"is": "another"})
+    kept = tmp_path / "fold-0-before-1"
+    assert (kept / training.FINAL).read_bytes() == first
+    assert training.stored_spec(kept) == {"is": "one"}
+    assert training.stored_spec(folder) == {"is": "another"}
+
+
 def test_best_epoch_is_kept(tmp_path, plan):
     model = compiled(plan)
     history = fit(model, plan, tmp_path / "run")

@@ -1,5 +1,8 @@
 """What a result must carry so that its numbers can be traced."""
 
+import contextlib
+import ctypes
+import gc
 import hashlib
 import importlib.metadata
 import json
@@ -16,8 +19,12 @@ PACKAGES = (
     "albumentations",
     "numpy",
     "scipy",
+    "opencv-python-headless",
+    "scikit-image",
+    "scikit-learn",
     "pydicom",
     "nibabel",
+    "apache-beam",
 )
 
 
@@ -28,10 +35,11 @@ def digest(content: Any) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on."""
+    """Versions of Python and of the packages that numbers depend on, if installed."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
-        found[package] = importlib.metadata.version(package)
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
     return found
 
 
@@ -55,7 +63,13 @@ def device() -> str:
 
 
 def restart_memory_peak() -> None:
-    """Begin a new peak of resident memory, where the system can (Linux)."""
+    """Begin a new peak of resident memory, where the system can (Linux).
+
+    What was freed before goes back to the system first.
+    """
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         with open("/proc/self/clear_refs", "w", encoding="ascii") as control:
             control.write("5")

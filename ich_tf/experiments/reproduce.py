@@ -8,12 +8,18 @@ import pathlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+import tensorflow as tf
+
 from ich_tf import data, distribution, paths, training
 from ich_tf.data import layouts
 from ich_tf.experiments import profiles, runner, spec
 from ich_tf.experiments.runner import Folders, Run
 
 LOGGER = logging.getLogger(__name__)
+OUT_OF_MEMORY = (
+    "The device has too little memory for it; the other rows go on. Run it with fewer "
+    "samples a batch, on another device, or on the CPU (CUDA_VISIBLE_DEVICES=-1)."
+)
 
 
 def prepare(
@@ -68,7 +74,8 @@ def reproduce(
     """Run every row of tables or experiment ids and return the results.
 
     Finished rows are read, interrupted ones go on, new ones start; rows that the data
-    cannot serve are left out. At paper scale the expected time is said first.
+    or the device's memory cannot serve are left out, and said so. At paper scale the
+    expected time is said first.
 
     Args:
         names: Table names and experiment ids.
@@ -114,7 +121,10 @@ def reproduce(
         else:
             ran += 1
             say(f"{run.experiment.id}: row {ran} of {len(waiting)}")
-        results.append(runner.execute(run, fresh=fresh, say=say))
+        try:
+            results.append(runner.execute(run, fresh=fresh, say=say))
+        except tf.errors.ResourceExhaustedError:
+            say(f"{run.experiment.id}: not run. {OUT_OF_MEMORY}")
         if run in waiting and ran < len(waiting):
             minutes = (time.monotonic() - began) / ran * (len(waiting) - ran) / 60
             say(f"about {minutes:.0f} minutes left")
@@ -150,7 +160,11 @@ def _say_forecast(waiting: list[Run], say: Callable[[str], None]) -> None:
     """Print what all waiting rows will take; a missing weights file ends it here."""
     hours = disk = 0.0
     for run in waiting:
-        row = run.task.forecast(run, say)
+        try:
+            row = run.task.forecast(run, say)
+        except tf.errors.ResourceExhaustedError:
+            say(f"{run.experiment.id}: {OUT_OF_MEMORY}")
+            continue
         hours, disk = hours + row.hours, disk + row.disk_gb
         say(
             f"{run.experiment.id}: about {row.hours:.1f} hours, {row.memory_gb:.1f} GB "

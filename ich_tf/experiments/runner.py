@@ -202,7 +202,8 @@ def begin_fold(
     wanted["init"] = init
     interrupted = stored == wanted and not fresh
     if stored and not interrupted and not fresh:
-        say(f"{run.experiment.id}: its settings changed, starting anew")
+        changed = training.differences(stored, wanted)
+        say(f"{run.experiment.id}: its settings changed ({changed}), starting anew")
     return wanted, interrupted
 
 

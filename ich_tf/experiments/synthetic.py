@@ -86,7 +86,8 @@ def build(run: Run, plan: training.Plan, say: Callable[[str], None]) -> tuple:
     model, init = segmentation.build(run, plan, say)
     if run.experiment.begins_with is not None:
         init = run.experiment.begins_with
-        weights.load_weights(model, *weights.shipped(init, run.folders.weights))
+        shipped = weights.load_shipped(init, run.folders.weights)
+        model.set_weights(shipped.get_weights())
     return model, init
 
 

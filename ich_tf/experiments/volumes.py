@@ -5,13 +5,14 @@ Training takes patches of volumes (as large as the whole volume, if memory allow
 
 import functools
 import logging
+import pathlib
 from collections.abc import Callable
 
 import numpy as np
 
 from ich_tf import distribution, files, inference, models, training
 from ich_tf.data import splits
-from ich_tf.experiments import profiles, runner, segmentation, spec
+from ich_tf.experiments import profiles, provenance, runner, segmentation, spec
 from ich_tf.experiments.runner import Run
 from ich_tf.experiments.segmentation import evaluate, folds, summarise
 from ich_tf.models import recompute
@@ -20,6 +21,7 @@ from ich_tf.preprocessing import augment, patches, pipeline
 __all__ = ["evaluate", "folds", "summarise"]
 
 LOGGER = logging.getLogger(__name__)
+MEMORY, CONTAINER = pathlib.Path("/proc/meminfo"), pathlib.Path("/sys/fs/cgroup")
 
 
 def check_applies(run: Run) -> None:
@@ -64,7 +66,9 @@ def train(
     """Train one fold, or measure a row that has a finished one's weights.
 
     Returns:
-        The model with its best weights, its history and the initialisation it had.
+        The model with its best weights, its history and the initialisation it had. An
+        epoch of a measured row takes the other's seconds times the ratio of a step of
+        each, measured here one after the other.
 
     Raises:
         ValueError: if `resume` is set and there is nothing to resume.
@@ -76,12 +80,22 @@ def train(
         return segmentation.train(run, number, resume=resume, fresh=fresh, say=say)
     say(f"{run.experiment.id}: measured, with the weights of {before.experiment.id}")
     plan, sampler, _ = training_data(run, run.folds[number])
-    model, init = build(run, plan, say)
-    seconds = training.estimate(model, sampler(0, 4), plan).seconds_per_step
+    _, _, other = _step(before, plan, sampler, say)
+    provenance.restart_memory_peak()
+    model, init, own = _step(run, plan, sampler, say)
     model.load_weights(before.fold_folder(number) / training.FINAL)
     trained = files.read_json(before.file)["history"][number]
-    measured = round(seconds * plan.steps_per_epoch, 2)
-    return model, [{**epoch, "seconds": measured} for epoch in trained], init
+    ratio = own / other
+    history = [
+        {**epoch, "seconds": round(ratio * epoch["seconds"], 2)} for epoch in trained
+    ]
+    return model, history, init
+
+
+def _step(run: Run, plan: training.Plan, sampler, say) -> tuple:
+    """The model as built, its initialisation, and seconds of a training step."""
+    model, init = build(run, plan, say)
+    return model, init, training.estimate(model, sampler(0, 4), plan).seconds_per_step
 
 
 def training_data(run: Run, fold: splits.Fold):
@@ -187,8 +201,13 @@ def _estimated_gigabytes(run: Run) -> float:
 def _free_gigabytes() -> float | None:
     """Memory that a new process can have, in 10^9 bytes; None if it is not told."""
     try:
-        with open("/proc/meminfo", encoding="ascii") as found:
-            lines = dict(line.split(":", 1) for line in found)
+        lines = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())
     except OSError:
         return None
-    return int(lines["MemAvailable"].split()[0]) * 1024 / 1e9
+    free = int(lines["MemAvailable"].split()[0]) * 1024
+    try:
+        limit, used = ((CONTAINER / f"memory.{name}") for name in ("max", "current"))
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    except (OSError, ValueError):
+        pass  # In no container, or in one without a limit ("max").
+    return free / 1e9
