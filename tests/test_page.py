@@ -55,6 +55,20 @@ def test_the_page_tells_what_was_run_and_what_was_not(written):
     assert f"No shipped weights &#39;{'resnext-phantom'}&#39;" in text
 
 
+def test_an_edited_result_is_no_number_of_the_page(folders, tmp_path):
+    elsewhere = dataclasses.replace(folders, results=tmp_path / "results")
+    shutil.copytree(folders.results, elsewhere.results)
+    path = tables.result_file(elsewhere.results, "demo", ROW)
+    result = files.read_json(path)
+    result["summary"]["hssayeni2020"]["dice"]["mean"] = 0.777
+    files.write_json(path, result)
+    page.write(elsewhere, tmp_path / "page.html", say=lambda line: None)
+    text = (tmp_path / "page.html").read_text()
+    assert "0.777" not in text.split('id="scores"')[0]
+    assert "its summary of hssayeni2020, dice is not what its cases give" in text
+    assert '<span class="verdict differs">differs: 4</span>' in text
+
+
 def test_the_same_results_give_the_same_bytes(folders, written, tmp_path):
     page.write(folders, tmp_path / "again.html", say=lambda line: None)
     assert (tmp_path / "again.html").read_bytes() == written.read_bytes()

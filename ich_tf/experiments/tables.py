@@ -76,6 +76,7 @@ HEADINGS = {
     "peak_memory_gb": "Peak memory, GB",
 }
 FORMATS = ("md", "csv", "latex", "html", "json")
+_RUN_FROM = " [run from "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +200,7 @@ def _cell(table, experiment, column, result, group) -> Cell:
     score = _score(result, group, column) if result else {}
     title = _title(table, experiment, group)
     if result and result["init"] != result["wanted_init"]:
-        title += f" [run from {result['init']} weights]"
+        title += f"{_RUN_FROM}{result['init']} weights]"
     verdict, reason = judge(reported, score, result, TABLES[table][1])
     return Cell(
         table,
@@ -215,6 +216,11 @@ def _cell(table, experiment, column, result, group) -> Cell:
         verdict,
         reason,
     )
+
+
+def untagged(row: str) -> str:
+    """A row's name without the weights that it ran from."""
+    return row.split(_RUN_FROM)[0]
 
 
 def _score(result: dict, group: str, column: str) -> dict:

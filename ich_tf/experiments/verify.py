@@ -203,7 +203,7 @@ def _table(table: str, profile: str, read: dict) -> list[Check]:
         unusable = _unusable(result, found, row, profile)
         for cell in tables.row_cells(table, row, result, group):
             if recorded is not None:
-                before = recorded.get((row.id, _untagged(cell.row), cell.column))
+                before = recorded.get((row.id, tables.untagged(cell.row), cell.column))
                 kind, expected = REGRESSION, before["ours"] if before else None
                 judged = judge_recorded(before, cell, profile)
             elif cell.reported is not None:
@@ -231,7 +231,7 @@ def _recorded(table: str, profile: str) -> dict[tuple, dict]:
         if row.id in settings and settings[row.id] != _settings_digest(row, profile)
     }
     return {
-        (cell["experiment"], _untagged(cell["row"]), cell["column"]): cell
+        (cell["experiment"], tables.untagged(cell["row"]), cell["column"]): cell
         for cell in record["cells"]
         if cell["experiment"] not in changed
     }
@@ -240,10 +240,6 @@ def _recorded(table: str, profile: str) -> dict[tuple, dict]:
 def _settings_digest(row, profile: str) -> str:
     scale = profiles.profile(row.task, profile).for_row(row.id)
     return readme.settings_digest(spec.settings(row, scale))
-
-
-def _untagged(row: str) -> str:
-    return row.split(" [run from")[0]
 
 
 def judge_recorded(

@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Callable
 
 from ich_tf import files
-from ich_tf.experiments import audit, reproduce, runner, tables
+from ich_tf.experiments import audit, reproduce, runner, tables, verify
 from ich_tf.report import classifier, localization, plots, viewer
 
 TEMPLATES = pathlib.Path(__file__).with_name("templates")
 TITLE = "Intracranial hemorrhage in head CT: reported and measured"
-VERDICTS = ("reproduced", "close", "differs", "not comparable", "not run")
+VERDICTS = (*verify.PASSED, "differs", "not comparable", "not run")
 AUDITED = ("holds", "contradicted", "open")
 
 
@@ -50,10 +50,11 @@ def write(
         raise ValueError(
             f"{folders.results / profile} has no result. Run `ich-tf reproduce` first."
         )
+    checks = verify.verify(folders.results, profile)
     found = {
-        table: tables.cells(table, folders.results, profile) for table in tables.TABLES
+        table: _checked(tables.cells(table, folders.results, profile), checks)
+        for table in tables.TABLES
     }
-    every = [cell for cells in found.values() for cell in cells]
     script = (TEMPLATES / "viewer.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True
@@ -61,7 +62,7 @@ def write(
     text = environment.get_template("report.html").render(
         title=TITLE,
         summary=_summary(results, profile),
-        verdicts=_counted(every),
+        verdicts=_counted(checks),
         sections=[
             _tables(found, folders.results, profile),
             _audited(folders, profile),
@@ -103,8 +104,30 @@ def _summary(results: dict[str, dict], profile: str) -> str:
     return text
 
 
-def _counted(cells: list[tables.Cell]) -> dict[str, int]:
-    counts = Counter(cell.verdict for cell in cells if cell.reported is not None)
+def _checked(cells: list[tables.Cell], checks: list[verify.Check]) -> list[tables.Cell]:
+    """Cells with the verdicts of `verify`, which looks for faults in the files first.
+
+    Of the phantom only the faults: being as recorded is no verdict on the report.
+    """
+    said = {_place(check.cell): check for check in checks}
+    shown = []
+    for cell in cells:
+        check = said.get(_place(cell))
+        if check and (
+            check.kind == verify.REPORT
+            or (check.cell.ours is None and cell.ours is not None)
+        ):
+            cell = dataclasses.replace(check.cell, row=cell.row)
+        shown.append(cell)
+    return shown
+
+
+def _place(cell: tables.Cell) -> tuple[str, ...]:
+    return cell.table, cell.experiment, tables.untagged(cell.row), cell.column
+
+
+def _counted(checks: list[verify.Check]) -> dict[str, int]:
+    counts = Counter(check.verdict for check in checks)
     return {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
 
 
