@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from ich_tf import files
-from ich_tf.experiments import audit, reproduce, runner, tables, verify
+from ich_tf.experiments import audit, reproduce, runner, spec, tables, verify
+from ich_tf.experiments.verify import REPORT
 from ich_tf.report import classifier, localization, plots, viewer
 
 TEMPLATES = pathlib.Path(__file__).with_name("templates")
@@ -51,8 +52,12 @@ def write(
             f"{folders.results / profile} has no result. Run `ich-tf reproduce` first."
         )
     checks = verify.verify(folders.results, profile)
+    faulty = {
+        name: verify.faults(result, spec.find(name)[0], profile)
+        for name, result in results.items()
+    }
     found = {
-        table: _checked(tables.cells(table, folders.results, profile), checks)
+        table: _checked(tables.cells(table, folders.results, profile), checks, faulty)
         for table in tables.TABLES
     }
     script = (TEMPLATES / "viewer.js").read_text(encoding="utf-8")
@@ -104,20 +109,22 @@ def _summary(results: dict[str, dict], profile: str) -> str:
     return text
 
 
-def _checked(cells: list[tables.Cell], checks: list[verify.Check]) -> list[tables.Cell]:
-    """Cells with the verdicts of `verify`, which looks for faults in the files first.
-
-    Of the phantom only the faults: being as recorded is no verdict on the report.
-    """
-    said = {_place(check.cell): check for check in checks}
+def _checked(
+    cells: list[tables.Cell], checks: list[verify.Check], faulty: dict[str, list[str]]
+) -> list[tables.Cell]:
+    """Cells with the verdicts of `verify`, and without the numbers of faulty files."""
+    said = {_place(check.cell): check.cell for check in checks if check.kind == REPORT}
     shown = []
     for cell in cells:
-        check = said.get(_place(cell))
-        if check and (
-            check.kind == verify.REPORT
-            or (check.cell.ours is None and cell.ours is not None)
-        ):
-            cell = dataclasses.replace(check.cell, row=cell.row)
+        reasons = faulty.get(cell.experiment)
+        if reasons and cell.ours is not None:
+            nothing = dict.fromkeys(("ours", "low", "high", "cases", "undefined"))
+            reason = "; ".join(reasons)
+            cell = dataclasses.replace(
+                cell, **nothing, verdict="differs", reason=reason
+            )
+        elif _place(cell) in said:
+            cell = dataclasses.replace(said[_place(cell)], row=cell.row)
         shown.append(cell)
     return shown
 
