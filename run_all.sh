@@ -3,9 +3,10 @@
 #   ./run_all.sh [ARGS]          install, then on the phantom: Tables I-III, Figures 3-7,
 #                                3-D, audit, verify, report page, notebooks
 #   ./run_all.sh --quick         the same with a short row of each table, in minutes
-#   ./run_all.sh paper ARGS      the same in the report's setting on the real data;
-#                                needs --ct-ich DIR (Tables II, III, 3-D), --rsna DIR
-#                                (Table I) or both; `--profile paper` is the same
+#   ./run_all.sh paper ARGS      the same in the report's setting on the real data, and
+#                                related work and the audit's rows; needs --ct-ich DIR
+#                                (all but Table I), --rsna DIR (Table I) or both;
+#                                `--profile paper` is the same
 #   ./run_all.sh test [ARGS]     install, then the tests
 #   ./run_all.sh install         only install
 # ARGS: --ct-ich DIR, --rsna DIR, --weights-dir DIR, --results DIR; others go to `reproduce`.
@@ -15,7 +16,7 @@ caller=$PWD
 cd "$(dirname "$0")"
 python=.venv/bin/python
 
-usage() { sed -n '2,12s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,13s/^# \{0,1\}//p' "$0"; }
 
 find_python() {
   local candidate
@@ -64,8 +65,8 @@ stage() {
 time_left() {
   local minutes name left=0 found=""
   case $profile in
-    demo) minutes="tables-2-3=27 table-1=7 volume-3d=12 audit=0 tables=0 verify=0 report=1 notebooks=3" ;;
-    quick) minutes="tables-2-3=2 table-1=1 volume-3d=1 audit=0 tables=0 verify=0 report=1 notebooks=2" ;;
+    demo) minutes="tables-2-3=27 table-1=7 volume-3d=8 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=3" ;;
+    quick) minutes="tables-2-3=2 table-1=1 volume-3d=1 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=2" ;;
     *) return ;;
   esac
   for name in $minutes; do
@@ -80,6 +81,18 @@ fresh() {
   [ -e "$1" ] && [ -z "$(find ich_tf notebooks "$results/$profile" -type f -newer "$1" \
     \( -name '*.py' -o -name '*.html' -o -name '*.js' -o -name '*.css' -o -name '*.json' \) \
     ! -path "$results/$profile/report.html" -print -quit)" ]
+}
+
+# The sweep of one row; of a row that could not be run there is none.
+protocols() {
+  local row=$results/$profile/$1
+  if [ ! -e "$row.json" ]; then
+    echo "$1 was not run"
+  elif [ "$row/protocols.png" -nt "$row.json" ]; then
+    echo "the sweep is up to date: $row/protocols.png"
+  else
+    $python -m ich_tf protocols "$1" --profile "$profile"
+  fi
 }
 
 tables() {
@@ -138,13 +151,17 @@ summary() {
 
 # Without real data, `demo` and `quick` take the phantom, and `paper` leaves a table out.
 run() {
-  local segmentation=(table2 table3) classification=(table1) volumes=(volume3d)
+  local segmentation=(table2 table3) classification=(table1) volumes=(volume3d) more=()
+  local swept=table2/vgg16-random-bce
   local arguments=(--profile "$profile" "$@")
   if [ "$profile" = quick ]; then
     segmentation=(table2/resnet50-random-bce table3/unet-hssayeni)
     volumes=(volume3d/add)
+    swept=table2/resnet50-random-bce
   elif [ "$profile" = paper ]; then
-    [ -n "${ICH_TF_CT_ICH:-}" ] || segmentation=() volumes=()
+    more=(related audit)
+    swept=table2/densenet169-imagenet-jaccard
+    [ -n "${ICH_TF_CT_ICH:-}" ] || segmentation=() volumes=() more=()
     [ -n "${ICH_TF_RSNA:-}" ] || classification=()
     if [ ${#segmentation[@]} -eq 0 ] && [ ${#classification[@]} -eq 0 ]; then
       echo "paper needs the real data: --ct-ich DIR, --rsna DIR or both" >&2
@@ -160,6 +177,9 @@ run() {
     stage table-1 $python -m ich_tf reproduce "${classification[@]}" "${arguments[@]}"
   [ ${#volumes[@]} -eq 0 ] ||
     stage volume-3d $python -m ich_tf reproduce "${volumes[@]}" "${arguments[@]}"
+  [ ${#more[@]} -eq 0 ] ||
+    stage related $python -m ich_tf reproduce "${more[@]}" "${arguments[@]}"
+  [ ${#segmentation[@]} -eq 0 ] || stage protocols protocols "$swept"
   stage audit $python -m ich_tf audit --profile "$profile"
   stage tables tables
   stage verify verify

@@ -12,6 +12,7 @@ STAGES = [
     "tables-2-3",
     "table-1",
     "volume-3d",
+    "protocols",
     "audit",
     "tables",
     "verify",
@@ -24,10 +25,17 @@ echo "$*" >> calls
 echo "said by $*"
 results=${ICH_TF_RESULTS:-results}
 case "$*" in
+  *"reproduce table2"*)
+    mkdir -p "$results/demo/table2/vgg16-random-bce"
+    [ -e "$results/demo/table2/vgg16-random-bce.json" ] ||
+      touch -d "1 hour ago" "$results/demo/table2/vgg16-random-bce.json" ;;
+esac
+case "$*" in
   *"${FAILS:-nothing}"*) echo "broken" >&2; exit 1 ;;
   *"ich_tf verify"*)
     [ -n "${CRASH:-}" ] || echo "regression: the rule"
     exit "${VERDICT:-2}" ;;
+  *"ich_tf protocols"*) touch "$results/${@: -1}/$4/protocols.png" ;;
   *"ich_tf report"*) touch "$results/${@: -1}/report.html" ;;
   *build.py*) mkdir -p "${@: -1}" ;;
 esac
@@ -79,6 +87,7 @@ def test_every_stage_runs_and_leaves_a_log(project):
         "reproduce table2 table3 --profile demo",
         "reproduce table1 --profile demo",
         "reproduce volume3d --profile demo",
+        "protocols table2/vgg16-random-bce --profile demo",
         "audit --profile demo",
         "tables --profile demo",
         "verify --profile demo",
@@ -97,7 +106,7 @@ def test_every_stage_runs_and_leaves_a_log(project):
     assert "status 2: nothing differs, but rows were not run" in summary
     for stage in STAGES:
         assert f"{stage} 0" in summary
-    assert "0 minutes so far, about 50 left on two cores" in done.stdout
+    assert "0 minutes so far, about 46 left on two cores" in done.stdout
 
 
 def test_a_second_start_makes_nothing_anew(project):
@@ -105,6 +114,8 @@ def test_a_second_start_makes_nothing_anew(project):
     calls(project)
     done = run(project)
     assert done.returncode == 0
+    swept = "results/demo/table2/vgg16-random-bce/protocols.png"
+    assert f"the sweep is up to date: {swept}" in done.stdout
     assert "the report is up to date: results/demo/report.html" in done.stdout
     assert "the notebooks are up to date: results/demo/notebooks" in done.stdout
     # `reproduce` is asked, and keeps its finished rows itself.
@@ -175,10 +186,12 @@ def test_paper_runs_what_there_are_data_for(project, how):
     assert calls(project) == []
     both = run(project, *how, "--ct-ich", "a", "--rsna", "/b", "--strategy", "one")
     assert both.returncode == 0
-    assert calls(project)[:3] == [
+    assert calls(project)[:5] == [
         "reproduce table2 table3 --profile paper --strategy one",
         "reproduce table1 --profile paper --strategy one",
         "reproduce volume3d --profile paper --strategy one",
+        "reproduce related audit --profile paper --strategy one",
+        "audit --profile paper",
     ]
     assert "reproduce nothing" not in both.stdout
     assert run(project, *how, "--rsna", "/b").returncode == 0

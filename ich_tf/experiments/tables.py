@@ -419,6 +419,12 @@ def notes_of(
         deviations += [text for text in result["deviations"] if text not in deviations]
         notes.append(f"{experiment.id}: {_details(experiment, result)}")
     notes += [f"deviation: {text}" for text in deviations]
+    if table == "related":
+        from ich_tf.experiments import related
+
+        for row in related.ROWS:
+            notes.append(f"{row.id}: the report states: {row.states}")
+        notes += [f"stated, not run here: {line}" for line in related.not_run()]
     return notes
 
 
