@@ -79,15 +79,27 @@ def delong_difference(generator, patients, seed):
     return found, statistics.NormalDist().cdf(1.2 / 3**0.5) - true
 
 
-def delong_slices(generator, patients, seed):
-    """AUC over ten slices of each patient, which are alike: Obuchowski."""
-    truth, shifts, _ = _scores(generator, patients)
+def _slices(generator, patients):
+    """Ten slices of each patient, which are alike; owners, and the true AUC."""
+    bleeds, _, _ = _scores(generator, patients)
     owner = np.repeat(np.arange(patients), 10)
-    truth = generator.random(10 * patients) < np.where(truth, 0.6, 0.1)[owner]
+    truth = generator.random(10 * patients) < np.where(bleeds, 0.6, 0.1)[owner]
     scores = generator.normal(size=10 * patients) + 1.5 * truth
     scores += generator.normal(size=patients)[owner]
-    true = statistics.NormalDist().cdf(1.5 / 2)
-    return intervals.delong_auc(truth, scores, owner), true
+    return truth, scores, owner, statistics.NormalDist().cdf(1.5 / 2)
+
+
+def auc_slices(generator, patients, seed):
+    """AUC over slices, patients resampled."""
+    *drawn, true = _slices(generator, patients)
+    found = intervals.bootstrap_auc(*drawn, resamples=RESAMPLES, seed=seed)
+    return found, true
+
+
+def delong_slices(generator, patients, seed):
+    """AUC over ten slices of each patient, which are alike: Obuchowski."""
+    *drawn, true = _slices(generator, patients)
+    return intervals.delong_auc(*drawn), true
 
 
 def proportion(generator, patients, seed):
@@ -104,6 +116,7 @@ INTERVALS = (
     auc,
     delong,
     delong_difference,
+    auc_slices,
     delong_slices,
     proportion,
 )

@@ -25,6 +25,7 @@ import tensorflow as tf
 from ich_tf import distribution, files, losses
 
 LOGGER = logging.getLogger(__name__)
+OutOfMemory = tf.errors.ResourceExhaustedError
 STATE = "state.npz"
 FINAL = "model.weights.h5"
 

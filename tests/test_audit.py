@@ -32,6 +32,8 @@ def test_what_the_report_says_of_itself(tmp_path):
     assert "= 874,035, +3,734 against the total" in found["RSNA slices"].evidence
     assert "sensitivity 214 of 318" in found["whole slices: unetpp"].evidence
     assert "precision is 0.239" in found["whole slices: unetpp"].evidence
+    # Wilson, of 214 of 896, by hand.
+    assert "(95 % 0.212 to 0.268 if" in found["whole slices: unetpp"].evidence
     assert "sensitivity 309 of 318" in found["whole slices: unet_hssayeni"].evidence
     assert "1.3.1: 31 to 58" in found["ct-ich slices of a scan"].evidence
     assert sum(one.verdict == "not run" for one in found.values()) == 6

@@ -112,6 +112,7 @@ def test_all_run_without_any_result(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     seconds = [int(found) for found in re.findall(r": (\d+) seconds", done.stdout)]
     assert len(seconds) == len(NAMES)
+    assert max(seconds) <= 120 and sum(seconds) <= 300
     assert not list(tmp_path.glob("results/*/*/*.json"))
     said = {}
     for name in NAMES:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 import yaml
 
+from ich_tf import intervals
 from ich_tf.data import ct_ich
 from ich_tf.experiments import audit_rows, spec, tables
 
@@ -183,7 +184,12 @@ def whole_slices(reported: dict) -> Iterator[Finding]:
         if found and passed:
             lowest = found[0] / (found[0] + negative - passed[0])
             highest = found[-1] / (found[-1] + negative - passed[-1])
-            evidence += f"; so precision is {lowest:.3f} to {highest:.3f}"
+            low, high = intervals.wilson(found[0], found[0] + negative - passed[0])
+            evidence += (
+                f"; so precision is {lowest:.3f} to {highest:.3f} (95 % {low:.3f} to "
+                f"{high:.3f} if slices were independent, which those of a patient are "
+                "not)"
+            )
         yield Finding(
             f"whole slices: {name}",
             f"sensitivity {row['sensitivity']}, specificity {row['specificity']}",

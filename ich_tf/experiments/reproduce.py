@@ -8,8 +8,6 @@ import pathlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-import tensorflow as tf
-
 from ich_tf import data, distribution, paths, training
 from ich_tf.data import layouts
 from ich_tf.experiments import profiles, runner, spec
@@ -123,7 +121,7 @@ def reproduce(
             say(f"{run.experiment.id}: row {ran} of {len(waiting)}")
         try:
             results.append(runner.execute(run, fresh=fresh, say=say))
-        except tf.errors.ResourceExhaustedError:
+        except training.OutOfMemory:
             say(f"{run.experiment.id}: not run. {OUT_OF_MEMORY}")
         if run in waiting and ran < len(waiting):
             minutes = (time.monotonic() - began) / ran * (len(waiting) - ran) / 60
@@ -162,7 +160,7 @@ def _say_forecast(waiting: list[Run], say: Callable[[str], None]) -> None:
     for run in waiting:
         try:
             row = run.task.forecast(run, say)
-        except tf.errors.ResourceExhaustedError:
+        except training.OutOfMemory:
             say(f"{run.experiment.id}: {OUT_OF_MEMORY}")
             continue
         hours, disk = hours + row.hours, disk + row.disk_gb

@@ -82,7 +82,7 @@ def verify(
 
     Raises:
         ValueError: if a table is unknown or the report prints none of its numbers, or
-            if masks are to be counted again and data or probabilities are missing.
+            if masks are to be counted again and the data are missing.
     """
     # What the report quotes from other papers is about their data.
     known = [
@@ -187,7 +187,10 @@ def _read(results: pathlib.Path, profile: str, experiment, folders) -> tuple:
         from ich_tf.experiments import reproduce
 
         (run,) = reproduce.prepare([experiment.id], profile, folders, LOGGER.info)
-        said = recounted(result, run)
+        try:
+            said = recounted(result, run)
+        except ValueError as error:
+            said = [str(error)]
     found = [f"{path}: {fault}" for fault in said]
     return (None if found else result), found
 
