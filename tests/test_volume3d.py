@@ -65,7 +65,7 @@ def test_memory_is_said_before_the_run(done):
     assert [line.split(":")[0] for line in said] == [ADD, REMAT]
 
 
-def test_recomputation_has_the_same_weights_and_its_own_seconds(done):
+def test_recomputation_has_the_same_weights_and_its_own_seconds(folders, done):
     (added, recomputed), _ = done
     for counts in (added["counts"], recomputed["counts"]):
         assert len(counts["per_volume"]) == 2
@@ -86,6 +86,8 @@ def test_recomputation_has_the_same_weights_and_its_own_seconds(done):
     assert np.all(first != second)
     np.testing.assert_allclose(second / first, (second / first)[0], rtol=0.05)
     assert recomputed["spec"]["built_on"]
+    again = reproduce.train_one(REMAT, 0, folders, say=lambda line: None)
+    assert again.file.is_file()
 
 
 def test_a_second_start_does_nothing_anew(folders, done):

@@ -83,7 +83,10 @@ def train(
     _, _, other = _step(before, plan, sampler, say)
     provenance.restart_memory_peak()
     model, init, own = _step(run, plan, sampler, say)
-    model.load_weights(before.fold_folder(number) / training.FINAL)
+    own_file = run.fold_folder(number) / training.FINAL
+    own_file.parent.mkdir(parents=True, exist_ok=True)
+    files.link(before.fold_folder(number) / training.FINAL, own_file)
+    model.load_weights(own_file)
     trained = files.read_json(before.file)["history"][number]
     ratio = own / other
     history = [
