@@ -158,6 +158,47 @@ def test_readme_shows_what_was_run_and_what_not(folders, done, monkeypatch, tmp_
         readme.update(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("table", "reported", "shown"),
+    [("table3", 0.3, True), ("volume3d", None, False), ("related", 0.3, False)],
+)
+def test_readme_shows_the_tables_of_the_report(
+    table, reported, shown, monkeypatch, tmp_path
+):
+    """What the report does not print, or quotes from others, is recorded only."""
+    (tmp_path / "README.md").write_text(f"{readme.BEGIN}\n{readme.END}\n")
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    monkeypatch.setattr(readme, "RECORDED", tmp_path / "demo.json")
+    cell = tables.Cell(
+        table,
+        "a row",
+        "id",
+        "dice",
+        reported,
+        0.5,
+        0.4,
+        0.6,
+        9,
+        0,
+        "not comparable",
+        "",
+    )
+    result = {
+        "experiment": "id",
+        "data": {"identity": "phantom"},
+        "spec": {"experiment": 1, "profile": 2},
+        "commits": ["c"],
+        "devices": ["d"],
+        "versions": [{"keras": "3", "tensorflow": "2"}],
+    }
+    monkeypatch.setattr(tables, "TABLES", {table: tables.TABLES[table]})
+    monkeypatch.setattr(tables, "load_result", lambda *named: result)
+    monkeypatch.setattr(tables, "cells", lambda *named: [cell])
+    readme.update(tmp_path)
+    assert list(files.read_json(readme.RECORDED)) == [table]
+    assert ("a row" in readme.README.read_text()) is shown
+
+
 def test_readme_never_calls_real_data_phantom(folders, done, monkeypatch, tmp_path):
     monkeypatch.setattr(readme, "README", tmp_path / "README.md")
     monkeypatch.setattr(readme, "RECORDED", tmp_path / "demo.json")

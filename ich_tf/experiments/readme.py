@@ -16,9 +16,10 @@ README = paths.PROJECT / "README.md"
 def update(results: str | os.PathLike) -> None:
     """Record the demo's numbers in docs/demo.json and paste them into the README.
 
-    Rows that were not run are recorded, and shown, as such. Of a table without any
-    row that was run, what was recorded before stays; tables of real data are left
-    out, because the block says "phantom".
+    The README shows the report's own tables, the notebooks all. Rows that were not run
+    are recorded, and shown, as such. Of a table without any row that was run, what was
+    recorded before stays; tables of real data are left out, because the block says
+    "phantom".
 
     Raises:
         ValueError: if no row was run on the phantom.
@@ -34,8 +35,6 @@ def update(results: str | os.PathLike) -> None:
         if {result["data"]["identity"] for result in run} != {"phantom"}:
             continue
         found = tables.cells(table, results, "demo")
-        if all(cell.reported is None for cell in found):
-            continue
         made[table] = {"cells": [dataclasses.asdict(cell) for cell in found]}
         made[table]["settings"] = {
             result["experiment"]: settings_digest(result["spec"]) for result in run
@@ -56,8 +55,16 @@ def update(results: str | os.PathLike) -> None:
     text = README.read_text(encoding="utf-8")
     first, rest = text.split(BEGIN)
     _, last = rest.split(END)
-    block = f"{BEGIN}\n{render(recorded)}{END}"
+    own = {name: made for name, made in recorded.items() if _is_reproduced(name, made)}
+    block = f"{BEGIN}\n{render(own)}{END}"
     files.write_bytes(README, (first + block + last).encode())
+
+
+def _is_reproduced(table: str, made: dict) -> bool:
+    """Whether a recorded table is about the report's own numbers."""
+    about_others = tables.TABLES[table][1] == tables.OTHER_DATA
+    stated = any(cell["reported"] is not None for cell in made["cells"])
+    return stated and not about_others
 
 
 def settings_digest(made: dict) -> str:
