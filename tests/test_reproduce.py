@@ -169,20 +169,8 @@ def test_readme_shows_the_tables_of_the_report(
     (tmp_path / "README.md").write_text(f"{readme.BEGIN}\n{readme.END}\n")
     monkeypatch.setattr(readme, "README", tmp_path / "README.md")
     monkeypatch.setattr(readme, "RECORDED", tmp_path / "demo.json")
-    cell = tables.Cell(
-        table,
-        "a row",
-        "id",
-        "dice",
-        reported,
-        0.5,
-        0.4,
-        0.6,
-        9,
-        0,
-        "not comparable",
-        "",
-    )
+    score = (reported, 0.5, 0.4, 0.6, 9, 0)
+    cell = tables.Cell(table, "a row", "id", "dice", *score, "not comparable", "")
     result = {
         "experiment": "id",
         "data": {"identity": "phantom"},
