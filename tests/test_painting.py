@@ -169,6 +169,26 @@ def test_a_large_lesion_pushes_the_brain_aside(slice_hu, found, monkeypatch):
     np.testing.assert_array_equal(pushed.hu[outside], slice_hu[outside])
 
 
+def test_two_masses_lie_where_their_truth_is(slice_hu, found, monkeypatch):
+    """The second pushes the brain aside, not the blood of the first off its mask."""
+
+    def bright(part, level, *others):
+        return np.where(level < 0, np.float32(500.0), part)
+
+    monkeypatch.setattr(
+        painting, "_volumes_ml", lambda subtypes, rng: dict.fromkeys(subtypes, 40.0)
+    )
+    monkeypatch.setattr(painting.lesions, "stain", bright)
+    subtypes, agreed = ("intraparenchymal", "epidural"), []
+    for seed in range(20):
+        made = paint(slice_hu, seed, subtypes=subtypes)
+        if len(np.unique(made.subtypes)) == 3:
+            deep = found.depth > 4
+            agreed.append(overlap((made.hu > 250) & deep, (made.mask > 0) & deep))
+    assert len(agreed) >= 3
+    assert min(agreed) > 0.95
+
+
 def test_blood_stands_out_of_brain_of_whatever_density(slice_hu):
     brighter = np.clip(slice_hu + 12, *WINDOW)
     made, _ = first(brighter, "intraparenchymal", hu_window=WINDOW)

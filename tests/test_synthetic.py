@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ich_tf import files, inference, labels, models
-from ich_tf.data import painted
+from ich_tf.data import painted, painting
 from ich_tf.experiments import (
     evaluation,
     profiles,
@@ -110,8 +110,9 @@ def test_data_that_cannot_be_painted_on_are_refused(source, said):
 def test_no_patient_is_on_both_sides(run):
     (fold,) = run.folds
     parts = (fold.train, fold.validation, fold.test)
-    names = [name for part in parts for name in part]
-    assert len(names) == len(set(names))
+    heads = [{name.partition(":")[2] for name in part} for part in parts]
+    # The phantom is painted on here, so a head has two names.
+    assert sum(map(len, heads)) == len(set.union(*heads))
     for part in parts:
         kinds = {name.partition(":")[0] for name in part}
         assert kinds == {"painted", "phantom"}
@@ -133,7 +134,11 @@ def test_a_result_tells_dice_by_kind_and_area_under_the_curve(run, result):
     (fold,) = run.folds
     heads = [name for name in fold.test if name.startswith("phantom:")]
     assert len(result["counts"]["per_volume"]) == len(heads)
-    assert result["painted"]["all"]["n"] == len(result["slices"]["painted"])
+    rows = result["slices"]["painted"]
+    assert result["painted"]["all"]["n"] == sum(row["truth"] > 0 for row in rows) > 0
+    clean = [row["predicted_mm2"] for row in rows if not row["truth"]]
+    assert result["false_mm2"]["mean"] == pytest.approx(np.mean(clean))
+    assert result["spec"]["painting"] == painting.VERSION
     kinds = {"all", *labels.SUBTYPES} | {
         f"{size} mm2"
         for size in ("under 100", "100 to 400", "400 to 1600", "over 1600")
@@ -178,16 +183,22 @@ def test_a_row_begins_with_the_shipped_weights_it_names(run, folders, tmp_path):
     kwargs = {**run.experiment.arguments, "input_shape": shape}
     shipped = models.build(run.experiment.model, **kwargs)
     build = {"name": run.experiment.model, "kwargs": kwargs}
-    weights.ship(shipped, "first", tmp_path, {"build": build})
+    known = {"profile": "demo", "data": run.spec["phantom"]}
+    weights.ship(shipped, "first", tmp_path, {"build": build, **known})
     row = dataclasses.replace(run.experiment, begins_with="first")
     begun = dataclasses.replace(
         run,
         experiment=row,
         folders=dataclasses.replace(folders, weights=tmp_path),
     )
+    synthetic.check_applies(begun)
+    elsewhere = dataclasses.replace(TINY, name="other")
+    with pytest.raises(ValueError, match="trained on other phantom heads"):
+        synthetic.check_applies(dataclasses.replace(begun, profile=elsewhere))
     expected = shipped.get_weights()
     model, init = synthetic.build(begun, plan, print)
     assert init == spec.wanted_init(row) == "first"
+    assert begun.spec["begins_with"] != run.spec["begins_with"]
     for one, other in zip(model.get_weights(), expected, strict=True):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match="No shipped weights 'first'"):

@@ -20,7 +20,7 @@ from ich_tf.data import landmarks, look_alikes
 from ich_tf.data.phantom import fields, lesions
 from ich_tf.data.phantom import plan as planning
 
-VERSION = 2
+VERSION = 3
 """Of what equal arguments paint; stored slices of another version are made anew."""
 
 SUBACUTE_SHARE = 0.12
@@ -242,7 +242,9 @@ def _bleed(hu, found, subtypes, seed, mass_effect, rng):
     strength = rng.uniform(0.5, 1.0)
     where = found.depth > -3
     grain = _grain(hu, found)
-    # Masses first: they push what the others then fill.
+    placed = []
+    # Masses first: they push what the others then fill. No blood is painted before all
+    # have pushed, or it would move away from its truth.
     for name in sorted(volumes, key=lambda name: name in _INSIDE_BRAIN):
         key = [seed, 3, labels.SUBTYPES.index(name)]
         cut = _cut(name, volumes[name], found, middle_mm, key, rng)
@@ -259,6 +261,8 @@ def _bleed(hu, found, subtypes, seed, mass_effect, rng):
                 points, spread, reach, center, volumes[name] * strength
             )
             hu, found = _push(hu, grain, found, field, where)
+        placed.append((name, key, height_mm, offset, level))
+    for name, key, height_mm, offset, level in placed:
         draws = np.random.default_rng([*key, 2])
         near = where & (level < 4.0)
         points = _at(found, near, height_mm, offset)

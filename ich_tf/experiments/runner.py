@@ -120,6 +120,8 @@ class Run:
                 getattr(self.profile, "precision", "auto")
             ),
             "seed": self.seed,
+            # What else a kind of experiment depends on.
+            **getattr(self.task, "inputs", lambda run: {})(self),
         }
         return json.loads(json.dumps(spec))
 

@@ -34,22 +34,49 @@ _USUAL_SIDE_MM = 240.0
 
 
 def folds(run: Run) -> tuple[splits.Fold, ...]:
-    """One split by patient, of the heads to paint on and of the phantom heads."""
-    quiet = splits.patient_split(
-        _painter(run).patients(), run.profile.painted_split, SPLIT_SEED
-    )
+    """One split by patient, of the heads to paint on and of the phantom heads.
+
+    Where the phantom is painted on, too, a head is in one part however it is used.
+    """
     cases = _phantom(run).fingerprint()["cases"]
     bleeding = [bool(facts["mask_voxels"]) for facts in cases.values()]
     heads = splits.patient_split(list(cases), run.profile.split, SPLIT_SEED, bleeding)
+    quiet = _painter(run).patients()
+    if run.dataset.root == _phantom(run).root:
+        to_paint = [[name for name in part if name in quiet] for part in _parts(heads)]
+    else:
+        to_paint = _parts(
+            splits.patient_split(quiet, run.profile.painted_split, SPLIT_SEED)
+        )
     return (
         splits.Fold(
             *(
-                tuple(painted.PAINTED + name for name in getattr(quiet, part))
-                + tuple(painted.PHANTOM + name for name in getattr(heads, part))
-                for part in ("train", "validation", "test")
+                tuple(painted.PAINTED + name for name in painted_on)
+                + tuple(painted.PHANTOM + name for name in as_they_are)
+                for painted_on, as_they_are in zip(to_paint, _parts(heads), strict=True)
             )
         ),
     )
+
+
+def _parts(fold: splits.Fold) -> tuple[tuple[str, ...], ...]:
+    return fold.train, fold.validation, fold.test
+
+
+def inputs(run: Run) -> dict:
+    """What decides the numbers besides settings and data set, as JSON."""
+    begins_with = _first_weights(run)
+    return {
+        "painting": painting.VERSION,
+        "phantom": provenance.digest(_phantom(run).fingerprint()),
+        "begins_with": begins_with and begins_with["sha256"],
+    }
+
+
+def _first_weights(run: Run) -> dict | None:
+    """Manifest entry of the weights that training begins with."""
+    name = run.experiment.begins_with
+    return name and weights.shipped(name, run.folders.weights)[1]
 
 
 def check_applies(run: Run) -> None:
@@ -57,8 +84,19 @@ def check_applies(run: Run) -> None:
 
     Raises:
         ValueError: if the data have no labels, no head without hemorrhage, or are
-            windows too narrow for the network.
+            windows too narrow for the network; or if the weights that training begins
+            with may have seen phantom heads that are held out here.
     """
+    begins_with = _first_weights(run)
+    if begins_with and (
+        begins_with["profile"] != run.profile.name
+        or begins_with["data"] != provenance.digest(_phantom(run).fingerprint())
+    ):
+        raise ValueError(
+            f"{run.experiment.begins_with} was trained on other phantom heads than "
+            f"those of profile {run.profile.name}, which may hold out what it has "
+            f"seen. Use `--profile {begins_with['profile']}`."
+        )
     first = run.dataset.load(_painter(run).patients()[0])
     needed = windows.approach_windows(run.experiment.approach)
     windows.check_window(first.volume.hu_window, needed)
@@ -96,7 +134,7 @@ def evaluate(run: Run, number: int, model, *, say: Callable[[str], None]) -> dic
 
     Returns:
         `counts` of the phantom heads, as `segmentation.evaluate`; `painted`, for each
-        painted slice with blood its labels, pixels and area; and `labelled`, for each
+        painted slice its labels, pixels and areas; and `labelled`, for each
         case of the data set that was not trained on, truth and largest predicted area
         of its slices.
     """
@@ -119,15 +157,18 @@ def summarise(run: Run, done: list[dict]) -> dict:
 
     Returns:
         Besides `counts` and `summary`: `painted`, from "all", a subtype or a size to
-        the mean Dice of the slices; `labelled`, "slice" and "patient" to the area
-        under the ROC curve, and `data`, what they are. All with 95 % intervals.
+        the mean Dice of the slices with blood; `false_mm2`, the mean area predicted in
+        painted slices without, which have look-alikes alone; `labelled`, "slice" and
+        "patient" to the area under the ROC curve, and `data`, what they are. All with
+        95 % intervals.
     """
     (one,) = done
     identity = run.fingerprint["identity"]
     return {
         "counts": one["counts"],
         "summary": evaluation.summarise(one["counts"], "phantom"),
-        "painted": _dice_by_kind(one["painted"]),
+        "painted": _dice_by_kind([row for row in one["painted"] if row["truth"]]),
+        "false_mm2": _false_mm2([row for row in one["painted"] if not row["truth"]]),
         "labelled": {"data": identity, **evaluation.detection(one["labelled"])},
         "slices": {name: one[name] for name in ("painted", "labelled")},
     }
@@ -154,10 +195,11 @@ def describe(run: Run, result: dict) -> dict:
         for name in (*fold.train, *fold.validation)
         if name.startswith(painted.PAINTED)
     ]
-    name = run.experiment.begins_with
-    if name is not None:
-        _, entry = weights.shipped(name, run.folders.weights)
-        described["begins_with"] = {"name": name, "sha256": entry["sha256"]}
+    described["begins_with"] = result["spec"]["begins_with"] and {
+        "name": run.experiment.begins_with,
+        "sha256": result["spec"]["begins_with"],
+    }
+    described["painting"] = result["spec"]["painting"]
     described["metric"] = (
         f"{phantom}; Dice {tables.with_interval(painted_dice)} of painted slices of "
         f"patients held out; area under the ROC curve of the largest "
@@ -258,18 +300,19 @@ def _painted_slices(run: Run, predict, quiet: list[str]) -> list[dict]:
         spacing = case.volume.spacing_mm
         pixel_mm2 = spacing[1] * spacing[2] if spacing else side_mm**2
         called = predict(case.volume.hu) > 0.5
-        for number in np.flatnonzero(case.mask.any(axis=(1, 2))):
+        for number in range(len(called)):
             truth = case.mask[number] > 0
             found.append(
                 {
                     "case": case.case_id,
                     "patient": case.patient_id,
-                    "slice": int(number),
+                    "slice": number,
                     "labels": case.labels[number].tolist(),
                     "truth": int(truth.sum()),
                     "predicted": int(called[number].sum()),
                     "both": int((truth & called[number]).sum()),
                     "area_mm2": round(float(truth.sum() * pixel_mm2), 1),
+                    "predicted_mm2": round(float(called[number].sum() * pixel_mm2), 1),
                 }
             )
     return found
@@ -293,6 +336,13 @@ def _labelled_slices(run: Run, predict, fold: splits.Fold) -> dict[str, dict]:
         case = slices.at_size(run.dataset.load(case_id), run.profile.size)
         found[case_id] = evaluation.label_and_area(case, predict(case.volume.hu))
     return found
+
+
+def _false_mm2(rows: list[dict]) -> dict:
+    """Mean area that is predicted in slices without blood."""
+    areas = [row["predicted_mm2"] for row in rows]
+    patients = [row["patient"] for row in rows]
+    return evaluation.as_json(intervals.bootstrap_mean(areas, patients))
 
 
 def _dice_by_kind(rows: list[dict]) -> dict[str, dict]:
