@@ -26,13 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         return options.run(options) or 0
-    except ValueError as error:
-        print(f"ich-tf {options.verb}: {error}", file=sys.stderr)
-        return 2
     except ConnectionError as error:
         print(f"ich-tf {options.verb}: {error}", file=sys.stderr, flush=True)
         # At a regular end TensorFlow would wait for the worker that was lost.
         os._exit(2)
+    except (ValueError, OSError) as error:
+        print(f"ich-tf {options.verb}: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from here", file=sys.stderr)
         return 130
@@ -413,6 +413,7 @@ def _add_predict(verbs):
     verb.add_argument(
         "--spacing", nargs=3, type=float, metavar=("Z", "Y", "X"), help="in mm"
     )
+    verb.add_argument("--series", metavar="UID", help="of several in a DICOM folder")
     verb.add_argument("--threshold", type=float, default=0.5)
     return verb
 
@@ -426,6 +427,7 @@ def _predict(options) -> None:
         weights_name=options.weights or prediction.DEFAULT_WEIGHTS,
         weights_dir=options.weights_dir,
         spacing_mm=tuple(options.spacing) if options.spacing else None,
+        series_uid=options.series,
         threshold=options.threshold,
     )
     pixels = sum(found["slice_pixels"])
@@ -442,12 +444,16 @@ def _predict(options) -> None:
     if classified["scan"]:
         shown = (f"{name} {value:.2f}" for name, value in classified["scan"].items())
         print(f"probability of hemorrhage in the scan: {', '.join(shown)}")
-        print(f"answered by {classified['network']}, which sees {classified['sees']}")
+        print(
+            f"answered by {classified['network']}, which sees {classified['sees']} and "
+            f"was trained on {classified['weights']['trained_on']}"
+        )
     else:
         print(f"not classified: {classified['reason']}")
     for note in found["notes"]:
         print(f"note: {note}")
-    print(f"weights trained on {found['weights']['trained_on']}. {found['disclaimer']}")
+    trained_on = found["weights"]["trained_on"]
+    print(f"segmented by weights trained on {trained_on}. {found['disclaimer']}")
 
 
 def _add_detection(verbs):
@@ -491,6 +497,7 @@ def _add_explain(verbs):
         "--subtype", required=True, help="EDH, IPH, IVH, SAH, SDH, any or in full"
     )
     verb.add_argument("--out", required=True, metavar="DIR")
+    verb.add_argument("--series", metavar="UID", help="of several in a DICOM folder")
     verb.add_argument(
         "--slices", type=_count, default=3, metavar="N", help="most probable ones"
     )
@@ -504,6 +511,7 @@ def _explain(options) -> None:
         options.input,
         options.out,
         options.subtype,
+        series_uid=options.series,
         weights_dir=options.weights_dir,
         shown=options.slices,
     )

@@ -46,6 +46,20 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
         partial.write_bytes(content)
 
 
+def check_folder(path: str | os.PathLike) -> None:
+    """Refuse a folder that could not be made or written, before long work.
+
+    Raises:
+        ValueError: if it, or what it should lie in, is a file or cannot be written.
+    """
+    path = pathlib.Path(path)
+    there = next(one for one in (path, *path.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise ValueError(f"{path} cannot be a folder: {there} is a file.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{path} cannot be written: {there} forbids it.")
+
+
 @contextlib.contextmanager
 def new_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Give a temporary folder that becomes `folder` when the block succeeds.

@@ -233,6 +233,18 @@ def test_what_is_no_data_set_is_refused(nifti_root, jpg_root, tmp_path):
         ct_ich.CtIch(nifti_root).load("048")
 
 
+def test_a_labelled_slice_without_its_mask_is_noted(tmp_path):
+    root = tmp_path / "ct-ich"
+    cases = (_case(f"p{i}", seed=i, bleeding=True) for i in range(2))
+    ct_ich.write_jpg_layout(cases, root)
+    first = sorted(root.rglob(f"*{jpg.MASK_SUFFIX}"))[0]
+    first.unlink()
+    number = first.name.removesuffix(jpg.MASK_SUFFIX)
+    case = data.open_dataset("ct-ich", root).load(first.parent.parent.name)
+    said = f"labelled as hemorrhage, but without a mask: slice(s) {number}"
+    assert said in case.volume.notes
+
+
 def test_gaps_in_the_numbers_are_noted(jpg_root, tmp_path):
     root = _copy(jpg_root, tmp_path / "gap")
     (root / "Patients_CT" / "049" / "brain" / "3.jpg").unlink()

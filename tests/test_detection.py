@@ -1,6 +1,7 @@
 """Labels of slices judge shipped segmentation weights."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -60,6 +61,25 @@ def found(root, weights_dir, tmp_path_factory):
         dataset, out, weights_name=NAME, weights_dir=weights_dir, say=print
     )
     return result, out, dataset
+
+
+def test_a_patient_that_cannot_be_read_is_left_out(root, weights_dir, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy)
+    names = [name for name in data.open_dataset("ct-ich", copy).case_ids()]
+    broken = next(name for name in names if name != "050")
+    next((copy / "Patients_CT" / broken / "brain").glob("2.jpg")).write_bytes(b"none")
+    lines = []
+    result = detection.detect(
+        data.open_dataset("ct-ich", copy),
+        tmp_path / "out",
+        weights_name=NAME,
+        weights_dir=weights_dir,
+        say=lines.append,
+    )
+    assert list(result["unreadable"]) == [broken]
+    assert set(result["cases"]) == set(names) - {broken, "050"}
+    assert any("2.jpg" in line for line in lines)
 
 
 def test_every_case_but_those_seen_is_scored(found):

@@ -189,6 +189,13 @@ def test_gantry_tilt_is_kept_in_the_affine(tmp_path):
     assert volume.notes == ("gantry tilt of 20.0 degrees, kept in the affine",)
 
 
+def test_a_slice_beside_the_others_is_reported(tmp_path):
+    _series(tmp_path, [0.0, 5.0, 10.0, 15.0])
+    _edit(tmp_path / "2.dcm", ImagePositionPatient=[-7.0, -24.0, 10.0])
+    (note,) = dicom.read(tmp_path).notes
+    assert note.startswith("slice 3 lies 5.0 mm beside the line of the others")
+
+
 @pytest.mark.parametrize(
     "orientation, turn",
     [

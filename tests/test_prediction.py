@@ -4,6 +4,7 @@ import shutil
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -137,6 +138,57 @@ def test_mask_lies_on_the_inputs_grid(scans, weights_dir, tmp_path):
     scan, mask = nibabel.load(source), nibabel.load(tmp_path / "mask.nii.gz")
     assert mask.shape == scan.shape
     np.testing.assert_array_equal(mask.affine, scan.affine)
+
+
+def test_a_rectangular_scan_keeps_its_proportions(scans, weights_dir, tmp_path):
+    """Rows of air cut off a head change nothing of what is found in the rest."""
+    scan = nibabel.load(inputs_of(scans)["nifti"])
+    voxels, cut = np.asarray(scan.dataobj), 8
+    lower = voxels.min()
+    voxels[:, :cut] = voxels[:, -cut:] = lower
+    whole, part = tmp_path / "whole.nii", tmp_path / "part.nii"
+    nibabel.save(nibabel.Nifti1Image(voxels, scan.affine), whole)
+    nibabel.save(nibabel.Nifti1Image(voxels[:, cut:-cut], scan.affine), part)
+    masks = []
+    for source in (whole, part):
+        out = tmp_path / source.stem
+        prediction.predict(source, out, weights_dir=weights_dir)
+        masks.append(np.asarray(nibabel.load(out / "mask.nii.gz").dataobj))
+    assert masks[1].shape == (SIZE, SIZE - 2 * cut, 12)
+    np.testing.assert_array_equal(masks[0][:, cut:-cut], masks[1])
+    assert masks[1].any()
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # RSNA's are none.
+def test_one_of_several_series_is_chosen(scans, weights_dir, tmp_path, capsys):
+    folder = tmp_path / "study"
+    for series in ("1.2.3", "1.2.4"):
+        for path in inputs_of(scans)["dicom"].glob("*.dcm"):
+            dataset = pydicom.dcmread(path)
+            dataset.SeriesInstanceUID = series
+            (folder / series).mkdir(parents=True, exist_ok=True)
+            dataset.save_as(folder / series / path.name)
+    arguments = ["--weights-dir", str(weights_dir), "--out", str(tmp_path / "out")]
+    for verb in (
+        ["predict", str(folder)],
+        ["explain", str(folder), "--subtype", "any"],
+    ):
+        assert cli.main([*verb, *arguments]) == 2
+        assert "2 CT series; choose one with `--series UID`" in capsys.readouterr().err
+        assert cli.main([*verb, *arguments, "--series", "1.2.4"]) == 0
+    nifti = str(inputs_of(scans)["nifti"])
+    assert cli.main(["predict", nifti, *arguments, "--series", "1.2.4"]) == 2
+    assert "is no DICOM: it has no series 1.2.4" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_said_first(
+    scans, weights_dir, tmp_path, capsys
+):
+    (tmp_path / "file").write_text("")
+    arguments = ["predict", str(inputs_of(scans)["nifti"]), "--out"]
+    arguments += [str(tmp_path / "file" / "out"), "--weights-dir", str(weights_dir)]
+    assert cli.main(arguments) == 2
+    assert "cannot be a folder" in capsys.readouterr().err
 
 
 def test_spacing_gives_millilitres(scans, weights_dir, tmp_path, capsys):

@@ -203,6 +203,12 @@ class CtIch:
         volume = read_patient_folder(path)
         mask = self._jpg_mask(path, numbers) if self._masks else None
         slice_labels, notes = self._labels(case_id, numbers)
+        if mask is not None and slice_labels is not None:
+            bare = slice_labels.any(axis=1) & ~mask.any(axis=(1, 2))
+            if bare.any():
+                found = _numbers(numbers[k] for k in np.flatnonzero(bare))
+                said = f"labelled as hemorrhage, but without a mask: slice(s) {found}"
+                notes = (*notes, said)
         volume = dataclasses.replace(volume, notes=volume.notes + notes)
         return Case(case_id, case_id, volume, mask, slice_labels)
 

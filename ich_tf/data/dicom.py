@@ -454,8 +454,8 @@ def _choose(source: str, found: list[Series], series_uid: str | None) -> Series:
     if len(usable) > 1:
         choices = _list([f"{other.uid}: {_describe(other)}" for other in usable])
         raise ValueError(
-            f"{source}: {len(usable)} CT series; choose one with `series_uid`, or give "
-            f"the files of one:\n{choices}"
+            f"{source}: {len(usable)} CT series; choose one with `--series UID` "
+            f"(`series_uid`):\n{choices}"
         )
     return usable[0]
 

@@ -11,7 +11,9 @@ from ich_tf.volume import Case, Volume
 
 
 def read_any(
-    path: str | os.PathLike, spacing_mm: tuple[float, float, float] | None = None
+    path: str | os.PathLike,
+    spacing_mm: tuple[float, float, float] | None = None,
+    series_uid: str | None = None,
 ) -> Case:
     """Read a NIfTI file, a DICOM file or folder, or a ct-ich patient folder.
 
@@ -21,18 +23,20 @@ def read_any(
     Args:
         path: The input.
         spacing_mm: (z, y, x) for an input that has no spacing of its own.
+        series_uid: Which series of a DICOM folder with several; other inputs have none.
 
     Returns:
         A case without mask and labels, named after the file or folder.
 
     Raises:
         ValueError: if the input is none of these, is damaged, holds several CT
-            series, or has a spacing of its own and one is given.
+            series or not the one that is named, or has a spacing of its own and one is
+            given.
     """
     path = pathlib.Path(path)
     if not path.exists():
         raise ValueError(f"{path}: there is no such file or folder.")
-    volume = _read(path)
+    volume = _read(path, series_uid)
     if spacing_mm is not None:
         volume = _with_spacing(path, volume, spacing_mm)
     name = path.resolve().name
@@ -41,19 +45,21 @@ def read_any(
     return Case(name, name, volume)
 
 
-def _read(path: pathlib.Path) -> Volume:
-    if path.is_dir():
-        if any((path / "brain").glob("*.jpg")):
-            return ct_ich.read_patient_folder(path)
-        return dicom.read(path)
-    if path.name.endswith((".nii", ".nii.gz")):
+def _read(path: pathlib.Path, series_uid: str | None) -> Volume:
+    is_patient = path.is_dir() and any((path / "brain").glob("*.jpg"))
+    is_nifti = path.is_file() and path.name.endswith((".nii", ".nii.gz"))
+    if series_uid is not None and (is_patient or is_nifti):
+        raise ValueError(f"{path} is no DICOM: it has no series {series_uid}.")
+    if is_patient:
+        return ct_ich.read_patient_folder(path)
+    if is_nifti:
         return nifti.read(path)
     if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
         raise ValueError(
             f"{path}: a single picture has no Hounsfield units. Give the patient's "
             "folder with `brain/<n>.jpg`, a NIfTI file, or a DICOM file or folder."
         )
-    return dicom.read(path)
+    return dicom.read(path, series_uid=series_uid)
 
 
 def _with_spacing(

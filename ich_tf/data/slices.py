@@ -15,6 +15,7 @@ from ich_tf.volume import Volume
 
 SAME_POSITION_MM = 0.01
 UNEVEN_MM = 0.05
+SHIFTED_MM = 1.0
 TILT_DEGREES = 0.5
 GAP_FACTOR = 1.5
 
@@ -141,6 +142,22 @@ def _spacing_notes(steps: np.ndarray, planes: list[Plane]) -> list[str]:
     return notes
 
 
+def _shift_notes(planes: list[Plane]) -> list[str]:
+    """Report slices that lie beside the line from the first to the last."""
+    if len(planes) < 3:
+        return []
+    normal, first = planes[0].normal, planes[0].position
+    places = np.array([plane.position - first for plane in planes])
+    along = places @ normal
+    beside = places - np.outer(along / along[-1], places[-1])
+    far = np.linalg.norm(beside, axis=1)
+    return [
+        f"slice {number + 1} lies {far[number]:.1f} mm beside the line of the others; "
+        "the affine does not know it"
+        for number in np.flatnonzero(far > SHIFTED_MM)
+    ]
+
+
 def assemble(
     planes: list[Plane], stack: np.ndarray, notes: list[str], *, origin: str
 ) -> Volume:
@@ -162,7 +179,7 @@ def assemble(
     planes, stack = _drop_repeated(planes, stack, notes)
     positions_mm = np.array([plane.position @ planes[0].normal for plane in planes])
     steps = np.diff(positions_mm)
-    notes += _spacing_notes(steps, planes)
+    notes += [*_spacing_notes(steps, planes), *_shift_notes(planes)]
     if not steps.size and not planes[0].thickness:
         notes.append("one slice without Slice Thickness: no spacing")
     lps, tilt = _file_affine(planes, steps)

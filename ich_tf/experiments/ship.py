@@ -35,6 +35,7 @@ def ship(run: Run) -> dict:
         "profile": run.profile.name,
         "data": provenance.digest(run.fingerprint),
         "commit": result["commits"][0],
+        "versions": result["versions"][0],
     }
     name = run.experiment.id.split("/")[1]
     beside = getattr(run.task, "companions", lambda run, model: {})(run, model)

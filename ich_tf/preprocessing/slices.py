@@ -84,6 +84,27 @@ def at_size(case: Case, size: int) -> Case:
     return dataclasses.replace(case, volume=resized, mask=mask)
 
 
+def within_square(height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of a picture in the middle of the smallest square around it."""
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    return slice(top, top + height), slice(left, left + width)
+
+
+def squared(slices: np.ndarray) -> np.ndarray:
+    """(z, h, w) slices in the middle of squares of their lowest value.
+
+    Resized to a square of another size they keep their proportions.
+    """
+    depth, height, width = slices.shape
+    if height == width:
+        return slices
+    side = max(height, width)
+    padded = np.full((depth, side, side), slices.min(), slices.dtype)
+    padded[:, *within_square(height, width)] = slices
+    return padded
+
+
 def resize(slices: np.ndarray, height: int, width: int | None = None) -> np.ndarray:
     """Resize (z, h, w) float32 slices: area averages down, linear interpolation up."""
     import cv2

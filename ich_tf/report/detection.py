@@ -42,16 +42,22 @@ def detect(
         The content of `detection.json`.
 
     Raises:
-        ValueError: if a case has no labels or cannot be read, or the weights are
+        ValueError: if a case has no labels or no case can be read, or the weights are
             absent or damaged. Nothing is written then.
     """
     model = weights.load_shipped(weights_name, weights_dir)
     _, entry = weights.shipped(weights_name, weights_dir)
     weights.check_probe(model, entry)
+    files.check_folder(out)
     names = [name for name in dataset.case_ids() if name not in entry.get("seen", [])]
-    cases, kept = {}, []
+    cases, kept, unreadable = {}, [], {}
     for number, name in enumerate(names, 1):
-        case = dataset.load(name)
+        try:
+            case = dataset.load(name)
+        except ValueError as error:
+            say(f"left out: {error}")
+            unreadable[name] = str(error)
+            continue
         if case.labels is None:
             raise ValueError(f"Case {name} has no labels to hold a prediction against.")
         probability = prediction.segment(model, entry["preprocessing"], case)
@@ -59,8 +65,11 @@ def detect(
         kept = _most_telling(kept, name, case, probability, cases[name])
         if number % 10 == 0:
             say(f"detection: case {number} of {len(names)}")
+    if not cases:
+        raise ValueError(f"{dataset.root}: no case is left to predict.")
     found = {
         "data": dataset.fingerprint()["identity"],
+        "unreadable": unreadable,
         "left_out": [name for name in entry.get("seen", []) if name not in names],
         **evaluation.detection(cases),
         "cases": cases,

@@ -23,6 +23,7 @@ def explain(
     out: str | os.PathLike,
     subtype: str,
     *,
+    series_uid: str | None = None,
     weights_name: str = classifier.SLICES,
     weights_dir: str | os.PathLike | None = None,
     layer: str | None = None,
@@ -35,6 +36,7 @@ def explain(
         out: Folder for `explanation-<subtype>.json` and `<subtype>-slice-*.png`;
             several subtypes may share it.
         subtype: Name or short form, "any" included; case does not matter.
+        series_uid: Which series of a DICOM folder with several.
         weights_name: Name in the manifest of the classifier's weights.
         weights_dir: Folder of the weights.
         layer: The feature maps that Grad-CAM weighs; None takes
@@ -53,7 +55,8 @@ def explain(
     class_index = labels.index(subtype)
     if shown < 1:
         raise ValueError(f"`shown` must be at least 1. Received: {shown}")
-    volume = heads.read(source).volume
+    files.check_folder(out)
+    volume = heads.read(source, series_uid=series_uid).volume
     network = classifier.load(weights_name, weights_dir)
     probability = classifier.slice_answers(network, volume)[1][:, class_index]
     chosen = np.sort(np.argsort(-probability, kind="stable")[:shown])

@@ -33,6 +33,7 @@ def predict(
     weights_name: str = DEFAULT_WEIGHTS,
     weights_dir: str | os.PathLike | None = None,
     spacing_mm: tuple[float, float, float] | None = None,
+    series_uid: str | None = None,
     threshold: float = 0.5,
 ) -> dict:
     """Segment and classify one scan and write what was found.
@@ -45,6 +46,7 @@ def predict(
         weights_name: Name in the manifest of the segmentation's weights.
         weights_dir: Folder of the weights.
         spacing_mm: (z, y, x), for inputs without.
+        series_uid: Which series of a DICOM folder with several.
         threshold: A voxel is hemorrhage above this probability.
 
     Returns:
@@ -55,7 +57,8 @@ def predict(
         ValueError: if the input cannot be read, the weights of the segmentation are
             absent, or any weights are damaged. Nothing is written then.
     """
-    case = heads.read(source, spacing_mm)
+    files.check_folder(out)
+    case = heads.read(source, spacing_mm, series_uid)
     if not 0 <= threshold < 1:
         raise ValueError(f"`threshold` must lie in [0, 1). Received: {threshold}")
     model = weights.load_shipped(weights_name, weights_dir)
@@ -115,7 +118,9 @@ def segment(model, preprocessing: dict, case: Case) -> np.ndarray:
     )
     network, small = _as_trained(model, preprocessing, case)
     probability = inference.predict_volume(network, small)
-    return slices.resize(probability, *case.volume.hu.shape[1:])
+    height, width = case.volume.hu.shape[1:]
+    rows, columns = slices.within_square(height, width)
+    return slices.resize(probability, max(height, width))[:, rows, columns]
 
 
 def _as_trained(model, preprocessing: dict, case: Case):
@@ -134,7 +139,7 @@ def _as_trained(model, preprocessing: dict, case: Case):
         mirrored=preprocessing.get("mirrored", False),
     )
     size = preprocessing["size"]
-    return network, slices.resize(case.volume.hu, size, size)
+    return network, slices.resize(slices.squared(case.volume.hu), size)
 
 
 def uncertainty(probability: np.ndarray) -> np.ndarray:
