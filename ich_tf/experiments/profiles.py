@@ -130,6 +130,7 @@ PAINTED_SHIPPED = PaintedProfile(
             for field in dataclasses.fields(SHIPPED)
         },
         "tile": 192,
+        "epochs": 18,
         "augmentation": "any_scanner",
         "validation_crops": 400,
         "mirrored": True,
