@@ -110,10 +110,10 @@ def synthetic(results: str | os.PathLike, profile: str = "demo") -> str:
         "training. The paint was improved after a look at what earlier weights missed "
         "in these patients, so other patients may fare worse. The score of a slice is "
         "the largest connected area that the network finds in it, that of a patient "
-        "its largest slice. Dice is of painted slices of held-out patients and, by volume, of "
-        "held-out phantom heads; false mm2 is the mean area found in painted slices "
-        "without blood, which have look-alikes alone. Intervals are 95 %, patients "
-        "resampled or DeLong's.",
+        "its largest slice. Dice is of painted slices of held-out patients and, by "
+        "volume, of held-out phantom heads; false mm2 is the mean area found in "
+        "painted slices without blood, which have look-alikes alone. Intervals are "
+        "95 %, patients resampled or DeLong's.",
         "",
         INGREDIENTS,
         "",
