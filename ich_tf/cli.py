@@ -283,7 +283,9 @@ def _add_tables(verbs):
     from ich_tf.experiments import tables
 
     verb = _verb(verbs, "tables", _tables, "print the tables from the results")
-    verb.add_argument("names", nargs="*", metavar="TABLE", help="default: all")
+    verb.add_argument(
+        "names", nargs="*", metavar="TABLE", help="default: all that hold a number"
+    )
     verb.add_argument("--format", choices=tables.FORMATS, default="md")
     verb.add_argument("--profile", choices=PROFILES, default="demo")
     verb.add_argument("--protocol", default="hssayeni2020")
@@ -307,9 +309,10 @@ def _tables(options) -> None:
         from ich_tf.report import pages
 
         pages.write(paths.results(options.results), readme.DOCS, _say)
+    results = paths.results(options.results)
     text = tables.render(
-        options.names or list(tables.TABLES),
-        paths.results(options.results),
+        options.names or tables.worth_showing(results, options.profile),
+        results,
         options.profile,
         options.format,
         options.protocol,

@@ -231,3 +231,12 @@ def test_tables_that_show_what_was_run():
         "table3",
     ]
     assert tables.showing(["shipped"]) == []
+
+
+def test_tables_without_any_number_are_left_out(tmp_path):
+    assert "volume3d" not in tables.worth_showing(tmp_path, "demo")
+    assert {"table1", "table2", "table3"} <= set(tables.worth_showing(tmp_path, "demo"))
+    path = tables.result_file(tmp_path, "demo", "volume3d/add")
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    assert "volume3d" in tables.worth_showing(tmp_path, "demo")

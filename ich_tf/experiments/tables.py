@@ -157,6 +157,18 @@ def own(table: str) -> tuple[Row, ...]:
     return spec.rows(table) if table in ("related", "volume3d") else shown(table)
 
 
+def worth_showing(results: pathlib.Path, profile: str) -> list[str]:
+    """Tables that hold a number: of the report, or of a row that was run."""
+    return [
+        table
+        for table in TABLES
+        if any(
+            row.reported or result_file(results, profile, row.id).is_file()
+            for row in own(table)
+        )
+    ]
+
+
 def cells(
     table: str, results: pathlib.Path, profile: str, protocol: str = "hssayeni2020"
 ) -> list[Cell]:
