@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Everything in one command, on a fresh machine with Python 3.11-3.13.
 #   ./run_all.sh [ARGS]          install, then on the phantom: Tables I-III, Figures 3-7,
-#                                3-D, audit, verify, report page, notebooks
+#                                3-D, related work, protocols, audit, verify, report
+#                                page, notebooks
 #   ./run_all.sh --quick         the same with a short row of each table, in minutes
 #   ./run_all.sh paper ARGS      the same in the report's setting on the real data, and
-#                                related work and the audit's rows; needs --ct-ich DIR
-#                                (all but Table I), --rsna DIR (Table I) or both;
-#                                `--profile paper` is the same
+#                                the audit's rows; needs --ct-ich DIR (all but Table I),
+#                                --rsna DIR (Table I) or both; `--profile paper` is the
+#                                same
 #   ./run_all.sh test [ARGS]     install, then the tests
 #   ./run_all.sh install         only install
 # ARGS: --ct-ich DIR, --rsna DIR, --weights-dir DIR, --results DIR; others go to `reproduce`.
@@ -16,7 +17,7 @@ caller=$PWD
 cd "$(dirname "$0")"
 python=.venv/bin/python
 
-usage() { sed -n '2,13s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,14s/^# \{0,1\}//p' "$0"; }
 
 find_python() {
   local candidate
@@ -61,12 +62,13 @@ stage() {
   took+=("$name $(((SECONDS - began + 30) / 60))")
 }
 
-# Minutes of each stage on two cores, to say what is left; `reproduce` tells of its rows.
+# Minutes of each stage on two cores without bfloat16 (with it fewer), to say what is
+# left; `reproduce` tells of its rows.
 time_left() {
   local minutes name left=0 found=""
   case $profile in
-    demo) minutes="tables-2-3=27 table-1=7 volume-3d=8 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=3" ;;
-    quick) minutes="tables-2-3=2 table-1=1 volume-3d=1 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=2" ;;
+    demo) minutes="tables-2-3=31 table-1=8 volume-3d=8 related=1 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=2" ;;
+    quick) minutes="tables-2-3=2 table-1=1 volume-3d=1 related=0 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=2" ;;
     *) return ;;
   esac
   for name in $minutes; do
@@ -151,12 +153,13 @@ summary() {
 
 # Without real data, `demo` and `quick` take the phantom, and `paper` leaves a table out.
 run() {
-  local segmentation=(table2 table3) classification=(table1) volumes=(volume3d) more=()
-  local swept=table2/vgg16-random-bce
+  local segmentation=(table2 table3) classification=(table1) volumes=(volume3d)
+  local more=(related) swept=table2/vgg16-random-bce
   local arguments=(--profile "$profile" "$@")
   if [ "$profile" = quick ]; then
     segmentation=(table2/resnet50-random-bce table3/unet-hssayeni)
     volumes=(volume3d/add)
+    more=(related/hu-threshold)
     swept=table2/resnet50-random-bce
   elif [ "$profile" = paper ]; then
     more=(related audit)

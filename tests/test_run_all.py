@@ -12,6 +12,7 @@ STAGES = [
     "tables-2-3",
     "table-1",
     "volume-3d",
+    "related",
     "protocols",
     "audit",
     "tables",
@@ -87,6 +88,7 @@ def test_every_stage_runs_and_leaves_a_log(project):
         "reproduce table2 table3 --profile demo",
         "reproduce table1 --profile demo",
         "reproduce volume3d --profile demo",
+        "reproduce related --profile demo",
         "protocols table2/vgg16-random-bce --profile demo",
         "audit --profile demo",
         "tables --profile demo",
@@ -106,7 +108,7 @@ def test_every_stage_runs_and_leaves_a_log(project):
     assert "status 2: nothing differs, but rows were not run" in summary
     for stage in STAGES:
         assert f"{stage} 0" in summary
-    assert "0 minutes so far, about 46 left on two cores" in done.stdout
+    assert "0 minutes so far, about 51 left on two cores" in done.stdout
 
 
 def test_a_second_start_makes_nothing_anew(project):
@@ -120,7 +122,7 @@ def test_a_second_start_makes_nothing_anew(project):
     assert "the notebooks are up to date: results/demo/notebooks" in done.stdout
     # `reproduce` is asked, and keeps its finished rows itself.
     assert [call.split()[0] for call in calls(project)] == [
-        *["reproduce"] * 3,
+        *["reproduce"] * 4,
         "audit",
         "tables",
         "verify",
@@ -170,10 +172,11 @@ def test_a_verify_that_breaks_is_a_failure(project):
 def test_quick_runs_rows_of_each_table(project):
     assert run(project, "--quick").returncode == 0
     made = calls(project)
-    assert made[:3] == [
+    assert made[:4] == [
         "reproduce table2/resnet50-random-bce table3/unet-hssayeni --profile quick",
         "reproduce table1 --profile quick",
         "reproduce volume3d/add --profile quick",
+        "reproduce related/hu-threshold --profile quick",
     ]
     assert made[-1] == "notebooks/build.py --out results/quick/notebooks"
 
