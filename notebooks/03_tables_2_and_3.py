@@ -112,15 +112,15 @@ else:
 # %% [markdown]
 # ## The shipped network on a new head
 #
-# A small UNet++, trained on the phantom for longer than the rows above, on a phantom
-# head it has not seen.
+# The small UNet++ behind `predict`, on a phantom head it has not seen. It was trained
+# longer than the rows above, on painted slices and phantom heads
+# ([how](06_synthetic_hemorrhage.ipynb)).
 
 # %%
 case = phantom.generate(7, 104, slices=20, size=256, subtypes=["IPH"]).case
 model = weights.load_shipped(prediction.DEFAULT_WEIGHTS, here.folders.weights)
-manifest = weights.read_manifest(here.folders.weights)
-settings = manifest[prediction.DEFAULT_WEIGHTS]["preprocessing"]
-probability = prediction.segment(model, settings, case)
+_, entry = weights.shipped(prediction.DEFAULT_WEIGHTS, here.folders.weights)
+probability = prediction.segment(model, entry["preprocessing"], case)
 z = case.mask.sum((1, 2)).argmax()
 figures.contact_sheet(
     {

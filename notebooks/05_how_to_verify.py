@@ -186,3 +186,5 @@ Markdown(
 # ```
 #
 # The second also counts all masks again, from the stored probabilities and the data.
+#
+# Next: [how far synthetic hemorrhage carries](06_synthetic_hemorrhage.ipynb).
