@@ -551,7 +551,7 @@ def test_the_audit_shows_what_was_run(results):
     assert "on phantom: 0 positive" not in lesion.evidence
     assert found["approach 2, random weights"].verdict == "not run"
     crops = found["training on lesion crops only"]
-    assert "all crops: dice 0." in crops.evidence
+    assert "all crops, 60% with blood: dice 0." in crops.evidence
     assert "; lesion crops only: dice 0." in crops.evidence
     assert "-> by the code as published" in found["slips of [2]'s evaluation"].evidence
 

@@ -348,7 +348,9 @@ def lesion_crops(load: Callable[[str], dict | None]) -> Finding:
             name, claim, _run(audit_rows.TRAINED, audit_rows.LESION_CROPS), NOT_RUN
         )
     said = []
-    for title, result in (("all crops", both), ("lesion crops only", only)):
+    share = both["spec"]["profile"]["lesion_share"]
+    every = "all crops" if share is None else f"all crops, {share:.0%} with blood"
+    for title, result in ((every, both), ("lesion crops only", only)):
         scores = result["summary"][PROTOCOL]
         numbers = ", ".join(
             f"{column} {tables.with_interval(scores[column])}"
@@ -375,10 +377,12 @@ def second_approach(load: Callable[[str], dict | None]) -> Iterator[Finding]:
         dice = result["summary"]["per_volume"]["bleeding_dice"]
         other = tables.not_comparable(result, tables.TABLES["table2"][1])
         judged = change == "as stated" and not other
+        start = result["init"]
+        began = "" if start == result["wanted_init"] else f", from {start} weights"
         yield Finding(
             name,
             claim,
-            f"on {result['data']['identity']}: {predicted:,} positive pixels in "
+            f"on {result['data']['identity']}{began}: {predicted:,} positive pixels in "
             f"{len(counts)} heads, Dice per volume {tables.with_interval(dice)}"
             + (f"; decides nothing: {other}" if other else ""),
             _holds(predicted == 0) if judged else OPEN,
