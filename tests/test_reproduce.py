@@ -250,4 +250,4 @@ def test_a_folder_without_masks_is_refused(folders, tmp_path, done):
 def test_recorded_demo_is_what_the_readme_shows():
     text = readme.README.read_text(encoding="utf-8")
     block = text.split(readme.BEGIN)[1].split(readme.END)[0]
-    assert block.strip() == readme.render(files.read_json(readme.RECORDED)).strip()
+    assert block.strip() == readme.block(files.read_json(readme.RECORDED)).strip()

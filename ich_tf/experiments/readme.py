@@ -55,9 +55,15 @@ def update(results: str | os.PathLike) -> None:
     text = README.read_text(encoding="utf-8")
     first, rest = text.split(BEGIN)
     _, last = rest.split(END)
-    own = {name: made for name, made in recorded.items() if _is_reproduced(name, made)}
-    block = f"{BEGIN}\n{render(own)}{END}"
-    files.write_bytes(README, (first + block + last).encode())
+    shown = f"{BEGIN}\n{block(recorded)}{END}"
+    files.write_bytes(README, (first + shown + last).encode())
+
+
+def block(recorded: dict) -> str:
+    """The README's block from the content of docs/demo.json: the report's tables."""
+    return render(
+        {name: made for name, made in recorded.items() if _is_reproduced(name, made)}
+    )
 
 
 def _is_reproduced(table: str, made: dict) -> bool:
@@ -77,7 +83,7 @@ def settings_digest(made: dict) -> str:
 
 
 def render(recorded: dict) -> str:
-    """The README's block from the content of docs/demo.json."""
+    """Recorded tables as Markdown."""
     lines = []
     for table, made in recorded.items():
         found = made["cells"]
