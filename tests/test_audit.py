@@ -141,6 +141,8 @@ def test_rows_of_the_audit_change_one_thing():
         before = spec.settings(stated, profiles.DEMO)["experiment"]
         names = {name for name in before if before[name] != changed[name]} - {"id"}
         assert len(names) == 1
+        scale = profiles.DEMO.for_row(row.id)
+        assert scale == profiles.DEMO.for_row(audit.audit_rows.APPROACH2)
     assert tables.showing(["audit"]) == []
 
 

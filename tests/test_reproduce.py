@@ -4,9 +4,17 @@ import keras
 import numpy as np
 import pytest
 
-from ich_tf import cli, files, training
+from ich_tf import cli, files, models, training
 from ich_tf.data import ct_ich, layouts
-from ich_tf.experiments import profiles, readme, reproduce, runner, ship, tables
+from ich_tf.experiments import (
+    profiles,
+    readme,
+    reproduce,
+    runner,
+    segmentation,
+    ship,
+    tables,
+)
 from ich_tf.models import weights
 
 ROW = "table3/unet-hssayeni"
@@ -94,6 +102,32 @@ def test_counts_are_those_of_the_stored_probabilities(folders, done):
         assert sum(counts["tp"]) == np.count_nonzero(truth & predicted)
         assert sum(counts["fp"]) == np.count_nonzero(~truth & predicted)
         assert counts["truth_pixels"] == np.count_nonzero(truth)
+
+
+def test_whole_slices_are_answered_by_the_network_trained_on_tiles(folders, done):
+    """Without a stride: the same weights, built at the size of a slice."""
+    (run,) = reproduce.prepare([ROW], "demo", folders, say=lambda line: None)
+    run = dataclasses.replace(
+        run, profile=dataclasses.replace(run.profile, inference_stride=None)
+    )
+    arguments = {**run.experiment.arguments, "input_shape": (32, 32, 1)}
+    model = models.build(run.experiment.model, **arguments)
+    model.load_weights(run.fold_folder(0) / training.FINAL)
+    whole = models.build(
+        run.experiment.model, **{**arguments, "input_shape": (64, 64, 1)}
+    )
+    whole.set_weights(model.get_weights())
+    (case, *_) = segmentation.cases(run, run.folds[0].test)
+    shown = segmentation.channels(run)(case.volume.hu)
+    np.testing.assert_allclose(
+        segmentation.predictor(run, model)(case.volume.hu),
+        whole.predict_on_batch(shown)[..., 0],
+        atol=1e-5,
+    )
+    described = segmentation.describe(run, done[0])
+    assert described["preprocessing"]["tile"] == 64
+    assert described["preprocessing"]["stride"] == 64
+    assert described["build"]["kwargs"]["input_shape"] == (64, 64, 1)
 
 
 def test_a_second_start_does_nothing_anew(folders, done, monkeypatch):

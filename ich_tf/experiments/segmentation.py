@@ -13,7 +13,7 @@ import numpy as np
 
 from ich_tf import distribution, files, inference, metrics, models, training
 from ich_tf.data import splits
-from ich_tf.experiments import evaluation, provenance, runner
+from ich_tf.experiments import evaluation, provenance, runner, tables
 from ich_tf.experiments.runner import SPLIT_SEED, Run
 from ich_tf.models import weights as model_weights
 from ich_tf.preprocessing import (
@@ -160,7 +160,8 @@ def stored_predictions(run: Run) -> Iterator[tuple[Case, np.ndarray]]:
 def describe(run: Run, result: dict) -> dict:
     """What the manifest of shipped weights says of this network and its score."""
     profile, experiment = run.profile, run.experiment
-    shape = (profile.tile, profile.tile, experiment.channels)
+    tile, stride = _inference_tiles(profile)
+    shape = (tile, tile, experiment.channels)
     volume = result["summary"]["per_volume"]
     dice, alarm = volume["bleeding_dice"], volume["false_positive_ml"]
     return {
@@ -172,15 +173,14 @@ def describe(run: Run, result: dict) -> dict:
             "approach": experiment.approach,
             "channels": experiment.channels,
             "size": profile.size,
-            "tile": profile.tile,
-            "stride": profile.inference_stride,
+            "tile": tile,
+            "stride": stride,
             "mirrored": profile.mirrored,
         },
         "metric": (
-            f"Dice {dice['mean']:.3f} [{dice['low']:.3f}, {dice['high']:.3f}], mean "
-            f"per volume over {dice['n']} held-out heads with hemorrhage of the "
-            f"{run.fingerprint['identity']}; {alarm['mean']:.2f} ml of false positives "
-            f"in a head without (mean of {alarm['n']})"
+            f"Dice {tables.with_interval(dice)}, mean per volume of the held-out "
+            f"heads with hemorrhage of the {run.fingerprint['identity']}; "
+            f"{tables.with_interval(alarm)} ml of false positives in a head without"
         ),
     }
 
@@ -191,14 +191,28 @@ def predictor(run: Run, model) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def network(run: Run, model) -> inference.Predictor:
-    """The model with what it expects."""
+    """The model with what it expects; for whole slices, built anew at their size."""
+    tile, stride = _inference_tiles(run.profile)
+    batch = inference.TILES_PER_BATCH
+    if model.input_shape[1] != tile:
+        batch = inference.SLICES_AT_ONCE
+        arguments = dict(run.experiment.arguments)
+        if "init" in arguments:
+            arguments["init"] = "random"
+        shape = (tile, tile, run.experiment.channels)
+        whole = models.build(run.experiment.model, **arguments, input_shape=shape)
+        whole.set_weights(model.get_weights())
+        model = whole
     return inference.predictor(
-        model,
-        channels(run),
-        run.profile.tile,
-        run.profile.inference_stride,
-        mirrored=run.profile.mirrored,
+        model, channels(run), tile, stride, batch, run.profile.mirrored
     )
+
+
+def _inference_tiles(profile) -> tuple[int, int]:
+    """Side and stride of the tiles that are answered."""
+    if profile.inference_stride is None:
+        return profile.size, profile.size
+    return profile.tile, profile.inference_stride
 
 
 def cases(run: Run, case_ids: Iterable[str]) -> Iterable[Case]:

@@ -170,7 +170,7 @@ class Profile:
         size: In-plane pixels of a slice.
         tile: Side of a crop in pixels.
         stride: Pixels between training crops.
-        inference_stride: Pixels between tiles at inference.
+        inference_stride: Pixels between tiles at inference; None takes slices whole.
         folds: "hssayeni2020" (five folds of [2]) or "holdout" (one split).
         epochs: Epochs of training.
         steps_per_epoch: Batches of an epoch; None is one pass over all crops.
@@ -198,7 +198,7 @@ class Profile:
     size: int
     tile: int
     stride: int
-    inference_stride: int
+    inference_stride: int | None
     folds: str
     epochs: int
     steps_per_epoch: int | None
