@@ -111,16 +111,33 @@ def _check_data(options) -> int:
     from ich_tf import data
     from ich_tf.data import checks
 
-    if options.rsna:
-        dataset = data.open_dataset("rsna", paths.rsna(options.rsna))
-    else:
-        dataset = data.open_dataset("ct-ich", paths.ct_ich(options.ct_ich))
-    problems = checks.check_dataset(dataset)
-    for problem in problems:
-        print(f"{problem.kind}: {problem.file}: {problem.message}")
-    facts = dataset.fingerprint()
-    print(f"{facts['identity']}: {len(facts['cases'])} cases, {len(problems)} problems")
-    return 1 if problems else 0
+    given = {"ct-ich": options.ct_ich, "rsna": options.rsna}
+    if not any(given.values()):
+        given = {
+            "ct-ich": os.environ.get("ICH_TF_CT_ICH"),
+            "rsna": os.environ.get("ICH_TF_RSNA"),
+        }
+    if not any(given.values()):
+        raise ValueError(
+            "Pass --ct-ich DIR, --rsna DIR or both, or set ICH_TF_CT_ICH or "
+            "ICH_TF_RSNA."
+        )
+    count = 0
+    for name, folder in given.items():
+        if not folder:
+            continue
+        where = {"ct-ich": paths.ct_ich, "rsna": paths.rsna}[name](folder)
+        dataset, found = data.open_dataset(name, where), 0
+        for problem in checks.check_dataset(dataset):
+            found += 1
+            print(f"{problem.kind}: {problem.file}: {problem.message}", flush=True)
+        try:
+            identity = dataset.fingerprint()["identity"]
+        except ValueError:
+            identity = f"{name}, not readable as a whole"
+        print(f"{identity}: {len(dataset.case_ids())} cases, {found} problems")
+        count += found
+    return 1 if count else 0
 
 
 def _add_train(verbs):
@@ -414,7 +431,11 @@ def _add_predict(verbs):
         "--weights", metavar="NAME", help="of the segmentation, see `ich-tf weights`"
     )
     verb.add_argument(
-        "--spacing", nargs=3, type=float, metavar=("Z", "Y", "X"), help="in mm"
+        "--spacing",
+        nargs=3,
+        type=float,
+        metavar=("Z", "Y", "X"),
+        help="in mm, of the mask's pixels: 512x512 for the JPG files of ct-ich",
     )
     verb.add_argument("--series", metavar="UID", help="of several in a DICOM folder")
     verb.add_argument("--threshold", type=float, default=0.5)

@@ -137,7 +137,7 @@ def test_a_small_ring_of_bone_is_no_skull():
 
 def test_a_faultless_data_set_has_no_problems():
     other = _case("b", _volume(_head(seed=1)), bleeding=False)
-    assert checks.check_dataset(_Dataset(_case(), other)) == []
+    assert list(checks.check_dataset(_Dataset(_case(), other))) == []
 
 
 def test_float_noise_is_no_problem():
@@ -151,6 +151,7 @@ def test_float_noise_is_no_problem():
 
 
 def _only(problems, kind):
+    problems = list(problems)
     assert [problem.kind for problem in problems] == [kind]
     return problems[0].message
 
@@ -273,3 +274,17 @@ def test_what_is_no_head_is_refused(shared, name, reason):
 def test_real_patients_in_the_jpg_layout_are_accepted(shared, case_id):
     dataset = ct_ich.CtIch(shared / "data" / "ct-ich-v1")
     assert checks.check_case(dataset.load(case_id)) == []
+
+
+def test_a_scan_cut_another_way_is_refused():
+    """Every second row of an axial scan: what a coronal scan looks like, permuted."""
+    volume = _volume()
+    squashed = dataclasses.replace(
+        volume,
+        hu=volume.hu[:, ::2],
+        spacing_mm=(5.0, 2 * PIXEL_MM, PIXEL_MM),
+        affine=volume.affine @ np.diag([1.0, 2.0, 1.0, 1.0]),
+    )
+    (problem,) = checks.refuse_not_head_ct(squashed)
+    assert "3.4x1.7 mm: a coronal or sagittal scan" in problem.message
+    assert checks.refuse_not_head_ct(volume) == []

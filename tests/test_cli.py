@@ -88,7 +88,30 @@ def test_phantom_and_check_data(tmp_path, capsys):
     assert "phantom: 2 cases, 0 problems" in capsys.readouterr().out
     assert cli.main(["phantom", *small, "--out", str(out)]) == 2
     (out / "masks" / "049.nii").write_bytes(b"broken")
-    assert cli.main(["check-data", "--ct-ich", str(out)]) != 0
+    capsys.readouterr()
+    assert cli.main(["check-data", "--ct-ich", str(out)]) == 1
+    said = capsys.readouterr()
+    assert "049.nii" in said.out and said.out.endswith(": 2 cases, 1 problems\n")
+    assert said.err == ""
+
+
+def test_check_data_takes_every_data_set_that_is_named(tmp_path, capsys, monkeypatch):
+    small = ["--cases", "2", "--slices", "6", "--size", "64"]
+    for layout in ("ct-ich", "rsna"):
+        out = str(tmp_path / layout)
+        assert cli.main(["phantom", "--layout", layout, *small, "--out", out]) == 0
+    folders = {name: str(tmp_path / name) for name in ("ct-ich", "rsna")}
+    capsys.readouterr()
+    both = ["--ct-ich", folders["ct-ich"], "--rsna", folders["rsna"]]
+    assert cli.main(["check-data", *both]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    monkeypatch.delenv("ICH_TF_CT_ICH", raising=False)
+    monkeypatch.setenv("ICH_TF_RSNA", folders["rsna"])
+    assert cli.main(["check-data"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    monkeypatch.delenv("ICH_TF_RSNA")
+    assert cli.main(["check-data"]) == 2
+    assert "--rsna DIR or both" in capsys.readouterr().err
 
 
 def test_written_phantom_is_the_same_for_the_same_seed(tmp_path):

@@ -1,5 +1,6 @@
 import zlib
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -149,7 +150,8 @@ def test_gaps_are_reported(tmp_path):
     assert volume.notes == (
         "missing slices: a gap of 15.00 mm after slice 3 where 5.00 mm is usual, "
         "about 2 slice(s)",
-        "uneven spacing: 5.00 to 15.00 mm between slices, the affine has the median",
+        "uneven spacing: 5.00 to 15.00 mm between slices, the affine has the median "
+        "and is up to 10.0 mm off; only volumes given in ml know the true steps",
     )
     assert volume.slice_positions_mm.tolist() == [0.0, 5.0, 10.0, 25.0, 30.0]
 
@@ -186,7 +188,18 @@ def test_gantry_tilt_is_kept_in_the_affine(tmp_path):
     np.testing.assert_allclose(volume.affine[:3, 0], [0, 0, 5.0], atol=1e-9)
     np.testing.assert_allclose(volume.spacing_mm[0], 5 * np.cos(angle))
     np.testing.assert_allclose(np.diff(volume.slice_positions_mm), 5 * np.cos(angle))
-    assert volume.notes == ("gantry tilt of 20.0 degrees, kept in the affine",)
+    assert volume.notes == (
+        "gantry tilt of 20.0 degrees, kept in the affine (of NIfTI files in "
+        "the sform; programs that know right angles only refuse them)",
+    )
+    nifti.write_mask(tmp_path / "mask.nii.gz", np.zeros(volume.hu.shape), volume)
+    image = nibabel.load(tmp_path / "mask.nii.gz")
+    assert (int(image.header["qform_code"]), int(image.header["sform_code"])) == (0, 1)
+    corner = image.get_sform() @ [*(np.array(image.shape) - 1), 1]
+    last = volume.affine @ [*(np.array(volume.hu.shape) - 1), 1]
+    np.testing.assert_allclose(corner[:3], [-last[0], -last[1], last[2]], atol=1e-3)
+    zooms = image.header.get_zooms()
+    np.testing.assert_allclose(zooms, volume.spacing_mm[::-1], rtol=1e-5)
 
 
 def test_a_slice_beside_the_others_is_reported(tmp_path):
@@ -311,6 +324,7 @@ def _enhanced(path, frames, kind="AXIAL"):
         PlaneOrientationSequence=group(ImageOrientationPatient=list(AXIAL)),
         PixelValueTransformationSequence=group(RescaleSlope=1, RescaleIntercept=-1024),
         CTImageFrameTypeSequence=group(FrameType=["ORIGINAL", "PRIMARY", kind]),
+        DerivationImageSequence=pydicom.Sequence(),  # No item, as many scanners write.
     )
     dataset.PerFrameFunctionalGroupsSequence = pydicom.Sequence(
         group(
@@ -537,8 +551,10 @@ def test_the_ge_series(shared):
     np.testing.assert_allclose(steps[[0, 13, 14]], [4.0, 1.08, 7.0], atol=0.01)
     np.testing.assert_allclose(volume.affine[:3, 0], [0, 0, 4.22], atol=1e-6)
     assert volume.notes == (
-        "uneven spacing: 1.08 to 7.00 mm between slices, the affine has the median",
-        "gantry tilt of 18.5 degrees, kept in the affine",
+        "uneven spacing: 1.08 to 7.00 mm between slices, the affine has the median "
+        "and is up to 36.0 mm off; only volumes given in ml know the true steps",
+        "gantry tilt of 18.5 degrees, kept in the affine (of NIfTI files in "
+        "the sform; programs that know right angles only refuse them)",
     )
 
 
@@ -552,7 +568,8 @@ def test_the_mixed_study(shared):
         "left out: secondary capture: S4010-I10 and 4 more file(s)",
         "missing slices: a gap of 45.00 mm after slice 1 where 5.00 mm is usual, "
         "about 8 slice(s)",
-        "uneven spacing: 5.00 to 45.00 mm between slices, the affine has the median",
+        "uneven spacing: 5.00 to 45.00 mm between slices, the affine has the median "
+        "and is up to 40.0 mm off; only volumes given in ml know the true steps",
     )
 
 

@@ -609,3 +609,15 @@ def test_baselines_are_evaluated_as_networks_are(results, made):
     assert verify.faults(baseline, row, "demo") == []
     with np.load(made[0] / "demo/related/random-forest/" / f"{case_id}.npz") as kept:
         assert kept["probability"].dtype == np.uint8
+
+
+def test_stored_probabilities_keep_what_lies_above_one_half():
+    half = np.float32(0.5)
+    chances = np.linspace(0, 1, 10_001, dtype=np.float32)
+    chances = np.concatenate(
+        [chances, [half, np.nextafter(half, 1), np.nextafter(half, 0)]]
+    ).astype(np.float32)
+    coded = evaluation.encode(chances)
+    assert (coded.min(), coded.max()) == (0, 255)
+    np.testing.assert_array_equal(coded / np.float32(255) > 0.5, chances > 0.5)
+    assert np.abs(coded / 255 - chances).max() < 0.5001 / 255

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 from scipy import ndimage
@@ -35,6 +36,7 @@ FLAT_HU = 1.5
 MAX_FLAT_SHARE = 0.25
 
 SPACING_TOLERANCE = 1e-3
+MAX_PIXEL_RATIO = 1.5
 IN_PLANE_MM = (0.1, 4.0)
 BETWEEN_SLICES_MM = (0.1, 20.0)
 _NOMINAL_MM = (5.0, 0.45, 0.45)  # for areas in slices without spacing
@@ -56,35 +58,35 @@ class Problem:
     message: str
 
 
-def check_dataset(dataset) -> list[Problem]:
+def check_dataset(dataset) -> Iterator[Problem]:
     """Load every case of a data set once and look for faults.
 
     Args:
         dataset: Has `case_ids()` and `load(case_id) -> Case`; what its method
             `problems()`, if there is one, finds is included.
 
-    Returns:
-        All findings; an empty list means none.
+    Yields:
+        The findings, as soon as a case has been read.
     """
     name = getattr(dataset, "name", type(dataset).__name__)
-    found = list(dataset.problems()) if hasattr(dataset, "problems") else []
+    if hasattr(dataset, "problems"):
+        yield from dataset.problems()
     case_ids = dataset.case_ids()
     if not case_ids:
-        return [*found, Problem("empty", name, "the data set has no cases")]
+        yield Problem("empty", name, "the data set has no cases")
     seen = {}
     for case_id in case_ids:
         try:
             case = dataset.load(case_id)
         except ValueError as error:
-            found.append(Problem("unreadable", case_id, str(error)))
+            yield Problem("unreadable", case_id, str(error))
             continue
-        found += check_case(case)
+        yield from check_case(case)
         digest = hashlib.sha256(np.ascontiguousarray(case.volume.hu)).digest()
         if digest in seen:
             message = f"has the same voxels as case {seen[digest]}"
-            found.append(Problem("repeated", case_id, message))
+            yield Problem("repeated", case_id, message)
         seen.setdefault(digest, case_id)
-    return found
 
 
 def check_case(case: Case) -> list[Problem]:
@@ -165,9 +167,7 @@ def refuse_not_head_ct(volume: Volume) -> list[Problem]:
     Returns:
         The reasons; an empty list if the volume may be head CT.
     """
-    problem = _impossible_values(volume)
-    if problem is None:
-        problem = _no_brain(volume)
+    problem = _impossible_values(volume) or _not_axial(volume) or _no_brain(volume)
     return [] if problem is None else [problem]
 
 
@@ -191,6 +191,20 @@ def _impossible_values(volume: Volume) -> Problem | None:
     else:
         reason += "; were they clipped to a window?"
     return Problem("values", "", f"not Hounsfield units, {reason}")
+
+
+def _not_axial(volume: Volume) -> Problem | None:
+    """Refuse pixels so far from square that the slices were cut another way."""
+    if volume.spacing_mm is None:
+        return None
+    down, right = volume.spacing_mm[1:]
+    if max(down, right) <= MAX_PIXEL_RATIO * min(down, right):
+        return None
+    message = (
+        f"axial slices would have pixels of {down:.3g}x{right:.3g} mm: a coronal or "
+        "sagittal scan; take the axial series"
+    )
+    return Problem("geometry", "", message)
 
 
 def _no_brain(volume: Volume) -> Problem | None:

@@ -115,7 +115,10 @@ def read_patient_folder(folder: str | os.PathLike) -> Volume:
     images, comments = zip(
         *(jpg.read_slice(path) for path in slices.values()), strict=True
     )
-    notes = ["8-bit brain window: HU from nominal level 40, width 120; no spacing"]
+    notes = [
+        "8-bit brain window: HU from nominal level 40, width 120; no spacing",
+        "pictures of 650x650, their border cut off, on a grid of 512x512",
+    ]
     absent = set(range(1, max(slices) + 1)) - set(slices)
     if absent:
         notes.append(f"missing slices: no file for {_numbers(absent)}")

@@ -173,7 +173,11 @@ def _finder(dataset: pydicom.FileDataset, frame: int) -> Callable:
         shared = dataset.get("SharedFunctionalGroupsSequence") or []
         frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
         for owner in [*list(frames)[frame : frame + 1], *list(shared)[:1]]:
-            groups += [element.value[0] for element in owner if element.VR == "SQ"]
+            groups += [
+                element.value[0]
+                for element in owner
+                if element.VR == "SQ" and element.value
+            ]
 
     def find(keyword: str):
         for group in groups:
@@ -441,7 +445,11 @@ def _left_out(found: list[Series], chosen: Series) -> list[str]:
 
 def _choose(source: str, found: list[Series], series_uid: str | None) -> Series:
     if not found:
-        raise ValueError(f"{source}: no DICOM file.")
+        raise ValueError(
+            f"{source}: no DICOM file. A scan is a NIfTI file (.nii or .nii.gz), a "
+            "DICOM file or folder, or a patient's folder of ct-ich "
+            "(`Patients_CT/<patient>`)."
+        )
     usable = [series for series in found if series.kind == "ct"]
     if not usable and len(found) == 1 and found[0].kind == "ct without geometry":
         usable = found
@@ -449,7 +457,13 @@ def _choose(source: str, found: list[Series], series_uid: str | None) -> Series:
         usable = [series for series in usable if series.uid == series_uid]
     if not usable:
         wanted = f" {series_uid}" if series_uid else ""
-        listing = _list([_describe(series) for series in found])
+        # To choose by UID one must see the UIDs.
+        listing = _list(
+            [
+                f"{series.uid}: {_describe(series)}" if wanted else _describe(series)
+                for series in found
+            ]
+        )
         raise ValueError(f"{source}: no axial CT series{wanted}. Found:\n{listing}")
     if len(usable) > 1:
         choices = _list([f"{other.uid}: {_describe(other)}" for other in usable])

@@ -317,6 +317,12 @@ def _write(path, array: np.ndarray, volume: Volume, origin: str) -> None:
     else:
         image.set_sform(grid.affine, code=code)
         image.set_qform(grid.affine, code=code)
+        apart = np.abs(image.get_qform() - grid.affine) @ [*grid.shape, 1]
+        if apart.max() > AFFINE_TOLERANCE_MM:
+            # A gantry tilt: the qform knows right angles only and would show the
+            # voxels elsewhere.
+            image.set_qform(None, code=0)
+            image.header["pixdim"][1:4] = volume.spacing_mm[::-1]
         image.header.set_xyzt_units("mm" if code else "unknown")
     if len(origin.encode("ascii", "replace")) > 79:
         raise ValueError(f"{path}: `origin` may have 79 characters: {origin!r}")

@@ -135,9 +135,11 @@ def _spacing_notes(steps: np.ndarray, planes: list[Plane]) -> list[str]:
                 f"{expected:.2f} mm is usual, about {missing} slice(s)"
             )
     if np.ptp(steps) > max(UNEVEN_MM, 0.01 * usual):
+        off_mm = np.abs(np.cumsum(steps - usual)).max()
         notes.append(
             f"uneven spacing: {steps.min():.2f} to {steps.max():.2f} mm between "
-            "slices, the affine has the median"
+            f"slices, the affine has the median and is up to {off_mm:.1f} mm off; only "
+            "volumes given in ml know the true steps"
         )
     return notes
 
@@ -184,7 +186,10 @@ def assemble(
         notes.append("one slice without Slice Thickness: no spacing")
     lps, tilt = _file_affine(planes, steps)
     if tilt > TILT_DEGREES:
-        notes.append(f"gantry tilt of {tilt:.1f} degrees, kept in the affine")
+        notes.append(
+            f"gantry tilt of {tilt:.1f} degrees, kept in the affine (of NIfTI files in "
+            "the sform; programs that know right angles only refuse them)"
+        )
     shape = (len(planes), *planes[0].size)
     grid = nifti.closest_grid(shape, np.diag([-1, -1, 1, 1]) @ lps)
     if grid.axes[0] != 0 or grid.flips[0]:

@@ -10,8 +10,11 @@ from ich_tf.volume import Case
 
 
 def encode(probability: np.ndarray) -> np.ndarray:
-    """Probability in [0, 1] as uint8, as result files keep it: rint(255 p)."""
-    return np.rint(probability * 255).astype(np.uint8)
+    """Probability in [0, 1] as uint8, as result files keep it.
+
+    Rounded, half a level down, so that "above one half" says the same before and after.
+    """
+    return np.ceil(probability * 255 - 0.5).astype(np.uint8)
 
 
 def count(coded: np.ndarray, case: Case) -> dict[str, dict]:

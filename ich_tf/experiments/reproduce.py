@@ -112,7 +112,8 @@ def reproduce(
     ]
     if profile.startswith("paper"):
         _say_forecast(waiting, say)
-    results, began, ran = [], time.monotonic(), 0
+    results, began = [], time.monotonic()
+    ran, weights = 0, [_weight(run) for run in waiting]
     for run in runs:
         if run not in waiting:
             say(f"{run.experiment.id}: finished before, kept")
@@ -124,8 +125,8 @@ def reproduce(
         except training.OutOfMemory:
             say(f"{run.experiment.id}: not run. {OUT_OF_MEMORY}")
         if run in waiting and ran < len(waiting):
-            minutes = (time.monotonic() - began) / ran * (len(waiting) - ran) / 60
-            say(f"about {minutes:.0f} minutes left")
+            pace = (time.monotonic() - began) / sum(weights[:ran])
+            say(f"about {pace * sum(weights[ran:]) / 60:.0f} minutes left")
     _say_left_out(results, say)
     return results
 
@@ -273,3 +274,9 @@ def train_one(
     # Classifiers have no validation part and keep the last epoch.
     kept = max(history, key=lambda epoch: epoch.get("val_soft_jaccard", epoch["epoch"]))
     return Trained(run.fold_folder(fold) / training.FINAL, kept)
+
+
+def _weight(run: Run) -> float:
+    """What a row takes beside others: its steps, and 80 for building and predicting."""
+    steps = getattr(run.profile, "steps_per_epoch", None) or 0
+    return 80 + steps * getattr(run.profile, "epochs", 0)

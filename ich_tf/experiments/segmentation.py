@@ -194,7 +194,7 @@ def network(run: Run, model) -> inference.Predictor:
     """The model with what it expects; for whole slices, built anew at their size."""
     tile, stride = _inference_tiles(run.profile)
     batch = inference.TILES_PER_BATCH
-    if model.input_shape[1] != tile:
+    if tile != run.profile.tile:
         batch = inference.SLICES_AT_ONCE
         arguments = dict(run.experiment.arguments)
         if "init" in arguments:

@@ -7,7 +7,7 @@ and is counted, never 0 or 1.
 
 from ich_tf.metrics.counts import case_counts
 from ich_tf.metrics.protocols import PROTOCOLS, Protocol, binarise, protocol
-from ich_tf.metrics.scores import METRICS, case_scores, is_excluded, summarise, terms
+from ich_tf.metrics.scores import METRICS, case_scores, excluded, summarise, terms
 
 __all__ = [
     "METRICS",
@@ -16,7 +16,7 @@ __all__ = [
     "binarise",
     "case_counts",
     "case_scores",
-    "is_excluded",
+    "excluded",
     "protocol",
     "summarise",
     "terms",

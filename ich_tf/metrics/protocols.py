@@ -95,7 +95,8 @@ PROTOCOLS = {
             "hssayeni2020 with the slips of the published code for 75 subjects: "
             "mean*255 cut to a whole number and above 128 (to half a level, since "
             "probabilities are stored in 8 bits), the closing shifted by a pixel, "
-            "patients above 123 (index 74) without overlap, sensitivity as specificity."
+            "of the 75 subjects those above 123 (index 74) without overlap, "
+            "sensitivity as specificity."
         ),
         published_slips=True,
     ),

@@ -13,8 +13,10 @@ import numpy as np
 
 from ich_tf.metrics.protocols import Protocol
 
-# The published loop over 75 subjects ends at index 74, and indices start at patient 49.
+# The published loop over 75 subjects ends at index 74, and indices start at patient 49;
+# those subjects are numbered with a gap, which tells them from all 82.
 _LAST_SCORED_PATIENT = 123
+_NOT_OF_THE_75 = range(59, 66)
 
 
 def jaccard(counts: dict, protocol: Protocol) -> tuple[float, float]:
@@ -145,7 +147,8 @@ def terms(
     for counts in cases:
         _check_mask_rule(counts, protocol)
     if name not in _OF_ALL_SLICES and ct_ich:
-        cases = [counts for counts in cases if not is_excluded(counts, protocol)]
+        out = excluded(cases, protocol)
+        cases = [counts for counts in cases if counts["case_id"] not in out]
     if name in _OVERLAPS and protocol.unit == "subject":
         cases = _joined_by_patient(cases)
     pairs = [METRICS[name](counts, protocol) for counts in cases]
@@ -156,13 +159,29 @@ def terms(
     )
 
 
-def is_excluded(counts: dict, protocol: Protocol) -> bool:
-    """Whether a ct-ich patient is left out of all but slice detection."""
-    if not counts["patient_id"].isdigit():
-        return False
-    number = int(counts["patient_id"])
-    unscored = protocol.published_slips and number > _LAST_SCORED_PATIENT
-    return number in protocol.excluded_patients or unscored
+def excluded(cases: Sequence[dict], protocol: Protocol) -> list[str]:
+    """The ct-ich cases that are left out of all but slice detection.
+
+    Args:
+        cases: From `case_counts`, of all patients evaluated.
+        protocol: The convention.
+
+    Returns:
+        Their case ids.
+    """
+    numbers = {
+        counts["case_id"]: int(counts["patient_id"])
+        for counts in cases
+        if counts["patient_id"].isdigit()
+    }
+    last = math.inf
+    if protocol.published_slips and not set(_NOT_OF_THE_75) & set(numbers.values()):
+        last = _LAST_SCORED_PATIENT
+    return [
+        case_id
+        for case_id, number in numbers.items()
+        if number in protocol.excluded_patients or number > last
+    ]
 
 
 def summarise(cases: Sequence[dict], protocol: Protocol, ct_ich: bool = True) -> dict:
@@ -178,12 +197,8 @@ def summarise(cases: Sequence[dict], protocol: Protocol, ct_ich: bool = True) ->
         metric `mean` (NaN if nothing is defined), `n` and `n_undefined`, the numbers
         of units averaged and left out as undefined.
     """
-    excluded = [
-        counts["case_id"]
-        for counts in cases
-        if ct_ich and is_excluded(counts, protocol)
-    ]
-    summary = {"protocol": protocol.name, "cases": len(cases), "excluded": excluded}
+    out = excluded(cases, protocol) if ct_ich else []
+    summary = {"protocol": protocol.name, "cases": len(cases), "excluded": out}
     for name in METRICS:
         numerators, denominators, _ = terms(cases, protocol, name, ct_ich)
         defined = sum(denominator > 0 for denominator in denominators)

@@ -107,6 +107,7 @@ def slice_heatmaps(
 def _write(out, found, volume, chosen, heatmaps) -> dict:
     short = labels.SHORT[found["subtype"]]
     out.mkdir(parents=True, exist_ok=True)
+    (out / f"explanation-{short}.json").unlink(missing_ok=True)
     for earlier in out.glob(f"{short}-slice-*.png"):
         earlier.unlink()
     for z, heatmap in zip(chosen, heatmaps, strict=True):

@@ -70,6 +70,8 @@ def predict(
     classification = classify(case.volume, weights_dir)
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    # Written again at the end: where it lies, what lies beside it belongs to it.
+    (out / "prediction.json").unlink(missing_ok=True)
     for earlier in out.glob("slice-*.png"):
         earlier.unlink()
     nifti.write_mask(out / "mask.nii.gz", mask, case.volume)
