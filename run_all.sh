@@ -172,6 +172,12 @@ run() {
     fi
   fi
   install
+  if [ "$profile" = paper ]; then
+    echo "== looking for the data and the weights that the rows begin with"
+    $python -m ich_tf reproduce --check ${segmentation[@]+"${segmentation[@]}"} \
+      ${classification[@]+"${classification[@]}"} ${volumes[@]+"${volumes[@]}"} \
+      ${more[@]+"${more[@]}"} "${arguments[@]}"
+  fi
   SECONDS=0
   mkdir -p "$logs" "$results/$profile"
   [ ${#segmentation[@]} -eq 0 ] ||

@@ -199,6 +199,9 @@ def _add_reproduce(verbs):
         metavar="NAME",
         help="table1, table2, table3, volume3d or ids",
     )
+    verb.add_argument(
+        "--check", action="store_true", help="only look for data and first weights"
+    )
     _add_run_options(verb)
     return verb
 
@@ -207,6 +210,11 @@ def _reproduce(options) -> None:
     from ich_tf.experiments import reproduce, tables
 
     folders = _folders(options)
+    if options.check:
+        names, profile = options.names, options.profile
+        reproduce.check(names, folders, profile=profile, say=_say)
+        print("data and first weights are there")
+        return
     done = reproduce.reproduce(options.names, folders, **_mode(options))
     shown = tables.showing(options.names)
     if shown and options.seed == 0:

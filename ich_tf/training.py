@@ -26,6 +26,12 @@ from ich_tf import distribution, files, losses
 
 LOGGER = logging.getLogger(__name__)
 OutOfMemory = tf.errors.ResourceExhaustedError
+
+
+class Diverged(ValueError):
+    """A score of an epoch is not finite."""
+
+
 STATE = "state.npz"
 FINAL = "model.weights.h5"
 
@@ -355,7 +361,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Write best weights first, then the state that names them."""
         scores = {name: float(value) for name, value in (logs or {}).items()}
         if not all(map(math.isfinite, scores.values())):
-            raise ValueError(
+            raise Diverged(
                 f"Training in {self.folder} diverged in epoch {epoch + 1}: {scores}. "
                 "The state of the epoch before is kept. Try a smaller learning rate or "
                 "another precision."

@@ -147,3 +147,17 @@ def test_help_answers_in_half_a_second():
         run("--help")
         seconds.append(time.monotonic() - began)
     assert min(seconds) < 0.5
+
+
+def test_what_is_missing_is_told_before_anything_is_trained(tmp_path, capsys):
+    out = tmp_path / "rsna"
+    small = ["--cases", "2", "--slices", "6", "--size", "64"]
+    assert cli.main(["phantom", "--layout", "rsna", *small, "--out", str(out)]) == 0
+    where = ["--rsna", str(out), "--results", str(tmp_path / "results")]
+    where += ["--weights-dir", str(tmp_path / "weights"), "--profile", "paper"]
+    capsys.readouterr()
+    assert cli.main(["reproduce", "--check", "table1", *where]) == 2
+    error = capsys.readouterr().err
+    assert error.count("The weights 'wsl' are not in") == 2
+    assert "table1/resnext101-lstm: " in error
+    assert not (tmp_path / "results" / "paper" / "table1").exists()

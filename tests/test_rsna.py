@@ -288,6 +288,19 @@ def test_the_fingerprint_follows_the_content(root, dataset, monkeypatch):
     ] == [rsna_cases.series("a")]
 
 
+def _write_metadata(root, dataset):
+    """A metadata table that lists every image the data set has, files or not."""
+    index = dataset._index
+    lines = ["ImageId,SeriesInstanceUID,ImagePositionSpan"]
+    for number, series in enumerate(index.series):
+        for row in range(index.starts[number], index.starts[number + 1]):
+            values = (index.images[row], series)
+            lines.append(
+                ",".join([v.decode() for v in values] + [str(index.positions_mm[row])])
+            )
+    (root / "train_metadata_noidx.csv").write_text("\n".join(lines) + "\n")
+
+
 def test_only_the_published_number_of_images_and_scans_is_rsna_2019(root, monkeypatch):
     for path in (root / "stage_2_train").iterdir():
         _rewrite(path, ImageComments="head of a patient")
@@ -303,6 +316,10 @@ def test_only_the_published_number_of_images_and_scans_is_rsna_2019(root, monkey
     assert damaged.fingerprint() != full.fingerprint()
     path.unlink()
     assert rsna.Rsna(root, workers=1).fingerprint()["identity"] == "unknown"
+    _write_metadata(root, full)
+    with_table = rsna.Rsna(root, workers=1)
+    assert len(with_table.case_ids()) == 4
+    assert with_table.fingerprint()["identity"] == "unknown"
 
 
 def test_what_is_no_rsna_2019_is_an_error(dataset, tmp_path):

@@ -108,7 +108,7 @@ def test_every_stage_runs_and_leaves_a_log(project):
     assert "status 2: nothing differs, but rows were not run" in summary
     for stage in STAGES:
         assert f"{stage} 0" in summary
-    assert "0 minutes so far, about 51 left on two cores" in done.stdout
+    assert "0 minutes so far, about 53 left on two cores" in done.stdout
 
 
 def test_a_second_start_makes_nothing_anew(project):
@@ -189,7 +189,9 @@ def test_paper_runs_what_there_are_data_for(project, how):
     assert calls(project) == []
     both = run(project, *how, "--ct-ich", "a", "--rsna", "/b", "--strategy", "one")
     assert both.returncode == 0
-    assert calls(project)[:5] == [
+    assert calls(project)[:6] == [
+        "reproduce --check table2 table3 table1 volume3d related audit "
+        "--profile paper --strategy one",
         "reproduce table2 table3 --profile paper --strategy one",
         "reproduce table1 --profile paper --strategy one",
         "reproduce volume3d --profile paper --strategy one",
@@ -198,10 +200,18 @@ def test_paper_runs_what_there_are_data_for(project, how):
     ]
     assert "reproduce nothing" not in both.stdout
     assert run(project, *how, "--rsna", "/b").returncode == 0
-    assert calls(project)[:2] == [
+    assert calls(project)[:3] == [
+        "reproduce --check table1 --profile paper",
         "reproduce table1 --profile paper",
         "audit --profile paper",
     ]
+
+
+def test_paper_trains_nothing_while_something_is_missing(project):
+    done = run(project, "paper", "--rsna", "/b", FAILS="--check")
+    assert done.returncode != 0
+    assert "broken" in done.stderr
+    assert calls(project) == ["reproduce --check table1 --profile paper"]
 
 
 def test_folders_are_those_of_the_caller(project):

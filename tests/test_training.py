@@ -146,7 +146,7 @@ def test_training_that_diverges_says_so(tmp_path, plan):
     model = compiled(plan)
     for variable in model.trainable_variables:
         variable.assign(np.full(variable.shape, np.nan))
-    with pytest.raises(ValueError, match="diverged in epoch 1"):
+    with pytest.raises(training.Diverged, match="diverged in epoch 1"):
         fit(model, plan, tmp_path / "run")
     assert list((tmp_path / "run").iterdir()) == []
 

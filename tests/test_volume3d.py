@@ -127,21 +127,31 @@ def test_free_memory_is_that_of_the_container(monkeypatch, tmp_path):
     assert volumes._free_gigabytes() is None
 
 
-def test_a_row_that_the_device_has_no_memory_for_leaves_the_others(
-    folders, done, monkeypatch
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            tf.errors.ResourceExhaustedError(None, None, "OOM"),
+            reproduce.OUT_OF_MEMORY,
+        ),
+        (training.Diverged("loss: nan"), "loss: nan"),
+    ],
+)
+def test_a_row_that_cannot_be_trained_leaves_the_others(
+    folders, done, monkeypatch, error, said
 ):
     execute = runner.execute
 
     def too_large(run, **named):
         if run.experiment.id == ADD:
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+            raise error
         return execute(run, **named)
 
     monkeypatch.setattr(runner, "execute", too_large)
     lines = []
     found = reproduce.reproduce([ADD, REMAT], folders, say=lines.append)
     assert found == [done[0][1]]
-    assert f"{ADD}: not run. {reproduce.OUT_OF_MEMORY}" in lines
+    assert f"{ADD}: not run. {said}" in lines
 
 
 def test_the_table_says_that_the_report_has_no_numbers(folders, done):

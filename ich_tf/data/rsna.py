@@ -271,7 +271,8 @@ class Rsna:
         """Whether there are as many scans, and labelled images, as were published."""
         if table is None or len(index.series) != _FULL_SCANS:
             return False
-        known = np.concatenate([index.images, index.problem_images])
+        absent = np.char.endswith(index.problem_reasons, rsna_index.NO_FILE.encode())
+        known = np.concatenate([index.images, index.problem_images[~absent]])
         labelled = np.count_nonzero(np.isin(table.images, known))
         return len(table.images) == labelled == _FULL_IMAGES
 

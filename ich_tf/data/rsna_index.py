@@ -16,6 +16,7 @@ import numpy as np
 from ich_tf.data import rsna_headers, rsna_metadata
 
 FILE = "ich_tf-index.npz"
+NO_FILE = "but has no file."
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -140,7 +141,7 @@ def _from_metadata(
     problems = {name: heads[name] for name in rsna_headers.PROBLEM_COLUMNS}
     spare = listing.images[~np.isin(listing.images, table.images)]
     for images, reason in (
-        (table.images[~has_file], f"is in {table.path.name} but has no file."),
+        (table.images[~has_file], f"is in {table.path.name} {NO_FILE}"),
         (spare, f"is not in {table.path.name}."),
     ):
         problems = _add_problems(problems, images, reason)

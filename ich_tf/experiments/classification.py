@@ -18,7 +18,7 @@ from ich_tf import distribution, labels, models, training
 from ich_tf.data import painting, splits
 from ich_tf.experiments import evaluation, runner, slice_data, spec
 from ich_tf.experiments.runner import SPLIT_SEED, Run
-from ich_tf.models import sequence
+from ich_tf.models import convert, sequence
 from ich_tf.models import weights as model_weights
 from ich_tf.preprocessing import (
     augment,
@@ -198,6 +198,17 @@ def load_slice_network(run: Run):
     model = models.build(name, **{**arguments, "init": "random"})
     model.load_weights(run.fold_folder(0) / training.FINAL)
     return model
+
+
+def check_weights(run: Run) -> None:
+    """Look for the converted weights that the slice network begins with.
+
+    Raises:
+        WeightsUnavailable: if they are not there; the message says how to make them.
+    """
+    _, arguments = _slice_network(run)
+    if arguments.get("init") in convert.PUBLISHED:
+        convert.find(arguments["init"], run.folders.weights)
 
 
 def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forecast:

@@ -30,7 +30,21 @@ PAPER = Profile(
     output_bias=None,
     validation_crops=None,
     phantom={},
-    row_changes={"audit/lesion-crops": {"crops": "lesion"}},
+    row_changes={
+        "audit/lesion-crops": {"crops": "lesion"},
+        # As the 3-D rows beside it, and as many voxels: 960 steps of 32 crops of
+        # 128x128 are 60 volumes of 512x512x32.
+        "volume3d/2d": {
+            "steps_per_epoch": 960,
+            "learning_rate": 1e-3,
+            "schedule": "cosine",
+            "decay": 0.0,
+            "lesion_share": 0.6,
+            "augmentation": "hssayeni2020_flip",
+            "output_bias": -3.0,
+            "slices": "all",
+        },
+    },
 )
 
 # A row that is trained long enough to segment, and one that is to show how it fails.

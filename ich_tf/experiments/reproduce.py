@@ -10,10 +10,15 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ich_tf import data, distribution, paths, training
 from ich_tf.data import layouts
-from ich_tf.experiments import profiles, runner, spec
+from ich_tf.experiments import profiles, provenance, runner, spec
 from ich_tf.experiments.runner import Folders, Run
+from ich_tf.models import weights as model_weights
 
 LOGGER = logging.getLogger(__name__)
+NO_CUDA = (
+    "An NVIDIA driver is installed, but TensorFlow sees no GPU. `pip install "
+    "'tensorflow[and-cuda]'` of the version in requirements.txt brings CUDA."
+)
 OUT_OF_MEMORY = (
     "The device has too little memory for it; the other rows go on. Run it with fewer "
     "samples a batch, on another device, or on the CPU (CUDA_VISIBLE_DEVICES=-1)."
@@ -110,10 +115,10 @@ def reproduce(
         for run, state in zip(runs, states, strict=True)
         if state != "finished" or fresh
     ]
+    weights = [_weight(run) for run in waiting]
     if profile.startswith("paper"):
-        _say_forecast(waiting, say)
-    results, began = [], time.monotonic()
-    ran, weights = 0, [_weight(run) for run in waiting]
+        weights = _say_forecast(waiting, say)
+    results, began, ran = [], time.monotonic(), 0
     for run in runs:
         if run not in waiting:
             say(f"{run.experiment.id}: finished before, kept")
@@ -124,6 +129,8 @@ def reproduce(
             results.append(runner.execute(run, fresh=fresh, say=say))
         except training.OutOfMemory:
             say(f"{run.experiment.id}: not run. {OUT_OF_MEMORY}")
+        except training.Diverged as error:
+            say(f"{run.experiment.id}: not run. {error}")
         if run in waiting and ran < len(waiting):
             pace = (time.monotonic() - began) / sum(weights[:ran])
             say(f"about {pace * sum(weights[ran:]) / 60:.0f} minutes left")
@@ -155,25 +162,64 @@ def _applies(run: Run, say: Callable[[str], None]) -> bool:
     return True
 
 
-def _say_forecast(waiting: list[Run], say: Callable[[str], None]) -> None:
-    """Print what all waiting rows will take; a missing weights file ends it here."""
-    hours = disk = 0.0
+def check(
+    names: Iterable[str],
+    folders: Folders,
+    *,
+    profile: str,
+    say: Callable[[str], None] = LOGGER.info,
+) -> None:
+    """Look whether the data and the weights that rows begin with are there.
+
+    Args:
+        names: As in `reproduce`.
+        folders: As in `reproduce`.
+        profile: As in `reproduce`.
+        say: Takes a line of progress.
+
+    Raises:
+        ValueError: if something is missing; the message names all of it.
+    """
+    missing = []
+    for run in prepare(names, profile, folders, say):
+        try:
+            getattr(run.task, "check_weights", lambda run: None)(run)
+        except model_weights.WeightsUnavailable as error:
+            missing.append(f"{run.experiment.id}: {error}")
+    if missing:
+        raise ValueError("Before anything is trained:\n" + "\n".join(missing))
+
+
+def _say_forecast(waiting: list[Run], say: Callable[[str], None]) -> list[float]:
+    """Print what all waiting rows will take; a missing weights file ends it here.
+
+    Returns:
+        The hours of each, at least one minute.
+    """
+    if waiting:
+        device = provenance.device()
+        say(f"on {device}")
+        if device.startswith("CPU") and pathlib.Path("/proc/driver/nvidia").exists():
+            say(NO_CUDA)
+    hours, disk = [], 0.0
     for run in waiting:
+        hours.append(1 / 60)
         try:
             row = run.task.forecast(run, say)
         except training.OutOfMemory:
             say(f"{run.experiment.id}: {OUT_OF_MEMORY}")
             continue
-        hours, disk = hours + row.hours, disk + row.disk_gb
+        hours[-1], disk = max(row.hours, 1 / 60), disk + row.disk_gb
         say(
             f"{run.experiment.id}: about {row.hours:.1f} hours, {row.memory_gb:.1f} GB "
             f"of memory, {row.disk_gb:.1f} GB of disk"
         )
     if waiting:
         say(
-            f"all rows: about {hours:.0f} hours and {disk:.0f} GB of disk on this "
+            f"all rows: about {sum(hours):.0f} hours and {disk:.0f} GB of disk on this "
             "device, from three measured steps each"
         )
+    return hours
 
 
 def find_run(
@@ -278,5 +324,8 @@ def train_one(
 
 def _weight(run: Run) -> float:
     """What a row takes beside others: its steps, and 80 for building and predicting."""
-    steps = getattr(run.profile, "steps_per_epoch", None) or 0
-    return 80 + steps * getattr(run.profile, "epochs", 0)
+    scale = run.profile
+    if run.experiment.task == "classification":
+        scale = scale.sequence if run.experiment.sequence else scale.slices
+    steps = getattr(scale, "steps_per_epoch", None) or 0
+    return 80 + steps * getattr(scale, "epochs", 0) * getattr(scale, "parts", 1)

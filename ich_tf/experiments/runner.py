@@ -116,9 +116,7 @@ class Run:
         spec = {
             **settings(self.experiment, self.profile),
             "data": provenance.digest(self.fingerprint),
-            "precision": training.precision_policy(
-                getattr(self.profile, "precision", "auto")
-            ),
+            "precision": training.precision_policy(_precision(self)),
             "seed": self.seed,
             # What else a kind of experiment depends on.
             **getattr(self.task, "inputs", lambda run: {})(self),
@@ -133,6 +131,14 @@ class Run:
         """What decides the weights of one fold, as JSON."""
         spec = {**self.spec, "fold": dataclasses.asdict(self.folds[number])}
         return json.loads(json.dumps(spec))
+
+
+def _precision(run: Run) -> str:
+    """What the profile, or its stage that is trained, asks for."""
+    trained = run.profile
+    if run.experiment.task == "classification":
+        trained = trained.sequence if run.experiment.sequence else trained.slices
+    return getattr(trained, "precision", "auto")
 
 
 def state_of(run: Run) -> str:

@@ -342,6 +342,23 @@ def build(run: Run, plan: training.Plan, say) -> tuple:
     return model, init
 
 
+def check_weights(run: Run) -> None:
+    """Fetch the weights that the row begins with, if they are not there.
+
+    Raises:
+        WeightsUnavailable: if they cannot be had.
+    """
+    arguments = run.experiment.arguments
+    if arguments.get("init") == "imagenet":
+        shape = (run.profile.tile, run.profile.tile, run.experiment.channels)
+        models.build(
+            run.experiment.model,
+            **arguments,
+            input_shape=shape,
+            weights_dir=run.folders.weights,
+        )
+
+
 def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forecast:
     """Build the network, measure three training steps and reckon up.
 

@@ -20,6 +20,7 @@ def _numbers() -> dict[str, dict[str, float]]:
     }
 
 
+WEIGHTS = "the WSL weights of [1]'s code; the report says ImageNet"
 _SLICES = {
     "model": "resnext101_32x8d",
     "arguments": {"init": "wsl"},
@@ -35,7 +36,10 @@ ROWS = (
         reported={},
         states="No numbers of the slice network alone; its third epoch is used.",
         leaves_open=("optimizer, learning rate, batch size",),
-        assumptions=("Adam 1e-5, batch 32 and 3 epochs as in [1]'s code",),
+        assumptions=(
+            "Adam 1e-5, batch 32 and 3 epochs as in [1]'s code",
+            WEIGHTS,
+        ),
         **_SLICES,
     ),
     spec.Classifier(
@@ -64,7 +68,9 @@ ROWS = (
         assumptions=(
             "Adam 3e-5, 5 epochs and dropout of [1]'s code",
             "a scan's probability is the maximum over its slices, as in [1]",
-            "the last 744 series in order of first appearance, as in [1]",
+            "the last 744 series in order of first appearance, as in [1]; without a "
+            "metadata table that is the order of the images' names",
+            WEIGHTS,
         ),
         **_SLICES,
     ),

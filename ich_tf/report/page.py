@@ -304,7 +304,7 @@ def _provenance(results: dict[str, dict]) -> dict:
             "Deviations": "; ".join(result["deviations"]),
             "Data": f"{result['data']['identity']}, fingerprint "
             f"{result['spec']['data']}, {len(result['data']['cases'])} cases",
-            "Weights at the start": f"{result['init']} (report: "
+            "Weights at the start": f"{result['init']} (this row asks for "
             f"{result['wanted_init']})",
             "Left out": "; ".join((result.get("left_out") or {}).get("named", [])),
             "Seed": str(result["spec"]["seed"]),
