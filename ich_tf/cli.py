@@ -126,8 +126,7 @@ def _check_data(options) -> int:
     for name, folder in given.items():
         if not folder:
             continue
-        where = {"ct-ich": paths.ct_ich, "rsna": paths.rsna}[name](folder)
-        dataset, found = data.open_dataset(name, where), 0
+        dataset, found = data.open_dataset(name, paths.data_set(name, folder)), 0
         for problem in checks.check_dataset(dataset):
             found += 1
             print(f"{problem.kind}: {problem.file}: {problem.message}", flush=True)

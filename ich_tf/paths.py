@@ -48,6 +48,11 @@ def rsna(argument: str | os.PathLike | None = None) -> pathlib.Path:
     return _existing(folder, "ICH_TF_RSNA", "--rsna")
 
 
+def data_set(name: str, argument: str | os.PathLike | None = None) -> pathlib.Path:
+    """Folder of "ct-ich" or "rsna"."""
+    return {"ct-ich": ct_ich, "rsna": rsna}[name](argument)
+
+
 def weights(argument: str | os.PathLike | None = None) -> pathlib.Path:
     """Folder of the weights (`--weights-dir`, ICH_TF_WEIGHTS, else `weights/`)."""
     return _resolve(argument, "ICH_TF_WEIGHTS", "--weights-dir", PROJECT / "weights")

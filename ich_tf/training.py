@@ -26,14 +26,12 @@ from ich_tf import distribution, files, losses
 
 LOGGER = logging.getLogger(__name__)
 OutOfMemory = tf.errors.ResourceExhaustedError
+STATE = "state.npz"
+FINAL = "model.weights.h5"
 
 
 class Diverged(ValueError):
     """A score of an epoch is not finite."""
-
-
-STATE = "state.npz"
-FINAL = "model.weights.h5"
 
 
 @dataclasses.dataclass(frozen=True)

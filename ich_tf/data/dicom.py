@@ -430,6 +430,10 @@ def _describe(series: Series) -> str:
     return f"{series.kind}: {_name_files([path.name for path in series.files])}"
 
 
+def _describe_with_uid(series: Series) -> str:
+    return f"{series.uid}: {_describe(series)}"
+
+
 def _list(lines: list[str]) -> str:
     more = len(lines) - MAX_LISTED
     shown = [*lines[:MAX_LISTED], *([f"and {more} more"] if more > 0 else [])]
@@ -458,15 +462,11 @@ def _choose(source: str, found: list[Series], series_uid: str | None) -> Series:
     if not usable:
         wanted = f" {series_uid}" if series_uid else ""
         # To choose by UID one must see the UIDs.
-        listing = _list(
-            [
-                f"{series.uid}: {_describe(series)}" if wanted else _describe(series)
-                for series in found
-            ]
-        )
+        describe = _describe_with_uid if series_uid else _describe
+        listing = _list([describe(series) for series in found])
         raise ValueError(f"{source}: no axial CT series{wanted}. Found:\n{listing}")
     if len(usable) > 1:
-        choices = _list([f"{other.uid}: {_describe(other)}" for other in usable])
+        choices = _list([_describe_with_uid(other) for other in usable])
         raise ValueError(
             f"{source}: {len(usable)} CT series; choose one with `--series UID` "
             f"(`series_uid`):\n{choices}"

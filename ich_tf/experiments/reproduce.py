@@ -59,7 +59,7 @@ def _open_data(folders: Folders, say, name: str, phantom: tuple):
                 name, folders.results / "phantom", **dict(phantom), say=say
             )
     else:
-        root = {"ct-ich": paths.ct_ich, "rsna": paths.rsna}[name](given)
+        root = paths.data_set(name, given)
     return data.open_dataset(name, root)
 
 
@@ -169,7 +169,7 @@ def check(
     profile: str,
     say: Callable[[str], None] = LOGGER.info,
 ) -> None:
-    """Look whether the data and the weights that rows begin with are there.
+    """Look whether the data and the weights that unfinished rows begin with are there.
 
     Args:
         names: As in `reproduce`.
@@ -182,6 +182,8 @@ def check(
     """
     missing = []
     for run in prepare(names, profile, folders, say):
+        if runner.state_of(run) == "finished":
+            continue
         try:
             getattr(run.task, "check_weights", lambda run: None)(run)
         except model_weights.WeightsUnavailable as error:
@@ -324,8 +326,6 @@ def train_one(
 
 def _weight(run: Run) -> float:
     """What a row takes beside others: its steps, and 80 for building and predicting."""
-    scale = run.profile
-    if run.experiment.task == "classification":
-        scale = scale.sequence if run.experiment.sequence else scale.slices
-    steps = getattr(scale, "steps_per_epoch", None) or 0
-    return 80 + steps * getattr(scale, "epochs", 0) * getattr(scale, "parts", 1)
+    steps = getattr(run.stage, "steps_per_epoch", None) or 0
+    epochs, parts = getattr(run.stage, "epochs", 0), getattr(run.stage, "parts", 1)
+    return 80 + steps * epochs * parts

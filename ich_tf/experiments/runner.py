@@ -92,6 +92,15 @@ class Run:
         """The module in `TASKS` that knows this kind of experiment."""
         return importlib.import_module(TASKS[self.experiment.task])
 
+    @property
+    def stage(self):
+        """What says how it is trained: the profile, or a classifier's stage in it."""
+        if self.experiment.task != "classification":
+            return self.profile
+        return (
+            self.profile.sequence if self.experiment.sequence else self.profile.slices
+        )
+
     @functools.cached_property
     def fingerprint(self) -> dict:
         """What the data are."""
@@ -116,7 +125,9 @@ class Run:
         spec = {
             **settings(self.experiment, self.profile),
             "data": provenance.digest(self.fingerprint),
-            "precision": training.precision_policy(_precision(self)),
+            "precision": training.precision_policy(
+                getattr(self.stage, "precision", "auto")
+            ),
             "seed": self.seed,
             # What else a kind of experiment depends on.
             **getattr(self.task, "inputs", lambda run: {})(self),
@@ -131,14 +142,6 @@ class Run:
         """What decides the weights of one fold, as JSON."""
         spec = {**self.spec, "fold": dataclasses.asdict(self.folds[number])}
         return json.loads(json.dumps(spec))
-
-
-def _precision(run: Run) -> str:
-    """What the profile, or its stage that is trained, asks for."""
-    trained = run.profile
-    if run.experiment.task == "classification":
-        trained = trained.sequence if run.experiment.sequence else trained.slices
-    return getattr(trained, "precision", "auto")
 
 
 def state_of(run: Run) -> str:

@@ -196,11 +196,7 @@ def network(run: Run, model) -> inference.Predictor:
     batch = inference.TILES_PER_BATCH
     if tile != run.profile.tile:
         batch = inference.SLICES_AT_ONCE
-        arguments = dict(run.experiment.arguments)
-        if "init" in arguments:
-            arguments["init"] = "random"
-        shape = (tile, tile, run.experiment.channels)
-        whole = models.build(run.experiment.model, **arguments, input_shape=shape)
+        whole = _untrained(run, tile, imagenet=False)
         whole.set_weights(model.get_weights())
         model = whole
     return inference.predictor(
@@ -323,23 +319,34 @@ def build(run: Run, plan: training.Plan, say) -> tuple:
             profile is not demo.
     """
     training.start(plan)
-    arguments = dict(run.experiment.arguments)
-    init = arguments.get("init", "random")
-    shape = (run.profile.tile, run.profile.tile, run.experiment.channels)
-    make = functools.partial(models.build, run.experiment.model, input_shape=shape)
-    if init == "imagenet":
-        try:
-            model = make(**arguments, weights_dir=run.folders.weights)
-        except model_weights.WeightsUnavailable as error:
-            if run.profile.name != "demo":
-                raise
-            say(f"{run.experiment.id}: runs from random weights. {error}")
-            init = arguments["init"] = "random"
-            training.start(plan)
-    if init != "imagenet":
-        model = make(**arguments)
+    init = run.experiment.arguments.get("init", "random")
+    try:
+        model = _untrained(run, run.profile.tile)
+    except model_weights.WeightsUnavailable as error:
+        if run.profile.name != "demo":
+            raise
+        say(f"{run.experiment.id}: runs from random weights. {error}")
+        init = "random"
+        training.start(plan)
+        model = _untrained(run, run.profile.tile, imagenet=False)
     training.compile_model(model, run.experiment.loss, plan, [training.SoftJaccard()])
     return model, init
+
+
+def _untrained(run: Run, side: int, *, imagenet: bool = True):
+    """The row's network for squares of a side; without ImageNet weights from random.
+
+    Raises:
+        WeightsUnavailable: if ImageNet weights are wanted and cannot be had.
+    """
+    arguments = dict(run.experiment.arguments)
+    if arguments.get("init") == "imagenet":
+        if imagenet:
+            arguments["weights_dir"] = run.folders.weights
+        else:
+            arguments["init"] = "random"
+    shape = (side, side, run.experiment.channels)
+    return models.build(run.experiment.model, **arguments, input_shape=shape)
 
 
 def check_weights(run: Run) -> None:
@@ -348,15 +355,8 @@ def check_weights(run: Run) -> None:
     Raises:
         WeightsUnavailable: if they cannot be had.
     """
-    arguments = run.experiment.arguments
-    if arguments.get("init") == "imagenet":
-        shape = (run.profile.tile, run.profile.tile, run.experiment.channels)
-        models.build(
-            run.experiment.model,
-            **arguments,
-            input_shape=shape,
-            weights_dir=run.folders.weights,
-        )
+    if run.experiment.arguments.get("init") == "imagenet":
+        _untrained(run, run.profile.tile)
 
 
 def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forecast:
