@@ -130,6 +130,29 @@ def test_a_row_trains_on_its_sources_alone(run):
         )
 
 
+@pytest.mark.parametrize("left_out", ["look-alikes", "mass-effect"])
+def test_every_row_is_judged_on_the_same_paint(run, folders, left_out):
+    """What a row leaves out of training is in the held-out slices all the same."""
+    row = reproduce.find_run(f"painted/without-{left_out}", "demo", folders, print)
+    quiet = [name for name in run.folds[0].test if name.startswith(painted.PAINTED)]
+    seen = {run.experiment.id: [], row.experiment.id: []}
+    for one in (run, row):
+
+        def predict(hu, shown=seen[one.experiment.id]):
+            shown.append(hu)
+            return np.zeros(hu.shape)
+
+        synthetic._painted_slices(one, predict, quiet)
+    assert seen[row.experiment.id]
+    for ours, theirs in zip(*seen.values(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    trained_on = [case.volume.hu for case in synthetic._cases(row, quiet, 2)]
+    assert any(
+        (ours != shown).any()
+        for ours, shown in zip(trained_on, seen[row.experiment.id], strict=True)
+    )
+
+
 def test_a_result_tells_dice_by_kind_and_area_under_the_curve(run, result):
     (fold,) = run.folds
     heads = [name for name in fold.test if name.startswith("phantom:")]

@@ -234,13 +234,14 @@ def companions(run: Run, model) -> dict[str, Callable]:
     return {"likeness.npz": functools.partial(likeness.save, found=found)}
 
 
-def _painter(run: Run) -> painted.Painted:
+def _painter(run: Run, *, whole: bool = False) -> painted.Painted:
+    """The row's paint; `whole` leaves nothing out, so that it judges all rows alike."""
     return painted.Painted(
         run.dataset,
         functools.partial(slices.at_size, size=run.profile.size),
         run.seed,
-        run.experiment.with_look_alikes,
-        run.experiment.mass_effect,
+        whole or run.experiment.with_look_alikes,
+        whole or run.experiment.mass_effect,
     )
 
 
@@ -261,7 +262,9 @@ def _phantom(run: Run):
     return _open_phantom(root)
 
 
-def _cases(run: Run, names: Iterable[str], copies: int) -> Iterator[Case]:
+def _cases(
+    run: Run, names: Iterable[str], copies: int, *, whole: bool = False
+) -> Iterator[Case]:
     """Painted copies of heads, and phantom heads, at the profile's size."""
     listed = [
         name if name.startswith(painted.PHANTOM) else f"{name}:{copy}"
@@ -269,7 +272,7 @@ def _cases(run: Run, names: Iterable[str], copies: int) -> Iterator[Case]:
         for name in names
         if name.startswith(painted.PAINTED) or copy == 0
     ]
-    source = painted.Mixed(_painter(run), _phantom(run))
+    source = painted.Mixed(_painter(run, whole=whole), _phantom(run))
     return layouts.load_ahead(source, listed, LOGGER.info, "painting: head")
 
 
@@ -296,7 +299,7 @@ def _stored(run: Run, names: Iterable[str], copies: int) -> slices.Slices:
 def _painted_slices(run: Run, predict, quiet: list[str]) -> list[dict]:
     side_mm = _USUAL_SIDE_MM / run.profile.size
     found = []
-    for case in _cases(run, quiet, HELD_OUT_COPIES):
+    for case in _cases(run, quiet, HELD_OUT_COPIES, whole=True):
         spacing = case.volume.spacing_mm
         pixel_mm2 = spacing[1] * spacing[2] if spacing else side_mm**2
         called = predict(case.volume.hu) > 0.5
