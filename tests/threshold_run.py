@@ -62,5 +62,7 @@ def tiny(patch) -> None:
     """Make both profiles tiny, on the phantom."""
     patch.setitem(profiles.PROFILES, "demo", TINY)
     patch.setitem(profiles.PROFILES, "paper", FOLDS)
-    patch.setattr(reproduce, "_say_forecast", lambda waiting, say: None)
+    patch.setattr(
+        reproduce, "_say_forecast", lambda waiting, say: [1.0 for _ in waiting]
+    )
     patch.delenv("ICH_TF_CT_ICH", raising=False)
