@@ -88,9 +88,14 @@ def new_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
     partial.mkdir()
     try:
         yield partial
-        with contextlib.suppress(FileNotFoundError):
+        # An empty one has to go first on some systems.
+        with contextlib.suppress(OSError):
             folder.rmdir()
-        os.rename(partial, folder)
+        try:
+            os.rename(partial, folder)
+        except OSError:
+            if not (folder.is_dir() and any(folder.iterdir())):
+                raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

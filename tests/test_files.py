@@ -44,3 +44,18 @@ def test_a_second_name_replaces_the_old_file(tmp_path, monkeypatch, links):
     assert path.read_text() == "new"
     assert source.samefile(path) == links
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("before", ["absent", "empty", "filled meanwhile"])
+def test_the_second_to_finish_gives_way(tmp_path, before):
+    folder = tmp_path / "phantom"
+    if before == "empty":
+        folder.mkdir()
+    with files.new_folder(folder) as partial:
+        (partial / "head").write_text("mine")
+        if before == "filled meanwhile":
+            folder.mkdir()
+            (folder / "head").write_text("theirs")
+    wanted = "theirs" if before == "filled meanwhile" else "mine"
+    assert (folder / "head").read_text() == wanted
+    assert [path.name for path in tmp_path.iterdir()] == ["phantom"]

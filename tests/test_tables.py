@@ -6,7 +6,7 @@ import re
 import pytest
 
 from ich_tf import files, labels
-from ich_tf.experiments import spec, tables
+from ich_tf.experiments import profiles, spec, tables
 
 PATIENTS = [f"{number:03d}" for number in range(49, 59)]
 
@@ -101,14 +101,26 @@ def test_rows_are_those_of_the_report():
         assert row.assumptions
 
 
+def write(folder, profile, name, content):
+    """A result file, made with the settings that its row has now."""
+    (row,) = spec.find(name)
+    scale = profiles.profile(row.task, profile).for_row(name)
+    content["spec"] = {**spec.settings(row, scale), **content["spec"]}
+    files.write_json(tables.result_file(folder, profile, name), content)
+
+
 @pytest.fixture
 def results(tmp_path):
-    files.write_json(
-        tables.result_file(tmp_path, "demo", "table2/densenet169-imagenet-jaccard"),
+    write(
+        tmp_path,
+        "demo",
+        "table2/densenet169-imagenet-jaccard",
         result(jaccard=(0.34, 0.3, 0.4), dice=(0.5, 0.45, 0.55)),
     )
-    files.write_json(
-        tables.result_file(tmp_path, "demo", "table2/resnet50-imagenet-bce"),
+    write(
+        tmp_path,
+        "demo",
+        "table2/resnet50-imagenet-bce",
         result(
             identity="phantom",
             init="random",
@@ -117,6 +129,24 @@ def results(tmp_path):
         ),
     )
     return tmp_path
+
+
+def test_other_settings_are_shown_and_not_compared(results):
+    name = "table2/densenet169-imagenet-jaccard"
+    path = tables.result_file(results, "demo", name)
+    content = files.read_json(path)
+    assert tables.load_current(results, "demo", name) == content
+    content["spec"]["profile"]["learning_rate"] = 1.0
+    files.write_json(path, content)
+    cells = [
+        cell
+        for cell in tables.cells("table2", results, "demo")
+        if cell.experiment == name
+    ]
+    assert [cell.ours for cell in cells] == [0.34, 0.5]
+    assert {cell.verdict for cell in cells} == {"not comparable"}
+    assert {cell.reason for cell in cells} == {tables.OTHER_SETTINGS}
+    assert tables.load_current(results, "demo", name) is None
 
 
 def test_markdown(results):
@@ -196,9 +226,9 @@ def few_held_out(monkeypatch):
 
 
 def test_table1_has_each_class_beside_its_printed_numbers(tmp_path, few_held_out):
-    path = tables.result_file(tmp_path, "paper", "table1/resnext101-lstm")
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(classified()))
+    content = classified()
+    del content["spec"]["profile"]
+    write(tmp_path, "paper", "table1/resnext101-lstm", content)
     found = {
         (cell.row, cell.column): cell
         for cell in tables.cells("table1", tmp_path, "paper")

@@ -54,12 +54,13 @@ def audit(
     """Every finding.
 
     Args:
-        results: Folder of results, for what needs training.
+        results: Folder of results, for what needs training; those made with other
+            settings than their rows have now count as not run.
         profile: Whose results.
         ct_ich_folder: Folder of ct-ich, for what stands only in its files.
     """
     reported = spec.reported()
-    load = functools.partial(tables.load_result, results, profile)
+    load = functools.partial(tables.load_current, results, profile)
     return [
         *split_sums(reported),
         *overlap_bounds(reported),

@@ -13,12 +13,13 @@ import pathlib
 import numpy as np
 
 from ich_tf import files, labels, metrics
-from ich_tf.experiments import spec
+from ich_tf.experiments import profiles, spec
 from ich_tf.experiments.spec import Baseline, Classifier, Experiment
 
 Row = Experiment | Baseline | Classifier
 
 REPRODUCED, CLOSE = 0.02, 0.05
+OTHER_SETTINGS = "made with other settings than this row has now"
 OTHER_DATA = "the data of each paper"
 """Of numbers that the report quotes; nothing run here is about the same data."""
 
@@ -133,6 +134,19 @@ def load_result(results: pathlib.Path, profile: str, experiment_id: str) -> dict
     return files.read_json(path) if path.is_file() else None
 
 
+def load_current(results: pathlib.Path, profile: str, row: str) -> dict | None:
+    """The result of an experiment; None if it was not run with its present settings."""
+    result = load_result(results, profile, row)
+    return result if result and is_current(result, spec.find(row)[0], profile) else None
+
+
+def is_current(result: dict, experiment: Row, profile: str) -> bool:
+    """Whether a result was made with the settings that its row has now."""
+    scale = profiles.profile(experiment.task, profile).for_row(experiment.id)
+    wanted = spec.settings(experiment, scale)
+    return {name: result["spec"].get(name) for name in wanted} == wanted
+
+
 def shown(table: str) -> tuple[Row, ...]:
     """The experiments a table shows, in its order."""
     if table.startswith("table1"):
@@ -174,6 +188,8 @@ def cells(
 ) -> list[Cell]:
     """Every number of a table beside ours.
 
+    What was made with other settings is shown, and compared with nothing.
+
     Raises:
         ValueError: if the table is unknown.
     """
@@ -182,7 +198,11 @@ def cells(
     found = []
     for group, experiment in itertools.product(groups(table, protocol), shown(table)):
         result = load_result(results, profile, experiment.id)
-        found += row_cells(table, experiment, result, group)
+        row = row_cells(table, experiment, result, group)
+        if result and not is_current(result, experiment, profile):
+            judged = {"verdict": "not comparable", "reason": OTHER_SETTINGS}
+            row = [dataclasses.replace(cell, **judged) for cell in row]
+        found += row
     return found
 
 

@@ -277,15 +277,9 @@ def _unusable(result, found, experiment, profile) -> tuple[str, str] | None:
     """Why a row's numbers are not looked at, None if they are."""
     if found:
         return "differs", "; ".join(found)
-    if result and not _present_settings(result, experiment, profile):
-        return "not comparable", "made with other settings than this row has now"
+    if result and not tables.is_current(result, experiment, profile):
+        return "not comparable", tables.OTHER_SETTINGS
     return None
-
-
-def _present_settings(result: dict, experiment, profile: str) -> bool:
-    scale = profiles.profile(experiment.task, profile).for_row(experiment.id)
-    wanted = spec.settings(experiment, scale)
-    return {name: result["spec"].get(name) for name in wanted} == wanted
 
 
 def _as_json(check: Check) -> dict:
