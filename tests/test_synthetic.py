@@ -268,6 +268,7 @@ def test_the_page_shows_every_row_and_says_what_is_missing(
     assert [line.split(".md")[0] for line in lines] == [
         "docs/classification",
         "docs/synthetic",
+        "docs/audit",
     ]
     assert not list(tmp_path.iterdir())
     shipped = folders.results / "shipped" / f"{pages.SHIPPED}.json"

@@ -17,6 +17,7 @@ from ich_tf.experiments import (
     audit_rows,
     compare,
     evaluation,
+    profiles,
     protocol_sweep,
     provenance,
     readme,
@@ -27,6 +28,7 @@ from ich_tf.experiments import (
     tables,
     verify,
 )
+from ich_tf.report import pages
 
 BEST, UNET = threshold_run.BEST, threshold_run.UNET
 REAL = "ct-ich 1.3.1"
@@ -554,6 +556,25 @@ def test_the_audit_shows_what_was_run(results):
     assert "all crops, 60% with blood: dice 0." in crops.evidence
     assert "; lesion crops only: dice 0." in crops.evidence
     assert "-> by the code as published" in found["slips of [2]'s evaluation"].evidence
+
+
+def test_the_page_of_the_audit(results):
+    missing = [
+        audit_rows.VARIANTS[name] for name in ("random weights", "windows in HU")
+    ]
+    with pytest.raises(ValueError, match=f"{missing[0]} was not run.*{missing[1]}"):
+        pages.audited(results)
+    # The rows differ in what is trained, which is planted here.
+    for name in missing:
+        content = tables.load_result(results, "demo", audit_rows.APPROACH2)
+        (row,) = spec.find(name)
+        scale = profiles.profile(row.task, "demo").for_row(name)
+        content["spec"] |= spec.settings(row, scale)
+        files.write_json(tables.result_file(results, "demo", name), content)
+    page = pages.audited(results)
+    assert audit.render(audit.audit(results, "demo")) in page
+    assert "| not run |" not in page.split("approach 2, as stated")[1]
+    assert f"| {audit_rows.TRAINED} | phantom | 1 of " in page
 
 
 @pytest.mark.parametrize(("pixels", "verdict"), [(0, "holds"), (1, "contradicted")])

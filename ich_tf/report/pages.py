@@ -6,7 +6,15 @@ import pathlib
 import numpy as np
 
 from ich_tf import files
-from ich_tf.experiments import compare, evaluation, painted, profiles, tables
+from ich_tf.experiments import (
+    audit,
+    audit_rows,
+    compare,
+    evaluation,
+    painted,
+    profiles,
+    tables,
+)
 from ich_tf.report import figures, localization
 
 SLICES, SCANS = "table1/resnext101", "table1/resnext101-lstm"
@@ -132,6 +140,58 @@ def synthetic(results: str | os.PathLike, profile: str = "demo") -> str:
     for kind, found in shipped["painted"].items():
         lines.append(f"| {kind} | {tables.with_interval(found)} |")
     lines += ["", *_before_and_after(results), *_pretrained(results, profile)]
+    return "\n".join(lines) + "\n"
+
+
+def audited(results: str | os.PathLike, profile: str = "demo") -> str:
+    """The report held against itself, with the rows that were trained for it.
+
+    Args:
+        results: Folder of results: the rows of `audit`, and those they vary.
+        profile: Name of the profile.
+
+    Returns:
+        Markdown.
+
+    Raises:
+        ValueError: if a row was not run; the message says how to make it.
+    """
+    results = pathlib.Path(results)
+    names = (
+        audit_rows.TRAINED,
+        audit_rows.LESION_CROPS,
+        audit_rows.APPROACH2,
+        *audit_rows.VARIANTS.values(),
+    )
+    made = {name: tables.load_current(results, profile, name) for name in names}
+    missing = [name for name, result in made.items() if result is None]
+    if missing:
+        raise ValueError(
+            f"{missing[0]} was not run with its present settings. Run `ich-tf "
+            f"reproduce {' '.join(missing)}`."
+        )
+    lines = [
+        "# The report held against itself",
+        "",
+        "Made by `python -m ich_tf tables --docs`. Sums, bounds and whole numbers are "
+        "reckoned from what the report prints and from the published facts of its data "
+        "sets (`ich_tf/experiments/reference.yaml`); no data are needed, and `python "
+        "-m ich_tf audit` prints them at once. The last findings are of rows that "
+        "were trained to try the report's explanations; on the phantom they decide "
+        "nothing about the report.",
+        "",
+        audit.render(audit.audit(results, profile)),
+        "| row trained for this | data | epochs | weights at the start | commit |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, result in made.items():
+        scale = result["spec"]["profile"]
+        steps = scale["steps_per_epoch"]
+        length = f"{steps} batches of {scale['batch']} crops" if steps else "all crops"
+        lines.append(
+            f"| {name} | {result['data']['identity']} | {scale['epochs']} of {length} "
+            f"| {result['init']} | {', '.join(result['commits'])} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -276,7 +336,12 @@ def write(results: str | os.PathLike, docs: pathlib.Path, say) -> None:
         docs: Folder of the documentation.
         say: Takes a line.
     """
-    for name, make in (("classification", classification), ("synthetic", synthetic)):
+    made = {
+        "classification": classification,
+        "synthetic": synthetic,
+        "audit": audited,
+    }
+    for name, make in made.items():
         try:
             page = make(results)
         except ValueError as error:
