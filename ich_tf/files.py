@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import pathlib
+import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -64,9 +66,10 @@ def check_folder(path: str | os.PathLike) -> None:
 def new_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Give a temporary folder that becomes `folder` when the block succeeds.
 
-    A failed block leaves nothing, a killed process only `<name>.<process>.partial`,
-    which the next run removes. Two processes do not disturb each other: the second
-    to finish gives way to what it finds.
+    A failed block leaves nothing, a killed process only
+    `<name>.<host>-<process>.partial`, which the next run on that host removes. Two
+    processes do not disturb each other: the second to finish gives way to what it
+    finds.
 
     Args:
         folder: The folder to be; must not exist yet, or be empty.
@@ -81,10 +84,13 @@ def new_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
             "or remove this one first."
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f"{folder.name}*{PARTIAL}"):
-        if not _is_running(left.suffixes[-2:-1]):
+    own = f"{folder.name}.{platform.node()}-"
+    left_here = re.compile(re.escape(own) + r"(\d+)" + re.escape(PARTIAL)).fullmatch
+    for left in folder.parent.iterdir():
+        found = left_here(left.name)
+        if found and not _is_running(int(found[1])):
             shutil.rmtree(left, ignore_errors=True)
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}{PARTIAL}")
+    partial = folder.with_name(f"{own}{os.getpid()}{PARTIAL}")
     partial.mkdir()
     try:
         yield partial
@@ -100,12 +106,11 @@ def new_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _is_running(suffixes: list[str]) -> bool:
-    """Whether ".<process>" names another process that lives."""
+def _is_running(number: int) -> bool:
+    """Whether another process of this number lives."""
     try:
-        number = int(suffixes[0][1:])
         os.kill(number, 0)
-    except (IndexError, ValueError, ProcessLookupError):
+    except ProcessLookupError:
         return False
     except PermissionError:
         return True

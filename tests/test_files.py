@@ -1,3 +1,8 @@
+import os
+import platform
+import subprocess
+import sys
+
 import pytest
 
 from ich_tf import files
@@ -59,3 +64,29 @@ def test_the_second_to_finish_gives_way(tmp_path, before):
     wanted = "theirs" if before == "filled meanwhile" else "mine"
     assert (folder / "head").read_text() == wanted
     assert [path.name for path in tmp_path.iterdir()] == ["phantom"]
+
+
+def test_only_what_dead_processes_of_this_host_left_is_removed(tmp_path):
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    left = tmp_path / f"data.{platform.node()}-{dead}.partial"
+    others = [
+        tmp_path / name
+        for name in (
+            "data-download.partial",
+            "data2.partial",
+            f"data2.{platform.node()}-{dead}.partial",
+            f"data.elsewhere-{dead}.partial",
+            f"data.{platform.node()}-{os.getppid()}.partial",
+        )
+    ]
+    for folder in (left, *others):
+        folder.mkdir()
+    with files.new_folder(tmp_path / "data") as partial:
+        (partial / "head").write_text("")
+    assert not left.exists()
+    assert all(folder.is_dir() for folder in others)

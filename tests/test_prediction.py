@@ -132,6 +132,24 @@ def test_predict_writes_mask_pictures_and_numbers(scans, weights_dir, tmp_path, 
     assert found["volume_ml"] == pytest.approx(area_ml, rel=1e-3)
 
 
+def test_somebodys_own_files_stay(scans, weights_dir, tmp_path):
+    source, out = inputs_of(scans)["nifti"], tmp_path / "out"
+    out.mkdir()
+    for name in ("mask.nii.gz", "slice-900.png"):
+        (out / name).write_text("mine")
+        with pytest.raises(ValueError, match=f"holds {name}, which no earlier"):
+            prediction.predict(source, out, weights_dir=weights_dir)
+        assert [path.name for path in out.iterdir()] == [name]
+        assert (out / name).read_text() == "mine"
+        (out / name).unlink()
+    first = prediction.predict(source, out, weights_dir=weights_dir)
+    (out / "notes.txt").write_text("mine")
+    again = prediction.predict(source, out, weights_dir=weights_dir, threshold=0.999)
+    assert again["slice_pixels"] != first["slice_pixels"]
+    kept = {*prediction.FILES, *again["pictures"], prediction.RESULT, "notes.txt"}
+    assert {path.name for path in out.iterdir()} == kept
+
+
 def test_mask_lies_on_the_inputs_grid(scans, weights_dir, tmp_path):
     source = inputs_of(scans)["nifti"]
     prediction.predict(source, tmp_path, weights_dir=weights_dir)
@@ -227,6 +245,7 @@ def test_without_a_classifier_there_is_a_reason(
     out = tmp_path / "out"
     out.mkdir()
     (out / "probabilities.csv").write_text("of an earlier scan")
+    (out / prediction.RESULT).write_text("{}")
     arguments = ["predict", str(inputs_of(scans)["nifti"]), "--out", str(out)]
     assert cli.main([*arguments, "--weights-dir", str(own_weights)]) == 0
     assert f"not classified: {reason}" in capsys.readouterr().out.replace(

@@ -5,6 +5,7 @@ import functools
 import io
 import os
 import pathlib
+import tempfile
 
 import numpy as np
 
@@ -17,6 +18,12 @@ from ich_tf.volume import Case, Volume
 
 DEFAULT_WEIGHTS = "unetplusplus-painted"
 LIKENESS = "likeness.npz"
+RESULT = "prediction.json"
+FILES = (
+    *("mask.nii.gz", "overview.png"),
+    *("uncertainty.nii.gz", "uncertainty.png", "probabilities.csv"),
+)
+"""What is written beside `RESULT` and the pictures of slices."""
 SCAN_ROW = "scan"
 """Name of the last row of `probabilities.csv`; the others are numbers of slices."""
 BETWEEN = (0.8, 0.2)
@@ -50,14 +57,17 @@ def predict(
         threshold: A voxel is hemorrhage above this probability.
 
     Returns:
-        The content of `prediction.json`.
+        The content of `prediction.json`. Files of an earlier prediction in `out` are
+        replaced together, when all are made.
 
     Raises:
         heads.NotHeadCT: if the content cannot be a head CT; the message says why.
         ValueError: if the input cannot be read, the weights of the segmentation are
-            absent, or any weights are damaged. Nothing is written then.
+            absent, or any weights are damaged, or `out` holds files of these names
+            that no earlier prediction wrote. Nothing is written then.
     """
     files.check_folder(out)
+    _check_own(pathlib.Path(out))
     case = heads.read(source, spacing_mm, series_uid)
     if not 0 <= threshold < 1:
         raise ValueError(f"`threshold` must lie in [0, 1). Received: {threshold}")
@@ -70,37 +80,59 @@ def predict(
     classification = classify(case.volume, weights_dir)
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    # Written again at the end: where it lies, what lies beside it belongs to it.
-    (out / "prediction.json").unlink(missing_ok=True)
-    for earlier in out.glob("slice-*.png"):
-        earlier.unlink()
-    nifti.write_mask(out / "mask.nii.gz", mask, case.volume)
-    figures.montage(out / "overview.png", case.volume.hu, mask)
-    unsure = uncertainty(probability)
-    percent = np.rint(100 * unsure).astype(np.uint8)
-    nifti.write_map(out / "uncertainty.nii.gz", percent, case.volume)
-    figures.montage(
-        out / "uncertainty.png", case.volume.hu, unsure, draw_slice=figures.heat
-    )
-    pictures = figures.slice_overlays(out, case.volume.hu, mask)
-    write_table(out / "probabilities.csv", classification)
-    found = {
-        "input": pathlib.Path(source).name,
-        **measure(case, mask),
-        "threshold": threshold,
-        "between": {
-            name: measure(case, probability > level)["volume_ml"]
-            for name, level in zip(("low_ml", "high_ml"), BETWEEN, strict=True)
-        },
-        "likeness": like,
-        "weights": classifier.provenance(entry),
-        "classification": classification,
-        "notes": list(case.volume.notes),
-        "pictures": ["overview.png", "uncertainty.png", *pictures],
-        "disclaimer": heads.DISCLAIMER,
-    }
-    files.write_json(out / "prediction.json", found)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=out) as folder:
+        made = pathlib.Path(folder)
+        nifti.write_mask(made / "mask.nii.gz", mask, case.volume)
+        figures.montage(made / "overview.png", case.volume.hu, mask)
+        unsure = uncertainty(probability)
+        percent = np.rint(100 * unsure).astype(np.uint8)
+        nifti.write_map(made / "uncertainty.nii.gz", percent, case.volume)
+        figures.montage(
+            made / "uncertainty.png", case.volume.hu, unsure, draw_slice=figures.heat
+        )
+        pictures = figures.slice_overlays(made, case.volume.hu, mask)
+        write_table(made / "probabilities.csv", classification)
+        found = {
+            "input": pathlib.Path(source).name,
+            **measure(case, mask),
+            "threshold": threshold,
+            "between": {
+                name: measure(case, probability > level)["volume_ml"]
+                for name, level in zip(("low_ml", "high_ml"), BETWEEN, strict=True)
+            },
+            "likeness": like,
+            "weights": classifier.provenance(entry),
+            "classification": classification,
+            "notes": list(case.volume.notes),
+            "pictures": ["overview.png", "uncertainty.png", *pictures],
+            "disclaimer": heads.DISCLAIMER,
+        }
+        files.write_json(made / RESULT, found)
+        for name in _written_before(out):
+            (out / name).unlink(missing_ok=True)
+        for path in sorted(made.iterdir(), key=lambda path: path.name == RESULT):
+            os.replace(path, out / path.name)
     return found
+
+
+def _check_own(out: pathlib.Path) -> None:
+    """Refuse a folder with somebody's files under the names of ours."""
+    there = [name for name in FILES if (out / name).exists()]
+    there += sorted(path.name for path in out.glob("slice-*.png"))
+    own = _written_before(out)
+    foreign = [name for name in there if name not in own]
+    if foreign:
+        raise ValueError(
+            f"{out} holds {foreign[0]}, which no earlier `predict` wrote there. Name "
+            "another folder with --out."
+        )
+
+
+def _written_before(out: pathlib.Path) -> list[str]:
+    """The files of an earlier prediction, its `prediction.json` first."""
+    if not (out / RESULT).is_file():
+        return []
+    return [RESULT, *FILES, *files.read_json(out / RESULT).get("pictures", ())]
 
 
 def segment(model, preprocessing: dict, case: Case) -> np.ndarray:
