@@ -226,9 +226,22 @@ main() {
   fi
   while [ $# -gt 0 ]; do
     case $1 in
+      --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+    esac
+    case $1 in
       --quick) profile=quick && shift && continue ;;
       --profile | --ct-ich | --rsna | --weights-dir | --results) ;;
-      *) rest+=("$1") && shift && continue ;;
+      --seed | --check | --fold)
+        echo "$1 is for one row: $python -m ich_tf reproduce ROW $1 ..." >&2
+        exit 2
+        ;;
+      --strategy)
+        [ $# -lt 2 ] || { rest+=("$1" "$2") && shift 2 && continue; } ;;
+      -*) rest+=("$1") && shift && continue ;;
+      *)
+        echo "$1 is no option; a profile comes first: ./run_all.sh paper ..." >&2
+        exit 2
+        ;;
     esac
     if [ $# -lt 2 ]; then
       echo "$1 needs a value" >&2

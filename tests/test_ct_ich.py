@@ -1,5 +1,7 @@
 import csv
 import dataclasses
+import os
+import platform
 
 import nibabel
 import numpy as np
@@ -280,6 +282,16 @@ def test_a_faulty_table_is_refused(jpg_root, tmp_path, change, message):
         ct_ich.CtIch(root).load("049")
 
 
+def test_numbers_with_zeros_in_front_keep_their_masks(jpg_root, tmp_path):
+    root = _copy(jpg_root, tmp_path / "zeros")
+    before = ct_ich.CtIch(root).load("049").mask
+    assert before.any()
+    brain = root / "Patients_CT" / "049" / "brain"
+    for path in list(brain.glob("?[._]*jpg")):
+        path.rename(path.with_name(f"0{path.name}"))
+    np.testing.assert_array_equal(ct_ich.CtIch(root).load("049").mask, before)
+
+
 def test_rows_without_images_and_masks_without_slices_are_problems(jpg_root, tmp_path):
     root = _copy(jpg_root, tmp_path / "more")
     _table(root, lambda text: text + "77,1,0,0,0,0,0,1,0\r\n")
@@ -387,7 +399,7 @@ def test_a_killed_writer_leaves_no_folder_that_looks_complete(tmp_path):
     assert list(tmp_path.iterdir()) == []
     # What SIGKILL leaves: nobody cleans up, and the next writer replaces it.
     ct_ich.write_nifti_layout([_case(slices=2)], out)
-    out.rename(tmp_path / "out.partial")
+    out.rename(tmp_path / f"out.{platform.node()}-{os.getpid()}.partial")
     with pytest.raises(ValueError, match="holds neither layout"):
         ct_ich.CtIch(tmp_path)
     ct_ich.write_nifti_layout([_case(slices=2)], out)

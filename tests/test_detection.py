@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ich_tf import cli, data, models
-from ich_tf.data import layouts
+from ich_tf.data import ct_ich, layouts
 from ich_tf.models import weights
 from ich_tf.report import detection, figures
 
@@ -53,6 +53,17 @@ def weights_dir(tmp_path_factory):
     return folder
 
 
+IDENTITY = ct_ich.CtIch._identity
+
+
+@pytest.fixture(scope="module", autouse=True)
+def real():
+    """The phantom passes for real patients."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ct_ich.CtIch, "_identity", lambda *_: "ct-ich 1.0 (partial)")
+        yield
+
+
 @pytest.fixture(scope="module")
 def found(root, weights_dir, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
@@ -80,6 +91,19 @@ def test_a_patient_that_cannot_be_read_is_left_out(root, weights_dir, tmp_path):
     assert list(result["unreadable"]) == [broken]
     assert set(result["cases"]) == set(names) - {broken, "050"}
     assert any("2.jpg" in line for line in lines)
+
+
+def test_heads_of_the_phantom_are_no_seen_patients(
+    root, weights_dir, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ct_ich.CtIch, "_identity", IDENTITY)
+    dataset = data.open_dataset("ct-ich", root)
+    result = detection.detect(
+        dataset, tmp_path, weights_name=NAME, weights_dir=weights_dir, say=print
+    )
+    assert result["data"] == "phantom"
+    assert result["left_out"] == []
+    assert set(result["cases"]) == set(dataset.case_ids())
 
 
 def test_every_case_but_those_seen_is_scored(found):

@@ -597,3 +597,12 @@ def test_the_lossless_and_the_plain_slice_are_equal(shared):
     packed = dicom.read(folder / "jpeg2000-lossless.dcm")
     np.testing.assert_array_equal(plain.hu, packed.hu)
     assert plain.spacing_mm == (5.0, 0.478516, 0.478516)
+
+
+def test_pixels_that_were_emptied_are_none(tmp_path):
+    path = _write(tmp_path / "a.dcm")
+    dataset = pydicom.dcmread(path)
+    dataset["PixelData"].value = None
+    dataset.save_as(path)
+    with pytest.raises(ValueError, match=r"a.dcm: no pixel data"):
+        dicom.read(path)

@@ -281,3 +281,12 @@ def test_what_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"shape \(1, 1, 1\), the volume \(4, 6, 8\)"):
         nifti.write_mask(tmp_path / "ct.nii", np.zeros((1, 1, 1), np.uint8), volume)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_unit_that_is_none_is_refused_by_name(tmp_path):
+    path = tmp_path / "ct.nii"
+    image = nibabel.Nifti1Image(np.zeros((4, 4, 2), np.int16), np.eye(4))
+    image.header["xyzt_units"] = 5
+    nibabel.save(image, path)
+    with pytest.raises(ValueError, match=r"ct.nii: xyzt_units 5 names no unit"):
+        nifti.read(path)

@@ -268,9 +268,9 @@ def test_a_damaged_classifier_is_an_error_and_nothing_is_written(
         reason = "is not the file of the manifest: its sha256 is"
     else:
         probe = weights.read_manifest(own_weights)[name]["probe"]
-        probe["outputs"][0] += 0.1
+        probe["log_odds"][0] += 1
         rewrite_manifest(own_weights, lambda found: found[name].update(probe=probe))
-        reason = f"where {probe['outputs']} was recorded"
+        reason = f"where {probe['log_odds']} was recorded"
     out = tmp_path / "out"
     arguments = ["predict", str(inputs_of(scans)["nifti"]), "--out", str(out)]
     assert cli.main([*arguments, "--weights-dir", str(own_weights)]) == 2

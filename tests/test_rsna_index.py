@@ -186,6 +186,19 @@ def test_common_names_of_columns(tmp_path, column, place):
     assert table.positions.tolist() == [7.5, -3.0]
 
 
+def test_tables_saved_on_other_systems(tmp_path):
+    path = _table(tmp_path / "m.csv", ["a,S,1", "", "b,S,2", ""])
+    assert rsna_metadata.read(path).images.tolist() == [b"a", b"b"]
+    path.write_bytes(
+        "ImageId,SeriesInstanceUID,ImagePositionSpan\né,S,1".encode("cp1252")
+    )
+    with pytest.raises(ValueError, match="m.csv: is not in UTF-8"):
+        rsna_metadata.read(path)
+    _table(path, ["a" * 200_000 + ",S,1"])
+    with pytest.raises(ValueError, match="m.csv: line 2: field larger than"):
+        rsna_metadata.read(path)
+
+
 @pytest.mark.parametrize(
     ("header", "rows", "reason"),
     [

@@ -65,6 +65,15 @@ def test_marks_of_other_systems_are_read(tmp_path):
     assert table.values.sum(axis=0).tolist() == [1, 0, 0, 0, 1, 2]
 
 
+def test_empty_lines_are_passed_over(tmp_path):
+    """As a spreadsheet, or Python on Windows, leaves them."""
+    table = _read(tmp_path, ROWS)
+    for rows in ([*ROWS, "\n", "\n"], [row.replace("\n", "\r\r\n") for row in ROWS]):
+        again = _read(tmp_path, rows)
+        assert again.images.tolist() == table.images.tolist()
+        assert again.values.tolist() == table.values.tolist()
+
+
 def test_contradicting_rows_are_an_error_that_names_file_and_id(tmp_path):
     rows = [*ROWS, "ID_a_subdural,1\n"]
     with pytest.raises(ValueError, match="labels.csv: ID_a_subdural is labelled both"):
@@ -81,7 +90,6 @@ def test_contradicting_rows_are_an_error_that_names_file_and_id(tmp_path):
         "ID_d_chronic,1\n",
         "epidural,1\n",
         "_epidural,1\n",
-        "\n",
         f"{'x' * 100}_epidural,0\n",
     ],
 )

@@ -181,6 +181,19 @@ def test_quick_runs_rows_of_each_table(project):
     assert made[-1] == "notebooks/build.py --out results/quick/notebooks"
 
 
+def test_an_equals_sign_is_as_good_as_a_space(project):
+    spaced = ["paper", "--ct-ich", "/a", "--results", "out", "--strategy", "one"]
+    joined = ["--profile=paper", "--ct-ich=/a", "--results=out", "--strategy=one"]
+    made = []
+    for arguments in (spaced, joined):
+        assert run(project, *arguments).returncode == 0
+        made.append(calls(project))
+        assert (project / "out/paper/tables.md").is_file()
+        shutil.rmtree(project / "out")
+    assert made[0] == made[1]
+    assert not (project / "results").exists()
+
+
 @pytest.mark.parametrize("how", [["paper"], ["--profile", "paper"]])
 def test_paper_runs_what_there_are_data_for(project, how):
     done = run(project, *how)
@@ -237,6 +250,10 @@ def test_folders_are_those_of_the_caller(project):
         (["everything"], "unknown mode: everything"),
         (["--profile", "large"], "unknown profile: large (demo, paper, quick)"),
         (["--ct-ich"], "--ct-ich needs a value"),
+        (["--strategy"], "--strategy needs a value"),
+        (["--quick", "paper"], "paper is no option; a profile comes first"),
+        (["--seed", "1"], "--seed is for one row"),
+        (["--seed=1"], "--seed is for one row"),
     ],
 )
 def test_a_wrong_call_says_why(project, arguments, reason):

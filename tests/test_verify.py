@@ -1,6 +1,7 @@
 """`verify` finds what was planted, and never passes what was not run."""
 
 import dataclasses
+import functools
 import json
 import math
 import shutil
@@ -527,6 +528,26 @@ def test_protocols_from_a_result_file(made, monkeypatch, tmp_path, capsys):
         pixels = np.asarray(picture.convert("RGB"))
     assert min(pixels.shape[:2]) > 400
     assert (pixels != 255).any(axis=-1).mean() > 0.02
+
+
+def test_a_sweep_is_of_the_very_result(results, monkeypatch, tmp_path):
+    folders = runner.Folders(results=results, weights=tmp_path)
+    path = results / "demo" / f"{BEST}.json"
+    open_it = functools.partial(
+        protocol_sweep.open_result, profile="demo", folders=folders, say=print
+    )
+    assert open_it(str(path)).file == path
+    other = path.with_name(f"{path.stem}-seed1.json")
+    content = files.read_json(path)
+    content["spec"]["seed"] = 1
+    files.write_json(other, content)
+    assert open_it(str(other)).file == other
+    content["spec"]["profile"]["epochs"] = 99
+    files.write_json(other, content)
+    with pytest.raises(ValueError, match="made with other settings"):
+        open_it(str(other))
+    with pytest.raises(ValueError, match=r"made with other settings.*--seed 1"):
+        compare.results_of(BEST, results, "demo", (0, 1))
 
 
 @pytest.mark.parametrize(

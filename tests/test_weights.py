@@ -177,7 +177,7 @@ def test_ship_and_load_shipped(tmp_path):
     # 3x3: 40 + 148, 296 + 584; 2x2 up: 132; 3x3: 292 + 148; 1x1: 5.
     assert entry["parameters"] == 1_645
     assert entry["shapes"]["x0_0_1_conv/kernel"] == "3x3x1x4"
-    assert len(entry["probe"]["outputs"]) == 8
+    assert len(entry["probe"]["log_odds"]) == 8
     stored = weights.read_manifest(tmp_path)["small"]
     assert stored["trained_on"] == "phantom"
     assert sorted(path.name for path in tmp_path.iterdir()) == [

@@ -231,8 +231,9 @@ class CtIch:
 
     def _jpg_mask(self, folder: pathlib.Path, numbers: list[int]) -> np.ndarray:
         mask = np.zeros((len(numbers), jpg.SIZE, jpg.SIZE), np.uint8)
+        images = _brain_files(folder)
         for index, number in enumerate(numbers):
-            path = folder / "brain" / f"{number}{jpg.MASK_SUFFIX}"
+            path = images[number].with_name(f"{images[number].stem}{jpg.MASK_SUFFIX}")
             if path in self._masks:
                 mask[index] = jpg.read_mask(path)
         return mask

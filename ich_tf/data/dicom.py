@@ -579,7 +579,7 @@ def _is_rsna_quirk(dataset, plane: Plane) -> bool:
 
 def _decode(path, dataset, shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
     """Stored values (frames, rows, columns), and notes."""
-    if "PixelData" not in dataset:
+    if not dataset.get("PixelData"):
         raise ValueError(f"{path}: {_NO_PIXELS}")
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     if syntax is None:

@@ -158,7 +158,11 @@ def _open(path: pathlib.Path) -> tuple[nibabel.Nifti1Image, tuple[int, int, int]
         raise ValueError(f"{path}: truncated, it is too small for {full_shape} voxels.")
     if kind.fields is not None or kind.kind not in "iuf":
         raise ValueError(f"{path}: voxels of type {kind} are not a CT or a mask.")
-    unit = image.header.get_xyzt_units()[0]
+    try:
+        unit = image.header.get_xyzt_units()[0]
+    except KeyError as error:
+        code = int(image.header["xyzt_units"])
+        raise ValueError(f"{path}: xyzt_units {code} names no unit.") from error
     if unit not in ("mm", "unknown"):
         raise ValueError(f"{path}: lengths are in {unit}; millimetres are needed.")
     return image, shape

@@ -79,6 +79,9 @@ def read(path: str | os.PathLike) -> LabelTable:
             raise ValueError(f"{path}: must begin with ID,Label, not {header[:80]!r}.")
         first_line = 2
         while lines := list(itertools.islice(file, BLOCK_ROWS)):
+            if not any(map(bytes.strip, lines)):
+                first_line += len(lines)
+                continue
             images, classes, block_values = _block(path, lines, first_line)
             # The six rows of an image usually follow each other: one name is kept.
             starts = np.flatnonzero(np.concatenate([[True], images[1:] != images[:-1]]))
@@ -99,15 +102,16 @@ def _block(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image names, class numbers and labels of some lines."""
     row_type = [("id", f"S{MAX_ID_BYTES}"), ("label", "u1")]
+    filled = [line for line in map(bytes.strip, lines) if line]
     try:
-        rows = np.loadtxt(lines, row_type, comments=None, delimiter=",", ndmin=1)
+        rows = np.loadtxt(filled, row_type, comments=None, delimiter=",", ndmin=1)
     except ValueError as error:
         raise _fault(path, lines, first_line) from error
     images, _, classes = np.strings.rpartition(rows["id"], b"_")
     position = np.searchsorted(_SORTED_CLASSES, classes)
     position = np.minimum(position, len(labels.CLASSES) - 1)
     known = _SORTED_CLASSES[position] == classes
-    if len(rows) != len(lines) or not known.all() or rows["label"].max() > 1:
+    if len(rows) != len(filled) or not known.all() or rows["label"].max() > 1:
         raise _fault(path, lines, first_line)
     if not np.strings.str_len(images).all():
         raise _fault(path, lines, first_line)
@@ -119,7 +123,7 @@ def _fault(path: pathlib.Path, lines: list[bytes], first_line: int) -> ValueErro
     """The error that names the first line which is no row."""
     for number, line in enumerate(lines, first_line):
         text = line.strip()
-        if not _ROW.fullmatch(text) or len(text) > MAX_ID_BYTES:
+        if text and (not _ROW.fullmatch(text) or len(text) > MAX_ID_BYTES):
             return ValueError(
                 f"{path}: line {number} is {line[:80]!r}, not <image>_<class>,<0 or "
                 f"1> with one of the classes {', '.join(labels.CLASSES)}."

@@ -74,10 +74,15 @@ def read(path: str | os.PathLike) -> Metadata:
     blocks = []
     with open(path, encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file)
-        chosen = _columns(path, next(rows, []))
-        while block := list(itertools.islice(rows, BLOCK_ROWS)):
-            first_line = rows.line_num - len(block) + 1
-            blocks.append(_block(path, block, chosen, first_line))
+        try:
+            chosen = _columns(path, next(rows, []))
+            while block := list(itertools.islice(rows, BLOCK_ROWS)):
+                first_line = rows.line_num - len(block) + 1
+                blocks.append(_block(path, block, chosen, first_line))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: is not in UTF-8 ({error.reason}).") from error
+        except csv.Error as error:
+            raise ValueError(f"{path}: line {rows.line_num}: {error}.") from error
     if not blocks:
         raise ValueError(f"{path}: has no rows.")
     images, series, positions = map(np.concatenate, zip(*blocks, strict=True))
@@ -112,6 +117,8 @@ def _block(
     """Images, series and positions of some rows."""
     images, series, positions = [], [], []
     for line, row in enumerate(rows, first_line):
+        if not any(row):
+            continue
         image, scan, position = (
             row[column].strip() if column < len(row) else "" for column in chosen
         )

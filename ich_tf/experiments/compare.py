@@ -21,10 +21,11 @@ def results_of(
     """The results of a row's runs.
 
     Raises:
-        ValueError: if it is no single row, or a run is missing; the message says how
-            to make it.
+        ValueError: if it is no single row, or a run is missing or of other settings
+            than the row has now; the message says how to make it.
     """
-    if spec.find(experiment_id)[0].id != experiment_id:
+    row = spec.find(experiment_id)[0]
+    if row.id != experiment_id:
         raise ValueError(f"{experiment_id} is not one row: nothing to compare.")
     found = []
     for seed in seeds:
@@ -34,7 +35,13 @@ def results_of(
                 f"There is no {path}. Run `ich-tf reproduce {experiment_id} --profile "
                 f"{profile} --seed {seed}`."
             )
-        found.append(files.read_json(path))
+        result = files.read_json(path)
+        if not tables.is_current(result, row, profile):
+            raise ValueError(
+                f"{path} was {tables.OTHER_SETTINGS}. Run `ich-tf reproduce "
+                f"{experiment_id} --profile {profile} --seed {seed}`."
+            )
+        found.append(result)
     return found
 
 

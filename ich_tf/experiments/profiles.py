@@ -11,6 +11,9 @@ from ich_tf.experiments.spec import (
     VolumeProfile,
 )
 
+PHANTOM_INSTEAD = "the phantom instead of "
+"""How the deviation begins that is none where real data were given."""
+
 PAPER = Profile(
     name="paper",
     size=512,
@@ -84,7 +87,7 @@ DEMO = Profile(
     slices="all",
     split=(0.8, 0.05, 0.15),
     deviations=(
-        "the phantom instead of ct-ich: 120 heads of 20 slices, seven of ten bleeding",
+        PHANTOM_INSTEAD + "ct-ich: 120 heads of 20 slices, seven of ten bleeding",
         "slices of 128 pixels instead of 512, 9 crops of 64 at stride 32 instead of 49 "
         "of 128 at stride 64, joined at inference from 4 tiles side by side",
         "one hold-out split by patient instead of five folds",
@@ -239,8 +242,7 @@ CLASSIFIER_DEMO = ClassifierProfile(
         },
     ),
     deviations=(
-        "the phantom instead of RSNA 2019: 260 heads of 20 slices, seven of ten "
-        "bleeding",
+        PHANTOM_INSTEAD + "RSNA 2019: 260 heads of 20 slices, seven of ten bleeding",
         "a small ResNeXt (one block a stage) from random weights instead of "
         "ResNeXt-101 32x8d from Instagram weights, images of 128 pixels instead of 256",
         "a quarter of the patients held out instead of the last 744 series",

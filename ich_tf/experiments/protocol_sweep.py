@@ -78,12 +78,14 @@ def open_result(name: str, profile: str, folders: runner.Folders, say) -> runner
         ValueError: if it is not finished, is of a classifier, or was made of other
             data than the folder holds.
     """
+    seed = runner.SEED
     if name.endswith(".json"):
         path = pathlib.Path(name).resolve()
         if not path.is_file():
             raise ValueError(f"There is no {path}.")
         content = files.read_json(path)
         name, profile = content["experiment"], content["profile"]
+        seed = content["spec"]["seed"]
         depth = len(pathlib.PurePath(profile, name).parts)
         folders = dataclasses.replace(folders, results=path.parents[depth - 1])
     task = spec.find(name)[0].task
@@ -93,11 +95,15 @@ def open_result(name: str, profile: str, folders: runner.Folders, say) -> runner
         raise ValueError(
             f"{name} has no crops in slices, which one convention averages."
         )
-    run = reproduce.find_run(name, profile, folders, say)
+    run = reproduce.find_run(name, profile, folders, say, seed)
     if not run.file.is_file():
         raise ValueError(f"There is no {run.file}. Run `ich-tf reproduce {name}`.")
-    if files.read_json(run.file)["data"] != run.fingerprint:
+    result = files.read_json(run.file)
+    if result["data"] != run.fingerprint:
         raise ValueError(f"{run.file} was made of other data than {run.dataset.root}.")
+    # Probabilities beside it may by now be of a later, unfinished run.
+    if not tables.is_current(result, run.experiment, profile):
+        raise ValueError(f"{run.file} was {tables.OTHER_SETTINGS}.")
     return run
 
 

@@ -154,6 +154,8 @@ def _say_left_out(results: list[dict], say: Callable[[str], None]) -> None:
 
 
 def _applies(run: Run, say: Callable[[str], None]) -> bool:
+    """Whether the data serve the row; damaged data are no reason to leave it out."""
+    run.fingerprint  # noqa: B018
     try:
         run.task.check_applies(run)
     except ValueError as error:

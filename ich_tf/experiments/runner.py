@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from ich_tf import files, training
 from ich_tf.data import splits
-from ich_tf.experiments import provenance, tables
+from ich_tf.experiments import profiles, provenance, tables
 from ich_tf.experiments.spec import Experiment, Profile, settings, wanted_init
 
 LOGGER = logging.getLogger(__name__)
@@ -277,7 +277,12 @@ def _result(run: Run, done: list[dict]) -> dict:
         "states": run.experiment.states,
         "leaves_open": list(run.experiment.leaves_open),
         "assumptions": list(run.experiment.assumptions),
-        "deviations": list(run.profile.deviations),
+        "deviations": [
+            line
+            for line in run.profile.deviations
+            if not line.startswith(profiles.PHANTOM_INSTEAD)
+            or run.fingerprint["identity"] == "phantom"
+        ],
         **run.task.summarise(run, done),
         "history": [fold["history"] for fold in done],
         "seconds": [fold["seconds"] for fold in done],

@@ -49,7 +49,10 @@ def detect(
     _, entry = weights.shipped(weights_name, weights_dir)
     weights.check_probe(model, entry)
     files.check_folder(out)
-    names = [name for name in dataset.case_ids() if name not in entry.get("seen", [])]
+    identity = dataset.fingerprint()["identity"]
+    # Names of real patients; the phantom's heads have the same ones in this layout.
+    seen = set() if identity == "phantom" else set(entry.get("seen", ()))
+    names = [name for name in dataset.case_ids() if name not in seen]
     cases, kept, unreadable = {}, [], {}
     for number, name in enumerate(names, 1):
         try:
@@ -68,9 +71,9 @@ def detect(
     if not cases:
         raise ValueError(f"{dataset.root}: no case is left to predict.")
     found = {
-        "data": dataset.fingerprint()["identity"],
+        "data": identity,
         "unreadable": unreadable,
-        "left_out": [name for name in entry.get("seen", []) if name not in names],
+        "left_out": [name for name in dataset.case_ids() if name in seen],
         **evaluation.detection(cases),
         "cases": cases,
         "weights": classifier.provenance(entry),
