@@ -4,9 +4,11 @@ Patients are drawn from a known distribution; an interval is right if it covers 
 the distribution says. Exits with 1 if a coverage leaves 93 to 97 %.
 
     python benchmarks/intervals.py [--patients 35] [--simulations 1000]
+    python benchmarks/intervals.py --patients 65 --positive 2 4 8 20 --no-check
 """
 
 import argparse
+import functools
 import pathlib
 import statistics
 import sys
@@ -51,23 +53,23 @@ def ratio(generator, patients, seed):
     ), 2 / 3
 
 
-def _scores(generator, patients):
-    """One scan of each patient, half of them positive; and the true AUC."""
-    truth = np.arange(patients) % 2 == 0
+def _scores(generator, patients, positive=None):
+    """One scan of each patient, half of them or so many positive; and the true AUC."""
+    truth = np.arange(patients) < (positive or (patients + 1) // 2)
     scores = generator.normal(size=patients) + 1.2 * truth
     return truth, scores, statistics.NormalDist().cdf(1.2 / 2**0.5)
 
 
-def auc(generator, patients, seed):
+def auc(generator, patients, seed, positive=None):
     """AUC over scans, resampled."""
-    truth, scores, true = _scores(generator, patients)
+    truth, scores, true = _scores(generator, patients, positive)
     found = intervals.bootstrap_auc(truth, scores, resamples=RESAMPLES, seed=seed)
     return found, true
 
 
-def delong(generator, patients, seed):
+def delong(generator, patients, seed, positive=None):
     """AUC over scans, DeLong."""
-    truth, scores, true = _scores(generator, patients)
+    truth, scores, true = _scores(generator, patients, positive)
     return intervals.delong_auc(truth, scores), true
 
 
@@ -137,15 +139,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patients", type=int, default=35)
     parser.add_argument("--simulations", type=int, default=1000)
+    parser.add_argument(
+        "--positive",
+        type=int,
+        nargs="+",
+        help="only AUCs, of so many positive patients",
+    )
     parser.add_argument("--no-check", action="store_true", help="only print")
     options = parser.parse_args()
     missed = False
     print(f"| interval | covers, of {options.simulations} | target |")
     print("| --- | --- | --- |")
-    for interval in INTERVALS:
+    tried = [(interval, interval.__doc__) for interval in INTERVALS]
+    if options.positive:
+        tried = [
+            (functools.partial(interval, positive=count), f"{name} {count} positive.")
+            for interval, name in ((auc, auc.__doc__), (delong, delong.__doc__))
+            for count in options.positive
+        ]
+    for interval, name in tried:
         share = coverage(interval, options.patients, options.simulations)
         missed |= not TARGET[0] <= share <= TARGET[1]
-        print(f"| {interval.__doc__} | {share:.1%} | {TARGET[0]:.0%}-{TARGET[1]:.0%} |")
+        print(f"| {name} | {share:.1%} | {TARGET[0]:.0%}-{TARGET[1]:.0%} |")
     return int(missed and not options.no_check)
 
 

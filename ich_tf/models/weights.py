@@ -285,8 +285,8 @@ def check_probe(model: keras.Model, entry: dict) -> None:
     found = probe(model, entry["probe"]["seed"])
     if not np.allclose(found, expected, rtol=0.0, atol=PROBE_TOLERANCE):
         raise ValueError(
-            f"{entry['file']} computes log-odds {found} where {expected} was recorded when it "
-            "was shipped."
+            f"{entry['file']} computes log-odds {found} where {expected} was recorded "
+            "when it was shipped."
         )
 
 
