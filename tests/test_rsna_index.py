@@ -205,6 +205,7 @@ def test_tables_saved_on_other_systems(tmp_path):
         ("ImageId,Position", [], "no column for the series; one of SeriesInstanceUID"),
         ("SOPInstanceUID,SeriesInstanceUID,z", [], "no column for the position; one"),
         (None, [], "m.csv: has no rows"),
+        (None, ["", ""], "m.csv: has no rows"),
         (None, ["a,S,1", "b,,2"], "m.csv: line 3 lacks an image, a series"),
         (None, ["a,S,1", "b,S,nan"], "m.csv: line 3 lacks"),
         (None, ['a,S,"[1, 2]"'], "m.csv: line 2 lacks"),

@@ -202,9 +202,10 @@ class CtIch:
         path = self._cases[case_id]
         if self._layout == ct_ich_table.NIFTI:
             return self._load_nifti(case_id, path)
-        numbers = list(_brain_files(path))
+        images = _brain_files(path)
+        numbers = list(images)
         volume = read_patient_folder(path)
-        mask = self._jpg_mask(path, numbers) if self._masks else None
+        mask = self._jpg_mask(list(images.values())) if self._masks else None
         slice_labels, notes = self._labels(case_id, numbers)
         if mask is not None and slice_labels is not None:
             bare = slice_labels.any(axis=1) & ~mask.any(axis=(1, 2))
@@ -229,11 +230,10 @@ class CtIch:
         volume = dataclasses.replace(volume, notes=volume.notes + notes)
         return Case(case_id, case_id, volume, mask, slice_labels)
 
-    def _jpg_mask(self, folder: pathlib.Path, numbers: list[int]) -> np.ndarray:
-        mask = np.zeros((len(numbers), jpg.SIZE, jpg.SIZE), np.uint8)
-        images = _brain_files(folder)
-        for index, number in enumerate(numbers):
-            path = images[number].with_name(f"{images[number].stem}{jpg.MASK_SUFFIX}")
+    def _jpg_mask(self, images: list[pathlib.Path]) -> np.ndarray:
+        mask = np.zeros((len(images), jpg.SIZE, jpg.SIZE), np.uint8)
+        for index, image in enumerate(images):
+            path = image.with_name(f"{image.stem}{jpg.MASK_SUFFIX}")
             if path in self._masks:
                 mask[index] = jpg.read_mask(path)
         return mask
@@ -288,10 +288,10 @@ class CtIch:
             if case_id in self._masks:
                 voxels = nifti.count_mask_voxels(self._masks[case_id])
         else:
-            numbers = list(_brain_files(path))
-            slices = len(numbers)
+            images = list(_brain_files(path).values())
+            slices = len(images)
             if self._masks:
-                voxels = int(self._jpg_mask(path, numbers).sum(dtype=np.int64))
+                voxels = int(self._jpg_mask(images).sum(dtype=np.int64))
         return {"slices": slices, "mask_voxels": voxels}
 
     def fingerprint(self) -> dict:

@@ -78,7 +78,8 @@ def read(path: str | os.PathLike) -> Metadata:
             chosen = _columns(path, next(rows, []))
             while block := list(itertools.islice(rows, BLOCK_ROWS)):
                 first_line = rows.line_num - len(block) + 1
-                blocks.append(_block(path, block, chosen, first_line))
+                if any(map(any, block)):
+                    blocks.append(_block(path, block, chosen, first_line))
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: is not in UTF-8 ({error.reason}).") from error
         except csv.Error as error:
