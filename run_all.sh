@@ -55,8 +55,8 @@ stage() {
   echo "== $name: $((SECONDS / 60)) minutes so far$(time_left "$name")"
   echo "== $(date '+%F %T') profile $profile: $*" >> "$log"
   if ! "$@" 2>&1 | tee -a "$log"; then
-    echo "run_all.sh: the stage $name failed; its log is $log. Started again," \
-      "run_all.sh goes on from there." >&2
+    echo "run_all.sh: the stage $name failed; its log is $log. Started again" \
+      "without --fresh, run_all.sh goes on from there." >&2
     exit 1
   fi
   took+=("$name $(((SECONDS - began + 30) / 60))")

@@ -34,7 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ich-tf {options.verb}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+        again = "the same command goes on from here"
+        if getattr(options, "fresh", False):
+            again = "without --fresh " + again
+        print(f"\ninterrupted; {again}", file=sys.stderr)
         return 130
 
 

@@ -155,6 +155,7 @@ def bootstrap_auc(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    folds: Sequence[int] | None = None,
 ) -> Interval:
     """Area under the ROC curve with its interval, resampling patients.
 
@@ -167,14 +168,24 @@ def bootstrap_auc(
         resamples: As in `bootstrap_mean`. Draws without a positive or without a
             negative are left out: an interval from few positive patients is rough.
         seed: As in `bootstrap_mean`.
+        folds: (n,), which network scored each unit; None: one network. Networks of a
+            cross-validation have scales of their own, so a positive is compared with
+            the negatives of its own fold only.
 
     Returns:
-        The interval of all n values; undefined if all of them are of one class.
+        The interval of all n values; undefined if no positive can be compared with a
+        negative.
 
     Raises:
         ValueError: if the lengths differ.
+
+    Reference:
+        Folds: Forman and Scholz, Apples-to-apples in cross-validation studies, SIGKDD
+        Explorations 12(1):49-57, 2010, doi:10.1145/1882471.1882479. Theirs is the
+        mean of the folds' AUCs; here each pair weighs the same, so that a fold with
+        one positive does not count as much as one with many.
     """
-    won, pairs = _pairs_by_patient(truth, scores, patients)
+    won, pairs = _pairs_by_patient(truth, scores, patients, folds)
     return _of_pairs(won, pairs, len(truth), confidence, resamples, seed)
 
 
@@ -186,6 +197,7 @@ def bootstrap_auc_difference(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    folds: Sequence[int] | None = None,
 ) -> Interval:
     """AUC of `second` minus that of `first`, paired: both on the same draws.
 
@@ -199,6 +211,7 @@ def bootstrap_auc_difference(
         confidence: As in `bootstrap_mean`.
         resamples: As in `bootstrap_auc`.
         seed: As in `bootstrap_mean`.
+        folds: As in `bootstrap_auc`.
 
     Returns:
         As `bootstrap_auc`.
@@ -206,8 +219,8 @@ def bootstrap_auc_difference(
     Raises:
         ValueError: if the lengths differ.
     """
-    won_first, pairs = _pairs_by_patient(truth, first, patients)
-    won_second, _ = _pairs_by_patient(truth, second, patients)
+    won_first, pairs = _pairs_by_patient(truth, first, patients, folds)
+    won_second, _ = _pairs_by_patient(truth, second, patients, folds)
     won = won_second - won_first
     return _of_pairs(won, pairs, len(truth), confidence, resamples, seed)
 
@@ -217,6 +230,7 @@ def delong_auc(
     scores: Sequence[float],
     patients: Sequence[str] | None = None,
     confidence: float = 0.95,
+    folds: Sequence[int] | None = None,
 ) -> Interval:
     """Area under the ROC curve with DeLong's interval on the logit scale.
 
@@ -230,6 +244,7 @@ def delong_auc(
         scores: As in `bootstrap_auc`.
         patients: As in `bootstrap_mean`.
         confidence: As in `bootstrap_mean`.
+        folds: As in `bootstrap_auc`.
 
     Returns:
         As `bootstrap_auc`; bounds are NaN with fewer than two patients who have a
@@ -243,8 +258,8 @@ def delong_auc(
         Biometrics 53(2):567-578, 1997, doi:10.2307/2533958. Logit: Pepe, The
         Statistical Evaluation of Medical Tests, 2003, section 5.2.
     """
-    won, pairs = _pairs_by_patient(truth, scores, patients)
-    mean, deviation = _closed_form(won, pairs, truth)
+    won, pairs = _pairs_by_patient(truth, scores, patients, folds)
+    mean, deviation = _closed_form(won, pairs)
     n = len(truth)
     if math.isnan(mean):
         return Interval(math.nan, math.nan, math.nan, 0, n)
@@ -263,6 +278,7 @@ def delong_auc_difference(
     second: Sequence[float],
     patients: Sequence[str] | None = None,
     confidence: float = 0.95,
+    folds: Sequence[int] | None = None,
 ) -> Interval:
     """AUC of `second` minus that of `first` with DeLong's paired interval.
 
@@ -272,29 +288,28 @@ def delong_auc_difference(
         second: As in `bootstrap_auc_difference`.
         patients: As in `delong_auc`.
         confidence: As in `bootstrap_mean`.
+        folds: As in `bootstrap_auc`.
 
     Raises:
         ValueError: if the lengths differ.
     """
-    won_first, pairs = _pairs_by_patient(truth, first, patients)
-    won_second, _ = _pairs_by_patient(truth, second, patients)
-    mean, deviation = _closed_form(won_second - won_first, pairs, truth)
+    won_first, pairs = _pairs_by_patient(truth, first, patients, folds)
+    won_second, _ = _pairs_by_patient(truth, second, patients, folds)
+    mean, deviation = _closed_form(won_second - won_first, pairs)
     spread = _normal(confidence) * deviation
     known = not math.isnan(mean)
     n = len(truth) if known else 0
     return Interval(mean, mean - spread, mean + spread, n, 0 if known else len(truth))
 
 
-def _closed_form(won, pairs, truth) -> tuple[float, float]:
+def _closed_form(won, pairs) -> tuple[float, float]:
     """The ratio of all pairs and its standard deviation, NaN where undefined."""
     if not pairs.any():
         return math.nan, math.nan
     mean = float(won.sum() / pairs.sum())
-    positives = np.count_nonzero(truth)
-    negatives = len(truth) - positives
     # What each patient's positives, and negatives, contribute beyond their share.
-    above = (won.sum(axis=1) - mean * pairs.sum(axis=1)) / (negatives * positives)
-    below = (won.sum(axis=0) - mean * pairs.sum(axis=0)) / (negatives * positives)
+    beyond = (won - mean * pairs) / pairs.sum()
+    above, below = beyond.sum(axis=1), beyond.sum(axis=0)
     owners = [np.count_nonzero(pairs.any(axis=axis)) for axis in (1, 0)]
     if min(owners) < 2:
         return mean, math.nan
@@ -314,7 +329,9 @@ def _normal(confidence: float) -> float:
     return statistics.NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def _pairs_by_patient(truth, scores, patients) -> tuple[np.ndarray, np.ndarray]:
+def _pairs_by_patient(
+    truth, scores, patients, folds=None
+) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of a positive of patient p and a negative of patient q, as [p, q].
 
     Returns:
@@ -324,25 +341,29 @@ def _pairs_by_patient(truth, scores, patients) -> tuple[np.ndarray, np.ndarray]:
     """
     truth, runs = np.asarray(truth, bool), np.atleast_2d(np.asarray(scores, float))
     patients = np.arange(len(truth)) if patients is None else np.asarray(patients)
-    if not len(truth) == runs.shape[1] == len(patients):
+    folds = np.zeros(len(truth), int) if folds is None else np.asarray(folds)
+    if not len(truth) == runs.shape[1] == len(patients) == len(folds):
         raise ValueError(
-            "Truth, scores and patients must have the same length. Received: "
-            f"{len(truth)}, {runs.shape[1]}, {len(patients)}"
+            "Truth, scores, patients and folds must have the same length. Received: "
+            f"{len(truth)}, {runs.shape[1]}, {len(patients)}, {len(folds)}"
         )
     names, owner = np.unique(patients, return_inverse=True)
-    won = np.zeros((len(names), len(names)))
-    for run in runs:
-        above, below = run[truth], run[~truth]
-        for q in range(len(names)):
-            lower = np.sort(below[owner[~truth] == q])
-            wins = sum(
-                np.searchsorted(lower, above, side) for side in ("left", "right")
-            )
-            won[:, q] += np.bincount(owner[truth], wins / 2, len(names))
-    positives, negatives = (
-        np.bincount(owner[which], minlength=len(names)) for which in (truth, ~truth)
-    )
-    return won / len(runs), np.outer(positives, negatives).astype(float)
+    won, pairs = np.zeros((2, len(names), len(names)))
+    for fold in np.unique(folds):
+        above, below = truth & (folds == fold), ~truth & (folds == fold)
+        positives, negatives = (
+            np.bincount(owner[which], minlength=len(names)) for which in (above, below)
+        )
+        pairs += np.outer(positives, negatives)
+        for run in runs:
+            for q in np.flatnonzero(negatives):
+                lower = np.sort(run[below & (owner == q)])
+                wins = sum(
+                    np.searchsorted(lower, run[above], side)
+                    for side in ("left", "right")
+                )
+                won[:, q] += np.bincount(owner[above], wins / 2, len(names))
+    return won / len(runs), pairs
 
 
 def _of_pairs(won, pairs, n, confidence, resamples, seed) -> Interval:

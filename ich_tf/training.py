@@ -82,6 +82,22 @@ def device_name() -> str | None:
     return None
 
 
+def restart_gpu_memory_peak() -> None:
+    """Begin a new peak of each GPU's memory."""
+    for gpu in _gpus():
+        tf.config.experimental.reset_memory_stats(gpu)
+
+
+def gpu_memory_peak() -> int | None:
+    """Peak memory of the GPU that took most, in bytes; None without a GPU."""
+    peaks = [tf.config.experimental.get_memory_info(gpu)["peak"] for gpu in _gpus()]
+    return max(peaks, default=None)
+
+
+def _gpus() -> list[str]:
+    return [f"GPU:{k}" for k in range(len(tf.config.list_physical_devices("GPU")))]
+
+
 def start(plan: Plan) -> None:
     """Set seeds, determinism, precision and the strategy that `distribution` chose.
 

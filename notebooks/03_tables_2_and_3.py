@@ -94,7 +94,11 @@ if run:
     bleeding = [name for name in counts if counts[name]["truth_pixels"]]
     bleeding.sort(key=lambda name: plots.dice(counts[name]))
     chosen = [bleeding[0], bleeding[len(bleeding) // 2], bleeding[-1]]
-    stored = {case.case_id: (case, of) for case, of in run.task.stored_predictions(run)}
+    stored = {
+        case.case_id: (case, of)
+        for case, of in run.task.stored_predictions(run)
+        if case.case_id in chosen
+    }
     for name in chosen:
         case, coded = stored[name]
         z = case.mask.sum((1, 2)).argmax()

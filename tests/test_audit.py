@@ -125,7 +125,7 @@ def test_rows_of_the_audit_change_one_thing():
     best, lesion = (
         spec.settings(row, profiles.profile(row.task, "demo").for_row(row.id))
         for row in (
-            *spec.find(audit.audit_rows.TRAINED),
+            *spec.find(audit.audit_rows.EVERY_CROP),
             *spec.find("audit/lesion-crops"),
         )
     )

@@ -114,7 +114,11 @@ def test_agrees_with_scikit_learn():
     found = classification.class_scores(truth, probability)
     assert found["auc"] == pytest.approx(metrics.roc_auc_score(truth, probability))
     assert found["brier"] == pytest.approx(metrics.brier_score_loss(truth, probability))
-    units = classification.Pooled(truth[:, None], probability[:, None], truth)
+    units = classification.pool(
+        {"all": np.repeat(truth[:, None], 6, 1)},
+        {"all": np.repeat(probability[:, None], 6, 1)},
+        "slice",
+    )
     assert classification.cross_entropy(units).mean() == pytest.approx(
         metrics.log_loss(truth, probability)
     )
@@ -253,6 +257,31 @@ def test_scans_of_a_patient_are_drawn_together():
         np.repeat(truth, 2), np.repeat(first[0], 2), np.repeat(names, 2)
     )
     assert twice[:3] == pytest.approx(once[:3])
+
+
+def test_networks_of_two_folds_are_not_ranked_against_each_other():
+    """Each fold ranks well on a scale of its own; pooled, they would seem by chance."""
+    from sklearn import metrics
+
+    truth, first, _, owner = made_up(40, 5, 1, np.random.default_rng(6))
+    fold = (owner >= 20).astype(int)
+    score = first[0] + 10 * fold
+    found = intervals.bootstrap_auc(truth, score, owner, folds=fold)
+    pairs = [np.sum(truth[fold == k]) * np.sum(~truth[fold == k]) for k in (0, 1)]
+    each = [metrics.roc_auc_score(truth[fold == k], score[fold == k]) for k in (0, 1)]
+    assert found.mean == pytest.approx(np.average(each, weights=pairs))
+    assert found.mean > intervals.bootstrap_auc(truth, score, owner).mean + 0.1
+    assert found.low < found.mean < found.high
+    # The scale of a fold changes nothing, and DeLong's and a difference agree.
+    assert intervals.bootstrap_auc(truth, first[0], owner, folds=fold) == found
+    closed = intervals.delong_auc(truth, score, owner, folds=fold)
+    assert closed[:3] == pytest.approx(found[:3], abs=0.03)
+    for difference in (
+        intervals.bootstrap_auc_difference,
+        intervals.delong_auc_difference,
+    ):
+        same = difference(truth, score, first[0], owner, folds=fold)
+        assert same[:3] == (0.0, 0.0, 0.0)
 
 
 def test_losses_of_two_models_are_compared_by_their_means():

@@ -8,7 +8,7 @@ import pytest
 from test_reproduce import TINY
 
 from ich_tf import cli, files
-from ich_tf.experiments import profiles, reproduce, runner, tables
+from ich_tf.experiments import profiles, provenance, reproduce, runner, tables
 from ich_tf.report import page, viewer
 
 ROW = "table3/unet-hssayeni"
@@ -61,12 +61,25 @@ def test_an_edited_result_is_no_number_of_the_page(folders, tmp_path):
     path = tables.result_file(elsewhere.results, "demo", ROW)
     result = files.read_json(path)
     result["summary"]["hssayeni2020"]["dice"]["mean"] = 0.777
+    result["summary"]["per_volume"]["bleeding_dice"]["mean"] = 0.777
     files.write_json(path, result)
     page.write(elsewhere, tmp_path / "page.html", say=lambda line: None)
     text = (tmp_path / "page.html").read_text()
-    assert "0.777" not in text.split('id="scores"')[0]
+    assert "0.777" not in text
+    assert f"Left out, since their files are faulty: {ROW}." in text
     assert "its summary of hssayeni2020, dice is not what its cases give" in text
     assert '<span class="verdict differs">differs: 4</span>' in text
+
+
+def test_a_result_that_lacks_a_part_ends_no_page(folders, tmp_path):
+    elsewhere = dataclasses.replace(folders, results=tmp_path / "results")
+    shutil.copytree(folders.results, elsewhere.results)
+    path = tables.result_file(elsewhere.results, "demo", ROW)
+    result = files.read_json(path)
+    del result["summary"], result["data"]
+    files.write_json(path, result)
+    page.write(elsewhere, tmp_path / "page.html", say=lambda line: None)
+    assert "it is damaged (KeyError" in (tmp_path / "page.html").read_text()
 
 
 def test_the_same_results_give_the_same_bytes(folders, written, tmp_path):
@@ -102,6 +115,7 @@ def test_no_slices_of_other_data_than_the_results(folders, tmp_path):
     path = tables.result_file(elsewhere.results, "demo", ROW)
     result = files.read_json(path)
     result["data"]["slices"] += 1
+    result["spec"]["data"] = provenance.digest(result["data"])
     files.write_json(path, result)
     page.write(elsewhere, tmp_path / "page.html", say=lambda line: None)
     text = (tmp_path / "page.html").read_text()

@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 
 import keras
 import numpy as np
@@ -128,6 +129,82 @@ def test_whole_slices_are_answered_by_the_network_trained_on_tiles(folders, done
     assert described["preprocessing"]["tile"] == 64
     assert described["preprocessing"]["stride"] == 64
     assert described["build"]["kwargs"]["input_shape"] == (64, 64, 1)
+
+
+def test_whole_slices_keep_the_input_scaling_of_imagenet_weights(folders):
+    """Scaling has no weights that would show that it is absent."""
+    (run,) = reproduce.prepare(
+        ["table2/vgg16-random-bce"], "demo", folders, say=lambda line: None
+    )
+    arguments = run.experiment.arguments
+    pretrained = dataclasses.replace(
+        run,
+        experiment=dataclasses.replace(
+            run.experiment, arguments={**arguments, "init": "imagenet"}
+        ),
+        profile=dataclasses.replace(run.profile, inference_stride=None),
+    )
+    model = models.build(
+        run.experiment.model,
+        **{**arguments, "input_scaling": "imagenet"},
+        input_shape=(32, 32, 3),
+    )
+    (case, *_) = segmentation.cases(run, run.folds[0].test)
+    shown = segmentation.channels(run)(case.volume.hu[:1])
+    whole = models.build(
+        run.experiment.model,
+        **{**arguments, "input_scaling": "imagenet"},
+        input_shape=(64, 64, 3),
+    )
+    whole.set_weights(model.get_weights())
+    expected = whole.predict_on_batch(shown)
+    answered = segmentation.network(pretrained, model).forward(shown)
+    np.testing.assert_allclose(answered, expected, atol=1e-5)
+    plain = segmentation.network(
+        dataclasses.replace(pretrained, experiment=run.experiment), model
+    ).forward(shown)
+    assert np.abs(plain - expected).max() > 1e-3
+
+
+def test_a_finished_run_is_kept_on_a_device_of_another_precision(
+    folders, done, monkeypatch, tmp_path
+):
+    here = dataclasses.replace(folders, results=tmp_path / "results")
+    shutil.copytree(folders.results, here.results)
+    monkeypatch.setattr(training, "precision_policy", lambda name="auto": "elsewhere")
+    run = reproduce.find_run(ROW, "demo", here, print)
+    assert runner.state_of(run) == "finished"
+    run.file.unlink()
+    (run.fold_folder(0) / "fold.json").unlink()
+    assert runner.state_of(run) == "interrupted"
+    with pytest.raises(ValueError, match="was begun in .* trains in elsewhere"):
+        runner.begin_fold(
+            run, 0, init="random", resume=False, fresh=False, say=lambda line: None
+        )
+
+
+def test_results_of_real_data_are_not_replaced_by_the_phantoms(folders, done, tmp_path):
+    here = dataclasses.replace(folders, results=tmp_path / "results")
+    shutil.copytree(folders.results, here.results)
+    path = tables.result_file(here.results, "demo", ROW)
+    real = files.read_json(path)
+    real["data"]["identity"] = "ct-ich 1.0"
+    real["spec"]["data"] = "0"
+    files.write_json(path, real)
+    with pytest.raises(ValueError, match="is of ct-ich 1.0 and would be replaced"):
+        reproduce.reproduce([ROW], here, say=lambda line: None)
+    assert files.read_json(path) == real
+
+
+def test_damage_in_the_first_case_ends_the_run(folders, done, tmp_path):
+    """Only what the data cannot serve is left out, never what is broken."""
+    root = layouts.phantom_as("ct-ich", tmp_path, **TINY.phantom, say=lambda line: None)
+    first = sorted(ct_ich.CtIch(root).case_ids())[0]
+    (mask,) = root.glob(f"masks/*{first}*")
+    mask.unlink()
+    given = dataclasses.replace(folders, ct_ich=root, results=tmp_path / "results")
+    with pytest.raises(ValueError, match=first):
+        reproduce.reproduce([ROW], given, say=lambda line: None)
 
 
 def test_a_second_start_does_nothing_anew(folders, done, monkeypatch):

@@ -42,7 +42,7 @@ def made(tmp_path_factory):
     folders = runner.Folders(results=folder / "results", weights=folder / "weights")
     real = threshold_run.run(folders, [BEST, UNET], "paper", REAL)
     threshold_run.run(
-        folders, [BEST, UNET, audit_rows.TRAINED, audit_rows.LESION_CROPS]
+        folders, [BEST, UNET, audit_rows.EVERY_CROP, audit_rows.LESION_CROPS]
     )
     threshold_run.run(folders, [audit_rows.APPROACH2], level=2)
     threshold_run.run(folders, [audit_rows.VARIANTS["cross-entropy"]])
@@ -595,7 +595,7 @@ def test_the_page_of_the_audit(results):
     page = pages.audited(results)
     assert audit.render(audit.audit(results, "demo")) in page
     assert "| not run |" not in page.split("approach 2, as stated")[1]
-    assert f"| {audit_rows.TRAINED} | phantom | 1 of " in page
+    assert f"| {audit_rows.EVERY_CROP} | phantom | 1 of " in page
 
 
 @pytest.mark.parametrize(("pixels", "verdict"), [(0, "holds"), (1, "contradicted")])

@@ -126,10 +126,14 @@ def test_free_memory_is_that_of_the_container(monkeypatch, tmp_path):
     monkeypatch.setattr(volumes, "CONTAINER", tmp_path)
     assert volumes._free_gigabytes() == pytest.approx(8.192)
     (tmp_path / "memory.current").write_text("500000000\n")
+    (tmp_path / "memory.stat").write_text("anon 400000000\ninactive_file 0\n")
     (tmp_path / "memory.max").write_text("max\n")
     assert volumes._free_gigabytes() == pytest.approx(8.192)
     (tmp_path / "memory.max").write_text("4000000000\n")
     assert volumes._free_gigabytes() == pytest.approx(3.5)
+    # Files read lately count as used and are given up.
+    (tmp_path / "memory.stat").write_text("anon 400000000\ninactive_file 100000000\n")
+    assert volumes._free_gigabytes() == pytest.approx(3.6)
     memory.unlink()
     assert volumes._free_gigabytes() is None
 

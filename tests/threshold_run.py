@@ -42,7 +42,7 @@ def run(folders: runner.Folders, names, profile="demo", identity=None, level=0.6
 
     def train(of, number, say, **modes):
         init = of.experiment.arguments.get("init", "random")
-        return Threshold(level), [{"epoch": 1}], init
+        return Threshold(level), [{"epoch": 1, "seconds": 1.0}], init
 
     told = ct_ich.CtIch._identity
     with pytest.MonkeyPatch.context() as patch:

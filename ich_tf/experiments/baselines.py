@@ -22,12 +22,12 @@ def check_applies(run: Run) -> None:
     """Refuse data without Hounsfield units beyond the brain window.
 
     Raises:
-        ValueError: if the volumes are saturated below bone (JPG).
+        DoesNotApply: if the volumes are saturated below bone (JPG).
     """
     first = run.dataset.load(next(iter(run.fingerprint["cases"])))
     window = first.volume.hu_window
     if window is not None and window[1] < classical.BONE_HU:
-        raise ValueError(
+        raise runner.DoesNotApply(
             f"{run.experiment.method} finds the skull above {classical.BONE_HU:g} HU, "
             f"but the volume was saturated at {window[1]:g} HU."
         )

@@ -59,22 +59,26 @@ def check_applies(run: Run) -> None:
     """Refuse a row that the data cannot serve, before anything is trained.
 
     Raises:
-        ValueError: if no scan can be read, there are no labels, or no Hounsfield units
-            where the windows need them; if a TPU should train a sequence model.
+        DoesNotApply: if there are no labels, or no Hounsfield units where the windows
+            need them; if a TPU should train a sequence model.
+        ValueError: if no scan can be read.
     """
     if (
         distribution.is_tpu()
         and run.experiment.slices_from
         and runner.state_of(run) != "finished"
     ):
-        raise ValueError(
+        raise runner.DoesNotApply(
             "Scans differ in length and Python makes their batches, so a TPU cannot "
             "train on them. It takes minutes with `--strategy one`."
         )
     first = _first_readable(run.dataset)
     if first.labels is None:
-        raise ValueError(f"Case {first.case_id} has no labels: nothing to train on.")
-    slice_data.to_images(run)(first.volume)
+        raise runner.DoesNotApply(
+            f"Case {first.case_id} has no labels: nothing to train on."
+        )
+    with runner.applying():
+        slice_data.to_images(run)(first.volume)
 
 
 def _first_readable(dataset) -> Case:
@@ -156,9 +160,11 @@ def summarise(run: Run, done: list[dict]) -> dict:
         Also `left_out` (`slice_data.left_out`) and `leakage`: how many patients of the
         held-out scans were trained on, fold by fold (`splits.leakage`).
     """
-    predictions = {}
-    for fold in done:
-        predictions.update(fold["predictions"])
+    predictions = {
+        case_id: {"fold": number, **scan}
+        for number, fold in enumerate(done)
+        for case_id, scan in fold["predictions"].items()
+    }
     ids = run.dataset.case_ids(), run.dataset.patient_ids()
     return {
         "predictions": predictions,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ich_tf import files, intervals, labels, metrics
-from ich_tf.experiments import spec, tables
+from ich_tf.experiments import evaluation, spec, tables
 from ich_tf.metrics import classification as scoring
 
 PROTOCOL = "hssayeni2020"
@@ -63,11 +63,11 @@ def paired(first: Sequence[dict], second: Sequence[dict]) -> dict[str, dict]:
     """
     if "counts" in first[0] and "counts" in second[0]:
         return _paired_masks(first, second)
-    truth, patients = _same_scans([*first, *second])
+    scans = _same_scans([*first, *second])
     found = {}
     for level in scoring.LEVELS:
         models = [
-            [_pool(result, truth, level, patients) for result in results]
+            [_pool(result, scans, level) for result in results]
             for results in (first, second)
         ]
         units = models[0][0]
@@ -76,14 +76,19 @@ def paired(first: Sequence[dict], second: Sequence[dict]) -> dict[str, dict]:
                 np.array([pooled.probability[:, k] for pooled in model])
                 for model in models
             ]
-            about = units.truth[:, k], units.patients
+            truth = units.truth[:, k]
+            about = {"patients": units.patients, "folds": units.folds}
+            first_auc, second_auc = (
+                intervals.bootstrap_auc(truth, of_model, **about).mean
+                for of_model in answers
+            )
             found[f"auc_{level} {name}"] = {
-                "first": intervals.bootstrap_auc(about[0], answers[0], about[1]).mean,
-                "second": intervals.bootstrap_auc(about[0], answers[1], about[1]).mean,
+                "first": first_auc,
+                "second": second_auc,
                 "difference": intervals.bootstrap_auc_difference(
-                    about[0], *answers, about[1]
+                    truth, *answers, **about
                 ),
-                "delong": intervals.delong_auc_difference(about[0], *answers, about[1]),
+                "delong": intervals.delong_auc_difference(truth, *answers, **about),
             }
     for name, loss in (
         ("validation_loss", lambda pooled: scoring.cross_entropy(pooled).mean(axis=1)),
@@ -181,7 +186,8 @@ def _number(value: float, sign: str = "") -> str:
     return "–" if math.isnan(value) else f"{value:{sign}.4f}"
 
 
-def _same_scans(results: Sequence[dict]) -> tuple[dict, dict]:
+def _same_scans(results: Sequence[dict]) -> dict:
+    """The predictions of the first result; all have its scans, labels and folds."""
     scans = results[0].get("predictions", {})
     for result in results:
         others = result.get("predictions", {})
@@ -189,13 +195,14 @@ def _same_scans(results: Sequence[dict]) -> tuple[dict, dict]:
             others[case_id]["truth"] != scan["truth"] for case_id, scan in scans.items()
         ):
             raise ValueError(_DIFFER.format(result["experiment"], "labels"))
-    truth = {case_id: np.array(scan["truth"]) for case_id, scan in scans.items()}
-    return truth, {case_id: scan["patient"] for case_id, scan in scans.items()}
+        if any(
+            others[case_id].get("fold", 0) != scan.get("fold", 0)
+            for case_id, scan in scans.items()
+        ):
+            raise ValueError(_DIFFER.format(result["experiment"], "folds"))
+    return scans
 
 
-def _pool(result: dict, truth: dict, level: str, patients: dict) -> scoring.Pooled:
-    answers = {
-        case_id: np.array(result["predictions"][case_id]["probability"])
-        for case_id in truth
-    }
-    return scoring.pool(truth, answers, level, patients)
+def _pool(result: dict, scans: dict, level: str) -> scoring.Pooled:
+    ordered = {case_id: result["predictions"][case_id] for case_id in scans}
+    return evaluation.pool(ordered, level)

@@ -110,25 +110,21 @@ def score_slices(predictions: dict[str, dict]) -> dict:
     """Scores with 95 % intervals over patients, as JSON; undefined is None.
 
     Args:
-        predictions: As `evaluate` gives them.
+        predictions: Case id to `patient`, `fold` (absent: there is one), and `truth`
+            and `probability` of each slice and class.
 
     Returns:
         Class to "auc_scan", "auc_slice", "accuracy_scan", ... to `mean`, `low`,
         `high`, `n` and `n_undefined`; "all" to "validation_loss" and
         "weighted_log_loss".
     """
-    truth, probability = (
-        {case_id: np.array(one[name]) for case_id, one in predictions.items()}
-        for name in ("truth", "probability")
-    )
-    patients = {case_id: one["patient"] for case_id, one in predictions.items()}
     found = {name: {} for name in (*labels.CLASSES, "all")}
     for level in scoring.LEVELS:
-        units = scoring.pool(truth, probability, level, patients)
+        units = pool(predictions, level)
         for k, name in enumerate(labels.CLASSES):
             for column, interval in _class_intervals(units, k).items():
                 found[name][f"{column}_{level}"] = interval
-    slices = scoring.pool(truth, probability, "slice", patients)
+    slices = pool(predictions, "slice")
     losses = {
         "validation_loss": scoring.cross_entropy(slices).mean(axis=1),
         "weighted_log_loss": scoring.weighted_log_loss(slices),
@@ -141,13 +137,26 @@ def score_slices(predictions: dict[str, dict]) -> dict:
     }
 
 
+def pool(predictions: dict[str, dict], level: str) -> scoring.Pooled:
+    """`scoring.pool` of predictions as `score_slices` takes them."""
+    truth, probability = (
+        {case_id: np.array(one[name]) for case_id, one in predictions.items()}
+        for name in ("truth", "probability")
+    )
+    patients = {case_id: one["patient"] for case_id, one in predictions.items()}
+    folds = {case_id: one.get("fold", 0) for case_id, one in predictions.items()}
+    return scoring.pool(truth, probability, level, patients, folds)
+
+
 def _class_intervals(units: scoring.Pooled, k: int) -> dict:
     truth, probability = units.truth[:, k], units.probability[:, k]
     called = probability > scoring.THRESHOLD
     ratio = functools.partial(intervals.bootstrap_ratio, patients=units.patients)
     one = scoring.class_scores(truth, probability)
     return {
-        "auc": intervals.bootstrap_auc(truth, probability, units.patients),
+        "auc": intervals.bootstrap_auc(
+            truth, probability, units.patients, folds=units.folds
+        ),
         "accuracy": ratio(truth == called, np.ones(len(truth))),
         "sensitivity": ratio(truth & called, truth),
         "specificity": ratio(~truth & ~called, ~truth),

@@ -14,6 +14,20 @@ from ich_tf.experiments.spec import (
 PHANTOM_INSTEAD = "the phantom instead of "
 """How the deviation begins that is none where real data were given."""
 
+# As the 3-D rows beside it, and as many voxels: 960 steps of 32 crops of 128x128 are
+# 60 volumes of 512x512x32.
+_BESIDE_3D = {
+    "steps_per_epoch": 960,
+    "learning_rate": 1e-3,
+    "schedule": "cosine",
+    "decay": 0.0,
+    "lesion_share": 0.6,
+    "augmentation": "hssayeni2020_flip",
+    "output_bias": -3.0,
+    "slices": "all",
+}
+_LESION_CROPS = {"crops": "lesion", "lesion_share": None}
+
 PAPER = Profile(
     name="paper",
     size=512,
@@ -34,19 +48,8 @@ PAPER = Profile(
     validation_crops=None,
     phantom={},
     row_changes={
-        "audit/lesion-crops": {"crops": "lesion"},
-        # As the 3-D rows beside it, and as many voxels: 960 steps of 32 crops of
-        # 128x128 are 60 volumes of 512x512x32.
-        "volume3d/2d": {
-            "steps_per_epoch": 960,
-            "learning_rate": 1e-3,
-            "schedule": "cosine",
-            "decay": 0.0,
-            "lesion_share": 0.6,
-            "augmentation": "hssayeni2020_flip",
-            "output_bias": -3.0,
-            "slices": "all",
-        },
+        "volume3d/2d": _BESIDE_3D,
+        "audit/lesion-crops": {**_BESIDE_3D, **_LESION_CROPS},
     },
 )
 
@@ -58,6 +61,8 @@ _LONGER = {
     "validation_crops": 160,
 }
 _APPROACH2 = {"steps_per_epoch": 96}
+# As long a training as the 3-D rows have.
+_BESIDE_3D_DEMO = {"epochs": 5, "steps_per_epoch": 190, "inference_stride": None}
 
 DEMO = Profile(
     name="demo",
@@ -105,18 +110,12 @@ DEMO = Profile(
     ),
     row_changes={
         "table2/vgg16-random-bce": {**_LONGER, "lesion_share": 0.75},
-        # As the row above, but for the crops without blood.
-        "audit/lesion-crops": {**_LONGER, "crops": "lesion", "lesion_share": None},
         "table2/approach2": _APPROACH2,
         "audit/approach2-bce": _APPROACH2,
         "audit/approach2-random": _APPROACH2,
         "audit/approach2-hu": _APPROACH2,
-        # As long a training as the 3-D rows beside it have.
-        "volume3d/2d": {
-            "epochs": 5,
-            "steps_per_epoch": 190,
-            "inference_stride": None,
-        },
+        "volume3d/2d": _BESIDE_3D_DEMO,
+        "audit/lesion-crops": {**_BESIDE_3D_DEMO, **_LESION_CROPS},
     },
 )
 

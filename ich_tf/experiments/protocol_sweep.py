@@ -91,6 +91,8 @@ def open_result(name: str, profile: str, folders: runner.Folders, say) -> runner
     task = spec.find(name)[0].task
     if task == "classification":
         raise ValueError(f"{name} has no masks: nothing to score under conventions.")
+    if task == "synthetic":
+        raise ValueError(f"{name} is scored on painted slices and leaves no volumes.")
     if task == "volumes":
         raise ValueError(
             f"{name} has no crops in slices, which one convention averages."

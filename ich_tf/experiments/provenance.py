@@ -63,10 +63,13 @@ def device() -> str:
 
 
 def restart_memory_peak() -> None:
-    """Begin a new peak of resident memory, where the system can (Linux).
+    """Begin a new peak of memory: of GPUs, or resident where the system can (Linux).
 
     What was freed before goes back to the system first.
     """
+    from ich_tf import training
+
+    training.restart_gpu_memory_peak()
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -78,7 +81,16 @@ def restart_memory_peak() -> None:
 
 
 def memory_peak_gb() -> float | None:
-    """Peak of resident memory since `restart_memory_peak`, in 10^9 bytes."""
+    """Peak of memory since `restart_memory_peak`, in 10^9 bytes.
+
+    Of the GPU that took most; without one, of resident memory, to which files belong
+    that are mapped.
+    """
+    from ich_tf import training
+
+    of_gpu = training.gpu_memory_peak()
+    if of_gpu is not None:
+        return round(of_gpu / 1e9, 2)
     try:
         with open("/proc/self/status", encoding="ascii") as status:
             lines = dict(line.split(":", 1) for line in status)

@@ -8,7 +8,7 @@ import pathlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from ich_tf import data, distribution, paths, training
+from ich_tf import data, distribution, files, paths, training
 from ich_tf.data import layouts
 from ich_tf.experiments import profiles, provenance, runner, spec
 from ich_tf.experiments.runner import Folders, Run
@@ -92,8 +92,9 @@ def reproduce(
         say: Takes a line of progress.
 
     Raises:
-        ValueError: if `resume` is set and there is nothing to resume, or the strategy
-            cannot be had or has several workers.
+        ValueError: if `resume` is set and there is nothing to resume, a result of
+            real data would be replaced by one of other data, or the strategy cannot
+            be had or has several workers.
     """
     if distribution.choose(strategy) == "multiworker":
         raise ValueError(
@@ -115,6 +116,8 @@ def reproduce(
         for run, state in zip(runs, states, strict=True)
         if state != "finished" or fresh
     ]
+    if not fresh:
+        _keep_real_results(waiting)
     weights = [_weight(run) for run in waiting]
     if profile.startswith("paper"):
         weights = _say_forecast(waiting, say)
@@ -138,6 +141,24 @@ def reproduce(
     return results
 
 
+def _keep_real_results(waiting: list[Run]) -> None:
+    """Refuse to replace a result of real data by one of other data.
+
+    Raises:
+        ValueError: if that would be done; the message names the file.
+    """
+    for run in waiting:
+        if not run.file.is_file():
+            continue
+        before = files.read_json(run.file)["data"]["identity"]
+        now = run.fingerprint["identity"]
+        if before not in ("phantom", now):
+            raise ValueError(
+                f"{run.file} is of {before} and would be replaced by one of {now}. "
+                "Give the folder of that data, other --results, or --fresh."
+            )
+
+
 def _say_left_out(results: list[dict], say: Callable[[str], None]) -> None:
     """Name the files that no row could use, and count them."""
     distinct = {json.dumps(result.get("left_out")): result for result in results}
@@ -155,10 +176,9 @@ def _say_left_out(results: list[dict], say: Callable[[str], None]) -> None:
 
 def _applies(run: Run, say: Callable[[str], None]) -> bool:
     """Whether the data serve the row; damaged data are no reason to leave it out."""
-    run.fingerprint  # noqa: B018
     try:
         run.task.check_applies(run)
-    except ValueError as error:
+    except runner.DoesNotApply as error:
         say(f"{run.experiment.id}: not run. {error}")
         return False
     return True
@@ -187,11 +207,15 @@ def check(
         if runner.state_of(run) == "finished":
             continue
         try:
-            getattr(run.task, "check_weights", lambda run: None)(run)
+            _check_weights(run)
         except model_weights.WeightsUnavailable as error:
             missing.append(f"{run.experiment.id}: {error}")
     if missing:
         raise ValueError("Before anything is trained:\n" + "\n".join(missing))
+
+
+def _check_weights(run: Run) -> None:
+    getattr(run.task, "check_weights", lambda run: None)(run)
 
 
 def _say_forecast(waiting: list[Run], say: Callable[[str], None]) -> list[float]:
@@ -320,6 +344,9 @@ def train_one(
             f"{name} stands on {before.experiment.id}, which must be finished first: "
             f"`reproduce {before.experiment.id}` on one machine."
         )
+    if profile != "demo":
+        # Before shards are made, which can take hours.
+        _check_weights(run)
     _, history, _ = run.task.train(run, fold, resume=resume, fresh=fresh, say=say)
     # Classifiers have no validation part and keep the last epoch.
     kept = max(history, key=lambda epoch: epoch.get("val_soft_jaccard", epoch["epoch"]))

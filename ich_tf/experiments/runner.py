@@ -4,6 +4,7 @@ A finished fold is a file, a finished experiment is a file; whatever is missing 
 run. So a second start does nothing anew, and a killed one goes on where it was.
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -13,7 +14,7 @@ import pathlib
 import shutil
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ich_tf import files, training
 from ich_tf.data import splits
@@ -38,6 +39,19 @@ TASKS = {
     "volumes": "ich_tf.experiments.volumes",
     "synthetic": "ich_tf.experiments.synthetic",
 }
+
+
+class DoesNotApply(ValueError):
+    """The data or the device cannot serve a row; others may still run."""
+
+
+@contextlib.contextmanager
+def applying() -> Iterator[None]:
+    """Raise a ValueError of what is asked within as `DoesNotApply`."""
+    try:
+        yield
+    except ValueError as error:
+        raise DoesNotApply(str(error)) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,11 +160,20 @@ class Run:
 
 def state_of(run: Run) -> str:
     """One of "finished", "interrupted" (there is something to resume) and "new"."""
-    if run.file.is_file() and files.read_json(run.file)["spec"] == run.spec:
+    if run.file.is_file() and _same(files.read_json(run.file)["spec"], run.spec):
         return "finished"
-    if any(_stored_spec(run, k) == run.fold_spec(k) for k in range(len(run.folds))):
+    if any(_same(_stored_spec(run, k), run.fold_spec(k)) for k in _numbers(run)):
         return "interrupted"
     return "new"
+
+
+def _numbers(run: Run) -> range:
+    return range(len(run.folds))
+
+
+def _same(stored: dict | None, wanted: dict) -> bool:
+    """Whether settings are the same; each device may have its own "auto" precision."""
+    return bool(stored) and {**stored, "precision": wanted["precision"]} == wanted
 
 
 def _stored_spec(run: Run, number: int) -> dict | None:
@@ -203,14 +226,21 @@ def begin_fold(
         say: Takes a line of progress.
 
     Raises:
-        ValueError: if `resume` is set and there is nothing to resume.
+        ValueError: if `resume` is set and there is nothing to resume, or the fold was
+            begun on a device with another precision.
     """
     folder, wanted = run.fold_folder(number), run.fold_spec(number)
     stored = training.stored_spec(folder)
-    if resume and _stored_spec(run, number) != wanted:
+    if resume and not _same(_stored_spec(run, number), wanted):
         reason = "is of other settings" if stored else "does not exist"
         raise ValueError(f"Nothing to resume: {folder / training.STATE} {reason}.")
     wanted["init"] = init
+    if stored != wanted and not fresh and _same(stored, wanted):
+        raise ValueError(
+            f"{folder} was begun in {stored['precision']}, and this device trains in "
+            f"{wanted['precision']}. Go on on a device like the first, or start anew "
+            "with --fresh."
+        )
     interrupted = stored == wanted and not fresh
     if stored and not interrupted and not fresh:
         changed = training.differences(stored, wanted)
@@ -222,7 +252,7 @@ def _fold(run: Run, number: int, say: Callable[[str], None]) -> dict:
     path = run.fold_folder(number) / "fold.json"
     if path.is_file():
         stored = files.read_json(path)
-        if stored["spec"] == run.spec:
+        if _same(stored["spec"], run.spec):
             return stored
     provenance.restart_memory_peak()
     commit = provenance.commit()
@@ -237,7 +267,8 @@ def _fold(run: Run, number: int, say: Callable[[str], None]) -> dict:
         **found,
         "history": history,
         "seconds": {
-            "training": round(trained - began, 1),
+            # Of a resumed training also the epochs before.
+            "training": round(max(trained - began, _seconds(history)), 1),
             "inference": round(time.monotonic() - trained, 1),
         },
         "peak_memory_gb": provenance.memory_peak_gb(),
@@ -249,6 +280,10 @@ def _fold(run: Run, number: int, say: Callable[[str], None]) -> dict:
     return content
 
 
+def _seconds(history: list[dict]) -> float:
+    return sum(epoch.get("seconds", 0.0) for epoch in history)
+
+
 @dataclasses.dataclass(frozen=True)
 class Forecast:
     """What a run will take.
@@ -256,7 +291,7 @@ class Forecast:
     Attributes:
         hours: Of training and validation, all folds.
         memory_gb: Weights, gradients, optimizer and activations.
-        disk_gb: State, best and final weights of all folds.
+        disk_gb: State, best and final weights, and stored slices, of all folds.
     """
 
     hours: float

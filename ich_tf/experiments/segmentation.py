@@ -15,6 +15,7 @@ from ich_tf import distribution, files, inference, metrics, models, training
 from ich_tf.data import splits
 from ich_tf.experiments import evaluation, provenance, runner, tables
 from ich_tf.experiments.runner import SPLIT_SEED, Run
+from ich_tf.models import backbones
 from ich_tf.models import weights as model_weights
 from ich_tf.preprocessing import (
     augment,
@@ -48,11 +49,13 @@ def check_applies(run: Run) -> None:
     """Refuse a row that the data cannot serve, before anything is trained.
 
     Raises:
-        ValueError: if the row needs HU and the data are saturated windows (JPG).
+        DoesNotApply: if the row needs HU and the data are saturated windows (JPG).
+        ValueError: if the first case cannot be read.
     """
     first = run.dataset.load(next(iter(run.fingerprint["cases"])))
     needed = windows.approach_windows(run.experiment.approach)
-    windows.check_window(first.volume.hu_window, needed)
+    with runner.applying():
+        windows.check_window(first.volume.hu_window, needed)
 
 
 def built_on(run: Run) -> None:
@@ -196,7 +199,7 @@ def network(run: Run, model) -> inference.Predictor:
     batch = inference.TILES_PER_BATCH
     if tile != run.profile.tile:
         batch = inference.SLICES_AT_ONCE
-        whole = _untrained(run, tile, imagenet=False)
+        whole = _untrained(run, tile, imagenet=False, like=model)
         whole.set_weights(model.get_weights())
         model = whole
     return inference.predictor(
@@ -333,8 +336,15 @@ def build(run: Run, plan: training.Plan, say) -> tuple:
     return model, init
 
 
-def _untrained(run: Run, side: int, *, imagenet: bool = True):
+def _untrained(run: Run, side: int, *, imagenet: bool = True, like=None):
     """The row's network for squares of a side; without ImageNet weights from random.
+
+    Args:
+        run: The run.
+        side: In pixels.
+        imagenet: Whether to begin with the ImageNet weights that the row wants.
+        like: A network of the row whose input scaling is taken over, which decides
+            no weight.
 
     Raises:
         WeightsUnavailable: if ImageNet weights are wanted and cannot be had.
@@ -345,6 +355,8 @@ def _untrained(run: Run, side: int, *, imagenet: bool = True):
             arguments["weights_dir"] = run.folders.weights
         else:
             arguments["init"] = "random"
+        if like is not None:
+            arguments["input_scaling"] = backbones.input_scaling_of(like)
     shape = (side, side, run.experiment.channels)
     return models.build(run.experiment.model, **arguments, input_shape=shape)
 
@@ -371,6 +383,19 @@ def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forec
     batches = plan.steps_per_epoch + int(validation.cardinality()) / 3
     expected = training.estimate(model, sampler(0, 4), plan)
     seconds = expected.seconds_per_step * batches * plan.epochs * len(run.folds)
-    # Per weight: state (weight and two moments of Adam), best and final file.
-    disk = 4 * 5 * model.count_params() * len(run.folds)
-    return runner.Forecast(seconds / 3600, expected.gigabytes, disk / 1e9)
+    disk = disk_gigabytes(run, model)
+    return runner.Forecast(seconds / 3600, expected.gigabytes, disk)
+
+
+def disk_gigabytes(run: Run, model) -> float:
+    """What weights and stored slices of all folds take, in 10^9 bytes, at most."""
+    cases = run.fingerprint["cases"]
+    stored = sum(
+        cases[case_id]["slices"]
+        for fold in run.folds
+        for case_id in (*fold.train, *fold.validation)
+    )
+    # Per weight: state (weight and two moments of Adam), best and final file. Per
+    # pixel: HU in float32 and the mask.
+    weights = 4 * 5 * model.count_params() * len(run.folds)
+    return (weights + 5 * stored * run.profile.size**2) / 1e9

@@ -15,7 +15,7 @@ import numpy as np
 from ich_tf import data as data_sets
 from ich_tf import distribution, intervals, labels, likeness, training
 from ich_tf.data import layouts, painted, painting, splits
-from ich_tf.experiments import evaluation, provenance, segmentation, tables
+from ich_tf.experiments import evaluation, provenance, runner, segmentation, tables
 from ich_tf.experiments.runner import SPLIT_SEED, Run
 from ich_tf.experiments.segmentation import forecast, predictor, train
 from ich_tf.models import weights
@@ -83,23 +83,27 @@ def check_applies(run: Run) -> None:
     """Refuse data on which nothing can be painted, before anything is trained.
 
     Raises:
-        ValueError: if the data have no labels, no head without hemorrhage, or are
+        DoesNotApply: if the data have no labels, no head without hemorrhage, or are
             windows too narrow for the network; or if the weights that training begins
             with may have seen phantom heads that are held out here.
+        ValueError: if the first case cannot be read.
     """
     begins_with = _first_weights(run)
     if begins_with and (
         begins_with["profile"] != run.profile.name
         or begins_with["data"] != provenance.digest(_phantom(run).fingerprint())
     ):
-        raise ValueError(
+        raise runner.DoesNotApply(
             f"{run.experiment.begins_with} was trained on other phantom heads than "
             f"those of profile {run.profile.name}, which may hold out what it has "
             f"seen. Use `--profile {begins_with['profile']}`."
         )
-    first = run.dataset.load(_painter(run).patients()[0])
+    with runner.applying():
+        patients = _painter(run).patients()
+    first = run.dataset.load(patients[0])
     needed = windows.approach_windows(run.experiment.approach)
-    windows.check_window(first.volume.hu_window, needed)
+    with runner.applying():
+        windows.check_window(first.volume.hu_window, needed)
 
 
 def built_on(run: Run) -> None:

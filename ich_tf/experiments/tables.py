@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 import pathlib
+from collections.abc import Collection
 
 import numpy as np
 
@@ -184,11 +185,16 @@ def worth_showing(results: pathlib.Path, profile: str) -> list[str]:
 
 
 def cells(
-    table: str, results: pathlib.Path, profile: str, protocol: str = "hssayeni2020"
+    table: str,
+    results: pathlib.Path,
+    profile: str,
+    protocol: str = "hssayeni2020",
+    without: Collection[str] = (),
 ) -> list[Cell]:
     """Every number of a table beside ours.
 
-    What was made with other settings is shown, and compared with nothing.
+    What was made with other settings is shown, and compared with nothing. The results
+    of experiments in `without` are passed over.
 
     Raises:
         ValueError: if the table is unknown.
@@ -197,7 +203,11 @@ def cells(
         raise ValueError(f"Unknown table {table!r}. Known: {', '.join(TABLES)}")
     found = []
     for group, experiment in itertools.product(groups(table, protocol), shown(table)):
-        result = load_result(results, profile, experiment.id)
+        result = (
+            None
+            if experiment.id in without
+            else load_result(results, profile, experiment.id)
+        )
         row = row_cells(table, experiment, result, group)
         if result and not is_current(result, experiment, profile):
             judged = {"verdict": "not comparable", "reason": OTHER_SETTINGS}
@@ -443,7 +453,11 @@ def _verdict(cell: Cell) -> str:
 
 
 def notes_of(
-    table: str, found: list[Cell], results: pathlib.Path, profile: str
+    table: str,
+    found: list[Cell],
+    results: pathlib.Path,
+    profile: str,
+    without: Collection[str] = (),
 ) -> list[str]:
     """What must be read with a table: reasons, held-out cases, deviations."""
     notes = []
@@ -453,6 +467,8 @@ def notes_of(
     notes += list(reasons)
     deviations: list[str] = []
     for experiment in shown(table):
+        if experiment.id in without:
+            continue
         result = load_result(results, profile, experiment.id)
         if result is None:
             continue

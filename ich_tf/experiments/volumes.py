@@ -28,17 +28,20 @@ def check_applies(run: Run) -> None:
     """Refuse a row that the data or the memory cannot serve, before it is trained.
 
     Raises:
-        ValueError: if the row needs HU and the data are saturated windows (JPG), or
+        DoesNotApply: if the row needs HU and the data are saturated windows (JPG), or
             if a training step on the CPU takes more memory than is free.
+        ValueError: if the first case cannot be read.
     """
     segmentation.check_applies(run)
     if distribution.is_tpu():
-        raise ValueError("Python cuts the patches, so a TPU cannot train on them.")
+        raise runner.DoesNotApply(
+            "Python cuts the patches, so a TPU cannot train on them."
+        )
     if runner.state_of(run) == "finished" or training.device_name():
         return
     needed, free = _estimated_gigabytes(run), _free_gigabytes()
     if free is not None and needed > free:
-        raise ValueError(
+        raise runner.DoesNotApply(
             f"A training step takes about {needed:.1f} GB of memory, and {free:.1f} "
             "GB are free. volume3d/add-remat takes least; a smaller patch in "
             "`profiles.VOLUME_PROFILES` takes less."
@@ -160,7 +163,7 @@ def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forec
     hours = seconds * batches * plan.epochs * len(run.folds) / 3600
     if _finished_before(run):
         hours = seconds * 4 * len(run.folds) / 3600
-    disk = 4 * 5 * model.count_params() * len(run.folds) / 1e9
+    disk = segmentation.disk_gigabytes(run, model)
     return runner.Forecast(hours, _estimated_gigabytes(run), disk)
 
 
@@ -209,8 +212,13 @@ def _free_gigabytes() -> float | None:
         return None
     free = int(lines["MemAvailable"].split()[0]) * 1024
     try:
-        limit, used = ((CONTAINER / f"memory.{name}") for name in ("max", "current"))
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
-    except (OSError, ValueError):
+        limit, used, parts = (
+            (CONTAINER / f"memory.{name}").read_text()
+            for name in ("max", "current", "stat")
+        )
+        # Files that were read lately count as used, and are given up when needed.
+        cached = int(dict(line.split() for line in parts.splitlines())["inactive_file"])
+        free = min(free, int(limit) - int(used) + cached)
+    except (OSError, ValueError, KeyError):
         pass  # In no container, or in one without a limit ("max").
     return free / 1e9

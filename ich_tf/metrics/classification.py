@@ -30,11 +30,13 @@ class Pooled(NamedTuple):
         truth: (n, 6), bool.
         probability: (n, 6), float64.
         patients: (n,), the patient of each unit.
+        folds: (n,), the fold of each unit, whose network gave the probability.
     """
 
     truth: np.ndarray
     probability: np.ndarray
     patients: np.ndarray
+    folds: np.ndarray
 
 
 def pool(
@@ -42,6 +44,7 @@ def pool(
     probability: Mapping[str, np.ndarray],
     level: str,
     patients: Mapping[str, str] | None = None,
+    folds: Mapping[str, int] | None = None,
 ) -> Pooled:
     """Bring scans to one level; the units keep the order of `truth`.
 
@@ -50,6 +53,7 @@ def pool(
         probability: The same scans to (z, 6), in [0, 1].
         level: "scan": maxima over the slices of a scan; "slice": all slices.
         patients: Scan to patient; None: each scan is a patient of its own.
+        folds: Scan to fold; None: one network answered for all scans.
 
     Raises:
         ValueError: if the level is unknown or a scan's arrays do not fit.
@@ -61,10 +65,13 @@ def pool(
     truths = [reduce(truth[scan]) for scan in truth]
     answers = [reduce(probability[scan]) for scan in truth]
     owners = [scan if patients is None else patients[scan] for scan in truth]
+    numbers = [0 if folds is None else folds[scan] for scan in truth]
+    lengths = [len(units) for units in truths]
     return Pooled(
         np.concatenate(truths).astype(bool),
         np.concatenate(answers).astype(np.float64),
-        np.repeat(owners, [len(units) for units in truths]),
+        np.repeat(owners, lengths),
+        np.repeat(numbers, lengths),
     )
 
 

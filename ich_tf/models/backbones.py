@@ -37,6 +37,7 @@ BACKBONES = {
     "inceptionresnetv2": Backbone(),
 }
 
+_SCALING = "input_scaling"
 Pyramid = dict[str, keras.KerasTensor]
 
 
@@ -116,7 +117,13 @@ def _scaled(name, images, init, input_scaling) -> keras.KerasTensor:
     scale, offset = sm_keras3.imagenet_scaling(name)
     # Deviation: VGG16's ImageNet preprocessing also swaps red and blue. CT windows
     # are no colours, so their order stays.
-    return keras.layers.Rescaling(scale, offset, name="input_scaling")(images)
+    return keras.layers.Rescaling(scale, offset, name=_SCALING)(images)
+
+
+def input_scaling_of(model: keras.Model) -> str:
+    """The `input_scaling` that a network of `models.build` was built with."""
+    names = [layer.name for layer in model.layers]
+    return "imagenet" if _SCALING in names else "none"
 
 
 def _load_encoder(name, inputs, init, weights_dir) -> keras.Model:

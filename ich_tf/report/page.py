@@ -58,24 +58,26 @@ def write(
         )
     checks = verify.verify(folders.results, profile)
     faulty = {
-        name: verify.faults(result, spec.find(name)[0], profile)
+        name: said
         for name, result in results.items()
+        if (said := verify.faults(result, spec.find(name)[0], profile))
     }
-    found = {
-        table: _checked(tables.cells(table, folders.results, profile), checks, faulty)
-        for table in tables.worth_showing(folders.results, profile)
-    }
+    results = {name: one for name, one in results.items() if name not in faulty}
+    found = {}
+    for table in tables.worth_showing(folders.results, profile):
+        cells = tables.cells(table, folders.results, profile, without=faulty)
+        found[table] = _checked(cells, checks, faulty)
     script = (TEMPLATES / "viewer.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True
     )
     text = environment.get_template("report.html").render(
         title=TITLE,
-        summary=_summary(results, profile),
+        summary=_summary(results, profile, faulty),
         verdicts=_counted(checks),
         sections=[
-            _tables(found, folders.results, profile),
-            _audited(folders, profile),
+            _tables(found, folders.results, profile, faulty),
+            _audited(folders, profile, faulty),
             _conventions(results, folders.results, profile),
             _scores(results),
             _classified(results),
@@ -103,9 +105,12 @@ def results_of(folder: pathlib.Path, profile: str) -> dict[str, dict]:
     return found
 
 
-def _summary(results: dict[str, dict], profile: str) -> str:
+def _summary(results: dict[str, dict], profile: str, faulty: dict) -> str:
     identities = sorted({result["data"]["identity"] for result in results.values()})
-    text = f"{len(results)} experiments, profile {profile}, on {', '.join(identities)}."
+    text = f"{len(results)} experiments, profile {profile}"
+    text += f", on {', '.join(identities)}." if identities else "."
+    if faulty:
+        text += f" Left out, since their files are faulty: {', '.join(faulty)}."
     if "phantom" in identities:
         text += (
             " Numbers of the phantom show that every row runs and what it learns from "
@@ -117,17 +122,14 @@ def _summary(results: dict[str, dict], profile: str) -> str:
 def _checked(
     cells: list[tables.Cell], checks: list[verify.Check], faulty: dict[str, list[str]]
 ) -> list[tables.Cell]:
-    """Cells with the verdicts of `verify`, and without the numbers of faulty files."""
+    """Cells with the verdicts of `verify`; faulty files, left out before, differ."""
     said = {_place(check.cell): check.cell for check in checks if check.kind == REPORT}
     shown = []
     for cell in cells:
         reasons = faulty.get(cell.experiment)
-        if reasons and cell.ours is not None:
-            nothing = dict.fromkeys(("ours", "low", "high", "cases", "undefined"))
+        if reasons:
             reason = "; ".join(reasons)
-            cell = dataclasses.replace(
-                cell, **nothing, verdict="differs", reason=reason
-            )
+            cell = dataclasses.replace(cell, verdict="differs", reason=reason)
         elif _place(cell) in said:
             cell = dataclasses.replace(said[_place(cell)], row=cell.row)
         shown.append(cell)
@@ -147,7 +149,7 @@ def _counted(checks: list[verify.Check]) -> dict[str, int]:
     }
 
 
-def _tables(found: dict, results: pathlib.Path, profile: str) -> dict:
+def _tables(found: dict, results: pathlib.Path, profile: str, faulty: dict) -> dict:
     made = []
     for table, cells in found.items():
         header, body = tables.grid(cells)
@@ -157,7 +159,7 @@ def _tables(found: dict, results: pathlib.Path, profile: str) -> dict:
                 "caption": tables.TABLES[table][0],
                 "header": header,
                 "rows": rows,
-                "notes": tables.notes_of(table, cells, results, profile),
+                "notes": tables.notes_of(table, cells, results, profile, faulty),
             }
         )
     rule = (
@@ -175,8 +177,8 @@ def _kind(text: str) -> str:
     return "verdict " + words.replace(" ", "-") if known else ""
 
 
-def _audited(folders: runner.Folders, profile: str) -> dict:
-    found = audit.audit(folders.results, profile, folders.ct_ich)
+def _audited(folders: runner.Folders, profile: str, faulty: dict) -> dict:
+    found = audit.audit(folders.results, profile, folders.ct_ich, faulty)
     rows = [
         [{"text": text, "kind": _kind(text)} for text in dataclasses.astuple(one)]
         for one in found
