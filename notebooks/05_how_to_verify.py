@@ -165,6 +165,8 @@ Markdown(
 #
 # `python -m ich_tf audit`: sums, bounds and whole numbers that the report's own
 # numbers must obey, and the published facts of its data sets. These need no data.
+# Rows that were trained for it on the phantom are in
+# [docs/audit.md](../docs/audit.md).
 
 # %%
 findings = audit.audit(here.folders.results, here.profile, here.folders.ct_ich)

@@ -146,6 +146,7 @@ PAINTED_SHIPPED = PaintedProfile(
             for field in dataclasses.fields(SHIPPED)
         },
         "tile": 192,
+        "inference_stride": None,
         "epochs": 14,
         "augmentation": "any_scanner",
         "validation_crops": 400,
@@ -157,6 +158,7 @@ PAINTED_SHIPPED = PaintedProfile(
 PAINTED_DEMO = dataclasses.replace(
     PAINTED_SHIPPED,
     name="demo",
+    inference_stride=64,
     epochs=4,
     steps_per_epoch=200,
     phantom={**SHIPPED.phantom, "cases": 120},
