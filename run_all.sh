@@ -62,10 +62,10 @@ stage() {
   took+=("$name $(((SECONDS - began + 30) / 60))")
 }
 
-# Minutes of each stage on two cores without bfloat16 (with it fewer), to say what is
-# left; `reproduce` tells of its rows.
+# Minutes of each stage on two cores with AVX-512, to say what is left: more where the
+# stages so far took longer. `reproduce` tells of its rows.
 time_left() {
-  local minutes name left=0 found=""
+  local minutes name left=0 before=0 found=""
   case $profile in
     demo) minutes="tables-2-3=33 table-1=8 volume-3d=8 related=1 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=2" ;;
     quick) minutes="tables-2-3=2 table-1=1 volume-3d=1 related=0 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=2" ;;
@@ -73,8 +73,15 @@ time_left() {
   esac
   for name in $minutes; do
     [ "${name%=*}" != "$1" ] || found=yes
-    [ -z "$found" ] || left=$((left + ${name#*=}))
+    if [ -n "$found" ]; then
+      left=$((left + ${name#*=}))
+    else
+      before=$((before + ${name#*=}))
+    fi
   done
+  if [ "$before" -gt 0 ] && [ $((SECONDS / 60)) -gt "$before" ]; then
+    left=$((left * SECONDS / 60 / before))
+  fi
   echo ", about $left left on two cores"
 }
 
