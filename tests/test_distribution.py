@@ -1,5 +1,6 @@
 """Several devices or workers train as one does, in processes of their own."""
 
+import functools
 import json
 import os
 import pathlib
@@ -43,10 +44,21 @@ def finish(process, seconds=900):
 
 @pytest.fixture(scope="module")
 def mirrored(tmp_path_factory):
-    """What every network gave on one device and on two."""
-    folder = tmp_path_factory.mktemp("mirrored")
-    networks = ",".join(distributed_run.NETWORKS)
-    return finish(start(folder, networks, "one,mirrored")), folder
+    """What a network gave on one device and on two, and the folder of both."""
+
+    @functools.cache
+    def run(network):
+        folder = tmp_path_factory.mktemp(network)
+        return finish(start(folder, network, "one,mirrored"))[network], folder
+
+    return run
+
+
+# One network in every run of the tests, the others by hand: a minute each.
+NETWORKS = [
+    pytest.param(name, marks=[] if name == "unetplusplus" else pytest.mark.slow)
+    for name in distributed_run.NETWORKS
+]
 
 
 def assert_equal_histories(one, several):
@@ -57,20 +69,22 @@ def assert_equal_histories(one, several):
             assert found[name] == pytest.approx(expected[name], abs=1e-4), name
 
 
-@pytest.mark.parametrize("network", distributed_run.NETWORKS)
+@pytest.mark.parametrize("network", NETWORKS)
 def test_two_devices_train_as_one(mirrored, network):
-    (one, answers), (several, their_answers) = mirrored[0][network].values()
+    found, _ = mirrored(network)
+    (one, answers), (several, their_answers) = found.values()
     assert_equal_histories(one, several)
     assert len({epoch["loss"] for epoch in one}) == distributed_run.STEPS
     assert bool(answers) == (network in ("unetplusplus", "resnext"))
     np.testing.assert_allclose(np.array(answers), their_answers, atol=1e-4)
 
 
-@pytest.mark.parametrize("network", distributed_run.NETWORKS)
+@pytest.mark.parametrize("network", NETWORKS)
 def test_two_devices_leave_the_state_of_one(mirrored, network):
     states = []
+    _, written = mirrored(network)
     for strategy in ("one", "mirrored"):
-        folder = mirrored[1] / strategy / network
+        folder = written / strategy / network
         assert (folder / training.FINAL).is_file()
         assert list(folder.glob("best-*")) != []
         with np.load(folder / training.STATE) as state:
@@ -82,19 +96,19 @@ def test_two_devices_leave_the_state_of_one(mirrored, network):
 
 
 def test_progress_is_written_for_tensorboard(mirrored):
-    logs = mirrored[1] / "mirrored" / "unetplusplus" / "logs"
+    logs = mirrored("unetplusplus")[1] / "mirrored" / "unetplusplus" / "logs"
     assert {path.name for path in logs.iterdir()} == {"train", "validation"}
 
 
-def test_the_step_compiles_with_xla(tmp_path):
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_step_compiles_with_xla(tmp_path, network):
     # In a process of its own: deterministic operations, which other tests turn on for
     # good, have no XLA kernels.
-    networks = ",".join(distributed_run.NETWORKS)
-    found = finish(start(tmp_path, networks, "one", "xla"))
-    assert found.keys() == distributed_run.NETWORKS.keys()
-    for plain, compiled in found.values():
-        assert plain[0] > plain[-1]
-        np.testing.assert_allclose(plain, compiled, atol=1e-4)
+    found = finish(start(tmp_path, network, "one", "xla"))
+    assert found.keys() == {network}
+    plain, compiled = found[network]
+    assert plain[0] > plain[-1]
+    np.testing.assert_allclose(plain, compiled, atol=1e-4)
 
 
 def free_ports(count):
