@@ -150,7 +150,7 @@ def _keep_real_results(waiting: list[Run]) -> None:
     for run in waiting:
         if not run.file.is_file():
             continue
-        before = files.read_json(run.file)["data"]["identity"]
+        before = files.read_json(run.file).get("data", {}).get("identity", "phantom")
         now = run.fingerprint["identity"]
         if before not in ("phantom", now):
             raise ValueError(
