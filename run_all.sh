@@ -62,8 +62,8 @@ stage() {
   took+=("$name $(((SECONDS - began + 30) / 60))")
 }
 
-# Minutes of each stage on two cores with AVX-512, to say what is left: more where the
-# stages so far took longer. `reproduce` tells of its rows.
+# Minutes of each stage as once measured on two cores without bfloat16, to say what is
+# left: more where the stages so far took longer. `reproduce` tells of its rows.
 time_left() {
   local minutes name left=0 before=0 found=""
   case $profile in

@@ -356,11 +356,11 @@ def _pairs_by_patient(
         )
         pairs += np.outer(positives, negatives)
         for run in runs:
+            higher, lower = run[above], run[below]
             for q in np.flatnonzero(negatives):
-                lower = np.sort(run[below & (owner == q)])
+                of_q = np.sort(lower[owner[below] == q])
                 wins = sum(
-                    np.searchsorted(lower, run[above], side)
-                    for side in ("left", "right")
+                    np.searchsorted(of_q, higher, side) for side in ("left", "right")
                 )
                 won[:, q] += np.bincount(owner[above], wins / 2, len(names))
     return won / len(runs), pairs

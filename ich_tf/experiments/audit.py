@@ -64,10 +64,7 @@ def audit(
         without: Experiments that count as not run.
     """
     reported = spec.reported()
-
-    def load(row: str) -> dict | None:
-        return None if row in without else tables.load_current(results, profile, row)
-
+    load = functools.partial(tables.load_current, results, profile, without=without)
     return [
         *split_sums(reported),
         *overlap_bounds(reported),

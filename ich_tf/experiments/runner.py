@@ -162,13 +162,10 @@ def state_of(run: Run) -> str:
     """One of "finished", "interrupted" (there is something to resume) and "new"."""
     if run.file.is_file() and _same(files.read_json(run.file)["spec"], run.spec):
         return "finished"
-    if any(_same(_stored_spec(run, k), run.fold_spec(k)) for k in _numbers(run)):
+    folds = range(len(run.folds))
+    if any(_same(_stored_spec(run, k), run.fold_spec(k)) for k in folds):
         return "interrupted"
     return "new"
-
-
-def _numbers(run: Run) -> range:
-    return range(len(run.folds))
 
 
 def _same(stored: dict | None, wanted: dict) -> bool:

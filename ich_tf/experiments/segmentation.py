@@ -52,10 +52,18 @@ def check_applies(run: Run) -> None:
         DoesNotApply: if the row needs HU and the data are saturated windows (JPG).
         ValueError: if the first case cannot be read.
     """
-    first = run.dataset.load(next(iter(run.fingerprint["cases"])))
+    check_windows(run, run.dataset.load(next(iter(run.fingerprint["cases"]))))
+
+
+def check_windows(run: Run, case: Case) -> None:
+    """Refuse a case that was saturated within the row's windows.
+
+    Raises:
+        DoesNotApply: if it was.
+    """
     needed = windows.approach_windows(run.experiment.approach)
     with runner.applying():
-        windows.check_window(first.volume.hu_window, needed)
+        windows.check_window(case.volume.hu_window, needed)
 
 
 def built_on(run: Run) -> None:

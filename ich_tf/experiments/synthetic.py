@@ -19,7 +19,7 @@ from ich_tf.experiments import evaluation, provenance, runner, segmentation, tab
 from ich_tf.experiments.runner import SPLIT_SEED, Run
 from ich_tf.experiments.segmentation import forecast, predictor, train
 from ich_tf.models import weights
-from ich_tf.preprocessing import slices, windows
+from ich_tf.preprocessing import slices
 from ich_tf.volume import Case
 
 __all__ = ["build", "forecast", "predictor", "train"]
@@ -100,10 +100,7 @@ def check_applies(run: Run) -> None:
         )
     with runner.applying():
         patients = _painter(run).patients()
-    first = run.dataset.load(patients[0])
-    needed = windows.approach_windows(run.experiment.approach)
-    with runner.applying():
-        windows.check_window(first.volume.hu_window, needed)
+    segmentation.check_windows(run, run.dataset.load(patients[0]))
 
 
 def built_on(run: Run) -> None:

@@ -129,15 +129,24 @@ def result_file(
     return results / profile / f"{name}.json"
 
 
-def load_result(results: pathlib.Path, profile: str, experiment_id: str) -> dict | None:
-    """The result of an experiment, None if it was not run."""
+def load_result(
+    results: pathlib.Path,
+    profile: str,
+    experiment_id: str,
+    without: Collection[str] = (),
+) -> dict | None:
+    """The result of an experiment, None if it was not run or is in `without`."""
+    if experiment_id in without:
+        return None
     path = result_file(results, profile, experiment_id)
     return files.read_json(path) if path.is_file() else None
 
 
-def load_current(results: pathlib.Path, profile: str, row: str) -> dict | None:
-    """The result of an experiment; None if it was not run with its present settings."""
-    result = load_result(results, profile, row)
+def load_current(
+    results: pathlib.Path, profile: str, row: str, without: Collection[str] = ()
+) -> dict | None:
+    """As `load_result`; None also if it was not run with its present settings."""
+    result = load_result(results, profile, row, without)
     return result if result and is_current(result, spec.find(row)[0], profile) else None
 
 
@@ -203,11 +212,7 @@ def cells(
         raise ValueError(f"Unknown table {table!r}. Known: {', '.join(TABLES)}")
     found = []
     for group, experiment in itertools.product(groups(table, protocol), shown(table)):
-        result = (
-            None
-            if experiment.id in without
-            else load_result(results, profile, experiment.id)
-        )
+        result = load_result(results, profile, experiment.id, without)
         row = row_cells(table, experiment, result, group)
         if result and not is_current(result, experiment, profile):
             judged = {"verdict": "not comparable", "reason": OTHER_SETTINGS}
@@ -467,9 +472,7 @@ def notes_of(
     notes += list(reasons)
     deviations: list[str] = []
     for experiment in shown(table):
-        if experiment.id in without:
-            continue
-        result = load_result(results, profile, experiment.id)
+        result = load_result(results, profile, experiment.id, without)
         if result is None:
             continue
         if not experiment.reported:
