@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -21,7 +21,8 @@ class Predictor:
     """A segmentation network with what it expects.
 
     Attributes:
-        forward: (n, tile, tile, channels) float32 to (n, tile, tile, 1).
+        forward: (n, tile, tile, channels) float32 to (n, tile, tile, 1); where it
+            gives features too, to a pair with their (n, d).
         to_channels: HU (..., h, w) to float32 (..., h, w, channels) in [0, 1].
         tile: Side of a tile in pixels.
         stride: Pixels from one tile to the next.
@@ -30,7 +31,7 @@ class Predictor:
             mean counts.
     """
 
-    forward: Callable[[np.ndarray], np.ndarray]
+    forward: Callable[[np.ndarray], np.ndarray | tuple[np.ndarray, np.ndarray]]
     to_channels: Callable[[np.ndarray], np.ndarray]
     tile: int
     stride: int
@@ -45,8 +46,26 @@ def predictor(
     stride: int,
     batch: int = TILES_PER_BATCH,
     mirrored: bool = False,
+    layer: str | None = None,
 ) -> Predictor:
-    """Wrap a Keras model; it is traced once for the batch size."""
+    """Wrap a Keras model; it is traced once for the batch size.
+
+    Args:
+        model: A segmentation network.
+        to_channels: See `Predictor`, as for the others.
+        tile: Side of a tile in pixels.
+        stride: Pixels from one tile to the next.
+        batch: Tiles of a batch.
+        mirrored: Whether each tile is also answered mirrored.
+        layer: Name of the layer whose output, averaged over a tile, are the features
+            of `predict_with_features`.
+    """
+    if layer is not None:
+        import keras
+
+        pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")
+        features = pooled(model.get_layer(layer).output)
+        model = keras.Model(model.input, (model.output, features))
     if not model.compiled:
         # Keras would compile the forward pass with XLA, minutes for a few batches.
         model.compile(jit_compile=False)
@@ -67,22 +86,33 @@ def predict_volume(network: Predictor, hu: np.ndarray) -> np.ndarray:
     Returns:
         (z, h, w), float32, probabilities.
     """
+    return predict_with_features(network, hu)[0]
+
+
+def predict_with_features(
+    network: Predictor, hu: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Probability of hemorrhage for every voxel, and what the network saw in a slice.
+
+    Args:
+        network: From `predictor`.
+        hu: (z, h, w), Hounsfield units.
+
+    Returns:
+        What `predict_volume` returns, and (z, d), float32, the mean of the features of
+        a slice's tiles as they lie; None of a network without.
+    """
     grid = tiles.TileGrid(*hu.shape[1:], tile=network.tile, stride=network.stride)
-    probability = np.empty(hu.shape, np.float32)
-    constant_answers: dict[bytes, np.ndarray] = {}
+    probability, features = np.empty(hu.shape, np.float32), []
+    known: dict[bytes, tuple] = {}
     for first in range(0, len(hu), SLICES_AT_ONCE):
         part = slice(first, first + SLICES_AT_ONCE)
         images = network.to_channels(hu[part])
-        cut, constant = grid.cut(images), grid.constant(images)
-        answers = np.empty(cut.shape[:-1], np.float32)
-        answers[~constant] = _forward(network, cut[~constant])
-        for number in np.flatnonzero(constant):
-            value = cut[number, 0, 0].tobytes()
-            if value not in constant_answers:
-                constant_answers[value] = _forward(network, cut[number : number + 1])[0]
-            answers[number] = constant_answers[value]
+        found = _answers(network, grid.cut(images), grid.constant(images), known)
+        answers, *seen = (np.stack(kind) for kind in zip(*found, strict=True))
         probability[part] = grid.join(answers)
-    return probability
+        features += [of.reshape(-1, grid.count, of.shape[1]).mean(1) for of in seen]
+    return probability, np.concatenate(features) if features else None
 
 
 def predict_in_patches(
@@ -202,14 +232,34 @@ def feature_predictor(
     return predict
 
 
-def _forward(network: Predictor, cut: np.ndarray) -> np.ndarray:
-    answers = np.empty(cut.shape[:-1], np.float32)
+def _answers(network, cut, constant, known: dict[bytes, tuple]) -> list[tuple]:
+    """What the network gives for each tile; `known` are those of one single value."""
+    found = np.empty(len(cut), object)
+    for number, answer in zip(
+        np.flatnonzero(~constant), _forward(network, cut[~constant]), strict=True
+    ):
+        found[number] = answer
+    for number in np.flatnonzero(constant):
+        value = cut[number, 0, 0].tobytes()
+        if value not in known:
+            (known[value],) = _forward(network, cut[number : number + 1])
+        found[number] = known[value]
+    return found.tolist()
+
+
+def _forward(network: Predictor, cut: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+    """Of each tile its (tile, tile) and, from some networks, its features."""
     for first in range(0, len(cut), network.batch):
         images = cut[first : first + network.batch]
         filled = np.resize(images, (network.batch, *cut.shape[1:]))
-        output = np.asarray(network.forward(filled), np.float32)
+        output, *features = _outputs(network, filled)
         if network.mirrored:
-            other = np.asarray(network.forward(filled[:, :, ::-1]), np.float32)
-            output = (output + other[:, :, ::-1]) / 2
-        answers[first : first + len(images)] = output[: len(images), ..., 0]
-    return answers
+            output = (output + _outputs(network, filled[:, :, ::-1])[0][:, :, ::-1]) / 2
+        kinds = (output[..., 0], *features)
+        yield from itertools.islice(zip(*kinds, strict=True), len(images))
+
+
+def _outputs(network: Predictor, images: np.ndarray) -> list[np.ndarray]:
+    outputs = network.forward(images)
+    several = isinstance(outputs, (tuple, list))
+    return [np.asarray(one, np.float32) for one in (outputs if several else [outputs])]

@@ -2,7 +2,8 @@
 
 A network answers for anything. How far a slice's features lie from those of the
 training slices tells where its answers were never tried. Of every slice the features
-of the network's deepest row are averaged over its area; distances are Mahalanobis'.
+of the network's deepest row are averaged over its area (`inference.predictor` with a
+`layer`); distances are Mahalanobis'.
 
 Reference:
     Lee et al. 2018, A simple unified framework for detecting out-of-distribution
@@ -13,13 +14,10 @@ import dataclasses
 import os
 import pathlib
 import zipfile
-from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from ich_tf import files
-from ich_tf.inference import Predictor
-from ich_tf.preprocessing import tiles
 
 QUANTILE = 0.99
 """Of held-out slices, so many lie within the limit."""
@@ -47,7 +45,7 @@ class Likeness:
         """Distances from the known slices.
 
         Args:
-            features: (n, d), from `slice_features`.
+            features: (n, d), of slices.
 
         Returns:
             (n,), in standard deviations.
@@ -81,44 +79,11 @@ def fit(layer: str, known: np.ndarray, held_out: np.ndarray) -> Likeness:
     return dataclasses.replace(found, limit=limit)
 
 
-def extractor(model, network: Predictor, layer: str) -> Callable:
-    """From slices at the network's size to features.
-
-    Args:
-        model: The network.
-        network: The same, from `inference.predictor`.
-        layer: Name of the layer whose output is averaged.
-
-    Returns:
-        A function from HU (z, h, w) to (z, d), float32.
-    """
-    import keras
-
-    pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")
-    encoder = keras.Model(model.input, pooled(model.get_layer(layer).output))
-    encoder.compile(jit_compile=False)
-
-    def features(hu: np.ndarray) -> np.ndarray:
-        grid = tiles.TileGrid(*hu.shape[1:], tile=network.tile, stride=network.stride)
-        found = []
-        for number in range(len(hu)):
-            cut = grid.cut(network.to_channels(hu[number : number + 1]))
-            found.append(np.asarray(encoder.predict_on_batch(cut)).mean(axis=0))
-        return np.array(found, np.float32)
-
-    return features
-
-
 def deepest_layer(model) -> str:
     """Name of the last activation of the row that sees the most of a slice."""
     names = [layer.name for layer in model.layers if layer.name.endswith("_relu")]
     row = max(int(name[1 : name.index("_")]) for name in names)
     return [name for name in names if name.startswith(f"x{row}_0")][-1]
-
-
-def collect(features: Callable, scans: Iterable[np.ndarray]) -> np.ndarray:
-    """(n, d), features of all slices of scans, each (z, h, w), HU."""
-    return np.concatenate([features(hu) for hu in scans])
 
 
 def save(path: str | os.PathLike, found: Likeness) -> None:

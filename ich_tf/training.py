@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ich_tf import distribution, files, losses
+from ich_tf import distribution, files, losses, optimizer
 
 LOGGER = logging.getLogger(__name__)
 OutOfMemory = tf.errors.ResourceExhaustedError
@@ -169,7 +169,7 @@ def compile_model(
                 layer.momentum = plan.batch_norm_momentum
     distribution.synchronize(model)
     model.compile(
-        optimizer=keras.optimizers.Adam(_learning_rate(plan)),
+        optimizer=optimizer.Adam(_learning_rate(plan)),
         loss=losses.get(loss) if isinstance(loss, str) else loss,
         metrics=list(metrics),
         jit_compile=False,

@@ -122,3 +122,14 @@ def test_patches_cover_a_volume_and_overlap_enough():
         assert all(np.diff(starts) <= patch * (1 - overlap))
     with pytest.raises(ValueError, match="below 1. Received: 1"):
         inference.predict_in_patches(None, None, np.zeros((1, 1, 1)), (1, 1, 1), 1)
+
+
+def test_features_are_the_mean_over_a_slices_tiles(hu):
+    def forward(images):
+        return images[..., :1], images.reshape(len(images), -1).max(axis=1)[:, None]
+
+    network = inference.Predictor(forward, TO_CHANNELS, 32, 32, batch=5, mirrored=True)
+    _, features = inference.predict_with_features(network, hu)
+    cells = TO_CHANNELS(hu).reshape(11, 2, 32, 2, 32, -1)
+    expected = cells.max(axis=(2, 4, 5)).mean(axis=(1, 2))
+    np.testing.assert_allclose(features, expected[:, np.newaxis], rtol=1e-6)

@@ -34,8 +34,9 @@ def features(model):
         functools.partial(windows.channels, approach="approach1", count=1),
         SIZE,
         SIZE,
+        layer=likeness.deepest_layer(model),
     )
-    return likeness.extractor(model, network, likeness.deepest_layer(model))
+    return lambda hu: inference.predict_with_features(network, hu)[1]
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +47,9 @@ def heads():
 
 @pytest.fixture(scope="module")
 def known(model, features, heads):
-    parts = (heads[:6], heads[6:8])
+    of = [features(head.hu) for head in heads[:8]]
     return likeness.fit(
-        likeness.deepest_layer(model),
-        *(likeness.collect(features, (one.hu for one in part)) for part in parts),
+        likeness.deepest_layer(model), np.concatenate(of[:6]), np.concatenate(of[6:])
     )
 
 
@@ -73,7 +73,11 @@ def weights_dir(model, known, tmp_path_factory):
 def answer(model, weights_dir, hu):
     case = Case("a", "a", Volume(hu, None, None, None))
     entry = weights.read_manifest(weights_dir)["one"]
-    return prediction.likeness_of(model, entry, case, weights_dir)
+    known = prediction.known_slices(entry, weights_dir)
+    _, features = prediction.segment_with_features(
+        model, PREPROCESSING, case, known and known.layer
+    )
+    return prediction.likeness_of(features, known, entry)
 
 
 def test_the_deepest_row_gives_the_features(model, features, heads):
@@ -117,18 +121,17 @@ def test_a_file_comes_back_as_it_was(known, tmp_path):
             likeness.load(tmp_path / name)
 
 
-def test_another_file_beside_the_weights_is_refused(model, weights_dir, tmp_path):
+def test_another_file_beside_the_weights_is_refused(weights_dir, tmp_path):
     entry = weights.read_manifest(weights_dir)["one"]
     (tmp_path / "one.likeness.npz").write_bytes(b"other")
-    case = Case("a", "a", Volume(np.zeros((1, 8, 8), np.float32), None, None, None))
     with pytest.raises(ValueError, match="one.likeness.npz is not the file"):
-        prediction.likeness_of(model, entry, case, tmp_path)
+        prediction.known_slices(entry, tmp_path)
 
 
-def test_weights_without_such_a_file_say_so(model, weights_dir):
+def test_weights_without_such_a_file_say_so(weights_dir):
     entry = {**weights.read_manifest(weights_dir)["one"], "companions": {}}
-    case = Case("a", "a", Volume(np.zeros((1, 8, 8), np.float32), None, None, None))
-    found = prediction.likeness_of(model, entry, case, weights_dir)
+    known = prediction.known_slices(entry, weights_dir)
+    found = prediction.likeness_of(None, known, entry)
     assert found["unlike"] is None
     assert "one.weights.h5 does not say" in found["reason"]
 

@@ -201,8 +201,14 @@ def predictor(run: Run, model) -> Callable[[np.ndarray], np.ndarray]:
     return functools.partial(inference.predict_volume, network(run, model))
 
 
-def network(run: Run, model) -> inference.Predictor:
-    """The model with what it expects; for whole slices, built anew at their size."""
+def network(run: Run, model, layer: str | None = None) -> inference.Predictor:
+    """The model with what it expects; for whole slices, built anew at their size.
+
+    Args:
+        run: The run.
+        model: Its trained model.
+        layer: Of the features, see `inference.predictor`.
+    """
     tile, stride = _inference_tiles(run.profile)
     batch = inference.TILES_PER_BATCH
     if tile != run.profile.tile:
@@ -211,7 +217,7 @@ def network(run: Run, model) -> inference.Predictor:
         whole.set_weights(model.get_weights())
         model = whole
     return inference.predictor(
-        model, channels(run), tile, stride, batch, run.profile.mirrored
+        model, channels(run), tile, stride, batch, run.profile.mirrored, layer
     )
 
 

@@ -6,6 +6,7 @@ training (Dice by subtype and size), and slices with labels alone, real ones whe
 data are given: how well the largest predicted area tells slices with hemorrhage.
 """
 
+import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from ich_tf import data as data_sets
-from ich_tf import distribution, intervals, labels, likeness, training
+from ich_tf import distribution, inference, intervals, labels, likeness, training
 from ich_tf.data import layouts, painted, painting, splits
 from ich_tf.experiments import evaluation, provenance, runner, segmentation, tables
 from ich_tf.experiments.runner import SPLIT_SEED, Run
@@ -216,22 +217,22 @@ def companions(run: Run, model) -> dict[str, Callable]:
     Known are the real slices of the patients who were painted on for training; those
     of the other patients without hemorrhage set the limit.
     """
-    network = segmentation.network(run, model)
     layer = likeness.deepest_layer(model)
-    features = likeness.extractor(model, network, layer)
+    network = segmentation.network(run, model, layer)
+    network = dataclasses.replace(network, mirrored=False)
     (fold,) = run.folds
 
-    def of(names):
-        quiet = (name for name in names if name.startswith(painted.PAINTED))
-        for name in quiet:
-            case = run.dataset.load(name.removeprefix(painted.PAINTED))
-            yield slices.at_size(case, run.profile.size).volume.hu
+    def features(names):
+        found = []
+        for name in names:
+            if name.startswith(painted.PAINTED):
+                case = run.dataset.load(name.removeprefix(painted.PAINTED))
+                small = slices.at_size(case, run.profile.size).volume.hu
+                found.append(inference.predict_with_features(network, small)[1])
+        return np.concatenate(found)
 
-    found = likeness.fit(
-        layer,
-        likeness.collect(features, of(fold.train)),
-        likeness.collect(features, of((*fold.validation, *fold.test))),
-    )
+    others = (*fold.validation, *fold.test)
+    found = likeness.fit(layer, features(fold.train), features(others))
     return {"likeness.npz": functools.partial(likeness.save, found=found)}
 
 

@@ -74,8 +74,11 @@ def predict(
     model = weights.load_shipped(weights_name, weights_dir)
     _, entry = weights.shipped(weights_name, weights_dir)
     weights.check_probe(model, entry)
-    probability = segment(model, entry["preprocessing"], case)
-    like = likeness_of(model, entry, case, weights_dir)
+    known = known_slices(entry, weights_dir)
+    probability, features = segment_with_features(
+        model, entry["preprocessing"], case, known and known.layer
+    )
+    like = likeness_of(features, known, entry)
     mask = (probability > threshold).astype(np.uint8)
     classification = classify(case.volume, weights_dir)
     out = pathlib.Path(out)
@@ -147,18 +150,16 @@ def segment(model, preprocessing: dict, case: Case) -> np.ndarray:
     Returns:
         (z, y, x), float32.
     """
+    return segment_with_features(model, preprocessing, case, None)[0]
+
+
+def segment_with_features(
+    model, preprocessing: dict, case: Case, layer: str | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """What `segment` returns, and the features of a layer, (z, d); None without one."""
     windows.check_window(
         case.volume.hu_window, windows.approach_windows(preprocessing["approach"])
     )
-    network, small = _as_trained(model, preprocessing, case)
-    probability = inference.predict_volume(network, small)
-    height, width = case.volume.hu.shape[1:]
-    rows, columns = slices.within_square(height, width)
-    return slices.resize(probability, max(height, width))[:, rows, columns]
-
-
-def _as_trained(model, preprocessing: dict, case: Case):
-    """The network with what it expects, and the case's slices at its size."""
     to_channels = functools.partial(
         windows.channels,
         approach=preprocessing["approach"],
@@ -171,9 +172,14 @@ def _as_trained(model, preprocessing: dict, case: Case):
         preprocessing["stride"],
         batch=8,
         mirrored=preprocessing.get("mirrored", False),
+        layer=layer,
     )
-    size = preprocessing["size"]
-    return network, slices.resize(slices.squared(case.volume.hu), size)
+    small = slices.resize(slices.squared(case.volume.hu), preprocessing["size"])
+    probability, features = inference.predict_with_features(network, small)
+    height, width = case.volume.hu.shape[1:]
+    rows, columns = slices.within_square(height, width)
+    whole = slices.resize(probability, max(height, width))[:, rows, columns]
+    return whole, features
 
 
 def uncertainty(probability: np.ndarray) -> np.ndarray:
@@ -183,31 +189,40 @@ def uncertainty(probability: np.ndarray) -> np.ndarray:
     return -bits.astype(np.float32)
 
 
-def likeness_of(
-    model, entry: dict, case: Case, weights_dir: str | os.PathLike | None
-) -> dict:
-    """Whether a scan is like the slices the network was trained on, as JSON.
+def known_slices(
+    entry: dict, weights_dir: str | os.PathLike | None
+) -> likeness.Likeness | None:
+    """What the slices that a network was trained on look like to it, if it is known.
 
     Args:
-        model: The network.
-        entry: Its entry of the manifest.
-        case: The scan.
+        entry: The network's entry of the manifest.
         weights_dir: Folder of the weights.
-
-    Returns:
-        `slices_unlike` (their numbers, from 1 at the foot) and `unlike`, of the scan;
-        both None with a `reason` where the weights do not say.
 
     Raises:
         ValueError: if the file beside the weights is absent or damaged.
     """
     path = weights.companion(entry, LIKENESS, weights_dir)
-    if path is None:
+    return None if path is None else likeness.load(path)
+
+
+def likeness_of(
+    features: np.ndarray | None, known: likeness.Likeness | None, entry: dict
+) -> dict:
+    """Whether a scan is like the slices the network was trained on, as JSON.
+
+    Args:
+        features: (z, d), the scan's, from `segment_with_features`.
+        known: From `known_slices`.
+        entry: The network's entry of the manifest.
+
+    Returns:
+        `slices_unlike` (their numbers, from 1 at the foot) and `unlike`, of the scan;
+        both None with a `reason` where the weights do not say.
+    """
+    if known is None:
         reason = f"{entry['file']} does not say what it was trained on looks like"
         return {"slices_unlike": None, "unlike": None, "reason": reason}
-    known = likeness.load(path)
-    network, small = _as_trained(model, entry["preprocessing"], case)
-    beyond = known.unlike(likeness.extractor(model, network, known.layer)(small))
+    beyond = known.unlike(features)
     return {
         "slices_unlike": (np.flatnonzero(beyond) + 1).tolist(),
         "unlike": bool(beyond.mean() > likeness.UNLIKE_SHARE),
