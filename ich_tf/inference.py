@@ -27,8 +27,6 @@ class Predictor:
         tile: Side of a tile in pixels.
         stride: Pixels from one tile to the next.
         batch: Tiles of a batch.
-        mirrored: Whether each tile is also answered left and right mirrored; the
-            mean counts.
     """
 
     forward: Callable[[np.ndarray], np.ndarray | tuple[np.ndarray, np.ndarray]]
@@ -36,7 +34,6 @@ class Predictor:
     tile: int
     stride: int
     batch: int = TILES_PER_BATCH
-    mirrored: bool = False
 
 
 def predictor(
@@ -45,7 +42,6 @@ def predictor(
     tile: int,
     stride: int,
     batch: int = TILES_PER_BATCH,
-    mirrored: bool = False,
     layer: str | None = None,
 ) -> Predictor:
     """Wrap a Keras model; it is traced once for the batch size.
@@ -56,7 +52,6 @@ def predictor(
         tile: Side of a tile in pixels.
         stride: Pixels from one tile to the next.
         batch: Tiles of a batch.
-        mirrored: Whether each tile is also answered mirrored.
         layer: Name of the layer whose output, averaged over a tile, are the features
             of `predict_with_features`.
     """
@@ -69,7 +64,7 @@ def predictor(
     if not model.compiled:
         # Keras would compile the forward pass with XLA, minutes for a few batches.
         model.compile(jit_compile=False)
-    return Predictor(model.predict_on_batch, to_channels, tile, stride, batch, mirrored)
+    return Predictor(model.predict_on_batch, to_channels, tile, stride, batch)
 
 
 def predict_volume(network: Predictor, hu: np.ndarray) -> np.ndarray:
@@ -253,8 +248,6 @@ def _forward(network: Predictor, cut: np.ndarray) -> Iterator[tuple[np.ndarray, 
         images = cut[first : first + network.batch]
         filled = np.resize(images, (network.batch, *cut.shape[1:]))
         output, *features = _outputs(network, filled)
-        if network.mirrored:
-            output = (output + _outputs(network, filled[:, :, ::-1])[0][:, :, ::-1]) / 2
         kinds = (output[..., 0], *features)
         yield from itertools.islice(zip(*kinds, strict=True), len(images))
 

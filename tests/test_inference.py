@@ -128,7 +128,7 @@ def test_features_are_the_mean_over_a_slices_tiles(hu):
     def forward(images):
         return images[..., :1], images.reshape(len(images), -1).max(axis=1)[:, None]
 
-    network = inference.Predictor(forward, TO_CHANNELS, 32, 32, batch=5, mirrored=True)
+    network = inference.Predictor(forward, TO_CHANNELS, 32, 32, batch=5)
     _, features = inference.predict_with_features(network, hu)
     cells = TO_CHANNELS(hu).reshape(11, 2, 32, 2, 32, -1)
     expected = cells.max(axis=(2, 4, 5)).mean(axis=(1, 2))

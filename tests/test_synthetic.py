@@ -244,20 +244,6 @@ def test_area_under_the_curve_of_the_largest_part():
     assert found["patient"]["mean"] == pytest.approx(3.5 / 4)
 
 
-def test_mirrored_inference_is_the_mean_of_both_sides():
-    def forward(images):
-        ramp = np.linspace(0, 1, images.shape[2], dtype=np.float32)
-        return np.broadcast_to(ramp[:, None], images.shape)
-
-    network = inference.Predictor(
-        forward, lambda hu: hu[..., None] / 100, 8, 8, 2, mirrored=True
-    )
-    hu = np.random.default_rng(0).uniform(0, 100, (1, 8, 8)).astype(np.float32)
-    np.testing.assert_allclose(
-        inference.predict_volume(network, hu), np.full((1, 8, 8), 0.5), atol=1e-6
-    )
-
-
 def test_the_page_shows_every_row_and_says_what_is_missing(
     run, result, folders, tmp_path
 ):

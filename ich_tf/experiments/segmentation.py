@@ -186,7 +186,6 @@ def describe(run: Run, result: dict) -> dict:
             "size": profile.size,
             "tile": tile,
             "stride": stride,
-            "mirrored": profile.mirrored,
         },
         "metric": (
             f"Dice {tables.with_interval(dice)}, mean per volume of the held-out "
@@ -216,9 +215,7 @@ def network(run: Run, model, layer: str | None = None) -> inference.Predictor:
         whole = _untrained(run, tile, imagenet=False, like=model)
         whole.set_weights(model.get_weights())
         model = whole
-    return inference.predictor(
-        model, channels(run), tile, stride, batch, run.profile.mirrored, layer
-    )
+    return inference.predictor(model, channels(run), tile, stride, batch, layer)
 
 
 def _inference_tiles(profile) -> tuple[int, int]:

@@ -188,7 +188,6 @@ class Profile:
         phantom: Cases, slices and seed of the phantom, where no folder is given.
         slices: Name in `slices.RULES` of the rule for slices to train on.
         crops: "all" or "lesion", see `pipeline.crops`.
-        mirrored: Whether inference takes the mean with the mirrored slice.
         split: Shares of train, validation and test patients for "holdout".
         deviations: Each way in which this differs from the report's setting.
         row_changes: Experiment id -> fields of this profile that differ for it.
@@ -214,7 +213,6 @@ class Profile:
     phantom: Mapping[str, int]
     slices: str = "hssayeni2020"
     crops: str = "all"
-    mirrored: bool = False
     split: tuple[float, float, float] = (0.7, 0.1, 0.2)
     deviations: tuple[str, ...] = ()
     row_changes: Mapping[str, Mapping[str, Any]] = dataclasses.field(

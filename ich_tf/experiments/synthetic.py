@@ -6,7 +6,6 @@ training (Dice by subtype and size), and slices with labels alone, real ones whe
 data are given: how well the largest predicted area tells slices with hemorrhage.
 """
 
-import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -219,7 +218,6 @@ def companions(run: Run, model) -> dict[str, Callable]:
     """
     layer = likeness.deepest_layer(model)
     network = segmentation.network(run, model, layer)
-    network = dataclasses.replace(network, mirrored=False)
     (fold,) = run.folds
 
     def features(names):

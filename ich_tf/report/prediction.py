@@ -6,6 +6,7 @@ import io
 import os
 import pathlib
 import tempfile
+from concurrent import futures
 
 import numpy as np
 
@@ -71,16 +72,19 @@ def predict(
     case = heads.read(source, spacing_mm, series_uid)
     if not 0 <= threshold < 1:
         raise ValueError(f"`threshold` must lie in [0, 1). Received: {threshold}")
-    model = weights.load_shipped(weights_name, weights_dir)
-    _, entry = weights.shipped(weights_name, weights_dir)
-    weights.check_probe(model, entry)
-    known = known_slices(entry, weights_dir)
-    probability, features = segment_with_features(
-        model, entry["preprocessing"], case, known and known.layer
-    )
+    # Of two cores building and tracing a network leave one idle.
+    with futures.ThreadPoolExecutor(1) as beside:
+        classifying = beside.submit(classify, case.volume, weights_dir)
+        model = weights.load_shipped(weights_name, weights_dir)
+        _, entry = weights.shipped(weights_name, weights_dir)
+        weights.check_probe(model, entry)
+        known = known_slices(entry, weights_dir)
+        probability, features = segment_with_features(
+            model, entry["preprocessing"], case, known and known.layer
+        )
+        classification = classifying.result()
     like = likeness_of(features, known, entry)
     mask = (probability > threshold).astype(np.uint8)
-    classification = classify(case.volume, weights_dir)
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=out) as folder:
@@ -170,8 +174,7 @@ def segment_with_features(
         to_channels,
         preprocessing["tile"],
         preprocessing["stride"],
-        batch=8,
-        mirrored=preprocessing.get("mirrored", False),
+        batch=4,
         layer=layer,
     )
     small = slices.resize(slices.squared(case.volume.hu), preprocessing["size"])

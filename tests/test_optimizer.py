@@ -1,0 +1,60 @@
+"""Adam as one operation computes what Keras' Adam computes."""
+
+import keras
+import numpy as np
+import pytest
+
+from ich_tf import models, optimizer
+
+
+def trained(make, steps=5, policy="float32"):
+    """Weights, and moments, after a few steps from the same start."""
+    keras.config.set_dtype_policy(policy)
+    try:
+        keras.utils.set_random_seed(0)
+        model = models.build("unet", filters=(4, 8), input_shape=(8, 8, 1))
+        schedule = keras.optimizers.schedules.CosineDecay(1e-2, 10)
+        model.compile(make(schedule), "binary_crossentropy", jit_compile=False)
+        images = np.random.default_rng(0).random((4, 8, 8, 1), dtype=np.float32)
+        for _ in range(steps):
+            model.train_on_batch(images, images > 0.5)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    return [np.asarray(one) for one in (*model.weights, *model.optimizer.variables)]
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_training_ends_as_with_keras_adam(policy):
+    found = trained(optimizer.Adam, policy=policy)
+    expected = trained(keras.optimizers.Adam, policy=policy)
+    assert len(found) == len(expected)
+    start = trained(optimizer.Adam, steps=0, policy=policy)
+    assert any(np.abs(a - b).max() > 1e-2 for a, b in zip(found, start, strict=True))
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-5)
+
+
+def test_one_step_by_hand():
+    variable = keras.Variable([1.0, 2.0])
+    adam = optimizer.Adam(0.1, epsilon=0.0)
+    adam.build([variable])
+    adam.apply([keras.ops.convert_to_tensor([0.5, -3.0])], [variable])
+    # The first step of Adam is the learning rate against the gradient's sign.
+    np.testing.assert_allclose(variable, [0.9, 2.1], rtol=1e-6)
+
+
+def test_what_the_fused_operation_cannot_do_is_left_to_keras():
+    variable = keras.Variable([1.0])
+    adam = optimizer.Adam(0.1, amsgrad=True)
+    adam.build([variable])
+    adam.apply([keras.ops.convert_to_tensor([2.0])], [variable])
+    np.testing.assert_allclose(variable, [0.9], rtol=1e-5)
+
+
+def test_a_model_is_saved_with_it_and_loads(tmp_path):
+    model = models.build("unet", filters=(2, 4), input_shape=(8, 8, 1))
+    model.compile(optimizer.Adam(1e-3), "binary_crossentropy", jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert type(again.optimizer) is optimizer.Adam
