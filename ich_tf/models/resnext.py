@@ -14,7 +14,7 @@ import warnings
 
 import keras
 
-from ich_tf.models import convert, weights
+from ich_tf.models import convert, layers, weights
 
 FEATURE_MAP = "stage4_out"
 """Layer with the last feature map, 32 times smaller than the image (for Grad-CAM)."""
@@ -227,9 +227,7 @@ def _convolution(x, filters, kernel, stride, name, groups=1):
 
 
 def _normalization(x, name):
-    return keras.layers.BatchNormalization(
-        momentum=MOMENTUM, epsilon=EPSILON, name=name
-    )(x)
+    return layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=name)(x)
 
 
 def _load(encoder, init, weights_dir) -> None:

@@ -19,6 +19,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from ich_tf.models import layers
+
 
 @keras.saving.register_keras_serializable(package="ich_tf")
 class ScaledSum(keras.layers.Layer):
@@ -50,6 +52,9 @@ def _scaled_sum(function, arguments, output_shape=None, **kwargs) -> ScaledSum:
     return ScaledSum(arguments["scale"], **kwargs)
 
 
+_OWN = {"Lambda": _scaled_sum, "BatchNormalization": layers.BatchNormalization}
+
+
 class _Layers:
     """`keras.layers`, except that names are legal in Keras 3 and never automatic."""
 
@@ -57,7 +62,7 @@ class _Layers:
         self._unnamed = collections.Counter()
 
     def __getattr__(self, kind: str) -> Callable:
-        make = _scaled_sum if kind == "Lambda" else getattr(keras.layers, kind)
+        make = _OWN.get(kind) or getattr(keras.layers, kind)
 
         def layer(*args, name: str | None = None, **kwargs) -> keras.layers.Layer:
             if name is None:
