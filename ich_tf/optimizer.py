@@ -10,7 +10,7 @@ class Adam(keras.optimizers.Adam):
 
     Keras writes the update as about forty small operations for each variable. For an
     encoder with hundreds of variables these are more than half of the graph, which
-    takes its time to trace and, on every step, to launch (`benchmarks/optimizer.py`).
+    takes its time to trace and, on every step, to launch (`benchmarks/fused.py`).
 
     Reference:
         Kingma and Ba 2015, Adam (arXiv:1412.6980).

@@ -10,7 +10,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     Keras writes the training pass as some twenty operations, and twice as many for
     its gradient. On batches of images (n, h, w, channels) of one replica this layer
-    uses one for each, with the same results; all else is left to Keras.
+    uses one for each (`benchmarks/fused.py`), with the same results; all else is left
+    to Keras.
 
     Reference:
         Ioffe and Szegedy 2015, Batch normalization (arXiv:1502.03167).
