@@ -62,12 +62,12 @@ stage() {
   took+=("$name $(((SECONDS - began + 30) / 60))")
 }
 
-# Minutes of each stage as once measured on two cores without bfloat16, to say what is
+# Minutes of each stage on two cores without bfloat16, about as measured, to say what is
 # left: more where the stages so far took longer. `reproduce` tells of its rows.
 time_left() {
   local minutes name left=0 before=0 found=""
   case $profile in
-    demo) minutes="tables-2-3=33 table-1=8 volume-3d=8 related=1 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=2" ;;
+    demo) minutes="tables-2-3=27 table-1=12 volume-3d=9 related=1 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=2" ;;
     quick) minutes="tables-2-3=2 table-1=1 volume-3d=1 related=0 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=2" ;;
     *) return ;;
   esac
