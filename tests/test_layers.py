@@ -1,71 +1,265 @@
-"""Batch normalization as one operation computes what Keras' layer computes."""
+"""The layer rules of the package, checked in its source; imports within functions
+and `importlib.import_module` with a literal name count too."""
 
-import keras
-import numpy as np
+import ast
+import pathlib
+import subprocess
+import sys
+
 import pytest
-import tensorflow as tf
 
-from ich_tf import models
-from ich_tf.models import layers
+import ich_tf
+
+PACKAGE = pathlib.Path(ich_tf.__file__).parent
+
+# A module may import its own part, and every part of the layers below its own.
+LAYERS = (
+    ("labels", "paths", "volume", "files"),
+    (
+        *("data", "preprocessing", "models", "losses", "metrics", "intervals"),
+        "classical",
+    ),
+    (
+        *("distribution", "training", "inference", "explain", "prepare"),
+        "likeness",
+    ),
+    ("experiments",),
+    ("report",),
+    ("cli",),
+    ("__main__",),
+)
+# Parts of these layers may import each other.
+MIXING = (0, 2)
+
+ONLY_IN = {
+    "tensorflow": (
+        "preprocessing/pipeline.py",
+        "preprocessing/image_pipeline.py",
+        "preprocessing/tensor_augment.py",
+        "distribution.py",
+        "training.py",
+        "prepare.py",
+        "explain.py",
+        "models/sm_keras3.py",
+        "models/recompute.py",
+    ),
+    "pydicom": ("data/dicom.py",),
+    "nibabel": ("data/nifti.py",),
+    "albumentations": ("preprocessing/augment.py",),
+    "tf_keras_vis": ("explain.py",),
+    "segmentation_models": ("models/sm_keras3.py",),
+    "tf_keras": (),
+    "torch": ("models/convert.py",),
+    "apache_beam": ("prepare.py",),
+}
+
+# Modules that start at once.
+LIGHT = (
+    "ich_tf",
+    "ich_tf.labels",
+    "ich_tf.paths",
+    "ich_tf.volume",
+    "ich_tf.files",
+    "ich_tf.preprocessing.windows",
+    "ich_tf.preprocessing.tiles",
+    "ich_tf.intervals",
+    "ich_tf.experiments.tables",
+    "ich_tf.cli",
+    "ich_tf.__main__",
+    *(f"ich_tf.{path.parent.name}" for path in sorted(PACKAGE.glob("*/__init__.py"))),
+    *(
+        f"ich_tf.experiments.{path.stem}"
+        for path in sorted(PACKAGE.glob("experiments/table[0-9].py"))
+    ),
+)
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "scipy",
+    "skimage",
+    "sklearn",
+    "matplotlib",
+    "albumentations",
+    "cv2",
+    "nibabel",
+    "pydicom",
+    "segmentation_models",
+    "tf_keras_vis",
+)
 
 
-def passed(kind, images, policy="float32", **arguments):
-    """Output, gradients and running moments after one training pass."""
-    layer = kind(dtype=policy, momentum=0.5, **arguments)
-    layer.build(images.shape)
-    for number, weight in enumerate(layer.weights):
-        weight.assign(np.linspace(0.5, 1.5 + number, weight.shape[0]))
-    inputs = tf.convert_to_tensor(images)
-    upstream = tf.cast(
-        tf.cos(tf.range(images.size, dtype="float32")), layer.compute_dtype
-    )
-    with tf.GradientTape() as tape:
-        tape.watch(inputs)
-        output = layer(inputs, training=True)
-        score = tf.reduce_sum(output * tf.reshape(upstream, images.shape))
-    trained = [weight.value for weight in layer.trainable_weights]
-    gradients = tape.gradient(score, [inputs, *trained])
-    found = [output, *gradients, layer.moving_mean, layer.moving_variance]
-    return layer, [np.asarray(one, np.float32) for one in found]
+def imports(source: str, package: str) -> list[tuple[int, str]]:
+    """Line and full name of every import; `package` resolves relative ones.
+
+    What is imported for annotations only (`if TYPE_CHECKING`) counts within the
+    package, for it shows what a module knows, but loads no other library.
+    """
+    tree = ast.parse(source)
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    return [
+        (node.lineno, name)
+        for node in ast.walk(tree)
+        for name in imported_names(node, package)
+        if id(node) not in typing_only or name.startswith("ich_tf")
+    ]
+
+
+def imported_names(node: ast.AST, package: str) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        parents = package.split(".")
+        parents = parents[: len(parents) - node.level + 1] if node.level else []
+        base = ".".join([*parents, *([node.module] if node.module else [])])
+        return [f"{base}.{alias.name}" for alias in node.names]
+    if isinstance(node, ast.Call) and node.args:
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        literal = node.args[0]
+        if name in ("import_module", "__import__") and isinstance(
+            literal, ast.Constant
+        ):
+            return [literal.value]
+    return []
+
+
+def layer_of(part: str) -> int:
+    for level, parts in enumerate(LAYERS):
+        if part in parts:
+            return level
+    raise LookupError(part)
+
+
+def violations(package: pathlib.Path) -> list[str]:
+    """Every broken rule as "file:line: reason"."""
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        relative = path.relative_to(package)
+        part = relative.parts[0].removesuffix(".py")
+        if part == "__init__":
+            part = "labels"
+        elif not any(part in parts for parts in LAYERS):
+            found.append(f"{relative}: {part} has no layer; add it to LAYERS")
+            continue
+        own_package = ".".join(("ich_tf", *relative.parts[:-1]))
+        for line, name in imports(path.read_text(encoding="utf-8"), own_package):
+            reason = broken_rule(relative, part, name)
+            if reason:
+                found.append(f"{relative}:{line}: {reason}")
+    return found
+
+
+def broken_rule(relative: pathlib.PurePath, part: str, name: str) -> str | None:
+    top, *inner = name.split(".")
+    if top == "ich_tf":
+        return broken_layer(part, inner[0]) if inner else None
+    if relative.as_posix() not in ONLY_IN.get(top, (relative.as_posix(),)):
+        return f"{top} is imported only in {', '.join(ONLY_IN[top]) or 'no file'}"
+    if top in sys.stdlib_module_names:
+        return None
+    if layer_of(part) == 0 and top != "numpy":
+        return f"{part} imports numpy and the standard library only, not {top}"
+    if relative.name == "__init__.py" and top in HEAVY:
+        return f"a package's __init__ does not import {top}"
+    return None
+
+
+def broken_layer(part: str, other: str) -> str | None:
+    if part == other or other == "__version__":
+        return None
+    if not any(other in parts for parts in LAYERS):
+        return f"ich_tf.{other} has no layer; add it to LAYERS"
+    own, imported = layer_of(part), layer_of(other)
+    if imported > own:
+        return f"{part} imports {other}, which lies above it"
+    if imported == own and own not in MIXING:
+        return f"{part} imports its sibling {other}"
+    return None
+
+
+def test_the_package_keeps_its_layers():
+    assert len(list(PACKAGE.rglob("*.py"))) > 20
+    assert violations(PACKAGE) == []
 
 
 @pytest.mark.parametrize(
-    "arguments", [{}, {"scale": False}, {"center": False}, {"epsilon": 1e-5}]
+    ("file", "source", "reason"),
+    [
+        ("labels.py", "import scipy", "numpy and the standard library only, not scipy"),
+        ("volume.py", "from ich_tf import data", "volume imports data, which lies"),
+        ("data/a.py", "from ich_tf import models", "data imports its sibling models"),
+        ("data/a.py", "import ich_tf.losses", "data imports its sibling losses"),
+        ("data/a.py", "from ..metrics import x", "data imports its sibling metrics"),
+        ("losses.py", "from . import intervals", "losses imports its sibling"),
+        (
+            "models/a.py",
+            "def f():\n    import ich_tf.training",
+            "models/a.py:2: models imports training, which lies above it",
+        ),
+        ("training.py", "from ich_tf.experiments import x", "which lies above it"),
+        ("experiments/a.py", "from ich_tf.report import x", "which lies above it"),
+        ("report/a.py", "from ich_tf import cli", "which lies above it"),
+        ("metrics/a.py", "def f():\n    import tensorflow as tf", "tensorflow is only"),
+        ("losses.py", "from tensorflow.keras import x", "tensorflow is imported only"),
+        ("data/nifti.py", "import pydicom", "pydicom is imported only in data/dicom"),
+        ("data/dicom.py", "from nibabel import x", "nibabel is imported only in data"),
+        ("training.py", "import albumentations", "only in preprocessing/augment.py"),
+        ("inference.py", "import tf_keras_vis.gradcam", "only in explain.py"),
+        ("training.py", "import tf_keras", "tf_keras is imported only in no file"),
+        (
+            "cli.py",
+            "import importlib\nimportlib.import_module('pydicom')",
+            "cli.py:2: pydicom is imported only in",
+        ),
+        ("data/__init__.py", "import scipy.ndimage", "__init__ does not import scipy"),
+        ("__init__.py", "from ich_tf.cli import main", "which lies above it"),
+        (
+            "data/a.py",
+            "import typing\nif typing.TYPE_CHECKING:\n    from ich_tf import models",
+            "data/a.py:3: data imports its sibling models",
+        ),
+        ("helpers.py", "import os", "helpers has no layer"),
+        ("data/a.py", "from ich_tf import helpers", "ich_tf.helpers has no layer"),
+    ],
 )
-@pytest.mark.parametrize("shape", [(3, 5, 4, 6), (1, 1, 1, 2), (2, 1, 1, 3)])
-def test_a_training_pass_is_that_of_keras(shape, arguments):
-    images = np.random.default_rng(0).normal(2, 3, shape).astype(np.float32)
-    ours, found = passed(layers.BatchNormalization, images, **arguments)
-    _, expected = passed(keras.layers.BatchNormalization, images, **arguments)
-    assert ours._fusible(images, None)
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-4)
+def test_a_planted_violation_is_found(tmp_path, file, source, reason):
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(source)
+    (found,) = violations(tmp_path)
+    assert reason.replace("is only", "is imported only") in found
 
 
-def test_mixed_precision_is_that_of_keras():
-    images = np.random.default_rng(0).normal(2, 3, (3, 5, 4, 6)).astype(np.float32)
-    kinds = (layers.BatchNormalization, keras.layers.BatchNormalization)
-    pairs = [passed(kind, images, "mixed_bfloat16")[1] for kind in kinds]
-    for one, other in zip(*pairs, strict=True):
-        np.testing.assert_allclose(one, other, rtol=0.02, atol=0.02)
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("data/a.py", "from ich_tf.data import b\nfrom . import c\nimport scipy"),
+        ("data/a.py", "from ich_tf import files, labels\nfrom ich_tf.volume import x"),
+        ("training.py", "import tensorflow\nfrom ich_tf import models, losses, data"),
+        ("inference.py", "from ich_tf import training"),
+        ("experiments/a.py", "from ich_tf import metrics, intervals, training"),
+        ("report/a.py", "from ich_tf.experiments import tables"),
+        ("cli.py", "from ich_tf import __version__\nfrom ich_tf.report import x"),
+        ("data/dicom.py", "import pydicom.uid"),
+        ("models/__init__.py", "if TYPE_CHECKING:\n    import keras"),
+    ],
+)
+def test_what_is_allowed_passes(tmp_path, file, source):
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(source)
+    assert violations(tmp_path) == []
 
 
-def test_vectors_and_several_replicas_are_left_to_keras():
-    vectors = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
-    layer, found = passed(layers.BatchNormalization, vectors)
-    assert not layer._fusible(vectors, None)
-    _, expected = passed(keras.layers.BatchNormalization, vectors)
-    np.testing.assert_array_equal(found[0], expected[0])
-    layer.synchronized = True
-    assert not layer._fusible(np.zeros((1, 2, 2, 3)), None)
-
-
-@pytest.mark.parametrize("backbone", ["vgg16", "resnet50", "densenet121"])
-def test_all_layers_of_a_network_with_an_encoder_are_of_this_kind(backbone):
-    model = models.build("unetplusplus", backbone=backbone, input_shape=(32, 32, 3))
-    kinds = {
-        type(layer)
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    }
-    assert kinds == {layers.BatchNormalization}
+@pytest.mark.parametrize("module", LIGHT)
+def test_importing_loads_nothing_heavy(module):
+    code = f"import sys, {module}; print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert module in loaded
+    assert [name for name in HEAVY if name in loaded] == []

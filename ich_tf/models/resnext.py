@@ -14,7 +14,7 @@ import warnings
 
 import keras
 
-from ich_tf.models import convert, layers, weights
+from ich_tf.models import convert, recompute, weights
 
 FEATURE_MAP = "stage4_out"
 """Layer with the last feature map, 32 times smaller than the image (for Grad-CAM)."""
@@ -227,7 +227,9 @@ def _convolution(x, filters, kernel, stride, name, groups=1):
 
 
 def _normalization(x, name):
-    return layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=name)(x)
+    return recompute.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=name)(
+        x
+    )
 
 
 def _load(encoder, init, weights_dir) -> None:

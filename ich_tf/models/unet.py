@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import keras
 
-from ich_tf.models import backbones, layers
+from ich_tf.models import backbones, recompute
 
 PLAIN_FILTERS = (32, 64, 128, 256, 512)
 # Rows 0-4. An index of the official code wraps round: its list 256, 128, 64, 32, 16
@@ -264,7 +264,7 @@ def _node(source, skips, filters, name, upsampling, normalize):
             name=f"{name}_up",
         )(source)
         if normalize:
-            x = layers.BatchNormalization(name=f"{name}_up_bn")(x)
+            x = recompute.BatchNormalization(name=f"{name}_up_bn")(x)
             x = keras.layers.ReLU(name=f"{name}_up_relu")(x)
             first = 2
     if skips:
@@ -288,7 +288,7 @@ def _unit(x, filters, name, normalize, kernel=3):
         name=f"{name}_conv",
     )(x)
     if normalize:
-        x = layers.BatchNormalization(name=f"{name}_bn")(x)
+        x = recompute.BatchNormalization(name=f"{name}_bn")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
