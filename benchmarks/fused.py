@@ -14,14 +14,14 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from ich_tf import models, training  # noqa: E402
-from ich_tf.models import recompute, sm_keras3  # noqa: E402
+from ich_tf.models import layers, sm_keras3  # noqa: E402
 
 SIDE, BATCH, STEPS = 64, 8, 6
 BACKBONES = ("vgg16", "densenet169")
 ADAM = mock.patch.object(training, "Adam", keras.optimizers.Adam)
 KERAS_LAYER = keras.layers.BatchNormalization
 LAYERS = (
-    mock.patch.object(recompute, "BatchNormalization", KERAS_LAYER),
+    mock.patch.object(layers, "BatchNormalization", KERAS_LAYER),
     mock.patch.dict(sm_keras3._OWN, BatchNormalization=KERAS_LAYER),
 )
 WAYS = {"Keras'": (ADAM, *LAYERS), "fused Adam": LAYERS, "both fused": ()}

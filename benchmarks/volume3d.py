@@ -91,13 +91,13 @@ def network(size: int, depth: int, filters: int, variant: str, precision: str):
 
 def estimate(options: argparse.Namespace) -> None:
     """Print the estimated memory."""
-    from ich_tf.models import recompute
+    from ich_tf.models import layers
 
     model = network(
         options.size, options.depth, options.filters, options.variant, options.precision
     )
     policy = model.dtype_policy.name
-    print(json.dumps(recompute.training_gigabytes(model, 1, policy)))
+    print(json.dumps(layers.training_gigabytes(model, 1, policy)))
 
 
 def child(options: argparse.Namespace) -> None:

@@ -31,7 +31,7 @@ from IPython.display import Markdown, display
 from ich_tf import models
 from ich_tf.data import phantom
 from ich_tf.experiments import profiles, segmentation
-from ich_tf.models import recompute
+from ich_tf.models import layers
 from ich_tf.report import figures, notebook, plots
 
 # "phantom", or the folder of ct-ich.
@@ -92,7 +92,7 @@ for name, arguments in VARIANTS.items():
         network = models.build(
             "unetplusplus_3d", input_shape=(32, side, side, 1), filters=16, **arguments
         )
-        gigabytes = recompute.training_gigabytes(network, 1, "mixed_bfloat16")
+        gigabytes = layers.training_gigabytes(network, 1, "mixed_bfloat16")
         memory.setdefault(name, []).append(gigabytes)
     parameters[name] = network.count_params()
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from ich_tf import models
-from ich_tf.models import recompute
+from ich_tf.models import layers
 
 
 def passed(kind, images, policy="float32", **arguments):
@@ -35,7 +35,7 @@ def passed(kind, images, policy="float32", **arguments):
 @pytest.mark.parametrize("shape", [(3, 5, 4, 6), (1, 1, 1, 2), (2, 1, 1, 3)])
 def test_a_training_pass_is_that_of_keras(shape, arguments):
     images = np.random.default_rng(0).normal(2, 3, shape).astype(np.float32)
-    ours, found = passed(recompute.BatchNormalization, images, **arguments)
+    ours, found = passed(layers.BatchNormalization, images, **arguments)
     _, expected = passed(keras.layers.BatchNormalization, images, **arguments)
     assert ours._fusible(images, None)
     for one, other in zip(found, expected, strict=True):
@@ -44,7 +44,7 @@ def test_a_training_pass_is_that_of_keras(shape, arguments):
 
 def test_mixed_precision_is_that_of_keras():
     images = np.random.default_rng(0).normal(2, 3, (3, 5, 4, 6)).astype(np.float32)
-    kinds = (recompute.BatchNormalization, keras.layers.BatchNormalization)
+    kinds = (layers.BatchNormalization, keras.layers.BatchNormalization)
     pairs = [passed(kind, images, "mixed_bfloat16")[1] for kind in kinds]
     for one, other in zip(*pairs, strict=True):
         np.testing.assert_allclose(one, other, rtol=0.02, atol=0.02)
@@ -52,7 +52,7 @@ def test_mixed_precision_is_that_of_keras():
 
 def test_vectors_and_several_replicas_are_left_to_keras():
     vectors = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
-    layer, found = passed(recompute.BatchNormalization, vectors)
+    layer, found = passed(layers.BatchNormalization, vectors)
     assert not layer._fusible(vectors, None)
     _, expected = passed(keras.layers.BatchNormalization, vectors)
     np.testing.assert_array_equal(found[0], expected[0])
@@ -68,4 +68,4 @@ def test_all_layers_of_a_network_with_an_encoder_are_of_this_kind(backbone):
         for layer in model._flatten_layers()
         if isinstance(layer, keras.layers.BatchNormalization)
     }
-    assert kinds == {recompute.BatchNormalization}
+    assert kinds == {layers.BatchNormalization}

@@ -41,7 +41,7 @@ ONLY_IN = {
         "prepare.py",
         "explain.py",
         "models/sm_keras3.py",
-        "models/recompute.py",
+        "models/layers.py",
     ),
     "pydicom": ("data/dicom.py",),
     "nibabel": ("data/nifti.py",),

@@ -11,7 +11,7 @@ import pytest
 import record_resnext
 
 from ich_tf import models
-from ich_tf.models import convert, resnext, weights
+from ich_tf.models import convert, layers, resnext, weights
 
 # TensorFlow variables lack an argument that NumPy 2 wants of `__array__`.
 pytestmark = pytest.mark.filterwarnings(
@@ -158,7 +158,7 @@ def test_layers_of_a_small_network():
 @pytest.mark.parametrize("devices", [[], ["gpu:0"]])
 def test_groups_see_only_their_own_channels(devices, monkeypatch):
     monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: devices)
-    convolve = resnext.GroupedConv2D(4, 1, groups=2, use_bias=False)
+    convolve = layers.GroupedConv2D(4, 1, groups=2, use_bias=False)
     images = np.array([1, 2, 10, 20], "float32").reshape(1, 1, 1, 4)
     convolve.build(images.shape)
     assert convolve.kernel.shape == (1, 1, 2, 4)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ich_tf import losses, models
-from ich_tf.models import recompute, unet3d
+from ich_tf.models import layers, unet3d
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning"
@@ -38,7 +38,7 @@ def test_levels_halve_in_plane_first_and_the_depth_later():
         (2, 7, 4, 32),
     ]
     assert [output.shape for output in model.outputs] == [(None, 5, 100, 64, 1)] * 4
-    blocks = [layer for layer in model.layers if isinstance(layer, recompute.Block)]
+    blocks = [layer for layer in model.layers if isinstance(layer, layers.Block)]
     assert len(blocks) == 15
 
 
@@ -108,10 +108,10 @@ def test_recomputation_repeats_the_forward_pass_of_each_block():
         graph = compute.get_concrete_function().graph
         return sum(node.type == "Conv3D" for node in graph.get_operations())
 
-    # Two in each of the six blocks; the head's and the gradients of three transposed
-    # convolutions are not computed again.
-    assert convolutions(False) == 2 * 6 + 1 + 3
-    assert convolutions(True) == 2 * 2 * 6 + 1 + 3
+    # Two in each of the six blocks, with two gradients each; the head's, and the
+    # gradients of three transposed convolutions, are not computed again.
+    assert convolutions(False) == 3 * 2 * 6 + 1 + 3
+    assert convolutions(True) == 4 * 2 * 6 + 1 + 3
 
 
 def test_padding_at_the_end_leaves_sizes_that_fit_alone():
@@ -126,7 +126,7 @@ def test_padding_at_the_end_leaves_sizes_that_fit_alone():
 
 
 def test_instance_normalization_is_that_of_each_sample_and_channel():
-    layer = recompute.InstanceNormalization()
+    layer = layers.InstanceNormalization()
     x = np.random.default_rng(0).normal(3, 2, (2, 3, 4, 5, 6)).astype(np.float32)
     layer.build(x.shape)
     layer.gamma.assign(np.arange(1.0, 7.0))
@@ -176,11 +176,11 @@ def test_instance_normalization_and_its_gradients(dtype):
     def plainly(x, gamma, beta):
         wide = tf.cast(x, tf.float32)
         mean, variance = tf.nn.moments(wide, (1, 2, 3), keepdims=True)
-        normal = (wide - mean) / tf.sqrt(variance + recompute.EPSILON)
+        normal = (wide - mean) / tf.sqrt(variance + layers.EPSILON)
         return normal * gamma + beta
 
     found = []
-    for function in (recompute._normalize, plainly):
+    for function in (layers._normalize, plainly):
         with tf.GradientTape() as tape:
             tape.watch([x, gamma, beta])
             y = tf.cast(function(x, gamma, beta), tf.float32)

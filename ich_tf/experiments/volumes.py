@@ -15,7 +15,7 @@ from ich_tf.data import splits
 from ich_tf.experiments import profiles, provenance, runner, segmentation, spec
 from ich_tf.experiments.runner import Run
 from ich_tf.experiments.segmentation import evaluate, folds, summarise
-from ich_tf.models import recompute
+from ich_tf.models import layers
 from ich_tf.preprocessing import augment, patches, pipeline
 
 __all__ = ["evaluate", "folds", "summarise"]
@@ -201,7 +201,7 @@ def _model(run: Run):
 
 def _estimated_gigabytes(run: Run) -> float:
     policy = training.precision_policy(run.profile.precision)
-    return recompute.training_gigabytes(_model(run), run.profile.batch, policy)
+    return layers.training_gigabytes(_model(run), run.profile.batch, policy)
 
 
 def _free_gigabytes() -> float | None:

@@ -2,8 +2,7 @@
 
 Layers are named `stem_conv`, `stage{1-4}_block{n}_conv{1-3}` (`_bn`, `_relu` alike),
 `stage{s}_block1_shortcut_conv`, and `stage{s}_block{n}_out` for what a block puts out;
-the last block of a stage puts out `stage{s}_out`. Import this module before loading a
-saved `.keras` file, so that Keras knows its layer.
+the last block of a stage puts out `stage{s}_out`.
 
 Reference:
     Xie et al. 2017, Aggregated Residual Transformations (arXiv:1611.05431).
@@ -14,7 +13,7 @@ import warnings
 
 import keras
 
-from ich_tf.models import convert, recompute, weights
+from ich_tf.models import convert, layers, weights
 
 FEATURE_MAP = "stage4_out"
 """Layer with the last feature map, 32 times smaller than the image (for Grad-CAM)."""
@@ -28,28 +27,6 @@ CELLS = 8
 # Of PyTorch's batch normalization, in Keras' terms (its momentum is 1 - ours).
 EPSILON = 1e-5
 MOMENTUM = 0.9
-
-
-@keras.saving.register_keras_serializable(package="ich_tf")
-class GroupedConv2D(keras.layers.Conv2D):
-    """A grouped convolution that also trains at a fair pace without a GPU.
-
-    Keras 3.15 gives grouped convolutions to XLA, whose gradient on a CPU takes 30 to
-    100 times as long as the groups' own. So there the groups are convolved one by one;
-    the kernel stays one array.
-    """
-
-    def convolution_op(self, inputs, kernel):
-        """Convolve, without bias and activation."""
-        convolve = super().convolution_op
-        if keras.distribution.list_devices("gpu"):
-            return convolve(inputs, kernel)
-        groups = zip(
-            keras.ops.split(inputs, self.groups, axis=-1),
-            keras.ops.split(kernel, self.groups, axis=-1),
-            strict=True,
-        )
-        return keras.ops.concatenate([convolve(*group) for group in groups], axis=-1)
 
 
 def resnext101_32x8d(
@@ -213,7 +190,7 @@ def _convolution(x, filters, kernel, stride, name, groups=1):
     padding = kernel // 2
     if padding and stride > 1:
         x = keras.layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
-    kind = keras.layers.Conv2D if groups == 1 else GroupedConv2D
+    kind = layers.Conv2D if groups == 1 else layers.GroupedConv2D
     return kind(
         filters,
         kernel,
@@ -227,9 +204,7 @@ def _convolution(x, filters, kernel, stride, name, groups=1):
 
 
 def _normalization(x, name):
-    return recompute.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=name)(
-        x
-    )
+    return layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=name)(x)
 
 
 def _load(encoder, init, weights_dir) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from ich_tf.models import recompute
+from ich_tf.models import layers
 
 
 @keras.saving.register_keras_serializable(package="ich_tf")
@@ -52,7 +52,11 @@ def _scaled_sum(function, arguments, output_shape=None, **kwargs) -> ScaledSum:
     return ScaledSum(arguments["scale"], **kwargs)
 
 
-_OWN = {"Lambda": _scaled_sum, "BatchNormalization": recompute.BatchNormalization}
+_OWN = {
+    "Lambda": _scaled_sum,
+    "BatchNormalization": layers.BatchNormalization,
+    "Conv2D": layers.Conv2D,
+}
 
 
 class _Layers:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import keras
 
-from ich_tf.models import backbones, recompute
+from ich_tf.models import backbones, layers
 
 PLAIN_FILTERS = (32, 64, 128, 256, 512)
 # Rows 0-4. An index of the official code wraps round: its list 256, 128, 64, 32, 16
@@ -264,7 +264,7 @@ def _node(source, skips, filters, name, upsampling, normalize):
             name=f"{name}_up",
         )(source)
         if normalize:
-            x = recompute.BatchNormalization(name=f"{name}_up_bn")(x)
+            x = layers.BatchNormalization(name=f"{name}_up_bn")(x)
             x = keras.layers.ReLU(name=f"{name}_up_relu")(x)
             first = 2
     if skips:
@@ -279,7 +279,7 @@ def _units(x, filters, name, normalize, first=1):
 
 
 def _unit(x, filters, name, normalize, kernel=3):
-    x = keras.layers.Conv2D(
+    x = layers.Conv2D(
         filters,
         kernel,
         padding="same",
@@ -288,13 +288,13 @@ def _unit(x, filters, name, normalize, kernel=3):
         name=f"{name}_conv",
     )(x)
     if normalize:
-        x = recompute.BatchNormalization(name=f"{name}_bn")(x)
+        x = layers.BatchNormalization(name=f"{name}_bn")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
 def _head(x, classes, kernel, name):
     """Probabilities, in float32 also under mixed precision."""
-    x = keras.layers.Conv2D(classes, kernel, padding="same", name=f"{name}_logits")(x)
+    x = layers.Conv2D(classes, kernel, padding="same", name=f"{name}_logits")(x)
     return keras.layers.Activation(
         "sigmoid", dtype="float32", name=f"{name}_probabilities"
     )(x)

@@ -1,8 +1,8 @@
-"""UNet++ over whole volumes: the graph of `unet`, the blocks of `recompute`."""
+"""UNet++ over whole volumes: the graph of `unet`, the blocks of `layers`."""
 
 import keras
 
-from ich_tf.models import recompute, unet
+from ich_tf.models import layers, unet
 
 
 def unetplusplus_3d(
@@ -29,7 +29,7 @@ def unetplusplus_3d(
         levels: Number of levels.
         skip: "concat", as in the paper, or "add": a node adds its skips to what it
             upsamples, so that its convolutions see no more channels than they make.
-        remat: Compute activations again for the gradients, see `recompute.Block`.
+        remat: Compute activations again for the gradients, see `layers.Block`.
         deep_supervision: Return a list of outputs, one for each X(0,j) with j >= 1,
             instead of the last alone.
         classes: Independent sigmoid outputs.
@@ -54,7 +54,7 @@ def unetplusplus_3d(
         x = keras.layers.ZeroPadding3D(ends, name="padding")(x)
 
     def block(row, name, factors=None):
-        return recompute.Block(
+        return layers.Block(
             filters * 2**row, factors, skip=skip, remat=remat, name=name
         )
 
@@ -121,7 +121,7 @@ def check_sizes(
 
 def _head(x, classes, extra, name):
     """Probabilities of the volume without its padding, in float32."""
-    x = keras.layers.Conv3D(classes, 1, name=f"{name}_logits")(x)
+    x = layers.Conv3D(classes, 1, name=f"{name}_logits")(x)
     if any(extra):
         ends = [(0, size) for size in extra]
         x = keras.layers.Cropping3D(ends, name=f"{name}_cropping")(x)

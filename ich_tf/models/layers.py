@@ -1,6 +1,7 @@
-"""Layers whose passes are written out: 2-D batch normalization, and 3-D blocks.
+"""Layers whose passes are written out: convolutions, normalization, and 3-D blocks.
 
-A 3-D block is lean in memory: what a node keeps is its choice.
+Convolutions and batch normalization compute what Keras' layers compute, faster where
+there is no GPU. A 3-D block is lean in memory: what a node keeps is its choice.
 
 Training keeps the activations of the forward pass for the gradients. In 3-D they are
 most of the memory, so a block can keep its output alone and compute what lies between
@@ -17,6 +18,117 @@ import keras
 import tensorflow as tf
 
 SPACE, EPSILON = (1, 2, 3), 1e-5
+
+LARGEST = 2**17
+"""Pixels or voxels of the largest sample whose convolution has gradients of our own."""
+
+
+def no_accelerator() -> bool:
+    """Whether all is computed on the processor."""
+    return not any(keras.distribution.list_devices(kind) for kind in ("gpu", "tpu"))
+
+
+class _Convolution:
+    """What `Conv2D` and `Conv3D` do otherwise than Keras: nothing but gradients."""
+
+    def convolution_op(self, inputs, kernel):
+        """Convolve, without bias and activation."""
+        if not (_quick(self) and _fits(inputs, kernel)):
+            return super().convolution_op(inputs, kernel)
+        if max(self.strides) > 1:
+            every = (slice(None, None, stride) for stride in self.strides)
+            inputs = inputs[:, *every]
+        return _convolve(inputs, tf.convert_to_tensor(kernel))
+
+
+@keras.saving.register_keras_serializable(package="ich_tf")
+class Conv2D(_Convolution, keras.layers.Conv2D):
+    """`keras.layers.Conv2D` that trains faster without a GPU.
+
+    On a processor without AVX512, TensorFlow 2.21 needs up to 16 times as long for the
+    gradients of a convolution as for the convolution (`benchmarks/fused.py`). Both are
+    convolutions themselves, and here they are computed as such: that of the inputs
+    with the kernel turned round, that of the kernel with channels and batch exchanged.
+    """
+
+
+@keras.saving.register_keras_serializable(package="ich_tf")
+class Conv3D(_Convolution, keras.layers.Conv3D):
+    """`keras.layers.Conv3D` that trains faster without a GPU, see `Conv2D`."""
+
+
+@keras.saving.register_keras_serializable(package="ich_tf")
+class GroupedConv2D(Conv2D):
+    """A grouped convolution that also trains at a fair pace without a GPU.
+
+    Keras 3.15 gives grouped convolutions to XLA, whose gradient on a CPU takes 30 to
+    100 times as long as the groups' own. So there the groups are convolved one by one;
+    the kernel stays one array.
+    """
+
+    def convolution_op(self, inputs, kernel):
+        """Convolve, without bias and activation."""
+        convolve = super().convolution_op
+        if not no_accelerator():
+            return convolve(inputs, kernel)
+        groups = zip(
+            keras.ops.split(inputs, self.groups, axis=-1),
+            keras.ops.split(kernel, self.groups, axis=-1),
+            strict=True,
+        )
+        return keras.ops.concatenate([convolve(*group) for group in groups], axis=-1)
+
+
+def _quick(layer) -> bool:
+    """Whether `_convolve` is what a layer computes, and the faster way to do so."""
+    dense = {*layer.strides, *layer.dilation_rate} == {1} and layer.padding == "same"
+    odd = all(size % 2 for size in layer.kernel_size)
+    plain = layer.data_format == "channels_last" and layer.compute_dtype == "float32"
+    pointwise = {*layer.kernel_size} == {1}
+    return (pointwise or dense and odd) and plain and no_accelerator()
+
+
+def _fits(inputs, kernel) -> bool:
+    *sides, channels = inputs.shape[1:]
+    if None in (*sides, channels) or channels != kernel.shape[-2]:
+        return False
+    return math.prod(sides) <= LARGEST
+
+
+@tf.custom_gradient
+def _convolve(x, kernel):
+    """Convolve with stride 1, zeros around; 2-D or 3-D, the kernel's sides are odd."""
+    *sides, wide, _ = kernel.shape
+    rank = len(sides)
+    space = [*range(1, rank + 1)]
+    operation = {2: tf.raw_ops.Conv2D, 3: tf.raw_ops.Conv3D}[rank]
+    strides = [1] * (rank + 2)
+    y = operation(input=x, filter=kernel, strides=strides, padding="SAME")
+
+    def gradient(upstream):
+        if {*sides} == {1}:
+            flat = tf.reshape(upstream, [-1, kernel.shape[-1]])
+            matrix = tf.reshape(kernel, kernel.shape[-2:])
+            of_x = tf.reshape(tf.matmul(flat, matrix, transpose_b=True), tf.shape(x))
+            inputs = tf.reshape(x, [-1, wide])
+            of_kernel = tf.matmul(inputs, flat, transpose_a=True)
+            return of_x, tf.reshape(of_kernel, kernel.shape)
+        turned = tf.reverse(kernel, [axis - 1 for axis in space])
+        turned = tf.transpose(turned, [*range(rank), rank + 1, rank])
+        of_x = operation(input=upstream, filter=turned, strides=strides, padding="SAME")
+        # After `upstream`: nothing is copied, and kept, during the forward pass.
+        with tf.control_dependencies([upstream]):
+            inputs = tf.transpose(x, [rank + 1, *space, 0])
+        margins = [(side // 2, side // 2) for side in sides]
+        inputs = tf.pad(inputs, [(0, 0), *margins, (0, 0)])
+        above = tf.transpose(upstream, [*space, 0, rank + 1])
+        of_kernel = operation(
+            input=inputs, filter=above, strides=strides, padding="VALID"
+        )
+        of_kernel = tf.transpose(of_kernel, [*space, 0, rank + 1])
+        return of_x, tf.ensure_shape(of_kernel, kernel.shape)
+
+    return y, gradient
 
 
 @keras.saving.register_keras_serializable(package="ich_tf")
@@ -149,7 +261,7 @@ class Block(keras.layers.Layer):
         self.convolutions, self.norms = [], []
         for number in (1, 2):
             self.convolutions.append(
-                keras.layers.Conv3D(
+                Conv3D(
                     filters,
                     3,
                     padding="same",
