@@ -43,7 +43,7 @@ LOCAL = (
     "--direct_num_workers=0",
 )
 IN_PROCESS = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
-"""Options for few slices, for which starting processes takes longer than the work."""
+"""Options for a single shard, for which processes would only have to be started."""
 _OPTIONS_FILE = "PIPELINE_OPTIONS_FILE"
 _PARTIAL = ".partial-"
 _POLL_SECONDS = 10
@@ -128,9 +128,10 @@ def _described(function: Callable) -> str:
 def _run_pipeline(
     work: list[tuple[str, tuple[str, ...]]], write: beam.DoFn, options: Sequence[str]
 ) -> None:
+    local = LOCAL if len(work) > 1 else (LOCAL[0], *IN_PROCESS)
     with (
         _quiet(),
-        beam.Pipeline(options=PipelineOptions([*LOCAL, *options])) as pipeline,
+        beam.Pipeline(options=PipelineOptions([*local, *options])) as pipeline,
     ):
         _ = (
             pipeline

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from ich_tf.data import ct_ich, phantom, rsna_writers
@@ -16,6 +17,9 @@ WRITERS = {
     "ct-ich-v1": ct_ich.write_jpg_layout,
     "rsna": rsna_writers.write_layout,
 }
+
+SECONDS_TO_START = 10
+"""What processes take until they make their first head, on a busy machine."""
 
 
 def write_phantom(
@@ -58,20 +62,30 @@ def load_ahead(
 ) -> Iterator[Case]:
     """Cases in order, made on every core, a few ahead of who takes them.
 
+    Where they would be made before processes have started, this process makes them.
+
     Args:
         dataset: Can be pickled; its cases take long to make.
         case_ids: The cases.
         say: Takes a line of progress.
         what: What the line calls them.
     """
-    workers = min(os.cpu_count() or 1, len(case_ids))
-    if not workers:
+    if not case_ids:
         return
+    began = time.monotonic()
+    first = dataset.load(case_ids[0])
+    seconds = time.monotonic() - began
+    yield first
+    rest = case_ids[1:]
+    if len(rest) * seconds < SECONDS_TO_START:
+        yield from map(dataset.load, rest)
+        return
+    workers = min(os.cpu_count() or 1, len(rest))
     with concurrent.futures.ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn")
     ) as pool:
         waiting = collections.deque()
-        for number, case_id in enumerate(case_ids, 1):
+        for number, case_id in enumerate(rest, 2):
             waiting.append(pool.submit(dataset.load, case_id))
             while len(waiting) > (2 * workers if number < len(case_ids) else 0):
                 yield waiting.popleft().result()
