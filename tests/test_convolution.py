@@ -62,6 +62,35 @@ def test_output_and_gradients_are_those_of_keras(shape, arguments, batch):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("batch", [None, 3])
+@pytest.mark.parametrize(
+    ("shape", "factors"),
+    [((3, 4, 5, 6), 2), ((3, 4, 5, 6), (3, 1)), ((3, 2, 4, 5, 6), (2, 1, 3))],
+)
+def test_upsampling_and_its_gradients_are_those_of_keras(shape, factors, batch):
+    images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    arguments = {"kernel_size": factors, "strides": factors, "activation": "tanh"}
+    three = len(shape) == 5
+    ours = layers.Conv3DTranspose if three else layers.Conv2DTranspose
+    theirs = keras.layers.Conv3DTranspose if three else keras.layers.Conv2DTranspose
+    layer, found = passed(ours, images, batch, filters=7, **arguments)
+    _, expected = passed(theirs, images, batch, filters=7, **arguments)
+    assert layers._plain(layer)
+    for one, other in zip(found, expected, strict=True):
+        assert np.abs(other).max() > 0.1
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_upsampling_whose_outputs_overlap_is_left_to_keras(monkeypatch):
+    monkeypatch.setattr(layers, "_upsample", None)
+    images = np.random.default_rng(0).normal(size=(2, 3, 3, 4)).astype(np.float32)
+    arguments = {"filters": 3, "kernel_size": 3, "strides": 2}
+    _, found = passed(layers.Conv2DTranspose, images, **arguments)
+    _, expected = passed(keras.layers.Conv2DTranspose, images, **arguments)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

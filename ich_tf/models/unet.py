@@ -254,7 +254,7 @@ def _node(source, skips, filters, name, upsampling, normalize):
     if upsampling == "nearest":
         x = keras.layers.UpSampling2D(2, name=f"{name}_up")(source)
     else:
-        x = keras.layers.Conv2DTranspose(
+        x = layers.Conv2DTranspose(
             filters,
             4 if normalize else 2,
             strides=2,
