@@ -1,4 +1,6 @@
-"""What fused operations gain over Keras' own Adam and batch normalization.
+"""What this project's own passes gain over Keras' on a processor.
+
+Fused Adam and batch normalization, and convolutions whose gradients are convolutions.
 
 python benchmarks/fused.py
 """
@@ -16,33 +18,68 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from ich_tf import models, training  # noqa: E402
 from ich_tf.models import layers, sm_keras3  # noqa: E402
 
-SIDE, BATCH, STEPS = 64, 8, 6
-BACKBONES = ("vgg16", "densenet169")
-ADAM = mock.patch.object(training, "Adam", keras.optimizers.Adam)
+STEPS = 6
+NETWORKS = {
+    "UNet++ over VGG16, 8 x 32 x 32": (
+        8,
+        {"name": "unetplusplus", "backbone": "vgg16", "input_shape": (32, 32, 3)},
+    ),
+    "UNet++ over DenseNet169, 8 x 32 x 32": (
+        8,
+        {"name": "unetplusplus", "backbone": "densenet169", "input_shape": (32, 32, 3)},
+    ),
+    "UNet++, 8 filters, 8 x 128 x 128": (
+        8,
+        {
+            "name": "unetplusplus",
+            "filters": (8, 16, 32, 64, 128),
+            "upsampling": "nearest",
+            "batch_normalization": True,
+            "input_shape": (128, 128, 1),
+        },
+    ),
+    "ResNeXt, 16 x 128 x 128": (16, {"name": "resnext", "input_shape": (128, 128, 3)}),
+    "3-D UNet++, added, 8 filters, 4 x 16 x 64 x 64": (
+        4,
+        {
+            "name": "unetplusplus_3d",
+            "filters": 8,
+            "skip": "add",
+            "input_shape": (16, 64, 64, 1),
+        },
+    ),
+}
 KERAS_LAYER = keras.layers.BatchNormalization
-LAYERS = (
+ADAM = (mock.patch.object(training, "Adam", keras.optimizers.Adam),)
+NORMALIZATION = (
     mock.patch.object(layers, "BatchNormalization", KERAS_LAYER),
     mock.patch.dict(sm_keras3._OWN, BatchNormalization=KERAS_LAYER),
 )
-WAYS = {"Keras'": (ADAM, *LAYERS), "fused Adam": LAYERS, "both fused": ()}
+CONVOLUTIONS = (mock.patch.object(layers, "_plain", lambda layer: False),)
+WAYS = {
+    "Keras'": (*ADAM, *NORMALIZATION, *CONVOLUTIONS),
+    "own Adam": (*NORMALIZATION, *CONVOLUTIONS),
+    "and batch normalization": CONVOLUTIONS,
+    "and convolutions": (),
+}
 
 
-def seconds(backbone: str, patches) -> tuple[float, float]:
+def seconds(batch: int, arguments: dict, patches) -> tuple[float, float]:
     """Seconds of the first step, which traces the network, and of a later one."""
     with contextlib.ExitStack() as stack:
         for patch in patches:
             stack.enter_context(patch)
-        plan = training.Plan(1, 1, BATCH, learning_rate=1e-3)
+        plan = training.Plan(1, 1, batch, learning_rate=1e-3)
         training.start(plan)
-        shape = (SIDE, SIDE, 3)
-        model = models.build("unetplusplus", backbone=backbone, input_shape=shape)
+        model = models.build(**arguments)
         training.compile_model(model, "bce", plan)
-        images = np.random.default_rng(0).random((BATCH, *shape), dtype=np.float32)
-        masks = (images[..., :1] > 0.9).astype(np.float32)
+        rng = np.random.default_rng(0)
+        images = rng.random((batch, *model.input_shape[1:]), dtype=np.float32)
+        truth = rng.random((batch, *model.output_shape[1:]), dtype=np.float32) > 0.9
         took = []
         for _ in range(1 + STEPS):
             began = time.monotonic()
-            model.train_on_batch(images, masks)
+            model.train_on_batch(images, truth.astype(np.float32))
             took.append(time.monotonic() - began)
     return took[0], float(np.median(took[1:]))
 
@@ -50,11 +87,11 @@ def seconds(backbone: str, patches) -> tuple[float, float]:
 def main() -> None:
     """Print seconds of each way."""
     print(f"| | {' | '.join(WAYS)} |\n| --- | {'--- | ' * len(WAYS)}")
-    for backbone in BACKBONES:
-        found = [seconds(backbone, patches) for patches in WAYS.values()]
+    for network, (batch, arguments) in NETWORKS.items():
+        found = [seconds(batch, arguments, patches) for patches in WAYS.values()]
         for number, what in enumerate(("first step", "step")):
             shown = " | ".join(f"{one[number]:.2f} s" for one in found)
-            print(f"| {backbone}, {what} | {shown} |")
+            print(f"| {network}: {what} | {shown} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -36,10 +36,15 @@ def ellipsoid(points, center, semi_axes) -> np.ndarray:
     Returns:
         Distance in mm, negative inside; exact on the surface only.
     """
-    u, v, w = ((p - c) / s for p, c, s in zip(points, center, semi_axes, strict=True))
-    radius = np.sqrt(u * u + v * v + w * w) + 1e-6
-    a, b, c = semi_axes
-    slope = np.sqrt((u / a) ** 2 + (v / b) ** 2 + (w / c) ** 2) / radius + 1e-3
+    radius, slope = np.float32(0), np.float32(0)
+    for along, middle, half in zip(points, center, semi_axes, strict=True):
+        square = (along - middle) * (1 / half)
+        square *= square
+        radius = radius + square
+        square *= 1 / half**2
+        slope = slope + square
+    radius = np.sqrt(radius) + 1e-6
+    slope = np.sqrt(slope) / radius + 1e-3
     return (radius - 1.0) / slope
 
 
@@ -57,11 +62,21 @@ def tube(points, path) -> np.ndarray:
     for start, end in zip(path[:-1], path[1:], strict=True):
         axis = np.subtract(end[:3], start[:3]).astype(np.float32)
         rest = [p - np.float32(s) for p, s in zip(points, start[:3], strict=True)]
-        along = sum(r * a for r, a in zip(rest, axis, strict=True)) / (axis @ axis)
-        along = np.clip(along, 0.0, 1.0)
-        square = sum((r - along * a) ** 2 for r, a in zip(rest, axis, strict=True))
-        radius = start[3] + along * np.float32(end[3] - start[3])
-        level = np.minimum(level, np.sqrt(square) - radius)
+        share = rest[0] * axis[0]
+        share = share + rest[1] * axis[1]
+        share += rest[2] * axis[2]
+        share /= axis @ axis
+        np.clip(share, 0.0, 1.0, out=share)
+        square = np.zeros(share.shape, np.float32)
+        for one, length in zip(rest, axis, strict=True):
+            off = one - share * length
+            off *= off
+            square += off
+        np.sqrt(square, out=square)
+        share *= np.float32(end[3] - start[3])
+        square -= share
+        square -= np.float32(start[3])
+        np.minimum(level, square, out=level)
     return level
 
 
@@ -70,7 +85,8 @@ class BandNoise:
     """Periodic three-dimensional noise around one wavelength, mean 0, deviation 1.
 
     Attributes:
-        lattice: Samples, float32, `step_mm` apart.
+        lattice: Samples, float32, `step_mm` apart; the first of each axis once more
+            at its end.
         step_mm: Distance of neighbouring samples.
     """
 
@@ -92,16 +108,44 @@ class BandNoise:
         ring = np.exp(-0.5 * ((radius * wavelength_mm - 1.0) / spread) ** 2)
         noise = np.fft.irfftn(np.fft.rfftn(white) * ring, white.shape, axes=(0, 1, 2))
         noise = noise.astype(np.float32)
-        return cls(noise / noise.std(), step_mm)
+        return cls(np.pad(noise / noise.std(), (0, 1), mode="wrap"), step_mm)
 
     def at(self, points) -> np.ndarray:
-        """Noise at x, y, z (mm, arrays of one shape), float32."""
-        from scipy import ndimage
+        """Noise at x, y, z (mm, arrays of one shape), float32, linear between samples.
 
-        coordinates = np.stack([p / self.step_mm for p in points]).astype(np.float32)
-        return ndimage.map_coordinates(
-            self.lattice, coordinates, order=1, mode="grid-wrap", output=np.float32
-        )
+        As `scipy.ndimage.map_coordinates` with mode "grid-wrap", in a quarter of its
+        time: the phantom asks for nothing as often.
+        """
+        side = len(self.lattice)
+        period = side - 1
+        first, rest = np.zeros((), np.int32), []
+        for along in points:
+            place = along * np.float32(1 / (self.step_mm * period))
+            place = place - np.floor(place)
+            place *= period
+            # A small negative number has been rounded up to a whole period.
+            low = np.minimum(place.astype(np.int32), period - 1)
+            rest.append(place - low)
+            first = first * side + low
+        values = self.lattice.ravel()
+        u, v, w = rest
+
+        def line(index):
+            start = values.take(index)
+            return _between(start, values.take(index + 1), w)
+
+        def plane(index):
+            return _between(line(index), line(index + side), v)
+
+        return _between(plane(first), plane(first + side * side), u)
+
+
+def _between(start: np.ndarray, end: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """`start + (end - start) * share`, in the memory of `end`."""
+    end -= start
+    end *= share
+    end += start
+    return end
 
 
 def smooth_volume(rng, shape, spacing_mm, wavelength_mm: float) -> np.ndarray:
