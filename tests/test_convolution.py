@@ -48,6 +48,7 @@ def passed(kind, images, batch=None, policy="float32", **arguments):
         ((3, 6, 5, 4), {"kernel_size": 1, "strides": (2, 2)}),
         ((3, 6, 5, 4), {"kernel_size": 1, "strides": 2, "padding": "same"}),
         ((3, 4, 6, 5, 2), {"kernel_size": 3, "padding": "same"}),
+        ((3, 4, 8, 5, 2), {"kernel_size": (3, 5, 1), "padding": "same"}),
         ((3, 4, 6, 5, 2), {"kernel_size": 1}),
     ],
 )

@@ -22,6 +22,9 @@ SPACE, EPSILON = (1, 2, 3), 1e-5
 LARGEST = 2**17
 """Pixels or voxels of the largest sample whose convolution has gradients of our own."""
 
+STRIPS = 4
+"""Parts of each volume that make the batch of a 3-D kernel's gradient larger."""
+
 
 def no_accelerator() -> bool:
     """Whether all is computed on the processor."""
@@ -163,10 +166,13 @@ def _convolve(x, kernel):
         of_x = operation(input=upstream, filter=turned, strides=strides, padding="SAME")
         # After `upstream`: nothing is copied, and kept, during the forward pass.
         with tf.control_dependencies([upstream]):
-            inputs = tf.transpose(x, [rank + 1, *space, 0])
+            inputs = tf.identity(x)
         margins = [(side // 2, side // 2) for side in sides]
-        inputs = tf.pad(inputs, [(0, 0), *margins, (0, 0)])
-        above = tf.transpose(upstream, [*space, 0, rank + 1])
+        inputs, above = tf.pad(inputs, [(0, 0), *margins, (0, 0)]), upstream
+        if rank == 3 and x.shape[2] % STRIPS == 0:
+            inputs, above = _strips(inputs, above, sides[1])
+        inputs = tf.transpose(inputs, [rank + 1, *space, 0])
+        above = tf.transpose(above, [*space, 0, rank + 1])
         of_kernel = operation(
             input=inputs, filter=above, strides=strides, padding="VALID"
         )
@@ -174,6 +180,14 @@ def _convolve(x, kernel):
         return of_x, tf.ensure_shape(of_kernel, kernel.shape)
 
     return y, gradient
+
+
+def _strips(inputs, above, side):
+    """Volumes cut across their height, for larger batches: those of 3-D are small."""
+    size = above.shape[2] // STRIPS
+    starts = range(0, above.shape[2], size)
+    strips = [inputs[:, :, start : start + size + side - 1] for start in starts]
+    return tf.concat(strips, 0), tf.concat(tf.split(above, STRIPS, 2), 0)
 
 
 @keras.saving.register_keras_serializable(package="ich_tf")
