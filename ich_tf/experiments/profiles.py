@@ -61,15 +61,8 @@ _LONGER = {
     "validation_crops": 320,
 }
 _APPROACH2 = {"steps_per_epoch": 96}
-# As long a training as the 3-D rows have, at their size.
-_BESIDE_3D_DEMO = {
-    "size": 128,
-    "tile": 64,
-    "stride": 32,
-    "epochs": 5,
-    "steps_per_epoch": 190,
-    "inference_stride": None,
-}
+# As long a training as the 3-D rows have.
+_BESIDE_3D_DEMO = {"epochs": 5, "steps_per_epoch": 380, "inference_stride": None}
 
 DEMO = Profile(
     name="demo",
@@ -297,8 +290,8 @@ VOLUME_PAPER = VolumeProfile(
 VOLUME_DEMO = dataclasses.replace(
     VOLUME_PAPER,
     name="demo",
-    size=128,
-    patch=(16, 64, 64),
+    size=DEMO.size,
+    patch=(16, 32, 32),
     filters=8,
     # TensorFlow 2.21 on a CPU now and then gives NaN for bfloat16 convolutions of
     # fewer than 16 channels.
@@ -306,21 +299,21 @@ VOLUME_DEMO = dataclasses.replace(
     folds=DEMO.folds,
     split=DEMO.split,
     epochs=5,
-    steps_per_epoch=32,
+    steps_per_epoch=40,
     batch=4,
     learning_rate=3e-3,
     validation_steps=8,
     phantom=DEMO.phantom,
     deviations=(
-        "3-D rows: patches of 16x64x64, six of ten around hemorrhage, from slices of "
-        "128 pixels instead of whole volumes of 512; 8 filters instead of 16",
-        "5 epochs of 32 steps of 4 patches for the added skips, of 21 for the "
-        "concatenated, of 190 steps of 8 crops of 64x64 for the 2-D row: about the "
-        "same seconds of training on two quiet cores without bfloat16 (with it the 2-D "
-        "row takes fewer)",
+        "3-D rows: patches of 16x32x32, six of ten around hemorrhage, from slices of "
+        "64 pixels instead of whole volumes of 512; 8 filters instead of 16",
+        "5 epochs of 40 steps of 4 patches for the added skips, of 25 for the "
+        "concatenated, of 380 steps of 8 crops of 32x32 for the 2-D row: about the "
+        "same seconds of training on two cores without bfloat16 (with it the 2-D row "
+        "takes fewer)",
         "3-D rows: Adam from 3e-3 instead of 1e-3, in float32",
     ),
-    row_changes={"volume3d/concat": {"steps_per_epoch": 21}},
+    row_changes={"volume3d/concat": {"steps_per_epoch": 25}},
 )
 
 # `run_all.sh --quick`: the demo cut so short that its numbers mean nothing.
@@ -348,7 +341,7 @@ QUICK = dataclasses.replace(
 VOLUME_QUICK = dataclasses.replace(
     VOLUME_DEMO,
     name="quick",
-    patch=(8, 64, 64),
+    patch=(8, 32, 32),
     epochs=1,
     steps_per_epoch=6,
     validation_steps=2,
