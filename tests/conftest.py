@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import pathlib
 
@@ -25,3 +26,14 @@ def shared():
     if not (folder / "data").is_dir():
         pytest.skip(f"no real head CT: {folder / 'data'} is absent (ICH_TF_SHARED)")
     return folder
+
+
+@pytest.fixture
+def elsewhere(folders, tmp_path):
+    """The module's folders with results of their own, and the phantom shared."""
+    phantom = folders.results / "phantom"
+    phantom.mkdir(parents=True, exist_ok=True)
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "phantom").symlink_to(phantom)
+    return dataclasses.replace(folders, results=results)

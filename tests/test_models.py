@@ -14,11 +14,15 @@ pytestmark = pytest.mark.filterwarnings(
 PLAIN = {"input_shape": (32, 32, 1), "filters": (4, 8, 16, 32, 64)}
 
 
-# densenet169 differs from densenet121 in one number; its parameters are counted below.
+SLOW = ("densenet169", "inceptionresnetv2")
+
+
+# densenet169 differs from densenet121 in one number, inceptionresnetv2 in its scaled
+# sums, which have a test of their own; the parameters of both are counted below.
 @pytest.mark.parametrize(
     "backbone",
     [
-        pytest.param(name, marks=pytest.mark.slow if name == "densenet169" else ())
+        pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
         for name in backbones.BACKBONES
     ],
 )
@@ -128,6 +132,15 @@ def test_official_graph_of_vgg_has_all_nodes():
     sources = [inputs_of(model, f"x{row}_1_up")[0] for row in range(5)]
     assert sources == [f"block{level}_pool" for level in (1, 2, 3, 4, 5)]
     assert inputs_of(model, "x0_1_concat") == ["x0_1_up", "block1_conv2"]
+
+
+def test_a_scaled_sum_is_saved_with_its_scale(tmp_path):
+    first, second = (keras.Input((2,)) for _ in range(2))
+    total = sm_keras3.ScaledSum(0.25)([first, second])
+    keras.Model([first, second], total).save(tmp_path / "sum.keras")
+    again = keras.models.load_model(tmp_path / "sum.keras")
+    arrays = [np.array([[1.0, 2.0]]), np.array([[4.0, -8.0]])]
+    np.testing.assert_array_equal(again.predict(arrays, verbose=0), [[2.0, 0.0]])
 
 
 def test_taps_of_inception():

@@ -5,10 +5,10 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from test_reproduce import TINY
+from test_reproduce import make_small
 
 from ich_tf import cli, files
-from ich_tf.experiments import profiles, provenance, reproduce, runner, tables
+from ich_tf.experiments import provenance, reproduce, runner, tables
 from ich_tf.report import page, viewer
 
 ROW = "table3/unet-hssayeni"
@@ -19,8 +19,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 @pytest.fixture(autouse=True, scope="module")
 def tiny():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(profiles.PROFILES, "demo", TINY)
-        patch.delenv("ICH_TF_CT_ICH", raising=False)
+        make_small(patch)
         yield
     keras.config.set_dtype_policy("float32")
 
@@ -56,14 +55,14 @@ def test_the_page_tells_what_was_run_and_what_was_not(written):
 
 
 def test_an_edited_result_is_no_number_of_the_page(folders, tmp_path):
-    elsewhere = dataclasses.replace(folders, results=tmp_path / "results")
-    shutil.copytree(folders.results, elsewhere.results)
-    path = tables.result_file(elsewhere.results, "demo", ROW)
+    copy = dataclasses.replace(folders, results=tmp_path / "results")
+    shutil.copytree(folders.results, copy.results)
+    path = tables.result_file(copy.results, "demo", ROW)
     result = files.read_json(path)
     result["summary"]["hssayeni2020"]["dice"]["mean"] = 0.777
     result["summary"]["per_volume"]["bleeding_dice"]["mean"] = 0.777
     files.write_json(path, result)
-    page.write(elsewhere, tmp_path / "page.html", say=lambda line: None)
+    page.write(copy, tmp_path / "page.html", say=lambda line: None)
     text = (tmp_path / "page.html").read_text()
     assert "0.777" not in text
     assert f"Left out, since their files are faulty: {ROW}." in text
@@ -72,13 +71,13 @@ def test_an_edited_result_is_no_number_of_the_page(folders, tmp_path):
 
 
 def test_a_result_that_lacks_a_part_ends_no_page(folders, tmp_path):
-    elsewhere = dataclasses.replace(folders, results=tmp_path / "results")
-    shutil.copytree(folders.results, elsewhere.results)
-    path = tables.result_file(elsewhere.results, "demo", ROW)
+    copy = dataclasses.replace(folders, results=tmp_path / "results")
+    shutil.copytree(folders.results, copy.results)
+    path = tables.result_file(copy.results, "demo", ROW)
     result = files.read_json(path)
     del result["summary"], result["data"]
     files.write_json(path, result)
-    page.write(elsewhere, tmp_path / "page.html", say=lambda line: None)
+    page.write(copy, tmp_path / "page.html", say=lambda line: None)
     assert "it is damaged (KeyError" in (tmp_path / "page.html").read_text()
 
 
@@ -110,14 +109,14 @@ def test_nothing_run_is_an_error(tmp_path, capsys):
 
 
 def test_no_slices_of_other_data_than_the_results(folders, tmp_path):
-    elsewhere = dataclasses.replace(folders, results=tmp_path / "results")
-    shutil.copytree(folders.results, elsewhere.results)
-    path = tables.result_file(elsewhere.results, "demo", ROW)
+    copy = dataclasses.replace(folders, results=tmp_path / "results")
+    shutil.copytree(folders.results, copy.results)
+    path = tables.result_file(copy.results, "demo", ROW)
     result = files.read_json(path)
     result["data"]["slices"] += 1
     result["spec"]["data"] = provenance.digest(result["data"])
     files.write_json(path, result)
-    page.write(elsewhere, tmp_path / "page.html", say=lambda line: None)
+    page.write(copy, tmp_path / "page.html", say=lambda line: None)
     text = (tmp_path / "page.html").read_text()
     assert "No slices to show: the data are others by now." in text
     assert "<canvas" not in text

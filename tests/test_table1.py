@@ -98,11 +98,10 @@ def test_verify_finds_an_edited_prediction(done):
 
 
 def test_verify_takes_the_split_of_1_and_scans_that_could_not_be_read(
-    folders, done, monkeypatch, tmp_path
+    done, elsewhere, monkeypatch
 ):
     held_out_as_validation = dataclasses.replace(TINY, split="burduja2020")
     monkeypatch.setitem(profiles.CLASSIFIER_PROFILES, "demo", held_out_as_validation)
-    elsewhere = dataclasses.replace(folders, results=tmp_path)
     (result,) = reproduce.reproduce([SLICES], elsewhere, say=lambda line: None)
     (fold,) = result["folds"]
     assert set(result["predictions"]) == set(fold["validation"])
@@ -157,12 +156,11 @@ def _decided(result: dict) -> dict:
     return {**kept, "losses": losses}
 
 
-def test_the_sequence_model_makes_its_slice_network_first(folders, done, tmp_path):
-    elsewhere = dataclasses.replace(folders, results=tmp_path)
+def test_the_sequence_model_makes_its_slice_network_first(done, elsewhere):
     lines = []
     (result,) = reproduce.reproduce([SCANS], elsewhere, say=lines.append)
     assert result["predictions"] == done[1]["predictions"]
-    slices = files.read_json(tables.result_file(tmp_path, "demo", SLICES))
+    slices = files.read_json(tables.result_file(elsewhere.results, "demo", SLICES))
     assert _decided(slices) == _decided(done[0])
 
 
@@ -323,7 +321,7 @@ def test_the_whole_classifier_is_one_file(folders, done, tmp_path, monkeypatch):
 def test_a_row_learns_from_painted_slices_of_its_own_patients_first(
     folders, monkeypatch
 ):
-    brain = dataclasses.replace(TINY, images="brain", split=3)
+    brain = dataclasses.replace(TINY, images="brain", split=2)
     monkeypatch.setitem(profiles.CLASSIFIER_PROFILES, "demo", brain)
     run = reproduce.find_run("ct-ich-slices/resnext-painted", "demo", folders, print)
     few = dataclasses.replace(TINY.slices, parts=1, learning_rate=1e-2)
@@ -338,7 +336,7 @@ def test_a_row_learns_from_painted_slices_of_its_own_patients_first(
     assert patients <= set(run.folds[0].train)
     said = []
     result = runner.execute(run, say=said.append)
-    assert sum("training on painted slices" in line for line in said) == 3
+    assert sum("training on painted slices" in line for line in said) == 2
     assert len(result["predictions"]) == 8
     weights_before = run.folder / "pretraining-0" / training.FINAL
     written = weights_before.stat().st_mtime_ns
