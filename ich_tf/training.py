@@ -164,24 +164,32 @@ class Adam(keras.optimizers.Adam):
         Kingma and Ba 2015, Adam (arXiv:1412.6980).
     """
 
+    def _distributed_tf_update_step(self, distribution, pairs, learning_rate):
+        """Compute what all variables share once, then update each."""
+        step = tf.cast(tf.convert_to_tensor(self.iterations), tf.float32) + 1
+        betas = [tf.constant(beta, tf.float32) for beta in (self.beta_1, self.beta_2)]
+        self._shared = {
+            "beta1_power": tf.pow(betas[0], step),
+            "beta2_power": tf.pow(betas[1], step),
+            "beta1": betas[0],
+            "beta2": betas[1],
+            "epsilon": tf.constant(self.epsilon, tf.float32),
+        }
+        super()._distributed_tf_update_step(distribution, pairs, learning_rate)
+
     def update_step(self, gradient, variable, learning_rate):
         """Update one variable and its two moments."""
         if self.amsgrad or isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)
             return
         index, dtype = self._get_variable_index(variable), variable.dtype
-        step = tf.cast(self.iterations + 1, dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
-            beta1_power=tf.pow(tf.cast(self.beta_1, dtype), step),
-            beta2_power=tf.pow(tf.cast(self.beta_2, dtype), step),
             lr=tf.cast(learning_rate, dtype),
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
             grad=tf.cast(gradient, dtype),
+            **{name: tf.cast(value, dtype) for name, value in self._shared.items()},
         )
 
 

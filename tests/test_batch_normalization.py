@@ -42,6 +42,20 @@ def test_a_training_pass_is_that_of_keras(shape, arguments):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.parametrize("shape", [(3, 5, 4, 6), (1, 1, 1, 2)])
+def test_a_batch_of_unknown_size_is_treated_alike(shape):
+    images = np.random.default_rng(0).normal(2, 3, shape).astype(np.float32)
+    found = []
+    for kind in (layers.BatchNormalization, keras.layers.BatchNormalization):
+        layer = kind(momentum=0.5)
+        layer.build(shape)
+        anything = tf.TensorSpec((None, *shape[1:]), tf.float32)
+        step = tf.function(lambda x, of=layer: of(x, training=True), [anything])
+        found.append([step(images), layer.moving_mean, layer.moving_variance])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-4)
+
+
 def test_mixed_precision_is_that_of_keras():
     images = np.random.default_rng(0).normal(2, 3, (3, 5, 4, 6)).astype(np.float32)
     kinds = (layers.BatchNormalization, keras.layers.BatchNormalization)

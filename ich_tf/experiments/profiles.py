@@ -56,13 +56,13 @@ PAPER = Profile(
 # A row that is trained long enough to segment, and one that is to show how it fails.
 _LONGER = {
     "epochs": 4,
-    "steps_per_epoch": 225,
+    "steps_per_epoch": 200,
     "inference_stride": None,
     "validation_crops": 320,
 }
 _APPROACH2 = {"steps_per_epoch": 96}
 # As long a training as the 3-D rows have.
-_BESIDE_3D_DEMO = {"epochs": 5, "steps_per_epoch": 380, "inference_stride": None}
+_BESIDE_3D_DEMO = {"epochs": 5, "steps_per_epoch": 300, "inference_stride": None}
 
 DEMO = Profile(
     name="demo",
@@ -97,7 +97,7 @@ DEMO = Profile(
         "of 128 at stride 64, joined at inference from 4 tiles side by side",
         "one hold-out split by patient instead of five folds",
         "24 steps of 8 crops instead of 100 epochs: enough to see that a row runs, not "
-        "what it can do; 900 for table2/vgg16-random-bce, which needs no ImageNet "
+        "what it can do; 800 for table2/vgg16-random-bce, which needs no ImageNet "
         "weights and answers whole slices; 96 for approach 2",
         "crops of all slices, six of ten with hemorrhage (three of four for the row "
         "that is trained longer), drawn evenly from the heads",
@@ -195,7 +195,7 @@ CLASSIFIER_PAPER_BY_PATIENT = dataclasses.replace(
 _DEMO_SLICES = Stage(
     epochs=1,
     parts=5,
-    steps_per_epoch=360,
+    steps_per_epoch=260,
     batch=16,
     learning_rate=2e-3,
     schedule="cosine",
@@ -215,7 +215,7 @@ CLASSIFIER_DEMO = ClassifierProfile(
     ),
     augmentation="burduja2020_mild",
     phantom={
-        "cases": 260,
+        "cases": 200,
         "seed": 0,
         "slices": 20,
         "size": 128,
@@ -242,11 +242,11 @@ CLASSIFIER_DEMO = ClassifierProfile(
         },
     ),
     deviations=(
-        PHANTOM_INSTEAD + "RSNA 2019: 260 heads of 20 slices, seven of ten bleeding",
+        PHANTOM_INSTEAD + "RSNA 2019: 200 heads of 20 slices, seven of ten bleeding",
         "a small ResNeXt (one block a stage) from random weights instead of "
         "ResNeXt-101 32x8d from Instagram weights, images of 128 pixels instead of 256",
         "a quarter of the patients held out instead of the last 744 series",
-        "1800 steps of 16 slices from 2e-3 down to 0 on a cosine instead of 3 epochs "
+        "1300 steps of 16 slices from 2e-3 down to 0 on a cosine instead of 3 epochs "
         "at 1e-5",
         "images rotated by 10 degrees at most instead of 45, brightness and contrast "
         "as they are",
@@ -259,6 +259,7 @@ CLASSIFIER_DEMO = ClassifierProfile(
 CLASSIFIER_SHIPPED = dataclasses.replace(
     CLASSIFIER_DEMO,
     name="shipped",
+    phantom={**CLASSIFIER_DEMO.phantom, "cases": 260},
     slices=dataclasses.replace(_DEMO_SLICES, steps_per_epoch=460),
     network={},
     sequence_arguments={},
@@ -299,7 +300,7 @@ VOLUME_DEMO = dataclasses.replace(
     folds=DEMO.folds,
     split=DEMO.split,
     epochs=5,
-    steps_per_epoch=40,
+    steps_per_epoch=32,
     batch=4,
     learning_rate=3e-3,
     validation_steps=8,
@@ -307,13 +308,13 @@ VOLUME_DEMO = dataclasses.replace(
     deviations=(
         "3-D rows: patches of 16x32x32, six of ten around hemorrhage, from slices of "
         "64 pixels instead of whole volumes of 512; 8 filters instead of 16",
-        "5 epochs of 40 steps of 4 patches for the added skips, of 25 for the "
-        "concatenated, of 380 steps of 8 crops of 32x32 for the 2-D row: about the "
+        "5 epochs of 32 steps of 4 patches for the added skips, of 20 for the "
+        "concatenated, of 300 steps of 8 crops of 32x32 for the 2-D row: about the "
         "same seconds of training on two cores without bfloat16 (with it the 2-D row "
         "takes fewer)",
         "3-D rows: Adam from 3e-3 instead of 1e-3, in float32",
     ),
-    row_changes={"volume3d/concat": {"steps_per_epoch": 25}},
+    row_changes={"volume3d/concat": {"steps_per_epoch": 20}},
 )
 
 # `run_all.sh --quick`: the demo cut so short that its numbers mean nothing.

@@ -221,19 +221,27 @@ class BatchNormalization(keras.layers.BatchNormalization):
             is_training=True,
         )
         # The operation gives the sample's variance, Keras keeps the batch's.
-        count = tf.cast(tf.size(x) // width, tf.float32)
-        variance *= tf.maximum(count - 1, 1) / count
+        share, shares = 1 - self.momentum, (1 - self.momentum) * _biased(x)
         for running, new in (
-            (self.moving_mean, mean),
-            (self.moving_variance, variance),
+            (self.moving_mean, mean * share),
+            (self.moving_variance, variance * shares),
         ):
-            running.assign(running * self.momentum + new * (1 - self.momentum))
+            running.assign(tf.convert_to_tensor(running) * self.momentum + new)
         return tf.cast(y, self.compute_dtype)
 
     def _fusible(self, inputs, mask) -> bool:
         last = self.axis in (-1, len(inputs.shape) - 1)
         plain = mask is None and not self.synchronized and not self.renorm
         return plain and last and len(inputs.shape) == 4
+
+
+def _biased(x):
+    """What makes the variance of a batch of that of a sample, for each channel."""
+    if None in x.shape:
+        count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+        return tf.maximum(count - 1, 1) / count
+    count = math.prod(x.shape[:-1])
+    return max(count - 1, 1) / count
 
 
 @keras.saving.register_keras_serializable(package="ich_tf")
