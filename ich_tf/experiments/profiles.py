@@ -56,7 +56,7 @@ PAPER = Profile(
 # A row that is trained long enough to segment, and one that is to show how it fails.
 _LONGER = {
     "epochs": 4,
-    "steps_per_epoch": 200,
+    "steps_per_epoch": 225,
     "inference_stride": None,
     "validation_crops": 320,
 }
@@ -97,7 +97,7 @@ DEMO = Profile(
         "of 128 at stride 64, joined at inference from 4 tiles side by side",
         "one hold-out split by patient instead of five folds",
         "24 steps of 8 crops instead of 100 epochs: enough to see that a row runs, not "
-        "what it can do; 800 for table2/vgg16-random-bce, which needs no ImageNet "
+        "what it can do; 900 for table2/vgg16-random-bce, which needs no ImageNet "
         "weights and answers whole slices; 96 for approach 2",
         "crops of all slices, six of ten with hemorrhage (three of four for the row "
         "that is trained longer), drawn evenly from the heads",

@@ -124,6 +124,7 @@ def _upsample(x, kernel):
 
 
 def _plain(layer) -> bool:
+    """Whether a layer computes in float32 on a processor: the rest was not measured."""
     exact = layer.data_format == "channels_last" and layer.compute_dtype == "float32"
     return exact and no_accelerator()
 
