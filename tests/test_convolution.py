@@ -8,11 +8,6 @@ import tensorflow as tf
 from ich_tf import models
 from ich_tf.models import layers
 
-PAIRS = {
-    2: (layers.Conv2D, keras.layers.Conv2D),
-    3: (layers.Conv3D, keras.layers.Conv3D),
-}
-
 
 def passed(kind, images, batch=None, policy="float32", **arguments):
     """The layer, its output and all gradients; traced with this size of batch."""
@@ -38,6 +33,17 @@ def passed(kind, images, batch=None, policy="float32", **arguments):
     return layer, [np.asarray(one) for one in step(images)]
 
 
+def assert_as_keras(kind, shape, batch, **arguments):
+    """Hold a layer, by its name, against Keras' own; return it."""
+    images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    layer, found = passed(getattr(layers, kind), images, batch, **arguments)
+    _, expected = passed(getattr(keras.layers, kind), images, batch, **arguments)
+    for one, other in zip(found, expected, strict=True):
+        assert np.abs(other).max() > 0.1
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    return layer
+
+
 @pytest.mark.parametrize("batch", [None, 3])
 @pytest.mark.parametrize(
     ("shape", "arguments"),
@@ -53,14 +59,8 @@ def passed(kind, images, batch=None, policy="float32", **arguments):
     ],
 )
 def test_output_and_gradients_are_those_of_keras(shape, arguments, batch):
-    images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    ours, theirs = PAIRS[len(shape) - 2]
-    layer, found = passed(ours, images, batch, filters=7, **arguments)
-    _, expected = passed(theirs, images, batch, filters=7, **arguments)
-    assert layers._quick(layer)
-    for one, other in zip(found, expected, strict=True):
-        assert np.abs(other).max() > 0.1
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    kind = f"Conv{len(shape) - 2}D"
+    assert layers._quick(assert_as_keras(kind, shape, batch, filters=7, **arguments))
 
 
 @pytest.mark.parametrize("batch", [None, 3])
@@ -69,17 +69,9 @@ def test_output_and_gradients_are_those_of_keras(shape, arguments, batch):
     [((3, 4, 5, 6), 2), ((3, 4, 5, 6), (3, 1)), ((3, 2, 4, 5, 6), (2, 1, 3))],
 )
 def test_upsampling_and_its_gradients_are_those_of_keras(shape, factors, batch):
-    images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    kind = f"Conv{len(shape) - 2}DTranspose"
     arguments = {"kernel_size": factors, "strides": factors, "activation": "tanh"}
-    three = len(shape) == 5
-    ours = layers.Conv3DTranspose if three else layers.Conv2DTranspose
-    theirs = keras.layers.Conv3DTranspose if three else keras.layers.Conv2DTranspose
-    layer, found = passed(ours, images, batch, filters=7, **arguments)
-    _, expected = passed(theirs, images, batch, filters=7, **arguments)
-    assert layers._plain(layer)
-    for one, other in zip(found, expected, strict=True):
-        assert np.abs(other).max() > 0.1
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    assert layers._plain(assert_as_keras(kind, shape, batch, filters=7, **arguments))
 
 
 def test_upsampling_whose_outputs_overlap_is_left_to_keras(monkeypatch):
