@@ -128,7 +128,7 @@ def _described(function: Callable) -> str:
 def _run_pipeline(
     work: list[tuple[str, tuple[str, ...]]], write: beam.DoFn, options: Sequence[str]
 ) -> None:
-    local = LOCAL if len(work) > 1 else (LOCAL[0], *IN_PROCESS)
+    local = LOCAL if len(work) > 1 else (*LOCAL, *IN_PROCESS)
     with (
         _quiet(),
         beam.Pipeline(options=PipelineOptions([*local, *options])) as pipeline,
