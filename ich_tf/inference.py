@@ -12,8 +12,8 @@ from ich_tf.preprocessing.patches import AIR_HU
 
 # Every batch has this many tiles (the last one is filled up), so that the network is
 # traced once for a given tile size.
-TILES_PER_BATCH = 32
-SLICES_AT_ONCE = 8
+TILES_PER_BATCH = 40
+SLICES_AT_ONCE = 10
 
 
 @dataclasses.dataclass(frozen=True)

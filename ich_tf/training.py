@@ -1,11 +1,13 @@
 """Train any model: one `fit` with seeds, best checkpoint, progress and resume.
 
 After every epoch the whole state (weights, optimizer, random states, history) goes
-to one file that is complete or absent. Batches are a function of seed and step, so a
-run that was killed ends, in deterministic mode, with the same bits as one that was
-not. Several devices or machines share each batch, see `distribution`.
+to one file that is complete or absent; after the last one, when nothing is left to go
+on with, the history alone. Batches are a function of seed and step, so a run that was
+killed ends, in deterministic mode, with the same bits as one that was not. Several
+devices or machines share each batch, see `distribution`.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -275,13 +277,14 @@ def fit(
         model: Compiled by `compile_model` after `start`.
         training: From first and last step to the batches between them; an iterator's
             may differ in their first two axes (scans and their slices).
-        validation: Batches, the same after every epoch; None for none.
+        validation: Batches, the same after every epoch; None for none, as where one
+            epoch leaves nothing to choose from.
         plan: Epochs, steps and seed.
-        folder: Holds `state.npz` while training and `model.weights.h5` at its end.
+        folder: Holds `state.npz` and, at the end, `model.weights.h5`.
             One with the state of another training is renamed `<name>-before-<n>`.
         spec: What this run is, as JSON; a state of another spec is not continued.
         monitor: The score that tells the best epoch, the smallest if it is a loss;
-            None takes the last epoch.
+            None takes the last epoch, and so does a training without validation.
         resume: Whether to go on from `state.npz`.
         tensorboard: Whether to write logs for TensorBoard.
 
@@ -298,7 +301,9 @@ def fit(
         if distribution.is_chief():
             _tidy(folder, resume)
     spec = json.loads(json.dumps(spec))
-    checkpoint = Checkpoint(folder, spec, monitor)
+    if validation is None:
+        monitor = None
+    checkpoint = Checkpoint(folder, spec, monitor, plan.epochs)
     epoch = checkpoint.restore(model) if resume else 0
     if len(set(distribution.exchange(epoch))) > 1:
         raise ValueError(
@@ -310,7 +315,8 @@ def fit(
     best = folder / checkpoint.best_file
     # The chief has written them by now.
     distribution.exchange(plan.epochs)
-    model.load_weights(best)
+    with _without_optimizer(model):
+        model.load_weights(best)
     distribution.leave()
     if distribution.is_chief():
         files.link(best, folder / FINAL)
@@ -400,10 +406,13 @@ class Checkpoint(keras.callbacks.Callback):
     Of several workers the chief alone writes.
     """
 
-    def __init__(self, folder: pathlib.Path, spec: dict, monitor: str | None):
+    def __init__(
+        self, folder: pathlib.Path, spec: dict, monitor: str | None, epochs: int
+    ):
         """Keep the folder, what the run is and the score that tells the best epoch."""
         super().__init__()
         self.folder, self.spec, self.monitor = folder, spec, monitor
+        self.epochs = epochs
         self.history: list[dict] = []
         self.best, self.best_file = -math.inf, ""
         self._began = time.monotonic()
@@ -432,7 +441,10 @@ class Checkpoint(keras.callbacks.Callback):
         if not distribution.is_chief():
             return
         if self.best_file != previous:
-            with files.atomic(self.folder / self.best_file) as partial:
+            with (
+                files.atomic(self.folder / self.best_file) as partial,
+                _without_optimizer(self.model),
+            ):
                 self.model.save_weights(partial)
         self._write_state()
         if previous and previous != self.best_file:
@@ -445,9 +457,11 @@ class Checkpoint(keras.callbacks.Callback):
             "best": self.best if math.isfinite(self.best) else None,
             "best_file": self.best_file,
         }
+        goes_on = len(self.history) < self.epochs
+        variables = _variables(self.model) if goes_on else []
         arrays = {
             f"v{number:05d}": keras.ops.convert_to_numpy(variable)
-            for number, variable in enumerate(_variables(self.model))
+            for number, variable in enumerate(variables)
         }
         with files.atomic(self.folder / STATE) as partial:
             np.savez(partial, meta=_as_bytes(meta), **arrays)
@@ -469,8 +483,9 @@ class Checkpoint(keras.callbacks.Callback):
                     f"{differences(meta['spec'], self.spec)}. Start anew without "
                     "`resume`."
                 )
-            variables = _variables(model)
-            if len(state.files) != len(variables) + 1:
+            goes_on = len(meta["history"]) < self.epochs
+            variables = _variables(model) if goes_on else []
+            if goes_on and len(state.files) != len(variables) + 1:
                 raise ValueError(
                     f"{path} holds {len(state.files) - 1} variables, the model has "
                     f"{len(variables)}: it was trained at another precision."
@@ -481,6 +496,16 @@ class Checkpoint(keras.callbacks.Callback):
         self.best = -math.inf if meta["best"] is None else meta["best"]
         self.best_file = meta["best_file"]
         return len(self.history)
+
+
+@contextlib.contextmanager
+def _without_optimizer(model: keras.Model) -> Iterator[None]:
+    """Save or load weights alone: Adam's moments are twice as many numbers."""
+    optimizer, model.optimizer = model.optimizer, None
+    try:
+        yield
+    finally:
+        model.optimizer = optimizer
 
 
 def _as_bytes(meta: dict) -> np.ndarray:

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import pathlib
 import signal
@@ -5,11 +6,11 @@ import subprocess
 import sys
 import time
 
-import h5py
 import keras
 import numpy as np
 import pytest
 import resume_run
+from weights_files import stored_weights
 
 import ich_tf
 from ich_tf import models, training
@@ -32,18 +33,6 @@ def finish(folder, mode):
     process = start(folder, mode)
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors[-2000:]
-
-
-def weights(path):
-    found = {}
-
-    def keep(name, item):
-        if isinstance(item, h5py.Dataset):
-            found[name] = item[()]
-
-    with h5py.File(path) as file:
-        file.visititems(keep)
-    return found
 
 
 def kill_once_epochs_are_done(process, folder, epochs):
@@ -71,8 +60,8 @@ def test_killed_run_ends_with_the_same_bits(tmp_path):
     assert not (killed / training.FINAL).exists()
     assert 2 <= finished_epochs(killed) < resume_run.PLAN.epochs
     finish(killed, "resume")
-    expected, found = (weights(run / training.FINAL) for run in (whole, killed))
-    assert len(expected) > 40
+    expected, found = (stored_weights(run / training.FINAL) for run in (whole, killed))
+    assert len(expected) > 20
     assert expected.keys() == found.keys()
     for name in expected:
         np.testing.assert_array_equal(expected[name], found[name], err_msg=name)
@@ -140,6 +129,37 @@ def test_best_epoch_is_kept(tmp_path, plan):
         "model.weights.h5",
         "state.npz",
     ]
+
+
+def test_what_is_kept_at_the_end_is_weights_and_history_alone(tmp_path, plan):
+    model = compiled(plan)
+    folder = tmp_path / "run"
+    history = fit(model, plan, folder)
+    kept = stored_weights(folder / training.FINAL)
+    assert sum(array.size for array in kept.values()) == model.count_params()
+    with np.load(folder / training.STATE) as state:
+        assert state.files == ["meta"]
+    assert model.optimizer is not None
+    again = compiled(plan)
+    assert fit(again, plan, folder, resume=True) == history
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_one_epoch_needs_no_validation(tmp_path, plan):
+    once = dataclasses.replace(plan, epochs=1)
+    (epoch,) = training.fit(
+        compiled(once),
+        resume_run.batches,
+        None,
+        once,
+        tmp_path / "run",
+        spec={},
+        tensorboard=False,
+    )
+    assert "soft_jaccard" in epoch
+    assert "val_soft_jaccard" not in epoch
+    assert (tmp_path / "run" / training.FINAL).is_file()
 
 
 def test_training_that_diverges_says_so(tmp_path, plan):

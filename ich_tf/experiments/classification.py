@@ -244,7 +244,7 @@ def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forec
     expected = training.estimate(model, [batch] * 4, plan)
     hours = expected.seconds_per_step * plan.steps * len(run.folds) / 3600
     # Per weight: state (weight and two moments of Adam), best and final file.
-    disk = 4 * 5 * model.count_params() * len(run.folds)
+    disk = runner.weights_bytes(run, model)
     if run.experiment.sequence is None:
         disk += slice_data.disk_bytes(run, width=FEATURES)
     return runner.Forecast(hours, expected.gigabytes, disk / 1e9)

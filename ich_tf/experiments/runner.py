@@ -288,12 +288,21 @@ class Forecast:
     Attributes:
         hours: Of training and validation, all folds.
         memory_gb: Weights, gradients, optimizer and activations.
-        disk_gb: State, best and final weights, and stored slices, of all folds.
+        disk_gb: Weights of all folds, a state, and stored slices.
     """
 
     hours: float
     memory_gb: float
     disk_gb: float
+
+
+def weights_bytes(run: Run, model) -> int:
+    """Bytes on disk of a row's weights, at most, while its last fold trains.
+
+    One weights file is kept of each fold; while it trains, there is also a state
+    (weights and two moments of Adam), and the next state and weights are written.
+    """
+    return 4 * (len(run.folds) + 7) * model.count_params()
 
 
 def _result(run: Run, done: list[dict]) -> dict:

@@ -322,6 +322,8 @@ def _batches(run: Run, training_crops, validation_crops):
         )
 
     limit = profile.validation_crops
+    if limit == 0:
+        return sampler, None
     return sampler, validate(validation_crops, shown, limit=limit, **common)
 
 
@@ -391,7 +393,9 @@ def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forec
     plan, sampler, validation = training_data(run, run.folds[0])
     model, _ = build(run, plan, say)
     # A validation batch is one forward pass, about a third of a training step.
-    batches = plan.steps_per_epoch + int(validation.cardinality()) / 3
+    batches = plan.steps_per_epoch
+    if validation is not None:
+        batches += int(validation.cardinality()) / 3
     expected = training.estimate(model, sampler(0, 4), plan)
     seconds = expected.seconds_per_step * batches * plan.epochs * len(run.folds)
     disk = disk_gigabytes(run, model)
@@ -406,7 +410,6 @@ def disk_gigabytes(run: Run, model) -> float:
         for fold in run.folds
         for case_id in (*fold.train, *fold.validation)
     )
-    # Per weight: state (weight and two moments of Adam), best and final file. Per
-    # pixel: HU in float32 and the mask.
-    weights = 4 * 5 * model.count_params() * len(run.folds)
-    return (weights + 5 * stored * run.profile.size**2) / 1e9
+    # Per pixel: HU in float32 and the mask.
+    pixels = 5 * stored * run.profile.size**2
+    return (runner.weights_bytes(run, model) + pixels) / 1e9

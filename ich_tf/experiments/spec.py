@@ -184,7 +184,8 @@ class Profile:
         batch_norm_momentum: See `training.Plan`.
         output_bias: Start of the last layer's bias; None keeps 0, a probability of
             one half, which a short run takes long to leave.
-        validation_crops: At most so many crops after every epoch; None is all.
+        validation_crops: At most so many crops after every epoch; None is all, 0 (for
+            a single epoch) leaves validation out.
         phantom: Cases, slices and seed of the phantom, where no folder is given.
         slices: Name in `slices.RULES` of the rule for slices to train on.
         crops: "all" or "lesion", see `pipeline.crops`.
