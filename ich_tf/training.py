@@ -315,8 +315,7 @@ def fit(
     best = folder / checkpoint.best_file
     # The chief has written them by now.
     distribution.exchange(plan.epochs)
-    with _without_optimizer(model):
-        model.load_weights(best)
+    load_weights(model, best)
     distribution.leave()
     if distribution.is_chief():
         files.link(best, folder / FINAL)
@@ -441,11 +440,7 @@ class Checkpoint(keras.callbacks.Callback):
         if not distribution.is_chief():
             return
         if self.best_file != previous:
-            with (
-                files.atomic(self.folder / self.best_file) as partial,
-                _without_optimizer(self.model),
-            ):
-                self.model.save_weights(partial)
+            _save_weights(self.model, self.folder / self.best_file)
         self._write_state()
         if previous and previous != self.best_file:
             (self.folder / previous).unlink(missing_ok=True)
@@ -498,9 +493,23 @@ class Checkpoint(keras.callbacks.Callback):
         return len(self.history)
 
 
+def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
+    """Load what `fit` left into a model, compiled or not."""
+    with _without_optimizer(model):
+        model.load_weights(path)
+
+
+def _save_weights(model: keras.Model, path: pathlib.Path) -> None:
+    with files.atomic(path) as partial, _without_optimizer(model):
+        model.save_weights(partial)
+
+
 @contextlib.contextmanager
 def _without_optimizer(model: keras.Model) -> Iterator[None]:
     """Save or load weights alone: Adam's moments are twice as many numbers."""
+    if not model.compiled:
+        yield
+        return
     optimizer, model.optimizer = model.optimizer, None
     try:
         yield

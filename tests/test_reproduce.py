@@ -127,7 +127,7 @@ def test_whole_slices_are_answered_by_the_network_trained_on_tiles(folders, done
     )
     arguments = {**run.experiment.arguments, "input_shape": (32, 32, 1)}
     model = models.build(run.experiment.model, **arguments)
-    model.load_weights(run.fold_folder(0) / training.FINAL)
+    training.load_weights(model, run.fold_folder(0) / training.FINAL)
     whole = models.build(
         run.experiment.model, **{**arguments, "input_shape": (64, 64, 1)}
     )

@@ -202,7 +202,7 @@ def load_slice_network(run: Run):
     """The trained slice network of the first fold of a finished run."""
     name, arguments = _slice_network(run)
     model = models.build(name, **{**arguments, "init": "random"})
-    model.load_weights(run.fold_folder(0) / training.FINAL)
+    training.load_weights(model, run.fold_folder(0) / training.FINAL)
     return model
 
 
@@ -243,7 +243,6 @@ def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forec
         batch = (inputs, inputs["probabilities"], np.ones((plan.batch, typical)))
     expected = training.estimate(model, [batch] * 4, plan)
     hours = expected.seconds_per_step * plan.steps * len(run.folds) / 3600
-    # Per weight: state (weight and two moments of Adam), best and final file.
     disk = runner.weights_bytes(run, model)
     if run.experiment.sequence is None:
         disk += slice_data.disk_bytes(run, width=FEATURES)
@@ -259,7 +258,7 @@ def _train_slices(run: Run, number: int, begin, say):
     plan = _plan(run, stage, image_pipeline.steps_per_epoch(source, stage.batch))
     model, init = _build_slices(run, plan, say)
     if learned:
-        model.load_weights(learned)
+        training.load_weights(model, learned)
     batches = _image_batches(run, source, plan)
     return model, _fit(run, number, model, batches, plan, begin(init=init)), init
 

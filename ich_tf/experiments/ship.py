@@ -27,7 +27,7 @@ def ship(run: Run) -> dict:
     described = run.task.describe(run, result)
     build = described["build"]
     model = models.build(build["name"], **build["kwargs"])
-    model.load_weights(run.fold_folder(0) / training.FINAL)
+    training.load_weights(model, run.fold_folder(0) / training.FINAL)
     entry = {
         "trained_on": run.fingerprint["identity"],
         **described,

@@ -89,7 +89,7 @@ def train(
     own_file = run.fold_folder(number) / training.FINAL
     own_file.parent.mkdir(parents=True, exist_ok=True)
     files.link(before.fold_folder(number) / training.FINAL, own_file)
-    model.load_weights(own_file)
+    training.load_weights(model, own_file)
     trained = files.read_json(before.file)["history"][number]
     ratio = own / other
     history = [
