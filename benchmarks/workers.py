@@ -50,7 +50,6 @@ def train(workers: int, batch: int, steps: int, folder: str) -> float:
         plan,
         folder,
         spec={},
-        monitor=None,
         tensorboard=False,
     )
     seconds = min(epoch["seconds"] for epoch in history[1:])

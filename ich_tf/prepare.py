@@ -75,7 +75,7 @@ def run(
         to_images: See `records.load_scan`, picklable; None for
             `records.volume_images`.
         options: Flags for Beam, e.g. `--runner=DataflowRunner`; by default processes
-            on this machine, one for each core.
+            on this machine, one for each core, and this one for a single shard.
         progress: Called now and then with the number of shards that are done and that
             there will be; None logs it.
 

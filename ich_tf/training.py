@@ -267,7 +267,6 @@ def fit(
     folder: str | os.PathLike,
     *,
     spec: dict,
-    monitor: str | None = "val_soft_jaccard",
     resume: bool = False,
     tensorboard: bool = True,
 ) -> list[dict]:
@@ -277,14 +276,12 @@ def fit(
         model: Compiled by `compile_model` after `start`.
         training: From first and last step to the batches between them; an iterator's
             may differ in their first two axes (scans and their slices).
-        validation: Batches, the same after every epoch; None for none, as where one
-            epoch leaves nothing to choose from.
+        validation: Batches, the same after every epoch; the epoch with the highest
+            `SoftJaccard` of them is the best. None for none: the last epoch is kept.
         plan: Epochs, steps and seed.
         folder: Holds `state.npz` and, at the end, `model.weights.h5`.
             One with the state of another training is renamed `<name>-before-<n>`.
         spec: What this run is, as JSON; a state of another spec is not continued.
-        monitor: The score that tells the best epoch, the smallest if it is a loss;
-            None takes the last epoch, and so does a training without validation.
         resume: Whether to go on from `state.npz`.
         tensorboard: Whether to write logs for TensorBoard.
 
@@ -301,8 +298,7 @@ def fit(
         if distribution.is_chief():
             _tidy(folder, resume)
     spec = json.loads(json.dumps(spec))
-    if validation is None:
-        monitor = None
+    monitor = None if validation is None else "val_soft_jaccard"
     checkpoint = Checkpoint(folder, spec, monitor, plan.epochs)
     epoch = checkpoint.restore(model) if resume else 0
     if len(set(distribution.exchange(epoch))) > 1:
@@ -433,8 +429,6 @@ class Checkpoint(keras.callbacks.Callback):
         self.history.append({"epoch": epoch + 1, **scores})
         previous = self.best_file
         score = scores[self.monitor] if self.monitor else epoch
-        if self.monitor and "loss" in self.monitor:
-            score = -score
         if score > self.best:
             self.best, self.best_file = score, f"best-{epoch + 1:04d}.weights.h5"
         if not distribution.is_chief():
@@ -480,6 +474,11 @@ class Checkpoint(keras.callbacks.Callback):
                 )
             goes_on = len(meta["history"]) < self.epochs
             variables = _variables(model) if goes_on else []
+            if goes_on and state.files == ["meta"]:
+                raise ValueError(
+                    f"{path} is of a training that ended after {len(meta['history'])} "
+                    "epochs: nothing of it is left to go on with."
+                )
             if goes_on and len(state.files) != len(variables) + 1:
                 raise ValueError(
                     f"{path} holds {len(state.files) - 1} variables, the model has "

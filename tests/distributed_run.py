@@ -144,7 +144,6 @@ def train(folder, network, resume=False, steps=STEPS):
         scale,
         pathlib.Path(folder),
         spec={"network": network},
-        monitor="val_soft_jaccard" if scored else None,
         resume=resume,
         tensorboard=scored,
     )

@@ -1,5 +1,7 @@
 """Convolutions with gradients of their own compute what Keras' layers compute."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,19 @@ import tensorflow as tf
 
 from ich_tf import models
 from ich_tf.models import layers
+
+
+@pytest.fixture
+def processor(monkeypatch):
+    """As without a GPU, which leaves all to Keras."""
+    monkeypatch.setattr(layers, "no_accelerator", lambda: True)
+
+
+def own(name, monkeypatch):
+    """A mock of a function of `layers` that calls it."""
+    found = mock.Mock(wraps=getattr(layers, name))
+    monkeypatch.setattr(layers, name, found)
+    return found
 
 
 def passed(kind, images, batch=None, policy="float32", **arguments):
@@ -34,14 +49,13 @@ def passed(kind, images, batch=None, policy="float32", **arguments):
 
 
 def assert_as_keras(kind, shape, batch, **arguments):
-    """Hold a layer, by its name, against Keras' own; return it."""
+    """Hold a layer, by its name, against Keras' own."""
     images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    layer, found = passed(getattr(layers, kind), images, batch, **arguments)
+    _, found = passed(getattr(layers, kind), images, batch, **arguments)
     _, expected = passed(getattr(keras.layers, kind), images, batch, **arguments)
     for one, other in zip(found, expected, strict=True):
         assert np.abs(other).max() > 0.1
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
-    return layer
 
 
 @pytest.mark.parametrize("batch", [None, 3])
@@ -58,9 +72,12 @@ def assert_as_keras(kind, shape, batch, **arguments):
         ((3, 4, 6, 5, 2), {"kernel_size": 1}),
     ],
 )
-def test_output_and_gradients_are_those_of_keras(shape, arguments, batch):
-    kind = f"Conv{len(shape) - 2}D"
-    assert layers._quick(assert_as_keras(kind, shape, batch, filters=7, **arguments))
+def test_output_and_gradients_are_those_of_keras(
+    shape, arguments, batch, processor, monkeypatch
+):
+    convolve = own("_convolve", monkeypatch)
+    assert_as_keras(f"Conv{len(shape) - 2}D", shape, batch, filters=7, **arguments)
+    convolve.assert_called()
 
 
 @pytest.mark.parametrize("batch", [None, 3])
@@ -68,16 +85,23 @@ def test_output_and_gradients_are_those_of_keras(shape, arguments, batch):
     ("shape", "factors"),
     [((3, 4, 5, 6), 2), ((3, 4, 5, 6), (3, 1)), ((3, 2, 4, 5, 6), (2, 1, 3))],
 )
-def test_upsampling_and_its_gradients_are_those_of_keras(shape, factors, batch):
+def test_upsampling_and_its_gradients_are_those_of_keras(
+    shape, factors, batch, processor, monkeypatch
+):
+    upsample = own("_upsample", monkeypatch)
     kind = f"Conv{len(shape) - 2}DTranspose"
     arguments = {"kernel_size": factors, "strides": factors, "activation": "tanh"}
-    assert layers._plain(assert_as_keras(kind, shape, batch, filters=7, **arguments))
+    assert_as_keras(kind, shape, batch, filters=7, **arguments)
+    upsample.assert_called()
 
 
-def test_upsampling_whose_outputs_overlap_is_left_to_keras(monkeypatch):
+@pytest.mark.parametrize(
+    "more", [{"kernel_size": 3}, {"kernel_size": 2, "output_padding": 1}]
+)
+def test_all_other_upsampling_is_left_to_keras(more, processor, monkeypatch):
     monkeypatch.setattr(layers, "_upsample", None)
     images = np.random.default_rng(0).normal(size=(2, 3, 3, 4)).astype(np.float32)
-    arguments = {"filters": 3, "kernel_size": 3, "strides": 2}
+    arguments = {"filters": 3, "strides": 2, **more}
     _, found = passed(layers.Conv2DTranspose, images, **arguments)
     _, expected = passed(keras.layers.Conv2DTranspose, images, **arguments)
     for one, other in zip(found, expected, strict=True):
@@ -94,7 +118,7 @@ def test_upsampling_whose_outputs_overlap_is_left_to_keras(monkeypatch):
         {"kernel_size": 3, "padding": "same", "policy": "mixed_bfloat16"},
     ],
 )
-def test_all_else_is_left_to_keras(arguments, monkeypatch):
+def test_all_else_is_left_to_keras(arguments, processor, monkeypatch):
     monkeypatch.setattr(layers, "_convolve", None)
     images = np.random.default_rng(0).normal(size=(2, 6, 6, 4)).astype(np.float32)
     _, found = passed(layers.Conv2D, images, filters=3, **arguments)
@@ -108,10 +132,12 @@ def test_large_images_and_accelerators_are_left_to_keras(monkeypatch):
     kernel = tf.zeros((3, 3, 1, 1))
     assert layers._fits(tf.zeros((1, 256, 512, 1)), kernel)
     assert not layers._fits(tf.zeros((1, 257, 512, 1)), kernel)
-    assert layers._quick(layer)
+    devices = {"cpu": ["cpu:0"]}
     monkeypatch.setattr(
-        keras.distribution, "list_devices", lambda kind: [kind] * (kind == "gpu")
+        keras.distribution, "list_devices", lambda kind: devices.get(kind, [])
     )
+    assert layers._quick(layer)
+    devices["gpu"] = ["gpu:0"]
     assert not layers._quick(layer)
 
 

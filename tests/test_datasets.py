@@ -1,5 +1,7 @@
 import contracts
+import numpy as np
 import pytest
+import slice_dataset
 
 from ich_tf import data
 from ich_tf.data import layouts
@@ -27,3 +29,15 @@ def test_every_data_set_keeps_the_contract(name, heads, tmp_path):
 def test_an_unknown_data_set_lists_the_known_ones():
     with pytest.raises(ValueError, match="Unknown data set 'ct'. Known: ct-ich, phan"):
         data.open_dataset("ct")
+
+
+@pytest.mark.parametrize("seconds", [0, 1000])
+def test_cases_made_ahead_come_in_order(monkeypatch, seconds):
+    monkeypatch.setattr(layouts, "SECONDS_TO_START", seconds)
+    dataset, said = slice_dataset.SliceDataset(cases=11), []
+    names = dataset.case_ids()
+    found = layouts.load_ahead(dataset, names, said.append, "scan")
+    for name, case in zip(names, found, strict=True):
+        assert case.case_id == name
+        np.testing.assert_array_equal(case.volume.hu, dataset.load(name).volume.hu)
+    assert said == ([] if seconds else ["scan 10 of 11"])

@@ -237,9 +237,9 @@ def test_the_first_worker_alone_is_chief(pretend):
 def test_a_worker_that_is_not_chief_writes_nothing(tmp_path, pretend):
     resolver = types.SimpleNamespace(task_type="worker", task_id=1)
     pretend(cluster_resolver=resolver)
-    checkpoint = training.Checkpoint(tmp_path, {}, "loss", 2)
+    checkpoint = training.Checkpoint(tmp_path, {}, "score", 2)
     checkpoint.on_epoch_begin(0)
-    checkpoint.on_epoch_end(0, {"loss": 1.0})
+    checkpoint.on_epoch_end(0, {"score": 1.0})
     # It knows the best epoch all the same, whose file it loads at the end.
     assert checkpoint.best_file == "best-0001.weights.h5"
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ from scipy import ndimage, stats
 
 from ich_tf import labels
 from ich_tf.data import phantom
-from ich_tf.data.phantom import anatomy, lesions, skull
+from ich_tf.data.phantom import anatomy, fields, lesions, skull
 from ich_tf.data.phantom import head as heads
 from ich_tf.data.phantom import plan as planning
 
@@ -312,3 +312,15 @@ def test_the_skull_filling_of_the_benchmark_finds_the_brain(benchmark):
     inside = benchmark.fill_skull(hu)[4:]
     truth = made.skull.inner[4:] < 0
     assert 2 * np.sum(inside & truth) / (inside.sum() + truth.sum()) > 0.85
+
+
+def test_noise_is_interpolated_linearly_and_repeats_without_a_seam():
+    noise = fields.BandNoise.draw(np.random.default_rng(0), 13.0, side=12)
+    points = np.random.default_rng(1).uniform(-200, 200, (3, 500)).astype(np.float32)
+    points[:, 0] = -1e-9, 0.0, 12 * noise.step_mm
+    inner = noise.lattice[:-1, :-1, :-1]
+    expected = ndimage.map_coordinates(
+        inner, points / noise.step_mm, order=1, mode="grid-wrap"
+    )
+    assert expected.std() > 0.3
+    np.testing.assert_allclose(noise.at(points), expected, atol=1e-3)

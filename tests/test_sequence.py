@@ -360,7 +360,7 @@ def test_fit_takes_scans_of_any_length(tmp_path):
             yield sequences.scan_batch(scans, np.array([0, 1]), 2)
 
     history = training.fit(
-        model, batches, None, plan, tmp_path, spec={}, monitor=None, tensorboard=False
+        model, batches, None, plan, tmp_path, spec={}, tensorboard=False
     )
     assert np.isfinite(history[0]["loss"])
 

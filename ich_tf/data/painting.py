@@ -20,7 +20,7 @@ from ich_tf.data import landmarks, look_alikes
 from ich_tf.data.phantom import fields, lesions
 from ich_tf.data.phantom import plan as planning
 
-VERSION = 3
+VERSION = 4
 """Of what equal arguments paint; stored slices of another version are made anew."""
 
 SUBACUTE_SHARE = 0.12

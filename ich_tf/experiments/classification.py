@@ -280,7 +280,6 @@ def _pretrain(run: Run, number: int, say) -> pathlib.Path:
         plan,
         folder,
         spec=wanted,
-        monitor=None,
         resume=training.stored_spec(folder) == wanted,
     )
     return folder / training.FINAL
@@ -341,7 +340,6 @@ def _fit(run: Run, number: int, model, batches, plan, begun) -> list[dict]:
         plan,
         run.fold_folder(number),
         spec=wanted,
-        monitor=None,
         resume=interrupted,
     )
 

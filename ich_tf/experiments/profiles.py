@@ -261,7 +261,7 @@ CLASSIFIER_DEMO = ClassifierProfile(
     ),
 )
 
-# The classifier behind `predict` and `explain`: the demo's, trained longer.
+# The classifier behind `predict` and `explain`: the demo's, trained longer on more.
 CLASSIFIER_SHIPPED = dataclasses.replace(
     CLASSIFIER_DEMO,
     name="shipped",

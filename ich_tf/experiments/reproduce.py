@@ -244,8 +244,8 @@ def _say_forecast(waiting: list[Run], say: Callable[[str], None]) -> list[float]
         )
     if waiting:
         say(
-            f"all rows: about {sum(hours):.0f} hours and {disk:.0f} GB of disk on this "
-            "device, from three measured steps each"
+            f"all rows: about {sum(hours):.0f} hours and at most {disk:.0f} GB of disk "
+            "on this device, from three measured steps each"
         )
     return hours
 
@@ -348,7 +348,7 @@ def train_one(
         # Before shards are made, which can take hours.
         _check_weights(run)
     _, history, _ = run.task.train(run, fold, resume=resume, fresh=fresh, say=say)
-    # Classifiers have no validation part and keep the last epoch.
+    # Without validation the last epoch is kept.
     kept = max(history, key=lambda epoch: epoch.get("val_soft_jaccard", epoch["epoch"]))
     return Trained(run.fold_folder(fold) / training.FINAL, kept)
 

@@ -297,7 +297,7 @@ class Forecast:
 
 
 def weights_bytes(run: Run, model) -> int:
-    """Bytes on disk of a row's weights, at most, while its last fold trains.
+    """Bytes on disk of a row's weights while its last fold trains.
 
     One weights file is kept of each fold; while it trains, there is also a state
     (weights and two moments of Adam), and the next state and weights are written.

@@ -260,7 +260,7 @@ def stored_slices(run: Run, case_ids: Iterable[str], rule: str) -> slices.Slices
 
 
 def training_data(run: Run, fold: splits.Fold):
-    """The plan, from first and last step to batches, and the validation batches."""
+    """The plan, from first and last step to batches, and validation batches or None."""
     stored = (
         stored_slices(run, getattr(fold, part), run.profile.slices)
         for part in ("train", "validation")
@@ -293,7 +293,7 @@ def plan_and_batches(run: Run, train: slices.Slices, validation: slices.Slices):
 
 
 def _batches(run: Run, training_crops, validation_crops):
-    """Batches of training crops from step to step, and of validation crops.
+    """Batches of training crops from step to step, and of validation crops or None.
 
     For a TPU without Python.
     """

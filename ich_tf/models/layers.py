@@ -48,10 +48,11 @@ class _Convolution:
 class Conv2D(_Convolution, keras.layers.Conv2D):
     """`keras.layers.Conv2D` that trains faster without a GPU.
 
-    On a processor without AVX512, TensorFlow 2.21 needs up to 16 times as long for the
-    gradients of a convolution as for the convolution (`benchmarks/fused.py`). Both are
-    convolutions themselves, and here they are computed as such: that of the inputs
-    with the kernel turned round, that of the kernel with channels and batch exchanged.
+    On a processor TensorFlow 2.21 can need many times as long for the gradients of a
+    convolution as for the convolution (what that makes of a training step:
+    `benchmarks/fused.py`). Both are convolutions themselves, and here they are computed
+    as such: that of the inputs with the kernel turned round, that of the kernel with
+    channels and batch exchanged.
     """
 
 
@@ -88,6 +89,7 @@ class _Upsampling:
     def call(self, inputs):
         """Upsample."""
         apart = tuple(self.kernel_size) == tuple(self.strides)
+        apart = apart and self.output_padding is None
         if not (apart and _plain(self) and None not in inputs.shape[1:]):
             return super().call(inputs)
         outputs = _upsample(inputs, tf.convert_to_tensor(self.kernel))
