@@ -67,7 +67,7 @@ stage() {
 time_left() {
   local minutes name left=0 before=0 found=""
   case $profile in
-    demo) minutes="tables-2-3=27 table-1=11 volume-3d=6 related=1 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=3" ;;
+    demo) minutes="tables-2-3=25 table-1=11 volume-3d=5 related=2 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=1" ;;
     quick) minutes="tables-2-3=2 table-1=1 volume-3d=1 related=0 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=2" ;;
     *) return ;;
   esac

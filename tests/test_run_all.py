@@ -108,7 +108,7 @@ def test_every_stage_runs_and_leaves_a_log(project):
     assert "status 2: nothing differs, but rows were not run" in summary
     for stage in STAGES:
         assert f"{stage} 0" in summary
-    assert "0 minutes so far, about 49 left on two cores" in done.stdout
+    assert "0 minutes so far, about 45 left on two cores" in done.stdout
 
 
 def test_a_second_start_makes_nothing_anew(project):

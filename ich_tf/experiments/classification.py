@@ -30,8 +30,6 @@ from ich_tf.preprocessing import (
 from ich_tf.volume import Case
 
 LOGGER = logging.getLogger(__name__)
-# Scans of a batch when the sequence model is evaluated.
-SCANS_AT_ONCE = 16
 # Of ResNeXt-101, for the forecast.
 FEATURES = 2048
 
@@ -138,7 +136,9 @@ def evaluate(run: Run, number: int, model, *, say: Callable[[str], None]) -> dic
         answers = [scans.probabilities[scans.rows(k)] for k in range(len(scans))]
     else:
         scans = slice_data.features(_slice_run(run), number, slice_data.HELD_OUT)
-        answers = sequences.by_scan(scans, SCANS_AT_ONCE, model.predict_on_batch)
+        answers = sequences.by_scan(
+            scans, slice_data.SCANS_AT_ONCE, model.predict_on_batch
+        )
     patients = dict(zip(run.dataset.case_ids(), run.dataset.patient_ids(), strict=True))
     predictions = {}
     for position, case_id in enumerate(slice_data.held_out_ids(run, number)):

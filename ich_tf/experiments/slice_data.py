@@ -6,6 +6,7 @@ are made once and read with bounded memory.
 
 import dataclasses
 import functools
+import itertools
 import logging
 import pathlib
 import shutil
@@ -22,6 +23,8 @@ from ich_tf.preprocessing.slices import at_size
 
 LOGGER = logging.getLogger(__name__)
 TRAIN, HELD_OUT = "train", "held-out"
+# Scans that a network answers at once.
+SCANS_AT_ONCE = 16
 # A compressed image takes about a quarter of its pixels.
 COMPRESSED = 0.25
 # Of what is left out, so many are named; all are counted.
@@ -164,13 +167,17 @@ def write_features(run: Run, number: int, model, say) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         with files.new_folder(folder) as partial:
             arrays = _create(partial, sum(lengths), model)
-            first = 0
-            for scan in image_pipeline.scans(source):
-                last = first + len(scan.labels)
-                features, probabilities = network(scan.images)
+            first, scans = 0, iter(image_pipeline.scans(source))
+            # Several scans at a time fill the network's batches.
+            while group := list(itertools.islice(scans, SCANS_AT_ONCE)):
+                truth = np.concatenate([scan.labels for scan in group])
+                last = first + len(truth)
+                features, probabilities = network(
+                    np.concatenate([scan.images for scan in group])
+                )
                 arrays["features"][first:last] = features
                 arrays["probabilities"][first:last] = probabilities
-                arrays["labels"][first:last] = scan.labels
+                arrays["labels"][first:last] = truth
                 first = last
             for array in arrays.values():
                 array.flush()
