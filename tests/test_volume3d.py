@@ -15,6 +15,7 @@ from ich_tf.experiments import (
     segmentation,
     spec,
     tables,
+    volume3d,
     volumes,
 )
 
@@ -33,12 +34,25 @@ TINY = dataclasses.replace(
     split=(0.5, 0.25, 0.25),
     row_changes={},
 )
+# Most of the time of these tests is that of tracing levels.
+ROWS = tuple(
+    dataclasses.replace(row, arguments={**row.arguments, "levels": 3})
+    if isinstance(row, spec.VolumeExperiment)
+    else row
+    for row in volume3d.ROWS
+)
+
+
+def make_small(patch):
+    """The demo on a few small heads, and the rows with small networks."""
+    patch.setitem(profiles.VOLUME_PROFILES, "demo", TINY)
+    patch.setattr(volume3d, "ROWS", ROWS)
+    patch.delenv("ICH_TF_CT_ICH", raising=False)
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(profiles.VOLUME_PROFILES, "demo", TINY)
-    monkeypatch.delenv("ICH_TF_CT_ICH", raising=False)
+    make_small(monkeypatch)
     yield
     keras.config.set_dtype_policy("float32")
 
@@ -59,9 +73,8 @@ def done(folders):
         return model, init, STEP_SECONDS[run.experiment.id]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(profiles.VOLUME_PROFILES, "demo", TINY)
+        make_small(patch)
         patch.setattr(volumes, "_step", timed)
-        patch.delenv("ICH_TF_CT_ICH", raising=False)
         lines = []
         found = reproduce.reproduce([ADD, REMAT], folders, say=lines.append)
     keras.config.set_dtype_policy("float32")
