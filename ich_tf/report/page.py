@@ -344,10 +344,11 @@ def _viewer(folders, results, profile: str, cases: int, say) -> dict | None:
         runs = reproduce.prepare(names, profile, folders, say)
     except ValueError as error:
         return {"cases": [], "text": f"No slices to show: {error}"}
-    # Patients of other data may have the same names.
-    runs = [
-        run for run in runs if run.fingerprint == results[run.experiment.id]["data"]
-    ]
+    # Patients of other data may have the same names. The best row chooses the cases.
+    runs = sorted(
+        (run for run in runs if run.fingerprint == results[run.experiment.id]["data"]),
+        key=lambda run: -(_dice(results[run.experiment.id]) or 0.0),
+    )
     if not runs:
         return {"cases": [], "text": "No slices to show: the data are others by now."}
     try:
@@ -363,6 +364,10 @@ def _viewer(folders, results, profile: str, cases: int, say) -> dict | None:
         f"without hemorrhage where there is one. {heat}"
     )
     return {"cases": made, "text": text}
+
+
+def _dice(result: dict) -> float | None:
+    return result["summary"]["per_volume"]["bleeding_dice"]["mean"]
 
 
 def _hash(script: str) -> str:

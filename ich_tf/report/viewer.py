@@ -36,10 +36,11 @@ def cases(
         say: Takes a line of progress.
 
     Returns:
-        For each case: `id`, `slices`, `height`, `width`, `truth_ml`, `hu` (HU +
-        32768 as red * 256 + green), `truth` and `heat` (None without), and
-        `predictions`: title of a row to `picture` and `dice`. Pictures are PNG data
-        addresses, slices below each other, 255 = certain.
+        For each case: `id`, `slices`, `start` (the slice with most hemorrhage, or the
+        middle), `height`, `width`, `truth_ml`, `hu` (HU + 32768 as red * 256 + green),
+        `truth` and `heat` (None without), and `predictions`: title of a row to
+        `picture` and `dice`. Pictures are PNG data addresses, slices below each other,
+        255 = certain.
     """
     made = []
     for case_id in _spread(results[0], count):
@@ -58,11 +59,12 @@ def cases(
                     "picture": _png(_shrink(coded)),
                     "dice": plots.dice(result["counts"]["per_volume"][case_id]),
                 }
-        hu = _shrink(case.volume.hu)
+        hu, areas = _shrink(case.volume.hu), case.mask.sum((1, 2))
         made.append(
             {
                 "id": case_id,
                 "slices": len(hu),
+                "start": int(areas.argmax()) if areas.any() else len(hu) // 2,
                 "height": hu.shape[1],
                 "width": hu.shape[2],
                 "truth_ml": results[0]["counts"]["per_volume"][case_id]["truth_ml"],

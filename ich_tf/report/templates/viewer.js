@@ -126,7 +126,7 @@
     element("case").selectedIndex = wrapped;
     fill(element("row"), Object.keys(shown.current.predictions));
     element("slice-range").max = shown.current.slices - 1;
-    shown.z = Math.floor(shown.current.slices / 2);
+    shown.z = shown.current.start;
     load();
   }
 
