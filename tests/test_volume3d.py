@@ -207,7 +207,9 @@ def test_interrupted_training_goes_on_where_it_was(done, elsewhere):
     (result,) = reproduce.reproduce([ADD], elsewhere, resume=True)
     expected = done[0][0]
     for one, other in zip(expected["history"][0], result["history"][0], strict=True):
-        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+        # A score's sums may differ in their last bit from run to run.
+        close = pytest.approx({**one, "seconds": 0}, rel=1e-6)
+        assert {**other, "seconds": 0} == close
     assert result["counts"] == expected["counts"]
 
 
