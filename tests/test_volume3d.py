@@ -1,5 +1,6 @@
 """The 3-D rows end to end on a few small phantom heads."""
 
+import copy
 import dataclasses
 
 import keras
@@ -205,11 +206,12 @@ def test_interrupted_training_goes_on_where_it_was(done, elsewhere):
         with pytest.raises(KeyboardInterrupt):
             reproduce.train_one(ADD, 0, elsewhere, say=lambda line: None)
     (result,) = reproduce.reproduce([ADD], elsewhere, resume=True)
-    expected = done[0][0]
+    expected = copy.deepcopy(done[0][0])
     for one, other in zip(expected["history"][0], result["history"][0], strict=True):
-        # A score's sums may differ in their last bit from run to run.
-        close = pytest.approx({**one, "seconds": 0}, rel=1e-6)
-        assert {**other, "seconds": 0} == close
+        # The sums of this score alone were seen to differ, in their last bit.
+        score = one.pop("soft_jaccard")
+        assert other.pop("soft_jaccard") == pytest.approx(score, rel=1e-6)
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
     assert result["counts"] == expected["counts"]
 
 
