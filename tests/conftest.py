@@ -1,4 +1,5 @@
 import dataclasses
+import gc
 import os
 import pathlib
 
@@ -37,3 +38,9 @@ def elsewhere(folders, tmp_path):
     results.mkdir()
     (results / "phantom").symlink_to(phantom)
     return dataclasses.replace(folders, results=results)
+
+
+def pytest_collection_finish(session):
+    """Keep garbage collection off what was imported: an eighth of the tests' time."""
+    gc.collect()
+    gc.freeze()

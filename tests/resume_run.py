@@ -41,9 +41,7 @@ def batches(first, last):
 def main(folder, mode):
     training.start(PLAN)
     # Dropout has a random state that a resumed run must carry on.
-    model = models.build(
-        "unet_hssayeni", input_shape=(16, 16, 1), filters=(4, 8, 8, 8, 8)
-    )
+    model = models.build("unet_hssayeni", input_shape=(16, 16, 1), filters=(4, 8, 8))
     training.compile_model(model, "bce_jaccard", PLAN, [training.SoftJaccard()])
     training.fit(
         model,

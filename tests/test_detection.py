@@ -19,7 +19,7 @@ NAME = "bright"
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "phantom"
-    what = {"cases": 6, "seed": 4, "slices": 24, "size": SIZE, "bleeding_share": 0.5}
+    what = {"cases": 6, "seed": 4, "slices": 10, "size": SIZE, "bleeding_share": 0.5}
     layouts.write_phantom("ct-ich-v1", folder, **what)
     return folder
 
@@ -111,7 +111,7 @@ def test_every_case_but_those_seen_is_scored(found):
     assert json.loads((out / "detection.json").read_text()) == result
     assert result["left_out"] == ["050"]
     assert set(result["cases"]) == set(dataset.case_ids()) - {"050"}
-    assert result["slice"]["n"] == 5 * 24
+    assert result["slice"]["n"] == 5 * 10
     assert result["patient"]["n"] == 5
     for name, one in result["cases"].items():
         np.testing.assert_array_equal(one["truth"], dataset.load(name).labels[:, -1])

@@ -14,11 +14,11 @@ pytestmark = pytest.mark.filterwarnings(
 PLAIN = {"input_shape": (32, 32, 1), "filters": (4, 8, 16, 32, 64)}
 
 
-SLOW = ("densenet169", "inceptionresnetv2")
+SLOW = ("densenet121", "densenet169", "inceptionresnetv2")
 
 
-# densenet169 differs from densenet121 in one number, inceptionresnetv2 in its scaled
-# sums, which have a test of their own; the parameters of both are counted below.
+# These have hundreds of layers of the kinds that the others have, and inceptionresnetv2
+# scaled sums, which have a test of their own; their graphs are tested below.
 @pytest.mark.parametrize(
     "backbone",
     [

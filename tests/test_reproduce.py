@@ -45,8 +45,7 @@ TINY = dataclasses.replace(
 # The row's network with few filters: with its 31 million weights most of the time
 # would go to writing checkpoints.
 SMALL_ROWS = tuple(
-    dataclasses.replace(row, arguments={"filters": (4, 8, 8, 8, 8)})
-    for row in table3.ROWS
+    dataclasses.replace(row, arguments={"filters": (4, 8, 8)}) for row in table3.ROWS
 )
 
 

@@ -27,7 +27,7 @@ TINY = dataclasses.replace(
     steps_per_epoch=2,
     batch=2,
     validation_crops=4,
-    phantom={"cases": 16, "seed": 4, "slices": 24, "size": 64, "bleeding_share": 0.5},
+    phantom={"cases": 12, "seed": 4, "slices": 10, "size": 64, "bleeding_share": 0.5},
     split=(0.5, 0.25, 0.25),
     painted_split=(0.4, 0.3, 0.3),
     copies=2,
@@ -50,7 +50,10 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def run(folders, tiny):
-    return reproduce.find_run(ROW, "demo", folders, print)
+    run = reproduce.find_run(ROW, "demo", folders, print)
+    arguments = {**run.experiment.arguments, "filters": (4, 8, 16)}
+    row = dataclasses.replace(run.experiment, arguments=arguments)
+    return dataclasses.replace(run, experiment=row)
 
 
 @pytest.fixture(scope="module")

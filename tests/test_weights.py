@@ -116,10 +116,18 @@ def test_imagenet_asks_for_the_published_file(legacy, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("backbone", "md5"),
     [
-        ("densenet169", "b8c4d4c20dd625c148057b9ff1c1176b"),
+        pytest.param(
+            "densenet169",
+            "b8c4d4c20dd625c148057b9ff1c1176b",
+            marks=pytest.mark.slow,
+        ),
         ("resnet50", "db3b217156506944570ac220086f09b6"),
         ("vgg16", "6d6bbae143d832006294945121d1f1fc"),
-        ("inceptionresnetv2", "d19885ff4a710c122648d3b5c3b684e4"),
+        pytest.param(
+            "inceptionresnetv2",
+            "d19885ff4a710c122648d3b5c3b684e4",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_unavailable_weights_are_one_clear_error(backbone, md5, monkeypatch, tmp_path):
