@@ -293,8 +293,9 @@ def _before_and_after(results: pathlib.Path) -> list[str]:
         f"results/detection/NAME`; the {count} patients that none has seen, at "
         "their own pixels. They differ in more than the paint: "
         f"{_recipe(profiles.SHIPPED)} for the phantom's, "
-        f"{_recipe(profiles.PAINTED_SHIPPED)} for the others, which begin with them. "
-        "The rows above differ in nothing else than what they name.",
+        f"{_recipe(profiles.PAINTED_SHIPPED)} for the others, which begin with the "
+        "phantom's as they were then (`begins_with` in the manifest). The rows above "
+        "differ in nothing else than what they name.",
         "",
         "| weights | AUC, slices | AUC, patients |",
         "| --- | --- | --- |",
