@@ -228,7 +228,7 @@ main() {
   if [ "$mode" = test ]; then
     install
     echo "== tests"
-    $python -m pytest -n auto --dist loadfile "$@"
+    $python -m pytest -n auto --dist loadfile --no-loadscope-reorder "$@"
     return
   fi
   while [ $# -gt 0 ]; do

@@ -9,10 +9,26 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import pytest
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
+LONGEST = (
+    "table1",
+    "distribution",
+    "models",
+    "prediction",
+    "volume3d",
+    "training",
+    "synthetic",
+    "reproduce",
+    "phantom",
+    "resnext",
+    "likeness",
+)
+"""Files that go first, so that no process works on one of them while others wait."""
 
 
 def pytest_collection_modifyitems(config, items):
-    """`slow` tests run only when asked for with -m."""
+    """Long files first; `slow` tests run only when asked for with -m."""
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     if config.option.markexpr:
         return
     slow = [item for item in items if item.get_closest_marker("slow")]

@@ -14,11 +14,11 @@ pytestmark = pytest.mark.filterwarnings(
 PLAIN = {"input_shape": (32, 32, 1), "filters": (4, 8, 16, 32, 64)}
 
 
-SLOW = ("densenet121", "densenet169", "inceptionresnetv2")
+SLOW = ("vgg16", "densenet121", "densenet169", "inceptionresnetv2")
 
 
-# These have hundreds of layers of the kinds that the others have, and inceptionresnetv2
-# scaled sums, which have a test of their own; their graphs are tested below.
+# These have layers of the kinds that resnet50 has, and inceptionresnetv2 scaled sums,
+# which have a test of their own; their graphs are tested below.
 @pytest.mark.parametrize(
     "backbone",
     [

@@ -196,8 +196,10 @@ def test_ship_and_load_shipped(tmp_path):
     loaded = weights.load_shipped("small", tmp_path)
     contracts.assert_same_weights(model, loaded)
     weights.check_probe(loaded, stored)
+    *others, last_bias = loaded.get_weights()
+    loaded.set_weights([*others, last_bias + 1])
     with pytest.raises(ValueError, match=r"small\.weights\.h5 computes"):
-        weights.check_probe(small_model(), stored)
+        weights.check_probe(loaded, stored)
     with pytest.raises(ValueError, match="Known: small"):
         weights.load_shipped("large", tmp_path)
 
