@@ -257,6 +257,7 @@ def test_unknown_model():
         models.build("resunet")
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_to_threshold():
     keras.utils.set_random_seed(0)
     model = models.build(

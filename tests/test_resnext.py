@@ -177,6 +177,7 @@ def test_images_are_normalized_first():
     assert np.abs(normalized(images) - plain(images)).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_which_side_is_bright():
     keras.utils.set_random_seed(0)
     model = tiny(classes=1)

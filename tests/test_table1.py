@@ -329,6 +329,7 @@ def test_the_whole_classifier_is_one_file(folders, done, tmp_path, monkeypatch):
     np.testing.assert_allclose(found, wanted, atol=0.02)
 
 
+@pytest.mark.slow
 def test_a_row_learns_from_painted_slices_of_its_own_patients_first(
     folders, monkeypatch
 ):

@@ -157,6 +157,7 @@ def test_wrong_arguments(changes, message):
         build(**changes)
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_to_threshold():
     keras.utils.set_random_seed(0)
     model = build((4, 8, 8, 1), filters=4, levels=2, skip="add", remat=True)
