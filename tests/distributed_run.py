@@ -22,7 +22,7 @@ from ich_tf import distribution, inference, models, training
 from ich_tf.models import sequence
 from ich_tf.preprocessing import sequences
 
-BATCH, STEPS = 4, 6
+BATCH, STEPS = 4, 20
 
 
 def plan(steps=STEPS):
