@@ -31,8 +31,9 @@ import numpy as np
 import pydicom
 
 from ich_tf import data
-from ich_tf.data import phantom, rsna_writers
-from ich_tf.preprocessing import images, records, windows
+from ich_tf.preprocessing import windows
+from ich_tf.preprocessing.classification import images, records
+from ich_tf.synthetic import phantom, rsna_writer
 
 TARGET = 4.0
 SIZE = 256
@@ -47,7 +48,7 @@ def write_heads(folder: pathlib.Path, scans: int, slices: int) -> None:
         phantom.generate(SEED, index, slices=slices, bleeding=True).case
         for index in range(scans)
     )
-    rsna_writers.write_layout(heads, folder)
+    rsna_writer.write_layout(heads, folder)
 
 
 def one_slice(path: pathlib.Path) -> np.ndarray:
@@ -165,8 +166,7 @@ def measure(root: pathlib.Path, workers: int, rounds: int) -> bool:
 
 def shards(root: pathlib.Path, out: pathlib.Path, batch: int = 32) -> None:
     """Print what preparing shards and reading them back takes."""
-    from ich_tf import prepare
-    from ich_tf.preprocessing import image_pipeline
+    from ich_tf.preprocessing.classification import image_pipeline, prepare
 
     open_dataset = functools.partial(data.open_dataset, "rsna", root)
     began = time.perf_counter()

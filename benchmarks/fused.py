@@ -16,8 +16,9 @@ import keras
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from ich_tf import models, training  # noqa: E402
+from ich_tf import models  # noqa: E402
 from ich_tf.models import layers, sm_keras3  # noqa: E402
+from ich_tf.training import loop  # noqa: E402
 
 STEPS = 6
 NETWORKS = {
@@ -51,7 +52,7 @@ NETWORKS = {
     ),
 }
 KERAS_LAYER = keras.layers.BatchNormalization
-ADAM = (mock.patch.object(training, "Adam", keras.optimizers.Adam),)
+ADAM = (mock.patch.object(loop, "Adam", keras.optimizers.Adam),)
 NORMALIZATION = (
     mock.patch.object(layers, "BatchNormalization", KERAS_LAYER),
     mock.patch.dict(sm_keras3._OWN, BatchNormalization=KERAS_LAYER),
@@ -70,10 +71,10 @@ def seconds(batch: int, arguments: dict, patches) -> tuple[float, float]:
     with contextlib.ExitStack() as stack:
         for patch in patches:
             stack.enter_context(patch)
-        plan = training.Plan(1, 1, batch, learning_rate=1e-3)
-        training.start(plan)
+        plan = loop.Plan(1, 1, batch, learning_rate=1e-3)
+        loop.start(plan)
         model = models.build(**arguments)
-        training.compile_model(model, "bce", plan)
+        loop.compile_model(model, "bce", plan)
         rng = np.random.default_rng(0)
         images = rng.random((batch, *model.input_shape[1:]), dtype=np.float32)
         truth = rng.random((batch, *model.output_shape[1:]), dtype=np.float32) > 0.9

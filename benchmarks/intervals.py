@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from ich_tf import intervals
+from ich_tf.metrics import intervals
 
 TARGET = (0.93, 0.97)
 # Half of the default, to save time.

@@ -17,7 +17,7 @@ from monai.networks.nets import BasicUNetPlusPlus
 
 
 def loss_of(logits, masks):
-    """Binary cross-entropy plus Jaccard distance, as in `ich_tf.losses.bce_jaccard`."""
+    """Binary cross-entropy plus Jaccard distance, as `losses.bce_jaccard`."""
     pixels = torch.nn.functional.binary_cross_entropy_with_logits(logits, masks)
     answer = torch.sigmoid(logits)
     shared = (answer * masks).sum()

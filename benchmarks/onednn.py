@@ -31,14 +31,15 @@ STEPS = 6
 def seconds() -> dict[str, float]:
     """Median seconds of a training step and of an answer, batches of 8."""
     sys.path.insert(0, str(PROJECT))
-    from ich_tf import models, training
+    from ich_tf import models
+    from ich_tf.training import loop
 
     found = {}
     for name, arguments in NETWORKS.items():
-        plan = training.Plan(epochs=1, steps_per_epoch=1, batch=8, learning_rate=1e-3)
-        training.start(plan)
+        plan = loop.Plan(epochs=1, steps_per_epoch=1, batch=8, learning_rate=1e-3)
+        loop.start(plan)
         model = models.build("unetplusplus", **arguments)
-        training.compile_model(model, "bce", plan)
+        loop.compile_model(model, "bce", plan)
         shape = (8, *arguments["input_shape"])
         images = np.random.default_rng(0).random(shape, dtype=np.float32)
         masks = (images[..., :1] > 0.9).astype(np.float32)

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from ich_tf import data
-from ich_tf.data import landmarks, painting, phantom
+from ich_tf.synthetic import landmarks, painting, phantom
 
 TARGET = 50
 WINDOW = (-20.0, 100.0)

@@ -20,8 +20,8 @@ import numpy as np
 from scipy import ndimage, stats
 
 from ich_tf import labels
-from ich_tf.data.phantom import generate, head, scan
-from ich_tf.data.phantom import plan as planning
+from ich_tf.synthetic.phantom import generate, head, scan
+from ich_tf.synthetic.phantom import plan as planning
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
 SEED = 2024

@@ -18,7 +18,10 @@ import time
 import numpy as np
 
 from ich_tf import labels
-from ich_tf.data import rsna_headers, rsna_index, rsna_labels, rsna_writers
+from ich_tf.data.rsna import headers as rsna_headers
+from ich_tf.data.rsna import index as rsna_index
+from ich_tf.data.rsna import labels as rsna_labels
+from ich_tf.synthetic import rsna_writer
 from ich_tf.volume import Case, Volume
 
 FILES = 752_803
@@ -51,8 +54,8 @@ def headers(scans: int, workers: int) -> None:
     rsna_headers.CHUNK_FILES = 250
     with tempfile.TemporaryDirectory() as name:
         root = pathlib.Path(name) / "rsna"
-        rsna_writers.write_layout(noise(scans), root)
-        folder, count = root / rsna_writers.IMAGES, scans * SLICES
+        rsna_writer.write_layout(noise(scans), root)
+        folder, count = root / rsna_writer.IMAGES, scans * SLICES
         for path in folder.iterdir():
             path.read_bytes()
         print(f"{count} files; processes, files/s, minutes for {FILES} files, and the")

@@ -20,16 +20,13 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from ich_tf import inference, models, training  # noqa: E402
-from ich_tf.data import phantom  # noqa: E402
+from ich_tf import models  # noqa: E402
 from ich_tf.experiments import profiles  # noqa: E402
-from ich_tf.preprocessing import (  # noqa: E402
-    augment,
-    pipeline,
-    slices,
-    tiles,
-    windows,
-)
+from ich_tf.prediction import segment  # noqa: E402
+from ich_tf.preprocessing import augment, windows
+from ich_tf.preprocessing.segmentation import pipeline, slices, tiles
+from ich_tf.synthetic import phantom  # noqa: E402
+from ich_tf.training import loop  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 SMP_PYTHON = HERE.parent / ".venv-smp" / "bin" / "python"
@@ -41,12 +38,12 @@ SEED = 2024
 
 def network(precision: str, loss: str = "bce", **changes):
     """UNet++ over DenseNet169, compiled as the project trains it."""
-    plan = training.Plan(1, 1, TRAINING_BATCH, precision=precision, **changes)
-    training.start(plan)
+    plan = loop.Plan(1, 1, TRAINING_BATCH, precision=precision, **changes)
+    loop.start(plan)
     model = models.build(
         "unetplusplus", backbone="densenet169", input_shape=(TILE, TILE, CHANNELS)
     )
-    training.compile_model(model, loss, plan, [training.SoftJaccard()])
+    loop.compile_model(model, loss, plan, [loop.SoftJaccard()])
     return model
 
 
@@ -311,13 +308,13 @@ def compare_ways(model, hu: np.ndarray) -> tuple[dict, dict]:
     The ratio that counts is against `model.predict` for each tile, as the published
     code of [2] does it; the traced call shows what batching alone is worth.
     """
-    ours = inference.predictor(model, to_channels, TILE, STRIDE)
+    ours = segment.predictor(model, to_channels, TILE, STRIDE)
     ways = {
         "predict": lambda part: plain_loop(
             lambda tile: model.predict(tile, verbose=0), part
         ),
         "traced": lambda part: plain_loop(model.predict_on_batch, part),
-        "ours": lambda part: inference.predict_volume(ours, part),
+        "ours": lambda part: segment.predict_volume(ours, part),
     }
     for way in ways.values():
         way(hu[:1])

@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras  # noqa: E402
 
 from ich_tf.models import sequence  # noqa: E402
-from ich_tf.preprocessing import sequences  # noqa: E402
+from ich_tf.preprocessing.classification import sequences  # noqa: E402
 
 TARGET = 10.0
 SEED = 2024

@@ -73,11 +73,12 @@ def watched(command: list, limit_gb: float) -> dict | None:
 
 def network(size: int, depth: int, filters: int, variant: str, precision: str):
     """The compiled network of a variant."""
-    from ich_tf import models, training
+    from ich_tf import models
+    from ich_tf.training import loop
 
     skip, remat = VARIANTS[variant]
-    plan = training.Plan(1, 1, 1, 1e-3, precision=precision, deterministic=False)
-    training.start(plan)
+    plan = loop.Plan(1, 1, 1, 1e-3, precision=precision, deterministic=False)
+    loop.start(plan)
     model = models.build(
         "unetplusplus_3d",
         input_shape=(depth, size, size, 1),
@@ -85,7 +86,7 @@ def network(size: int, depth: int, filters: int, variant: str, precision: str):
         skip=skip,
         remat=remat,
     )
-    training.compile_model(model, "bce_jaccard", plan)
+    loop.compile_model(model, "bce_jaccard", plan)
     return model
 
 
@@ -104,8 +105,8 @@ def child(options: argparse.Namespace) -> None:
     """Steps on phantom heads: seconds, losses and peak memory of this process."""
     import tensorflow as tf
 
-    from ich_tf.data import phantom
     from ich_tf.preprocessing import windows
+    from ich_tf.synthetic import phantom
 
     model = network(
         options.size, options.depth, options.filters, options.variant, options.precision

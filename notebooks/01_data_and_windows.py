@@ -32,9 +32,12 @@ import numpy as np
 from IPython.display import Markdown
 
 from ich_tf import data, labels
-from ich_tf.data import phantom, splits
-from ich_tf.preprocessing import augment, tiles, windows
-from ich_tf.report import figures, notebook, plots
+from ich_tf.data import splits
+from ich_tf.prediction import figures
+from ich_tf.preprocessing import augment, windows
+from ich_tf.preprocessing.segmentation import tiles
+from ich_tf.report import notebook, plots
+from ich_tf.synthetic import phantom
 
 # "phantom", or the folder of ct-ich.
 DATA = os.environ.get("ICH_TF_CT_ICH") or notebook.PHANTOM

@@ -30,9 +30,11 @@ from IPython.display import Markdown, display
 from PIL import Image
 
 from ich_tf import labels
-from ich_tf.data import phantom
-from ich_tf.experiments import compare, tables
-from ich_tf.report import classifier, explanation, figures, notebook, plots
+from ich_tf.evidence import compare
+from ich_tf.experiments import results as stored
+from ich_tf.prediction import classify, explain, figures
+from ich_tf.report import notebook, plots
+from ich_tf.synthetic import phantom
 
 # "phantom", or the folder of RSNA 2019.
 DATA = os.environ.get("ICH_TF_RSNA") or notebook.PHANTOM
@@ -88,9 +90,9 @@ else:
 
 # %%
 head = phantom.generate(7, 103, slices=24, size=256, subtypes=["SDH"])
-network = classifier.load(weights_dir=here.folders.weights)
-alone = classifier.slice_answers(network, head.case.volume)[1]
-together, _ = classifier.scan_answers(head.case.volume, here.folders.weights)
+network = classify.load(weights_dir=here.folders.weights)
+alone = classify.slice_answers(network, head.case.volume)[1]
+together, _ = classify.scan_answers(head.case.volume, here.folders.weights)
 every = labels.index(labels.ANY)
 figure, (axis,) = plots.panels(1, 2.6, columns=1)
 numbers = np.arange(1, len(alone) + 1)
@@ -120,7 +122,7 @@ Markdown(
 # whether the heat is on it.
 
 # %%
-folder = tables.result_file(here.folders.results, here.profile, SLICES).with_suffix("")
+folder = stored.result_file(here.folders.results, here.profile, SLICES).with_suffix("")
 drawn = sorted((folder / "figures").glob("figure-*.png"))
 if drawn:
     for path in drawn:
@@ -132,7 +134,7 @@ else:
         head = phantom.generate(7, 200 + number, slices=24, size=256, subtypes=[name])
         z = head.case.mask.sum((1, 2)).argmax()
         volume = head.case.volume
-        (heat,) = explanation.slice_heatmaps(network, volume, number, np.array([z]))
+        (heat,) = explain.slice_heatmaps(network, volume, number, np.array([z]))
         title = f"{labels.SHORT[name]}, slice {z + 1}"
         mask = head.case.mask[z]
         display(figures.explained(volume.hu[z], heat, title, mask))

@@ -30,10 +30,13 @@ import numpy as np
 from IPython.display import Image, Markdown, display
 
 from ich_tf import metrics
-from ich_tf.data import phantom
-from ich_tf.experiments import compare, evaluation, protocol_sweep, tables
+from ich_tf.evidence import compare, tables
+from ich_tf.evidence import protocols as protocol_sweep
+from ich_tf.metrics import evaluation
 from ich_tf.models import weights
-from ich_tf.report import figures, notebook, plots, prediction, protocols
+from ich_tf.prediction import figures, predict
+from ich_tf.report import notebook, plots, protocols
+from ich_tf.synthetic import phantom
 
 # "phantom", or the folder of ct-ich.
 DATA = os.environ.get("ICH_TF_CT_ICH") or notebook.PHANTOM
@@ -122,9 +125,9 @@ else:
 
 # %%
 case = phantom.generate(7, 104, slices=20, size=256, subtypes=["IPH"]).case
-model = weights.load_shipped(prediction.DEFAULT_WEIGHTS, here.folders.weights)
-_, entry = weights.shipped(prediction.DEFAULT_WEIGHTS, here.folders.weights)
-probability = prediction.segment(model, entry["preprocessing"], case)
+model = weights.load_shipped(predict.DEFAULT_WEIGHTS, here.folders.weights)
+_, entry = weights.shipped(predict.DEFAULT_WEIGHTS, here.folders.weights)
+probability = predict.segment_case(model, entry["preprocessing"], case)
 z = case.mask.sum((1, 2)).argmax()
 figures.contact_sheet(
     {

@@ -29,10 +29,12 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from ich_tf import models
-from ich_tf.data import phantom
-from ich_tf.experiments import profiles, segmentation
+from ich_tf.experiments import profiles
+from ich_tf.experiments.tasks import segmentation
 from ich_tf.models import layers
-from ich_tf.report import figures, notebook, plots
+from ich_tf.prediction import figures
+from ich_tf.report import notebook, plots
+from ich_tf.synthetic import phantom
 
 # "phantom", or the folder of ct-ich.
 DATA = os.environ.get("ICH_TF_CT_ICH") or notebook.PHANTOM

@@ -32,7 +32,8 @@ from collections import Counter
 
 from IPython.display import Markdown, display
 
-from ich_tf.experiments import audit, provenance, reproduce, runner, spec, verify
+from ich_tf.evidence import audit, verify
+from ich_tf.experiments import provenance, reproduce, runner, spec
 from ich_tf.report import notebook
 
 # "phantom", or the folder of ct-ich.

@@ -32,10 +32,11 @@ import numpy as np
 from IPython.display import Image, Markdown, display
 
 from ich_tf import data, labels
-from ich_tf.data import painted, painting, phantom
-from ich_tf.experiments import readme
+from ich_tf.evidence import docs, readme
 from ich_tf.models import weights
-from ich_tf.report import figures, notebook, pages, plots, prediction
+from ich_tf.prediction import figures, predict
+from ich_tf.report import notebook, plots
+from ich_tf.synthetic import painted, painting, phantom
 
 # "phantom", or the folder of ct-ich 1.0.
 DATA = os.environ.get("ICH_TF_CT_ICH") or notebook.PHANTOM
@@ -96,7 +97,7 @@ figures.contact_sheet({**similar, **denser}, columns=5, side=220)
 # hemorrhage from those without. Dice: of painted slices of held-out patients.
 
 # %%
-Markdown(pages.ingredients(here.folders.results, readme.DOCS / "synthetic.md"))
+Markdown(docs.ingredients(here.folders.results, readme.DOCS / "synthetic.md"))
 
 # %% [markdown]
 # ## What the network behind `predict` finds
@@ -106,19 +107,19 @@ Markdown(pages.ingredients(here.folders.results, readme.DOCS / "synthetic.md"))
 # probability).
 
 # %%
-network = weights.load_shipped(prediction.DEFAULT_WEIGHTS)
-_, entry = weights.shipped(prediction.DEFAULT_WEIGHTS)
+network = weights.load_shipped(predict.DEFAULT_WEIGHTS)
+_, entry = weights.shipped(predict.DEFAULT_WEIGHTS)
 truth, found, unsure = {}, {}, {}
 for number, subtype in enumerate(labels.SUBTYPES):
     head = phantom.generate(11, number, slices=24, size=256, subtypes=[subtype]).case
     z = head.mask.sum((1, 2)).argmax()
     hu, mask = head.volume.hu[z], head.mask[z] > 0
-    probability = prediction.segment(network, entry["preprocessing"], head)[z]
+    probability = predict.segment_case(network, entry["preprocessing"], head)[z]
     called, name = probability > 0.5, labels.SHORT[subtype]
     dice = 2 * np.sum(called & mask) / (np.sum(called) + np.sum(mask))
     truth[f"{name}, truth"] = figures.overlay(hu, mask)
     found[f"{name}, Dice {dice:.2f}"] = figures.overlay(hu, called)
-    unsure[f"{name}, unsure"] = figures.heat(hu, prediction.uncertainty(probability))
+    unsure[f"{name}, unsure"] = figures.heat(hu, predict.uncertainty(probability))
 figures.contact_sheet({**truth, **found, **unsure}, columns=5, side=220)
 
 # %%
@@ -132,7 +133,7 @@ Markdown(f"Shipped: {entry['parameters']:,} weights. Measured: {entry['metric']}
 # the worst false alarms.
 
 # %%
-folder = here.folders.results / "detection" / prediction.DEFAULT_WEIGHTS
+folder = here.folders.results / "detection" / predict.DEFAULT_WEIGHTS
 picture = folder / "detection.png"
 if picture.is_file() and not here.phantom:
     display(Image(picture))
@@ -140,7 +141,7 @@ else:
     display(Markdown("Only with real data: they are not shown where all can see them."))
 
 # %%
-detected = pages.detected(here.folders.results)
+detected = docs.detected(here.folders.results)
 if detected:
     display(notebook.show(plots.roc_curves(detected)))
 else:

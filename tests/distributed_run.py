@@ -18,16 +18,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ich_tf import distribution, inference, models, training
+from ich_tf import models
 from ich_tf.models import sequence
-from ich_tf.preprocessing import sequences
+from ich_tf.prediction import segment
+from ich_tf.preprocessing.classification import sequences
+from ich_tf.training import distribute, loop
 
 BATCH, STEPS = 4, 20
 
 
 def plan(steps=STEPS):
     """One step an epoch, so that the history has the loss of each."""
-    return training.Plan(steps, 1, BATCH, 1e-3, precision="float32", seed=7)
+    return loop.Plan(steps, 1, BATCH, 1e-3, precision="float32", seed=7)
 
 
 def two_devices():
@@ -128,16 +130,14 @@ def train(folder, network, resume=False, steps=STEPS):
         and this is no worker of several, which only train.
     """
     scale = plan(steps)
-    training.start(scale)
+    loop.start(scale)
     model, loss, batches, validation = NETWORKS[network]()
     scored = validation is not None
-    training.compile_model(
-        model, loss, scale, [training.SoftJaccard()] if scored else []
-    )
+    loop.compile_model(model, loss, scale, [loop.SoftJaccard()] if scored else [])
     if network == "unetplusplus" and "TF_CONFIG" not in os.environ:
         # Measures a few steps, which the losses must not show.
-        assert training.estimate(model, batches(0, 2), scale).seconds_per_step > 0
-    history = training.fit(
+        assert loop.estimate(model, batches(0, 2), scale).seconds_per_step > 0
+    history = loop.fit(
         model,
         batches,
         validation,
@@ -152,30 +152,30 @@ def train(folder, network, resume=False, steps=STEPS):
         return history, answers
     if network == "unetplusplus":
         shown = next(batches(0, 1).as_numpy_iterator())[0]
-        predict = inference.predictor(model, None, 16, 16).forward
+        predict = segment.predictor(model, None, 16, 16).forward
         # Each replica answers the whole batch, as `inference` allows for.
         answers = predict(shown)[: len(shown)].mean((1, 2, 3)).tolist()
     elif network == "resnext":
         shown = next(batches(0, 1).as_numpy_iterator())[0]
-        answers = inference.feature_predictor(model)(shown)[1].tolist()
+        answers = segment.feature_predictor(model)(shown)[1].tolist()
     return history, answers
 
 
 def losses_with_xla(network):
     """Losses of three steps, without XLA and compiled with it."""
     scale = dataclasses.replace(plan(), deterministic=False)
-    training.start(scale)
+    loop.start(scale)
     model, loss, batches, _ = NETWORKS[network]()
-    training.compile_model(model, loss, scale)
-    batch = next(iter(training._as_dataset(batches(0, 1))))
-    variables = training._variables(model)
+    loop.compile_model(model, loss, scale)
+    batch = next(iter(loop._as_dataset(batches(0, 1))))
+    variables = loop._variables(model)
     saved = [keras.ops.convert_to_numpy(variable) for variable in variables]
     losses = []
     for compiled in (False, True):
         for variable, value in zip(variables, saved, strict=True):
             variable.assign(value)
         step = tf.function(
-            functools.partial(distribution.train_step, model),
+            functools.partial(distribute.train_step, model),
             autograph=False,
             jit_compile=compiled,
         )
@@ -192,7 +192,7 @@ def main(folder, networks, strategies, mode="fresh", steps=STEPS):
         two_devices()
     found = {}
     for strategy in strategies.split(","):
-        distribution.choose(strategy)
+        distribute.choose(strategy)
         for network in networks.split(","):
             own = pathlib.Path(folder) / strategy / network
             found.setdefault(network, {})[strategy] = train(

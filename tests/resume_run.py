@@ -9,9 +9,10 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from ich_tf import models, training
+from ich_tf import models
+from ich_tf.training import loop
 
-PLAN = training.Plan(
+PLAN = loop.Plan(
     epochs=6,
     steps_per_epoch=4,
     batch=2,
@@ -39,11 +40,11 @@ def batches(first, last):
 
 
 def main(folder, mode):
-    training.start(PLAN)
+    loop.start(PLAN)
     # Dropout has a random state that a resumed run must carry on.
     model = models.build("unet_hssayeni", input_shape=(16, 16, 1), filters=(4, 8, 8))
-    training.compile_model(model, "bce_jaccard", PLAN, [training.SoftJaccard()])
-    training.fit(
+    loop.compile_model(model, "bce_jaccard", PLAN, [loop.SoftJaccard()])
+    loop.fit(
         model,
         batches,
         batches(100, 102),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ich_tf.data import rsna_writers
+from ich_tf.synthetic import rsna_writer
 from ich_tf.volume import Case, Volume
 
 ORIGIN = "ich_tf phantom"
@@ -33,17 +33,17 @@ CASES = {
 
 def images(name):
     """The names of a case's images from foot to head."""
-    return [rsna_writers._name(12, ORIGIN, name, index) for index in range(SLICES)]
+    return [rsna_writer._name(12, ORIGIN, name, index) for index in range(SLICES)]
 
 
 def series(name):
-    return rsna_writers._name(10, ORIGIN, name, "series")
+    return rsna_writer._name(10, ORIGIN, name, "series")
 
 
 def patient(name):
-    return rsna_writers._name(8, ORIGIN, name)
+    return rsna_writer._name(8, ORIGIN, name)
 
 
 def write(folder):
-    rsna_writers.write_layout(CASES.values(), folder)
+    rsna_writer.write_layout(CASES.values(), folder)
     return folder

@@ -6,8 +6,9 @@ import json
 import pytest
 
 from ich_tf import cli
-from ich_tf.data import rsna
-from ich_tf.experiments import audit, profiles, spec, tables
+from ich_tf.data.rsna import dataset as rsna
+from ich_tf.evidence import audit, tables
+from ich_tf.experiments import profiles, spec
 
 
 @pytest.fixture

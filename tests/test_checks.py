@@ -4,7 +4,8 @@ import re
 import numpy as np
 import pytest
 
-from ich_tf.data import checks, ct_ich, dicom
+from ich_tf.data import checks, ct_ich
+from ich_tf.io import dicom
 from ich_tf.volume import Case, Volume
 
 SIDE = 128

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ich_tf import classical
+from ich_tf.models import classical
 
 
 def head(blood=True, size=128, slices=3, seed=0):

@@ -4,8 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from ich_tf import intervals, labels
-from ich_tf.metrics import classification
+from ich_tf import labels
+from ich_tf.metrics import classification, intervals
 
 ANY = labels.CLASSES.index("any")
 EPIDURAL = labels.CLASSES.index("epidural")

@@ -115,7 +115,7 @@ def test_check_data_takes_every_data_set_that_is_named(tmp_path, capsys, monkeyp
 
 
 def test_written_phantom_is_the_same_for_the_same_seed(tmp_path):
-    from ich_tf.data import layouts
+    from ich_tf.synthetic import layouts
 
     for layout in layouts.WRITERS:
         folders = [tmp_path / layout / name for name in "ab"]
@@ -134,9 +134,9 @@ def test_written_phantom_is_the_same_for_the_same_seed(tmp_path):
 
 
 def test_strategies_are_those_that_can_be_chosen():
-    from ich_tf import distribution
+    from ich_tf.training import distribute
 
-    assert cli.STRATEGIES == distribution.STRATEGIES
+    assert cli.STRATEGIES == distribute.STRATEGIES
 
 
 @pytest.mark.slow

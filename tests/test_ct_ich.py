@@ -9,7 +9,10 @@ import pytest
 from PIL import Image
 
 from ich_tf import data
-from ich_tf.data import ct_ich, inputs, jpg
+from ich_tf.data import ct_ich
+from ich_tf.io import jpg
+from ich_tf.prediction import inputs
+from ich_tf.synthetic import ct_ich_writer
 from ich_tf.volume import Case, Volume
 
 SIZE = 64
@@ -45,7 +48,7 @@ def _unmarked(case):
 def nifti_root(tmp_path_factory):
     out = tmp_path_factory.mktemp("nifti") / "ct-ich"
     cases = (_case(f"p{i}", seed=i, bleeding=i != 1) for i in range(3))
-    ct_ich.write_nifti_layout(cases, out)
+    ct_ich_writer.write_nifti_layout(cases, out)
     return out
 
 
@@ -53,7 +56,7 @@ def nifti_root(tmp_path_factory):
 def jpg_root(tmp_path_factory):
     out = tmp_path_factory.mktemp("jpg") / "ct-ich"
     cases = (_case(f"p{i}", seed=i, bleeding=i != 1) for i in range(2))
-    ct_ich.write_jpg_layout(cases, out)
+    ct_ich_writer.write_jpg_layout(cases, out)
     return out
 
 
@@ -167,7 +170,9 @@ def test_the_jpg_files_are_stored_as_published(jpg_root):
     assert (jpg_root / "patient_demographics.csv").exists()
 
 
-@pytest.mark.parametrize("write", [ct_ich.write_nifti_layout, ct_ich.write_jpg_layout])
+@pytest.mark.parametrize(
+    "write", [ct_ich_writer.write_nifti_layout, ct_ich_writer.write_jpg_layout]
+)
 def test_the_same_cases_give_the_same_bytes(tmp_path, write):
     for name in ("one", "two"):
         write([_case(slices=2)], tmp_path / name)
@@ -238,7 +243,7 @@ def test_what_is_no_data_set_is_refused(nifti_root, jpg_root, tmp_path):
 def test_a_labelled_slice_without_its_mask_is_noted(tmp_path):
     root = tmp_path / "ct-ich"
     cases = (_case(f"p{i}", seed=i, bleeding=True) for i in range(2))
-    ct_ich.write_jpg_layout(cases, root)
+    ct_ich_writer.write_jpg_layout(cases, root)
     first = sorted(root.rglob(f"*{jpg.MASK_SUFFIX}"))[0]
     first.unlink()
     number = first.name.removesuffix(jpg.MASK_SUFFIX)
@@ -343,12 +348,12 @@ def test_the_phantom_is_known_by_its_marker(nifti_root, jpg_root):
 
 def test_other_data_is_unknown_or_partial(tmp_path):
     case = _unmarked(_case(slices=1))
-    ct_ich.write_nifti_layout([case], tmp_path / "a")
+    ct_ich_writer.write_nifti_layout([case], tmp_path / "a")
     assert ct_ich.CtIch(tmp_path / "a").fingerprint()["identity"] == "unknown"
-    ct_ich.write_jpg_layout([case], tmp_path / "b")
+    ct_ich_writer.write_jpg_layout([case], tmp_path / "b")
     partial = ct_ich.CtIch(tmp_path / "b").fingerprint()["identity"]
     assert partial == "ct-ich 1.0 (partial)"
-    ct_ich.write_jpg_layout([case], tmp_path / "c", patient_numbers=[7])
+    ct_ich_writer.write_jpg_layout([case], tmp_path / "c", patient_numbers=[7])
     assert ct_ich.CtIch(tmp_path / "c").fingerprint()["identity"] == "unknown"
 
 
@@ -376,15 +381,15 @@ def test_only_the_published_counts_are_1_3_1(tmp_path):
 
 def test_numbers_skip_what_1_3_1_lacks(tmp_path):
     cases = [_case(f"p{i}", slices=1, size=16) for i in range(12)]
-    ct_ich.write_nifti_layout(cases, tmp_path / "a")
+    ct_ich_writer.write_nifti_layout(cases, tmp_path / "a")
     ids = ct_ich.CtIch(tmp_path / "a").case_ids()
     assert ids[-3:] == ["058", "066", "067"]
-    ct_ich.write_nifti_layout([_case("123", slices=2)], tmp_path / "b")
+    ct_ich_writer.write_nifti_layout([_case("123", slices=2)], tmp_path / "b")
     assert ct_ich.CtIch(tmp_path / "b").case_ids() == ["123"]
     with pytest.raises(ValueError, match="fewer entries"):
-        ct_ich.write_nifti_layout(cases, tmp_path / "c", patient_numbers=[49])
+        ct_ich_writer.write_nifti_layout(cases, tmp_path / "c", patient_numbers=[49])
     with pytest.raises(ValueError, match="patient number 123"):
-        ct_ich.write_nifti_layout([_case("123")] * 2, tmp_path / "d")
+        ct_ich_writer.write_nifti_layout([_case("123")] * 2, tmp_path / "d")
     assert not (tmp_path / "c").exists()
 
 
@@ -395,23 +400,23 @@ def test_a_killed_writer_leaves_no_folder_that_looks_complete(tmp_path):
 
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        ct_ich.write_nifti_layout(stops(), out)
+        ct_ich_writer.write_nifti_layout(stops(), out)
     assert list(tmp_path.iterdir()) == []
     # What SIGKILL leaves: nobody cleans up, and the next writer replaces it.
-    ct_ich.write_nifti_layout([_case(slices=2)], out)
+    ct_ich_writer.write_nifti_layout([_case(slices=2)], out)
     out.rename(tmp_path / f"out.{platform.node()}-{os.getpid()}.partial")
     with pytest.raises(ValueError, match="holds neither layout"):
         ct_ich.CtIch(tmp_path)
-    ct_ich.write_nifti_layout([_case(slices=2)], out)
+    ct_ich_writer.write_nifti_layout([_case(slices=2)], out)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     with pytest.raises(ValueError, match="already exists"):
-        ct_ich.write_nifti_layout([_case(slices=2)], out)
+        ct_ich_writer.write_nifti_layout([_case(slices=2)], out)
 
 
 def test_a_case_without_mask_is_not_written(tmp_path):
     bare = dataclasses.replace(_case(slices=2), mask=None)
     with pytest.raises(ValueError, match="phantom-0: needs a mask and labels"):
-        ct_ich.write_jpg_layout([bare], tmp_path / "out")
+        ct_ich_writer.write_jpg_layout([bare], tmp_path / "out")
 
 
 def test_any_input_is_read_by_its_content(nifti_root, jpg_root, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import slice_dataset
 
 from ich_tf import data
-from ich_tf.data import layouts
+from ich_tf.synthetic import layouts
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from ich_tf import cli, data, models
-from ich_tf.data import ct_ich, layouts
+from ich_tf.data import ct_ich
 from ich_tf.models import weights
-from ich_tf.report import detection, figures
+from ich_tf.prediction import detection, figures
+from ich_tf.synthetic import layouts
 
 SIZE = 64
 NAME = "bright"

@@ -6,7 +6,7 @@ import pydicom
 import pytest
 from pydicom import uid
 
-from ich_tf.data import dicom, nifti
+from ich_tf.io import dicom, nifti
 
 AXIAL = (1, 0, 0, 0, 1, 0)
 

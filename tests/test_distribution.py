@@ -18,7 +18,7 @@ import tensorflow as tf
 from weights_files import stored_weights
 
 import ich_tf
-from ich_tf import distribution, training
+from ich_tf.training import distribute, loop
 
 SCRIPT = pathlib.Path(distributed_run.__file__)
 PACKAGE = pathlib.Path(ich_tf.__file__).parent.parent
@@ -86,9 +86,9 @@ def test_two_devices_leave_the_weights_of_one(mirrored, network):
     _, written = mirrored(network)
     for strategy in ("one", "mirrored"):
         folder = written / strategy / network
-        assert (folder / training.FINAL).is_file()
+        assert (folder / loop.FINAL).is_file()
         assert list(folder.glob("best-*")) != []
-        states.append(stored_weights(folder / training.FINAL))
+        states.append(stored_weights(folder / loop.FINAL))
     one, several = states
     assert len(one) > 4
     assert one.keys() == several.keys()
@@ -148,14 +148,14 @@ def test_two_workers_train_as_one_process(tmp_path):
         for worker in found:
             assert_equal_histories(one, worker[network]["multiworker"][0])
         folder = tmp_path / "multiworker" / network
-        assert (folder / training.FINAL).is_file()
+        assert (folder / loop.FINAL).is_file()
         assert len(list(folder.glob("best-*"))) == 1
         assert not list(folder.glob(".writing-*"))
 
 
 def finished_epochs(folder):
     try:
-        with np.load(folder / training.STATE) as state:
+        with np.load(folder / loop.STATE) as state:
             return len(json.loads(state["meta"].tobytes())["history"])
     except FileNotFoundError:
         return 0
@@ -182,7 +182,7 @@ def test_a_killed_worker_stops_the_other_and_both_resume(tmp_path, victim):
     assert last.startswith("A worker was lost, so this one stops too"), errors[-3000:]
     assert "Start all workers again with `--resume`" in last
     assert 3 <= finished_epochs(folder) < steps
-    assert not (folder / training.FINAL).exists()
+    assert not (folder / loop.FINAL).exists()
 
     workers = start_workers(*run, "resume", steps)
     found = [finish(worker)["unetplusplus"]["multiworker"][0] for worker in workers]
@@ -197,47 +197,47 @@ def test_a_killed_worker_stops_the_other_and_both_resume(tmp_path, victim):
 def pretend(monkeypatch):
     """Take this for the strategy of the process."""
     return lambda **facts: monkeypatch.setattr(
-        distribution, "_strategy", types.SimpleNamespace(**facts)
+        distribute, "_strategy", types.SimpleNamespace(**facts)
     )
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(pretend):
     pretend(num_replicas_in_sync=3)
     with pytest.raises(ValueError, match=r"batch of 4 .* 3 replicas.* such as 6"):
-        training.start(training.Plan(1, 1, 4, 1e-3))
+        loop.start(loop.Plan(1, 1, 4, 1e-3))
     unlike = tf.data.Dataset.from_tensors((np.zeros((8, 2)), np.zeros((8, 1))))
     with pytest.raises(ValueError, match="batch of 8"):
-        distribution._shares(unlike)
+        distribute._shares(unlike)
 
 
 def test_auto_takes_one_device_for_a_batch_that_several_cannot_share(monkeypatch):
     several = types.SimpleNamespace(num_replicas_in_sync=2)
-    monkeypatch.setattr(distribution, "_found", lambda: "mirrored")
-    monkeypatch.setattr(distribution, "_mirrored", lambda: several)
+    monkeypatch.setattr(distribute, "_found", lambda: "mirrored")
+    monkeypatch.setattr(distribute, "_mirrored", lambda: several)
     try:
-        assert distribution.choose("auto") == "mirrored"
+        assert distribute.choose("auto") == "mirrored"
         for batch, used in ((4, True), (1, False), (2, True)):
-            distribution.share(batch)
-            assert distribution.is_used() is used
-        distribution.choose("mirrored")
+            distribute.share(batch)
+            assert distribute.is_used() is used
+        distribute.choose("mirrored")
         with pytest.raises(ValueError, match="batch of 1 cannot be shared"):
-            distribution.share(1)
+            distribute.share(1)
     finally:
-        distribution.choose("one")
+        distribute.choose("one")
 
 
 def test_the_first_worker_alone_is_chief(pretend):
-    assert distribution.is_chief()
+    assert distribute.is_chief()
     for number, chief in ((0, True), (1, False)):
         resolver = types.SimpleNamespace(task_type="worker", task_id=number)
         pretend(cluster_resolver=resolver)
-        assert distribution.is_chief() is chief
+        assert distribute.is_chief() is chief
 
 
 def test_a_worker_that_is_not_chief_writes_nothing(tmp_path, pretend):
     resolver = types.SimpleNamespace(task_type="worker", task_id=1)
     pretend(cluster_resolver=resolver)
-    checkpoint = training.Checkpoint(tmp_path, {}, "score", 2)
+    checkpoint = loop.Checkpoint(tmp_path, {}, "score", 2)
     checkpoint.on_epoch_begin(0)
     checkpoint.on_epoch_end(0, {"score": 1.0})
     # It knows the best epoch all the same, whose file it loads at the end.
@@ -261,8 +261,8 @@ def test_a_strategy_that_cannot_be_had_says_why(monkeypatch, name, config, messa
     if config is not None:
         monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(ValueError, match=message):
-        distribution.choose(name)
-    assert not distribution.is_used()
+        distribute.choose(name)
+    assert not distribute.is_used()
 
 
 def test_auto_takes_what_is_there(monkeypatch):
@@ -270,12 +270,12 @@ def test_auto_takes_what_is_there(monkeypatch):
         monkeypatch.delenv(variable, raising=False)
     devices = {"GPU": [], "TPU": []}
     monkeypatch.setattr(tf.config, "list_physical_devices", devices.get)
-    assert distribution._found() == "one"
+    assert distribute._found() == "one"
     devices["GPU"] = ["a"]
-    assert distribution._found() == "one"
+    assert distribute._found() == "one"
     devices["GPU"] = ["a", "b"]
-    assert distribution._found() == "mirrored"
+    assert distribute._found() == "mirrored"
     monkeypatch.setenv("TPU_NAME", "local")
-    assert distribution._found() == "tpu"
+    assert distribute._found() == "tpu"
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
-    assert distribution._found() == "multiworker"
+    assert distribute._found() == "multiworker"

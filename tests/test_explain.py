@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from ich_tf import explain, models
+from ich_tf import models
+from ich_tf.prediction import grad_cam
 
 
 def network(*feature_layers, size=8, policy="float32"):
@@ -49,12 +50,12 @@ def test_maps_are_weighted_by_what_they_do_for_the_class():
     """With one pixel a cell the heatmap is the ReLU of the weighted channels."""
     model = channel_network({1: (2, 1, -4), 5: (0, 0, 1)})
     images = images_with([(1, 2, 0, 0.5), (3, 4, 1, 0.5), (6, 6, 2, 1.0)])
-    (heat,) = explain.heatmap(model, images, 1)
+    (heat,) = grad_cam.heatmap(model, images, 1)
     assert heat.dtype == np.float32
     assert heat[1, 2] == 1.0
     assert heat[3, 4] == pytest.approx(0.5)
     assert np.count_nonzero(heat) == 2
-    (other,) = explain.heatmap(model, images, 5)
+    (other,) = grad_cam.heatmap(model, images, 5)
     assert np.argwhere(other).tolist() == [[6, 6]]
 
 
@@ -63,14 +64,14 @@ def test_a_sure_network_is_explained_too():
     model = channel_network({0: (1, 0, 0)}, bias=200.0)
     images = images_with([(5, 1, 0, 1.0)])
     assert model(images)[0, 0] == 1.0
-    (heat,) = explain.heatmap(model, images, 0)
+    (heat,) = grad_cam.heatmap(model, images, 0)
     assert np.argwhere(heat).tolist() == [[5, 1]]
 
 
 def test_where_nothing_speaks_for_the_class_the_slice_is_empty():
     model = channel_network({0: (-1, 0, 1)})
     images = images_with([(1, 1, 0, 1.0)], [(2, 2, 2, 0.1)])
-    heat = explain.heatmap(model, images, 0)
+    heat = grad_cam.heatmap(model, images, 0)
     assert not heat[0].any()
     assert heat[1, 2, 2] == 1.0
 
@@ -87,7 +88,7 @@ def test_batches_do_not_matter():
     model = network(*STRIDED, size=32)
     images = np.random.default_rng(1).random((5, 32, 32, 3), dtype=np.float32)
     before = model(images)
-    heats = [explain.heatmap(model, images, 2, batch=batch) for batch in (1, 2, 8)]
+    heats = [grad_cam.heatmap(model, images, 2, batch=batch) for batch in (1, 2, 8)]
     assert heats[0].shape == (5, 32, 32)
     assert heats[0].min() == 0.0 and heats[0].max() == 1.0
     np.testing.assert_allclose(heats[0], heats[1], atol=1e-5)
@@ -99,9 +100,9 @@ def test_batches_do_not_matter():
 def test_mixed_precision_gives_the_same_picture(policy):
     model, mixed = network(*STRIDED, size=32), network(*STRIDED, size=32, policy=policy)
     images = np.random.default_rng(1).random((3, 32, 32, 3), dtype=np.float32)
-    heat = explain.heatmap(mixed, images, 2)
+    heat = grad_cam.heatmap(mixed, images, 2)
     assert heat.dtype == np.float32
-    np.testing.assert_allclose(heat, explain.heatmap(model, images, 2), atol=0.04)
+    np.testing.assert_allclose(heat, grad_cam.heatmap(model, images, 2), atol=0.04)
 
 
 PADDED = ("ZeroPadding2D", {"padding": 1})
@@ -129,7 +130,7 @@ def convolution(**arguments):
 )
 def test_cells_lie_where_their_receptive_fields_are(layers, first, step):
     model = network(*layers, size=32)
-    found = explain.cell_centres(model, "stage4_out")
+    found = grad_cam.cell_centres(model, "stage4_out")
     np.testing.assert_array_equal(found, [[first] * 2, [step] * 2])
 
 
@@ -138,11 +139,11 @@ def test_a_dot_is_found_where_it_is():
     step = ("Conv2D", {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same"})
     model = network(step, step, size=64)
     model.set_weights([np.ones_like(weight) for weight in model.get_weights()])
-    (first, _), (pixels, _) = explain.cell_centres(model, "stage4_out")
+    (first, _), (pixels, _) = grad_cam.cell_centres(model, "stage4_out")
     for cell in (3, 8, 12):
         place = int(first + cell * pixels)
         images = images_with([(place, place + 4, 0, 1.0)], size=64)
-        (heat,) = explain.heatmap(model, images, 0)
+        (heat,) = grad_cam.heatmap(model, images, 0)
         assert np.unravel_index(heat.argmax(), heat.shape) == (place, place + 4)
 
 
@@ -151,12 +152,12 @@ def test_resnext_looks_at_every_32nd_pixel():
     model = models.build(
         "resnext", cardinality=2, width=2, filters=4, input_shape=(64, 64, 3)
     )
-    found = explain.cell_centres(model, "stage4_out")
+    found = grad_cam.cell_centres(model, "stage4_out")
     np.testing.assert_array_equal(found, [[0, 0], [32, 32]])
     images = np.random.default_rng(0).random((2, 64, 64, 3), dtype=np.float32)
     kernel = model.get_layer("logits").kernel
     kernel.assign(keras.ops.abs(kernel))
-    heat = explain.heatmap(model, images, 3)
+    heat = grad_cam.heatmap(model, images, 3)
     assert heat.shape == (2, 64, 64)
     assert np.all(heat.max(axis=(1, 2)) == 1.0)
     # Cells look at pixels 0 and 32; beyond the last one nothing changes.
@@ -167,7 +168,7 @@ def test_resnext_looks_at_every_32nd_pixel():
 def test_an_unknown_layer_is_named():
     model = network(*STRIDED, size=32)
     with pytest.raises(ValueError, match="tiny has no layer 'stage9'"):
-        explain.heatmap(model, np.zeros((1, 32, 32, 3), np.float32), 0, "stage9")
+        grad_cam.heatmap(model, np.zeros((1, 32, 32, 3), np.float32), 0, "stage9")
 
 
 @pytest.mark.parametrize(
@@ -177,4 +178,4 @@ def test_an_unknown_layer_is_named():
 def test_a_layer_without_a_known_place_is_named(layers, kind):
     model = network(*layers, size=32)
     with pytest.raises(ValueError, match=f"{kind}.*is not known"):
-        explain.cell_centres(model, "features")
+        grad_cam.cell_centres(model, "features")

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from ich_tf import cli, models
-from ich_tf.data import layouts, phantom
 from ich_tf.models import weights
-from ich_tf.report import classifier, explanation, figures, heads
+from ich_tf.prediction import classify, explain, figures, heads
+from ich_tf.synthetic import layouts, phantom
 
 SIZE = 128
 BUILD = {
@@ -50,7 +50,7 @@ def weights_dir(tmp_path_factory):
     model = models.build("resnext", **kwargs)
     kernel = model.get_layer("logits").kernel
     kernel.assign(0.1 * keras.ops.abs(kernel))
-    weights.ship(model, classifier.SLICES, folder, entry)
+    weights.ship(model, classify.SLICES, folder, entry)
     return folder
 
 
@@ -60,7 +60,7 @@ def nifti_of(scans):
 
 def test_explain_draws_the_most_probable_slices(scans, weights_dir, tmp_path):
     (tmp_path / "SDH-slice-099.png").touch()
-    found = explanation.explain(
+    found = explain.explain(
         nifti_of(scans), tmp_path, "sdh", weights_dir=weights_dir, shown=2
     )
     assert json.loads((tmp_path / "explanation-SDH.json").read_text()) == found
@@ -102,7 +102,7 @@ def test_heatmaps_show_the_windows_the_network_was_trained_on(
     """One of the brain window alone explains the JPG of that window."""
     folder = shutil.copytree(weights_dir, tmp_path / "weights")
     manifest = weights.read_manifest(folder)
-    manifest[classifier.SLICES]["preprocessing"]["images"] = "brain"
+    manifest[classify.SLICES]["preprocessing"]["images"] = "brain"
     (folder / weights.MANIFEST).write_text(json.dumps(manifest))
     seen = []
 
@@ -110,9 +110,9 @@ def test_heatmaps_show_the_windows_the_network_was_trained_on(
         seen.append(images)
         return np.zeros(images.shape[:3], np.float32)
 
-    monkeypatch.setattr(explanation.grad_cam, "heatmap", heatmap)
+    monkeypatch.setattr(explain.grad_cam, "heatmap", heatmap)
     jpg = scans / "ct-ich-v1" / "Patients_CT" / "049"
-    found = explanation.explain(jpg, tmp_path / "out", "EDH", weights_dir=folder)
+    found = explain.explain(jpg, tmp_path / "out", "EDH", weights_dir=folder)
     assert len(found["slice_probability"]) == 10
     (images,) = seen
     assert images.shape == (3, 64, 64, 3) and images.max() > 0.5
@@ -121,7 +121,7 @@ def test_heatmaps_show_the_windows_the_network_was_trained_on(
 
 def test_several_subtypes_share_a_folder(scans, weights_dir, tmp_path):
     for subtype in ("epidural", "any"):
-        explanation.explain(
+        explain.explain(
             nifti_of(scans), tmp_path, subtype, weights_dir=weights_dir, shown=1
         )
     names = sorted(path.name.split("-slice")[0] for path in tmp_path.iterdir())
@@ -130,9 +130,9 @@ def test_several_subtypes_share_a_folder(scans, weights_dir, tmp_path):
 
 def test_heatmaps_lie_on_the_scans_own_pixels(weights_dir):
     volume = phantom.generate(3, 0, slices=8, size=SIZE).case.volume
-    network = classifier.load(weights_dir=weights_dir)
-    assert classifier.slice_answers(network, volume)[1].shape == (8, 6)
-    heat = explanation.slice_heatmaps(network, volume, 4, np.array([2, 5]))
+    network = classify.load(weights_dir=weights_dir)
+    assert classify.slice_answers(network, volume)[1].shape == (8, 6)
+    heat = explain.slice_heatmaps(network, volume, 4, np.array([2, 5]))
     assert heat.shape == (2, SIZE, SIZE)
     assert heat.dtype == np.float32
     assert heat.min() >= 0.0 and 0.9 < heat.max() <= 1.0
@@ -151,13 +151,11 @@ def test_what_cannot_be_explained_is_refused(scans, weights_dir, tmp_path):
         (water, "EDH", 1, "water.nii is refused"),
     ):
         with pytest.raises(ValueError, match=reason):
-            explanation.explain(
-                source, out, subtype, weights_dir=weights_dir, shown=shown
-            )
+            explain.explain(source, out, subtype, weights_dir=weights_dir, shown=shown)
     with pytest.raises(heads.NotHeadCT):
-        explanation.explain(water, out, "EDH", weights_dir=weights_dir)
+        explain.explain(water, out, "EDH", weights_dir=weights_dir)
     with pytest.raises(ValueError, match="No shipped weights"):
-        explanation.explain(nifti_of(scans), out, "EDH", weights_dir=tmp_path)
+        explain.explain(nifti_of(scans), out, "EDH", weights_dir=tmp_path)
     assert not out.exists()
 
 

@@ -7,7 +7,8 @@ import pytest
 import slice_dataset
 import tensorflow as tf
 
-from ich_tf.preprocessing import augment, image_pipeline, records
+from ich_tf.preprocessing import augment
+from ich_tf.preprocessing.classification import image_pipeline, records
 
 SIZE = 16
 SLICES = 30  # of scan0 to scan6: 3, 4, 5, 6, 3, 4, 5
@@ -23,7 +24,7 @@ def scans_of(open_dataset=slice_dataset.SliceDataset, scans=3, **kwargs):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     pytest.importorskip("apache_beam", reason="pip install 'ich_tf[prepare]'")
-    from ich_tf import prepare
+    from ich_tf.preprocessing.classification import prepare
 
     folder = tmp_path_factory.mktemp("shards")
     prepare.run(

@@ -3,8 +3,9 @@ import functools
 import numpy as np
 import pytest
 
-from ich_tf import inference
-from ich_tf.preprocessing import tiles, windows
+from ich_tf.prediction import segment
+from ich_tf.preprocessing import windows
+from ich_tf.preprocessing.segmentation import tiles
 
 TO_CHANNELS = functools.partial(windows.channels, approach="approach1", count=3)
 
@@ -44,9 +45,9 @@ def hu():
 
 
 def test_batches_give_what_the_plain_loop_gives(hu):
-    network = inference.Predictor(Counting(), TO_CHANNELS, tile=32, stride=16, batch=7)
+    network = segment.Predictor(Counting(), TO_CHANNELS, tile=32, stride=16, batch=7)
     np.testing.assert_allclose(
-        inference.predict_volume(network, hu),
+        segment.predict_volume(network, hu),
         plain_loop(Counting(), hu, 32, 16),
         atol=1e-6,
     )
@@ -55,8 +56,8 @@ def test_batches_give_what_the_plain_loop_gives(hu):
 def test_air_is_answered_once(hu):
     forward = Counting()
     air = np.full_like(hu, -1000)
-    network = inference.Predictor(forward, TO_CHANNELS, tile=32, stride=16, batch=4)
-    found = inference.predict_volume(network, air)
+    network = segment.Predictor(forward, TO_CHANNELS, tile=32, stride=16, batch=4)
+    found = segment.predict_volume(network, air)
     assert forward.calls == 1
     np.testing.assert_array_equal(found, plain_loop(Counting(), air, 32, 16))
 
@@ -68,15 +69,15 @@ def test_every_batch_has_the_same_size(hu):
         sizes.append(len(images))
         return images[..., :1]
 
-    network = inference.Predictor(forward, TO_CHANNELS, tile=32, stride=32, batch=5)
-    inference.predict_volume(network, hu)
+    network = segment.Predictor(forward, TO_CHANNELS, tile=32, stride=32, batch=5)
+    segment.predict_volume(network, hu)
     assert set(sizes) == {5}
 
 
 def test_volume_that_does_not_fit_says_what_to_pad_to(hu):
-    network = inference.Predictor(Counting(), TO_CHANNELS, tile=32, stride=16)
+    network = segment.Predictor(Counting(), TO_CHANNELS, tile=32, stride=16)
     with pytest.raises(ValueError, match="Pad them to 64x64"):
-        inference.predict_volume(network, hu[:, :60, :60])
+        segment.predict_volume(network, hu[:, :60, :60])
 
 
 def one_channel(hu):
@@ -93,7 +94,7 @@ def test_patches_of_a_network_that_copies_join_to_the_volume(shape, overlap):
         seen.append(images.shape)
         return images
 
-    found = inference.predict_in_patches(forward, one_channel, hu, (4, 8, 8), overlap)
+    found = segment.predict_in_patches(forward, one_channel, hu, (4, 8, 8), overlap)
     assert found.shape == hu.shape and found.dtype == np.float32
     np.testing.assert_allclose(found, hu, atol=1e-6)
     assert set(seen) == {(1, 4, 8, 8, 1)}
@@ -106,7 +107,7 @@ def test_where_patches_overlap_the_nearer_centre_decides_more():
         return np.full_like(images, next(answers))
 
     hu = np.zeros((1, 1, 12), np.float32)
-    found = inference.predict_in_patches(forward, one_channel, hu, (1, 1, 8), 0.5)
+    found = segment.predict_in_patches(forward, one_channel, hu, (1, 1, 8), 0.5)
     line = found[0, 0]
     assert np.all(line[:4] == 0) and np.all(line[8:] == 1)
     assert np.all(np.diff(line[3:9]) > 0)
@@ -117,19 +118,19 @@ def test_where_patches_overlap_the_nearer_centre_decides_more():
 
 def test_patches_cover_a_volume_and_overlap_enough():
     for length, patch, overlap in [(35, 16, 0.5), (512, 192, 0.25), (16, 16, 0.5)]:
-        starts = inference._starts(length, patch, overlap)
+        starts = segment._starts(length, patch, overlap)
         assert starts[0] == 0 and starts[-1] == length - patch
         assert all(np.diff(starts) <= patch * (1 - overlap))
     with pytest.raises(ValueError, match="below 1. Received: 1"):
-        inference.predict_in_patches(None, None, np.zeros((1, 1, 1)), (1, 1, 1), 1)
+        segment.predict_in_patches(None, None, np.zeros((1, 1, 1)), (1, 1, 1), 1)
 
 
 def test_features_are_the_mean_over_a_slices_tiles(hu):
     def forward(images):
         return images[..., :1], images.reshape(len(images), -1).max(axis=1)[:, None]
 
-    network = inference.Predictor(forward, TO_CHANNELS, 32, 32, batch=5)
-    _, features = inference.predict_with_features(network, hu)
+    network = segment.Predictor(forward, TO_CHANNELS, 32, 32, batch=5)
+    _, features = segment.predict_with_features(network, hu)
     cells = TO_CHANNELS(hu).reshape(11, 2, 32, 2, 32, -1)
     expected = cells.max(axis=(2, 4, 5)).mean(axis=(1, 2))
     np.testing.assert_allclose(features, expected[:, np.newaxis], rtol=1e-6)

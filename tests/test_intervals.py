@@ -6,7 +6,7 @@ import statistics
 import numpy as np
 import pytest
 
-from ich_tf import intervals
+from ich_tf.metrics import intervals
 
 NAN = float("nan")
 PROJECT = pathlib.Path(__file__).resolve().parent.parent

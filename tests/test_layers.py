@@ -15,42 +15,40 @@ PACKAGE = pathlib.Path(ich_tf.__file__).parent
 # A module may import its own part, and every part of the layers below its own.
 LAYERS = (
     ("labels", "paths", "volume", "files"),
-    (
-        *("data", "preprocessing", "models", "losses", "metrics", "intervals"),
-        "classical",
-    ),
-    (
-        *("distribution", "training", "inference", "explain", "prepare"),
-        "likeness",
-    ),
+    ("io", "metrics", "models", "preprocessing"),
+    ("data",),
+    ("synthetic",),
+    ("training",),
+    ("prediction",),
     ("experiments",),
+    ("evidence",),
     ("report",),
     ("cli",),
     ("__main__",),
 )
-# Parts of these layers may import each other.
-MIXING = (0, 2)
+# Parts of this layer may import each other.
+MIXING = (0,)
 
 ONLY_IN = {
     "tensorflow": (
-        "preprocessing/pipeline.py",
-        "preprocessing/image_pipeline.py",
+        "preprocessing/segmentation/pipeline.py",
+        "preprocessing/classification/image_pipeline.py",
         "preprocessing/tensor_augment.py",
-        "distribution.py",
-        "training.py",
-        "prepare.py",
-        "explain.py",
+        "training/distribute.py",
+        "training/loop.py",
+        "preprocessing/classification/prepare.py",
+        "prediction/grad_cam.py",
         "models/sm_keras3.py",
         "models/layers.py",
     ),
-    "pydicom": ("data/dicom.py",),
-    "nibabel": ("data/nifti.py",),
+    "pydicom": ("io/dicom.py",),
+    "nibabel": ("io/nifti.py",),
     "albumentations": ("preprocessing/augment.py",),
-    "tf_keras_vis": ("explain.py",),
+    "tf_keras_vis": ("prediction/grad_cam.py",),
     "segmentation_models": ("models/sm_keras3.py",),
     "tf_keras": (),
     "torch": ("models/convert.py",),
-    "apache_beam": ("prepare.py",),
+    "apache_beam": ("preprocessing/classification/prepare.py",),
 }
 
 # Modules that start at once.
@@ -61,15 +59,15 @@ LIGHT = (
     "ich_tf.volume",
     "ich_tf.files",
     "ich_tf.preprocessing.windows",
-    "ich_tf.preprocessing.tiles",
-    "ich_tf.intervals",
-    "ich_tf.experiments.tables",
+    "ich_tf.preprocessing.segmentation.tiles",
+    "ich_tf.metrics.intervals",
+    "ich_tf.evidence.tables",
     "ich_tf.cli",
     "ich_tf.__main__",
     *(f"ich_tf.{path.parent.name}" for path in sorted(PACKAGE.glob("*/__init__.py"))),
     *(
-        f"ich_tf.experiments.{path.stem}"
-        for path in sorted(PACKAGE.glob("experiments/table[0-9].py"))
+        f"ich_tf.experiments.rows.{path.stem}"
+        for path in sorted(PACKAGE.glob("experiments/rows/table[0-9].py"))
     ),
 )
 HEAVY = (
@@ -191,36 +189,39 @@ def test_the_package_keeps_its_layers():
     [
         ("labels.py", "import scipy", "numpy and the standard library only, not scipy"),
         ("volume.py", "from ich_tf import data", "volume imports data, which lies"),
-        ("data/a.py", "from ich_tf import models", "data imports its sibling models"),
-        ("data/a.py", "import ich_tf.losses", "data imports its sibling losses"),
-        ("data/a.py", "from ..metrics import x", "data imports its sibling metrics"),
-        ("losses.py", "from . import intervals", "losses imports its sibling"),
+        ("io/a.py", "from ich_tf import models", "io imports its sibling models"),
+        ("io/a.py", "from ich_tf import data", "io imports data, which lies above"),
+        ("io/a.py", "from ..metrics import x", "io imports its sibling metrics"),
+        ("models/a.py", "from ..metrics import x", "models imports its sibling"),
+        ("data/a.py", "from ich_tf import synthetic", "which lies above it"),
         (
             "models/a.py",
             "def f():\n    import ich_tf.training",
             "models/a.py:2: models imports training, which lies above it",
         ),
-        ("training.py", "from ich_tf.experiments import x", "which lies above it"),
-        ("experiments/a.py", "from ich_tf.report import x", "which lies above it"),
+        ("training/a.py", "from ich_tf.experiments import x", "which lies above it"),
+        ("prediction/a.py", "from ich_tf.experiments import x", "which lies above it"),
+        ("experiments/a.py", "from ich_tf.evidence import x", "which lies above it"),
+        ("evidence/a.py", "from ich_tf.report import x", "which lies above it"),
         ("report/a.py", "from ich_tf import cli", "which lies above it"),
         ("metrics/a.py", "def f():\n    import tensorflow as tf", "tensorflow is only"),
-        ("losses.py", "from tensorflow.keras import x", "tensorflow is imported only"),
-        ("data/nifti.py", "import pydicom", "pydicom is imported only in data/dicom"),
-        ("data/dicom.py", "from nibabel import x", "nibabel is imported only in data"),
-        ("training.py", "import albumentations", "only in preprocessing/augment.py"),
-        ("inference.py", "import tf_keras_vis.gradcam", "only in explain.py"),
-        ("training.py", "import tf_keras", "tf_keras is imported only in no file"),
+        ("data/a.py", "from tensorflow.keras import x", "tensorflow is imported only"),
+        ("io/nifti.py", "import pydicom", "pydicom is imported only in io/dicom"),
+        ("io/dicom.py", "from nibabel import x", "nibabel is imported only in io"),
+        ("training/a.py", "import albumentations", "only in preprocessing/augment.py"),
+        ("models/a.py", "import tf_keras_vis.gradcam", "only in prediction/grad_cam"),
+        ("training/a.py", "import tf_keras", "tf_keras is imported only in no file"),
         (
-            "cli.py",
+            "cli/a.py",
             "import importlib\nimportlib.import_module('pydicom')",
-            "cli.py:2: pydicom is imported only in",
+            "cli/a.py:2: pydicom is imported only in",
         ),
         ("data/__init__.py", "import scipy.ndimage", "__init__ does not import scipy"),
         ("__init__.py", "from ich_tf.cli import main", "which lies above it"),
         (
-            "data/a.py",
+            "io/a.py",
             "import typing\nif typing.TYPE_CHECKING:\n    from ich_tf import models",
-            "data/a.py:3: data imports its sibling models",
+            "io/a.py:3: io imports its sibling models",
         ),
         ("helpers.py", "import os", "helpers has no layer"),
         ("data/a.py", "from ich_tf import helpers", "ich_tf.helpers has no layer"),
@@ -239,12 +240,12 @@ def test_a_planted_violation_is_found(tmp_path, file, source, reason):
     [
         ("data/a.py", "from ich_tf.data import b\nfrom . import c\nimport scipy"),
         ("data/a.py", "from ich_tf import files, labels\nfrom ich_tf.volume import x"),
-        ("training.py", "import tensorflow\nfrom ich_tf import models, losses, data"),
-        ("inference.py", "from ich_tf import training"),
-        ("experiments/a.py", "from ich_tf import metrics, intervals, training"),
-        ("report/a.py", "from ich_tf.experiments import tables"),
-        ("cli.py", "from ich_tf import __version__\nfrom ich_tf.report import x"),
-        ("data/dicom.py", "import pydicom.uid"),
+        ("training/loop.py", "import tensorflow\nfrom ich_tf import models, data"),
+        ("prediction/a.py", "from ich_tf import training"),
+        ("experiments/a.py", "from ich_tf import metrics, training, prediction"),
+        ("report/a.py", "from ich_tf.evidence import tables"),
+        ("cli/a.py", "from ich_tf import __version__\nfrom ich_tf.report import x"),
+        ("io/dicom.py", "import pydicom.uid"),
         ("models/__init__.py", "if TYPE_CHECKING:\n    import keras"),
     ],
 )

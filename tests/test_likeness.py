@@ -5,11 +5,12 @@ import functools
 import numpy as np
 import pytest
 
-from ich_tf import cli, inference, likeness, models
-from ich_tf.data import nifti, phantom
+from ich_tf import cli, models
+from ich_tf.io import nifti
 from ich_tf.models import weights
+from ich_tf.prediction import ood, predict, segment
 from ich_tf.preprocessing import windows
-from ich_tf.report import prediction
+from ich_tf.synthetic import phantom
 from ich_tf.volume import Case, Volume
 
 SIZE, SLICES = 64, 10
@@ -29,14 +30,14 @@ def model():
 
 @pytest.fixture(scope="module")
 def features(model):
-    network = inference.predictor(
+    network = segment.predictor(
         model,
         functools.partial(windows.channels, approach="approach1", count=1),
         SIZE,
         SIZE,
-        layer=likeness.deepest_layer(model),
+        layer=ood.deepest_layer(model),
     )
-    return lambda hu: inference.predict_with_features(network, hu)[1]
+    return lambda hu: segment.predict_with_features(network, hu)[1]
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +49,8 @@ def heads():
 @pytest.fixture(scope="module")
 def known(model, features, heads):
     of = [features(head.hu) for head in heads[:6]]
-    return likeness.fit(
-        likeness.deepest_layer(model), np.concatenate(of[:4]), np.concatenate(of[4:])
+    return ood.fit(
+        ood.deepest_layer(model), np.concatenate(of[:4]), np.concatenate(of[4:])
     )
 
 
@@ -65,7 +66,7 @@ def weights_dir(model, known, tmp_path_factory):
         "trained_on": "nothing",
         "metric": "none",
     }
-    beside = {prediction.LIKENESS: functools.partial(likeness.save, found=known)}
+    beside = {predict.LIKENESS: functools.partial(ood.save, found=known)}
     weights.ship(model, "one", folder, entry, beside)
     return folder
 
@@ -73,15 +74,15 @@ def weights_dir(model, known, tmp_path_factory):
 def answer(model, weights_dir, hu):
     case = Case("a", "a", Volume(hu, None, None, None))
     entry = weights.read_manifest(weights_dir)["one"]
-    known = prediction.known_slices(entry, weights_dir)
-    _, features = prediction.segment_with_features(
+    known = predict.known_slices(entry, weights_dir)
+    _, features = predict.segment_with_features(
         model, PREPROCESSING, case, known and known.layer
     )
-    return prediction.likeness_of(features, known, entry)
+    return predict.likeness_of(features, known, entry)
 
 
 def test_the_deepest_row_gives_the_features(model, features, heads):
-    assert likeness.deepest_layer(model) == "x2_0_2_relu"
+    assert ood.deepest_layer(model) == "x2_0_2_relu"
     assert features(heads[0].hu).shape == (SLICES, 16)
 
 
@@ -98,7 +99,7 @@ def test_what_is_no_head_is_unlike(model, weights_dir, heads):
 
 
 def test_distances_are_mahalanobis():
-    known = likeness.Likeness("x", np.array([1.0, 0.0]), np.diag([1.0, 4.0]), 2.5)
+    known = ood.Likeness("x", np.array([1.0, 0.0]), np.diag([1.0, 4.0]), 2.5)
     away = np.array([[1.0, 0.0], [3.0, 0.0], [1.0, 1.5]])
     np.testing.assert_allclose(known.distances(away), [0, 2, 3])
     assert known.unlike(away).tolist() == [False, False, True]
@@ -106,32 +107,32 @@ def test_distances_are_mahalanobis():
 
 def test_the_limit_leaves_out_one_in_a_hundred():
     values = np.random.default_rng(0).normal(size=(2000, 3))
-    known = likeness.fit("x", values[:1000], values[1000:])
+    known = ood.fit("x", values[:1000], values[1000:])
     assert known.unlike(values[1000:]).sum() == 10
 
 
 def test_a_file_comes_back_as_it_was(known, tmp_path):
-    likeness.save(tmp_path / "a.npz", known)
-    again = likeness.load(tmp_path / "a.npz")
+    ood.save(tmp_path / "a.npz", known)
+    again = ood.load(tmp_path / "a.npz")
     assert (again.layer, again.limit) == (known.layer, known.limit)
     np.testing.assert_array_equal(again.precision, known.precision)
     (tmp_path / "a.npz").write_bytes(b"no")
     for name in ("a.npz", "b.npz"):
         with pytest.raises(ValueError, match=f"{name} is absent or damaged"):
-            likeness.load(tmp_path / name)
+            ood.load(tmp_path / name)
 
 
 def test_another_file_beside_the_weights_is_refused(weights_dir, tmp_path):
     entry = weights.read_manifest(weights_dir)["one"]
     (tmp_path / "one.likeness.npz").write_bytes(b"other")
     with pytest.raises(ValueError, match="one.likeness.npz is not the file"):
-        prediction.known_slices(entry, tmp_path)
+        predict.known_slices(entry, tmp_path)
 
 
 def test_weights_without_such_a_file_say_so(weights_dir):
     entry = {**weights.read_manifest(weights_dir)["one"], "companions": {}}
-    known = prediction.known_slices(entry, weights_dir)
-    found = prediction.likeness_of(None, known, entry)
+    known = predict.known_slices(entry, weights_dir)
+    found = predict.likeness_of(None, known, entry)
     assert found["unlike"] is None
     assert "one.weights.h5 does not say" in found["reason"]
 
@@ -140,7 +141,7 @@ def test_the_command_warns_of_a_scan_that_is_unlike(
     weights_dir, heads, tmp_path, monkeypatch, capsys
 ):
     nifti.write(tmp_path / "head.nii", heads[6])
-    monkeypatch.setattr(likeness, "UNLIKE_SHARE", -1.0)
+    monkeypatch.setattr(ood, "UNLIKE_SHARE", -1.0)
     arguments = ["predict", str(tmp_path / "head.nii"), "--out", str(tmp_path / "out")]
     arguments += ["--weights", "one", "--weights-dir", str(weights_dir)]
     assert cli.main(arguments) == 0
@@ -148,5 +149,5 @@ def test_the_command_warns_of_a_scan_that_is_unlike(
 
 
 def test_uncertainty_is_entropy_in_bits():
-    found = prediction.uncertainty(np.array([0.0, 0.5, 0.25, 1.0]))
+    found = predict.uncertainty(np.array([0.0, 0.5, 0.25, 1.0]))
     np.testing.assert_allclose(found, [0, 1, 0.811278, 0], atol=1e-4)

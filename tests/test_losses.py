@@ -5,8 +5,8 @@ import keras
 import numpy as np
 import pytest
 
-from ich_tf import losses
 from ich_tf.models import sm_keras3
+from ich_tf.training import losses
 
 # TensorFlow variables lack an argument that NumPy 2 wants of `__array__`.
 pytestmark = pytest.mark.filterwarnings(
@@ -114,7 +114,7 @@ def test_saved_model_loads_with_its_loss_in_a_fresh_process(tmp_path):
     model.compile("adam", losses.get("bce_jaccard", smooth=0.5))
     model.save(tmp_path / "model.keras")
     code = (
-        "import sys, ich_tf.losses, keras; "
+        "import sys, ich_tf.training.losses, keras; "
         "print(keras.saving.load_model(sys.argv[1]).loss.smooth)"
     )
     run = subprocess.run(

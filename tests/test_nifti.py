@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from nibabel import orientations
 
-from ich_tf.data import nifti
+from ich_tf.io import nifti
 from ich_tf.volume import Volume
 
 ALL_ORIENTATIONS = [

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from ich_tf import models, training
+from ich_tf import models
+from ich_tf.training import loop
 
 
 def trained(make, steps=5, policy="float32"):
@@ -25,10 +26,10 @@ def trained(make, steps=5, policy="float32"):
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_a_training_ends_as_with_keras_adam(policy):
-    found = trained(training.Adam, policy=policy)
+    found = trained(loop.Adam, policy=policy)
     expected = trained(keras.optimizers.Adam, policy=policy)
     assert len(found) == len(expected)
-    start = trained(training.Adam, steps=0, policy=policy)
+    start = trained(loop.Adam, steps=0, policy=policy)
     assert any(np.abs(a - b).max() > 1e-2 for a, b in zip(found, start, strict=True))
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-5)
@@ -36,7 +37,7 @@ def test_a_training_ends_as_with_keras_adam(policy):
 
 def test_one_step_by_hand():
     variable = keras.Variable([1.0, 2.0])
-    adam = training.Adam(0.1, epsilon=0.0)
+    adam = loop.Adam(0.1, epsilon=0.0)
     adam.build([variable])
     adam.apply([keras.ops.convert_to_tensor([0.5, -3.0])], [variable])
     # The first step of Adam is the learning rate against the gradient's sign.
@@ -45,7 +46,7 @@ def test_one_step_by_hand():
 
 def test_what_the_fused_operation_cannot_do_is_left_to_keras():
     variable = keras.Variable([1.0])
-    adam = training.Adam(0.1, amsgrad=True)
+    adam = loop.Adam(0.1, amsgrad=True)
     adam.build([variable])
     adam.apply([keras.ops.convert_to_tensor([2.0])], [variable])
     np.testing.assert_allclose(variable, [0.9], rtol=1e-5)
@@ -53,8 +54,8 @@ def test_what_the_fused_operation_cannot_do_is_left_to_keras():
 
 def test_a_model_is_saved_with_it_and_loads(tmp_path):
     model = models.build("unet", filters=(2, 4), input_shape=(8, 8, 1))
-    model.compile(training.Adam(1e-3), "binary_crossentropy", jit_compile=False)
+    model.compile(loop.Adam(1e-3), "binary_crossentropy", jit_compile=False)
     model.optimizer.build(model.trainable_variables)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
-    assert type(again.optimizer) is training.Adam
+    assert type(again.optimizer) is loop.Adam

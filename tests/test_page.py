@@ -8,7 +8,8 @@ import pytest
 from test_reproduce import make_small
 
 from ich_tf import cli, files
-from ich_tf.experiments import provenance, reproduce, runner, tables
+from ich_tf.experiments import provenance, reproduce, runner
+from ich_tf.experiments import results as stored
 from ich_tf.report import page, viewer
 
 ROW = "table3/unet-hssayeni"
@@ -30,7 +31,7 @@ def folders(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     folders = runner.Folders(results=folder / "results", weights=folder / "weights")
     reproduce.reproduce([ROW], folders, say=lambda line: None)
-    path = tables.result_file(folders.results, "demo", ROW)
+    path = stored.result_file(folders.results, "demo", ROW)
     result = files.read_json(path)
     result["left_out"] = {"named": [f"{HOSTILE}: no pixels"]}
     result["title"] = HOSTILE
@@ -57,7 +58,7 @@ def test_the_page_tells_what_was_run_and_what_was_not(written):
 def test_an_edited_result_is_no_number_of_the_page(folders, tmp_path):
     copy = dataclasses.replace(folders, results=tmp_path / "results")
     shutil.copytree(folders.results, copy.results)
-    path = tables.result_file(copy.results, "demo", ROW)
+    path = stored.result_file(copy.results, "demo", ROW)
     result = files.read_json(path)
     result["summary"]["hssayeni2020"]["dice"]["mean"] = 0.777
     result["summary"]["per_volume"]["bleeding_dice"]["mean"] = 0.777
@@ -73,7 +74,7 @@ def test_an_edited_result_is_no_number_of_the_page(folders, tmp_path):
 def test_a_result_that_lacks_a_part_ends_no_page(folders, tmp_path):
     copy = dataclasses.replace(folders, results=tmp_path / "results")
     shutil.copytree(folders.results, copy.results)
-    path = tables.result_file(copy.results, "demo", ROW)
+    path = stored.result_file(copy.results, "demo", ROW)
     result = files.read_json(path)
     del result["summary"], result["data"]
     files.write_json(path, result)
@@ -111,7 +112,7 @@ def test_nothing_run_is_an_error(tmp_path, capsys):
 def test_no_slices_of_other_data_than_the_results(folders, tmp_path):
     copy = dataclasses.replace(folders, results=tmp_path / "results")
     shutil.copytree(folders.results, copy.results)
-    path = tables.result_file(copy.results, "demo", ROW)
+    path = stored.result_file(copy.results, "demo", ROW)
     result = files.read_json(path)
     result["data"]["slices"] += 1
     result["spec"]["data"] = provenance.digest(result["data"])

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from ich_tf import labels
-from ich_tf.data import landmarks, look_alikes, painting
-from ich_tf.data.phantom import head as heads
-from ich_tf.data.phantom import plan as planning
+from ich_tf.synthetic import landmarks, mimics, painting
+from ich_tf.synthetic.phantom import head as heads
+from ich_tf.synthetic.phantom import plan as planning
 
 SIZE = 256
 MIDDLE = 16  # shows the lateral ventricles
@@ -143,7 +143,7 @@ def test_look_alikes_are_painted_but_not_in_the_truth(slice_hu):
 def test_look_alikes_of_bone_and_falx_are_small_and_within_the_skull(found, name):
     areas = []
     for seed in range(20):
-        level = getattr(look_alikes, name)(found, np.random.default_rng(seed))
+        level = getattr(mimics, name)(found, np.random.default_rng(seed))
         assert level.shape == found.depth.shape
         areas.append(found.area_mm2((level < 0) & found.clear))
     assert max(areas) < 900

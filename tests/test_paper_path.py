@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from ich_tf import cli, files
-from ich_tf.data import ct_ich, phantom, splits
-from ich_tf.experiments import profiles, tables
+from ich_tf.data import splits
+from ich_tf.experiments import profiles
+from ich_tf.experiments import results as stored
+from ich_tf.synthetic import ct_ich_writer, phantom
 
 ROW = "table3/unet-hssayeni"
 SMALL = dataclasses.replace(
@@ -40,7 +42,7 @@ def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("data") / "ct-ich"
     numbers = sorted(map(int, splits.subject_order_75()))
     cases = itertools.islice(itertools.cycle(heads), len(numbers))
-    ct_ich.write_nifti_layout(cases, out, patient_numbers=numbers)
+    ct_ich_writer.write_nifti_layout(cases, out, patient_numbers=numbers)
     return out
 
 
@@ -56,7 +58,7 @@ def test_from_the_folder_to_the_verdict(folder, tmp_path, monkeypatch, capsys):
     assert "all rows: about" in said
     assert "fold 5 of 5" in said
 
-    result = files.read_json(tables.result_file(tmp_path, "paper", ROW))
+    result = files.read_json(stored.result_file(tmp_path, "paper", ROW))
     patients = splits.subject_order_75()
     assert set(result["data"]["cases"]) == set(patients)
     assert not {f"{number:03d}" for number in range(59, 66)} & set(patients)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from ich_tf.preprocessing import augment, patches, pipeline
-from ich_tf.preprocessing.slices import Slices
+from ich_tf.preprocessing import augment
+from ich_tf.preprocessing.segmentation import patches, pipeline
+from ich_tf.preprocessing.segmentation.slices import Slices
 
 DEPTHS, PATCH = (6, 3, 5), (4, 8, 8)
 

@@ -7,10 +7,10 @@ import pytest
 from scipy import ndimage, stats
 
 from ich_tf import labels
-from ich_tf.data import phantom
-from ich_tf.data.phantom import anatomy, fields, lesions, skull
-from ich_tf.data.phantom import head as heads
-from ich_tf.data.phantom import plan as planning
+from ich_tf.synthetic import phantom
+from ich_tf.synthetic.phantom import anatomy, fields, lesions, skull
+from ich_tf.synthetic.phantom import head as heads
+from ich_tf.synthetic.phantom import plan as planning
 
 SIZE = 256
 

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from ich_tf.preprocessing import augment, pipeline, slices, tiles, windows
+from ich_tf.preprocessing import augment, windows
+from ich_tf.preprocessing.segmentation import pipeline, slices, tiles
 from ich_tf.volume import Case, Volume
 
 BRAIN = [windows.Window(40, 120)]

@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from ich_tf import cli, labels, models, paths
-from ich_tf.data import layouts
 from ich_tf.models import weights
-from ich_tf.report import classifier, figures, heads, prediction
+from ich_tf.prediction import classify, figures, heads, predict
+from ich_tf.synthetic import layouts
 
 SIZE = 128
 CLASSIFIER = {
-    classifier.SLICES: {
+    classify.SLICES: {
         "name": "resnext",
         "kwargs": {
             "cardinality": 2,
@@ -24,7 +24,7 @@ CLASSIFIER = {
             "input_shape": (64, 64, 3),
         },
     },
-    classifier.SEQUENCE: {
+    classify.SEQUENCE: {
         "name": "sequence",
         "kwargs": {"features": 128, "components": 8, "hidden": 4, "layers": 1},
     },
@@ -61,7 +61,7 @@ def weights_dir(tmp_path_factory):
         "trained_on": "nothing",
         "metric": "none",
     }
-    weights.ship(model, prediction.DEFAULT_WEIGHTS, folder, entry)
+    weights.ship(model, predict.DEFAULT_WEIGHTS, folder, entry)
     for name, build in CLASSIFIER.items():
         model = models.build(build["name"], **build["kwargs"])
         preprocessing = {"images": "windows", "size": 64}
@@ -93,7 +93,7 @@ def inputs_of(scans):
 @pytest.mark.parametrize("kind", ["nifti", "dicom", "jpg"])
 def test_predict_writes_mask_pictures_and_numbers(scans, weights_dir, tmp_path, kind):
     source = inputs_of(scans)[kind]
-    found = prediction.predict(source, tmp_path, weights_dir=weights_dir)
+    found = predict.predict(source, tmp_path, weights_dir=weights_dir)
     written = json.loads((tmp_path / "prediction.json").read_text())
     assert written == found
     mask = np.asarray(nibabel.load(tmp_path / "mask.nii.gz").dataobj)
@@ -138,21 +138,21 @@ def test_somebodys_own_files_stay(scans, weights_dir, tmp_path):
     for name in ("mask.nii.gz", "slice-900.png"):
         (out / name).write_text("mine")
         with pytest.raises(ValueError, match=f"holds {name}, which no earlier"):
-            prediction.predict(source, out, weights_dir=weights_dir)
+            predict.predict(source, out, weights_dir=weights_dir)
         assert [path.name for path in out.iterdir()] == [name]
         assert (out / name).read_text() == "mine"
         (out / name).unlink()
-    first = prediction.predict(source, out, weights_dir=weights_dir)
+    first = predict.predict(source, out, weights_dir=weights_dir)
     (out / "notes.txt").write_text("mine")
-    again = prediction.predict(source, out, weights_dir=weights_dir, threshold=0.999)
+    again = predict.predict(source, out, weights_dir=weights_dir, threshold=0.999)
     assert again["slice_pixels"] != first["slice_pixels"]
-    kept = {*prediction.FILES, *again["pictures"], prediction.RESULT, "notes.txt"}
+    kept = {*predict.FILES, *again["pictures"], predict.RESULT, "notes.txt"}
     assert {path.name for path in out.iterdir()} == kept
 
 
 def test_mask_lies_on_the_inputs_grid(scans, weights_dir, tmp_path):
     source = inputs_of(scans)["nifti"]
-    prediction.predict(source, tmp_path, weights_dir=weights_dir)
+    predict.predict(source, tmp_path, weights_dir=weights_dir)
     scan, mask = nibabel.load(source), nibabel.load(tmp_path / "mask.nii.gz")
     assert mask.shape == scan.shape
     np.testing.assert_array_equal(mask.affine, scan.affine)
@@ -170,7 +170,7 @@ def test_a_rectangular_scan_keeps_its_proportions(scans, weights_dir, tmp_path):
     masks = []
     for source in (whole, part):
         out = tmp_path / source.stem
-        prediction.predict(source, out, weights_dir=weights_dir)
+        predict.predict(source, out, weights_dir=weights_dir)
         masks.append(np.asarray(nibabel.load(out / "mask.nii.gz").dataobj))
     assert masks[1].shape == (SIZE, SIZE - 2 * cut, 12)
     np.testing.assert_array_equal(masks[0][:, cut:-cut], masks[1])
@@ -245,7 +245,7 @@ def test_without_a_classifier_there_is_a_reason(
     out = tmp_path / "out"
     out.mkdir()
     (out / "probabilities.csv").write_text("of an earlier scan")
-    (out / prediction.RESULT).write_text("{}")
+    (out / predict.RESULT).write_text("{}")
     arguments = ["predict", str(inputs_of(scans)["nifti"]), "--out", str(out)]
     assert cli.main([*arguments, "--weights-dir", str(own_weights)]) == 0
     assert f"not classified: {reason}" in capsys.readouterr().out.replace(
@@ -285,7 +285,7 @@ def test_the_classifier_sees_the_images_it_was_trained_on(
     """One of the brain window alone answers for the JPG of that window."""
     rewrite_manifest(
         own_weights,
-        lambda manifest: manifest[classifier.SLICES]["preprocessing"].update(
+        lambda manifest: manifest[classify.SLICES]["preprocessing"].update(
             images="brain"
         ),
     )
@@ -295,7 +295,7 @@ def test_the_classifier_sees_the_images_it_was_trained_on(
     assert "probability of hemorrhage in the scan: epidural 0." in shown
     assert "answered by resnext-lstm-phantom, which sees all slices of the" in shown
     with pytest.raises(ValueError, match="Unknown images 'x'. Known: windows, brain"):
-        classifier.wrap(classifier.load(weights_dir=own_weights).model, {}, "x")
+        classify.wrap(classify.load(weights_dir=own_weights).model, {}, "x")
 
 
 def test_the_help_says_that_predict_also_classifies(capsys):
@@ -336,7 +336,7 @@ def test_overlay_marks_the_outline():
     ],
 )
 def test_shipped_weights_run_on_real_heads(shared, tmp_path, source):
-    found = prediction.predict(shared / "data" / source, tmp_path)
+    found = predict.predict(shared / "data" / source, tmp_path)
     assert len(found["slice_pixels"]) == found["slices"]
     assert (found["volume_ml"] is None) == source.startswith("ct-ich-v1")
 
@@ -347,7 +347,7 @@ def test_shipped_weights_run_on_real_heads(shared, tmp_path, source):
 )
 def test_what_only_looks_like_a_head_is_refused(shared, tmp_path, source):
     with pytest.raises(heads.NotHeadCT, match="is refused"):
-        prediction.predict(shared / "data" / source, tmp_path / "out")
+        predict.predict(shared / "data" / source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -360,11 +360,11 @@ def test_shipped_weights_still_compute_what_they_did(name):
 
 def test_all_shipped_weights_are_listed_and_small():
     manifest = weights.read_manifest()
-    assert prediction.DEFAULT_WEIGHTS in manifest
+    assert predict.DEFAULT_WEIGHTS in manifest
     files = paths.weights().glob("*.weights.h5")
     sizes = {path.name: path.stat().st_size for path in files}
     assert sizes == {entry["file"]: entry["bytes"] for entry in manifest.values()}
     # Ten megabytes for each segmentation, and ten for the classifier's two networks.
-    for name in (prediction.DEFAULT_WEIGHTS, "unetplusplus-phantom"):
+    for name in (predict.DEFAULT_WEIGHTS, "unetplusplus-phantom"):
         assert sizes.pop(manifest[name]["file"]) <= 10_000_000
     assert sum(sizes.values()) <= 10_000_000

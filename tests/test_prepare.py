@@ -11,8 +11,12 @@ import slice_dataset
 
 pytest.importorskip("apache_beam", reason="pip install 'ich_tf[prepare]'")
 
-from ich_tf import data, prepare  # noqa: E402
-from ich_tf.preprocessing import image_pipeline, records  # noqa: E402
+from ich_tf import data  # noqa: E402
+from ich_tf.preprocessing.classification import (
+    image_pipeline,  # noqa: E402
+    prepare,  # noqa: E402
+    records,  # noqa: E402
+)
 
 SIZE = 16
 run = functools.partial(

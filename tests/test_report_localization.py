@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from ich_tf import labels
-from ich_tf.data import phantom
-from ich_tf.report import classifier, explanation, localization
+from ich_tf.evidence import localization
+from ich_tf.prediction import classify, explain
+from ich_tf.synthetic import phantom
 
 
 def left_half(network, volume, class_index, chosen, layer):
@@ -20,9 +21,9 @@ def left_half(network, volume, class_index, chosen, layer):
 def half(monkeypatch):
     """A classifier that says 0.9 for EDH and looks at the left half of every slice."""
     answer = np.array([0.9, 0.2, 0.2, 0.2, 0.2, 0.9])
-    monkeypatch.setattr(explanation, "slice_heatmaps", left_half)
+    monkeypatch.setattr(explain, "slice_heatmaps", left_half)
     monkeypatch.setattr(
-        classifier,
+        classify,
         "slice_answers",
         lambda network, volume: (None, np.tile(answer, (len(volume.hu), 1))),
     )

@@ -5,19 +5,16 @@ import keras
 import numpy as np
 import pytest
 
-from ich_tf import cli, files, models, training
-from ich_tf.data import ct_ich, layouts
-from ich_tf.experiments import (
-    profiles,
-    readme,
-    reproduce,
-    runner,
-    segmentation,
-    ship,
-    table3,
-    tables,
-)
+from ich_tf import cli, files, models
+from ich_tf.data import ct_ich
+from ich_tf.evidence import readme, tables
+from ich_tf.experiments import profiles, reproduce, runner, ship
+from ich_tf.experiments import results as stored
+from ich_tf.experiments.rows import table3
+from ich_tf.experiments.tasks import segmentation
 from ich_tf.models import weights
+from ich_tf.synthetic import layouts
+from ich_tf.training import loop
 
 ROW = "table3/unet-hssayeni"
 TINY = dataclasses.replace(
@@ -81,7 +78,7 @@ def done(folders):
 
 def test_result_can_be_traced(folders, done):
     result, lines = done
-    assert files.read_json(tables.result_file(folders.results, "demo", ROW)) == result
+    assert files.read_json(stored.result_file(folders.results, "demo", ROW)) == result
     assert result["data"]["identity"] == "phantom"
     assert len(result["data"]["cases"]) == 8
     (fold,) = result["folds"]
@@ -126,7 +123,7 @@ def test_whole_slices_are_answered_by_the_network_trained_on_tiles(folders, done
     )
     arguments = {**run.experiment.arguments, "input_shape": (32, 32, 1)}
     model = models.build(run.experiment.model, **arguments)
-    training.load_weights(model, run.fold_folder(0) / training.FINAL)
+    loop.load_weights(model, run.fold_folder(0) / loop.FINAL)
     whole = models.build(
         run.experiment.model, **{**arguments, "input_shape": (64, 64, 1)}
     )
@@ -174,7 +171,7 @@ def test_a_finished_run_is_kept_on_a_device_of_another_precision(
 ):
     here = dataclasses.replace(folders, results=tmp_path / "results")
     shutil.copytree(folders.results, here.results)
-    monkeypatch.setattr(training, "precision_policy", lambda name="auto": "elsewhere")
+    monkeypatch.setattr(loop, "precision_policy", lambda name="auto": "elsewhere")
     run = reproduce.find_run(ROW, "demo", here, print)
     assert runner.state_of(run) == "finished"
     run.file.unlink()
@@ -189,7 +186,7 @@ def test_a_finished_run_is_kept_on_a_device_of_another_precision(
 def test_results_of_real_data_are_not_replaced_by_the_phantoms(folders, done, tmp_path):
     here = dataclasses.replace(folders, results=tmp_path / "results")
     shutil.copytree(folders.results, here.results)
-    path = tables.result_file(here.results, "demo", ROW)
+    path = stored.result_file(here.results, "demo", ROW)
     real = files.read_json(path)
     real["data"]["identity"] = "ct-ich 1.0"
     real["spec"]["data"] = "0"
@@ -216,7 +213,7 @@ def test_a_second_start_does_nothing_anew(folders, done, monkeypatch):
     def never(*arguments, **named):
         raise RuntimeError("trained again")
 
-    monkeypatch.setattr(training, "fit", never)
+    monkeypatch.setattr(loop, "fit", never)
     lines = []
     (again,) = reproduce.reproduce([ROW], folders, say=lines.append)
     assert again == result
@@ -234,11 +231,11 @@ def test_an_interrupted_run_goes_on(done, elsewhere, monkeypatch):
         written(self, epoch, logs)
         raise KeyboardInterrupt
 
-    written = training.Checkpoint.on_epoch_end
-    monkeypatch.setattr(training.Checkpoint, "on_epoch_end", interrupt)
+    written = loop.Checkpoint.on_epoch_end
+    monkeypatch.setattr(loop.Checkpoint, "on_epoch_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
         reproduce.reproduce([ROW], elsewhere)
-    monkeypatch.setattr(training.Checkpoint, "on_epoch_end", written)
+    monkeypatch.setattr(loop.Checkpoint, "on_epoch_end", written)
     run = reproduce.find_run(ROW, "demo", elsewhere, print)
     assert runner.state_of(run) == "interrupted"
     (result,) = reproduce.reproduce([ROW], elsewhere, resume=True)
@@ -303,7 +300,7 @@ def test_readme_never_calls_real_data_phantom(folders, done, monkeypatch, tmp_pa
     monkeypatch.setattr(readme, "README", tmp_path / "README.md")
     monkeypatch.setattr(readme, "RECORDED", tmp_path / "demo.json")
     result, _ = done
-    path = tables.result_file(tmp_path, "demo", ROW)
+    path = stored.result_file(tmp_path, "demo", ROW)
     files.write_json(path, {**result, "data": {**result["data"], "identity": "real"}})
     with pytest.raises(ValueError, match="No row of the demo was run on the phantom"):
         readme.update(tmp_path)
@@ -337,7 +334,7 @@ def test_demo_says_that_a_row_ran_from_random_weights(
     folders, done, offline, monkeypatch
 ):
     history = [{"epoch": 1, "seconds": 1.0}]
-    monkeypatch.setattr(training, "fit", lambda *of, **modes: history)
+    monkeypatch.setattr(loop, "fit", lambda *of, **modes: history)
     run = reproduce.find_run("table2/resnet50-imagenet-bce", "demo", folders, print)
     run = dataclasses.replace(run, profile=dataclasses.replace(TINY, epochs=1))
     lines = []

@@ -6,7 +6,9 @@ import pytest
 import rsna_cases
 
 from ich_tf import data
-from ich_tf.data import checks, dicom, rsna
+from ich_tf.data import checks
+from ich_tf.data.rsna import dataset as rsna
+from ich_tf.io import dicom
 
 LABELS = "stage_2_train.csv"
 

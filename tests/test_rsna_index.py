@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import rsna_cases
 
-from ich_tf.data import dicom, rsna_headers, rsna_index, rsna_metadata
+from ich_tf.data.rsna import headers as rsna_headers
+from ich_tf.data.rsna import index as rsna_index
+from ich_tf.data.rsna import metadata as rsna_metadata
+from ich_tf.io import dicom
 
 ALL = sorted(image for name in "abcd" for image in rsna_cases.images(name))
 

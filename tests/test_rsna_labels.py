@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ich_tf.data import rsna_labels
+from ich_tf.data.rsna import labels as rsna_labels
 
 HEADER = "ID,Label\n"
 CLASSES = (

@@ -5,7 +5,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from ich_tf.data import dicom, rsna_writers
+from ich_tf.io import dicom
+from ich_tf.synthetic import rsna_writer
 from ich_tf.volume import Case, Volume
 
 
@@ -40,13 +41,13 @@ CASES = [
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     out = tmp_path_factory.mktemp("rsna") / "rsna"
-    rsna_writers.write_layout(iter(CASES), out)
+    rsna_writer.write_layout(iter(CASES), out)
     return out
 
 
 def _series(root, number):
     uids = {series.uid: series for series in dicom.find_series(root)}
-    wanted = rsna_writers._name(10, "ich_tf phantom", CASES[number].case_id, "series")
+    wanted = rsna_writer._name(10, "ich_tf phantom", CASES[number].case_id, "series")
     return uids[wanted]
 
 
@@ -88,7 +89,7 @@ def test_the_stored_values_have_the_quirks_of_the_real_files(root):
 
 def test_air_below_the_range_becomes_padding_and_back():
     hu = np.array([[-1024.0, -1023.0, 40.0]])
-    stored, header = rsna_writers._stored(hu, "signed")
+    stored, header = rsna_writer._stored(hu, "signed")
     assert stored.tolist() == [[-2000, 1, 1064]]
     assert header["PixelPaddingValue"] == -2000
 
@@ -134,7 +135,7 @@ def test_the_label_table(root):
 
 
 def test_the_same_cases_give_the_same_bytes(root, tmp_path):
-    rsna_writers.write_layout(CASES, tmp_path / "again")
+    rsna_writer.write_layout(CASES, tmp_path / "again")
     for path in sorted(root.rglob("*.*")):
         again = tmp_path / "again" / path.relative_to(root)
         assert again.read_bytes() == path.read_bytes()
@@ -143,8 +144,8 @@ def test_the_same_cases_give_the_same_bytes(root, tmp_path):
 def test_what_cannot_be_written_is_an_error(tmp_path):
     bare = dataclasses.replace(CASES[0], labels=None)
     with pytest.raises(ValueError, match="Case a: needs labels and spacing"):
-        rsna_writers.write_layout([bare], tmp_path / "one")
+        rsna_writer.write_layout([bare], tmp_path / "one")
     with pytest.raises(ValueError, match="Case a: was written already"):
-        rsna_writers.write_layout([CASES[0], CASES[0]], tmp_path / "two")
+        rsna_writer.write_layout([CASES[0], CASES[0]], tmp_path / "two")
     assert not (tmp_path / "one").exists()
     assert not (tmp_path / "two").exists()

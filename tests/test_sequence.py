@@ -7,9 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from ich_tf import models, training
+from ich_tf import models
 from ich_tf.models import chain, sequence
-from ich_tf.preprocessing import images, sequences, windows
+from ich_tf.preprocessing import windows
+from ich_tf.preprocessing.classification import images, sequences
+from ich_tf.training import loop
 
 FIXTURE = pathlib.Path(__file__).parent / "fixtures" / "lstm.npz"
 SMALL = {"features": 8, "components": 4, "hidden": 5, "layers": 2}
@@ -349,19 +351,17 @@ def test_training_goes_on_at_any_step():
 def test_fit_takes_scans_of_any_length(tmp_path):
     """Also where the first two batches happen to be of one length."""
     lengths = [8, 8, 3, 30, 5]
-    plan = training.Plan(1, len(lengths), 2, 1e-3, precision="float32")
-    training.start(plan)
+    plan = loop.Plan(1, len(lengths), 2, 1e-3, precision="float32")
+    loop.start(plan)
     model = sequence.build_sequence(**SMALL)
-    training.compile_model(model, sequence.scan_loss(), plan)
+    loop.compile_model(model, sequence.scan_loss(), plan)
 
     def batches(first, last):
         for length in lengths[first:last]:
             scans = some_scans([length, max(1, length - 2)])
             yield sequences.scan_batch(scans, np.array([0, 1]), 2)
 
-    history = training.fit(
-        model, batches, None, plan, tmp_path, spec={}, tensorboard=False
-    )
+    history = loop.fit(model, batches, None, plan, tmp_path, spec={}, tensorboard=False)
     assert np.isfinite(history[0]["loss"])
 
 

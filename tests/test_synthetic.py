@@ -5,18 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ich_tf import files, inference, labels, models
-from ich_tf.data import painted, painting
-from ich_tf.experiments import (
-    evaluation,
-    profiles,
-    reproduce,
-    runner,
-    spec,
-    synthetic,
-)
+from ich_tf import files, labels, models
+from ich_tf.evidence import docs
+from ich_tf.experiments import profiles, reproduce, runner, spec
+from ich_tf.experiments.tasks import painted as synthetic
+from ich_tf.metrics import evaluation
 from ich_tf.models import weights
-from ich_tf.report import pages
+from ich_tf.synthetic import painted, painting
 
 ROW = "painted/both"
 TINY = dataclasses.replace(
@@ -234,7 +229,7 @@ def test_a_row_begins_with_the_shipped_weights_it_names(run, folders, tmp_path):
 def test_area_under_the_curve_of_the_largest_part():
     mask = np.zeros((2, 8, 8), bool)
     mask[0, 0, :2] = mask[0, 4, :3] = True
-    assert inference.largest_areas(mask).tolist() == [3, 0]
+    assert evaluation.largest_areas(mask).tolist() == [3, 0]
     cases = {
         "a": {"truth": [1, 0], "largest": [3, 1]},
         "b": {"truth": [0, 0], "largest": [0, 2]},
@@ -251,21 +246,21 @@ def test_the_page_shows_every_row_and_says_what_is_missing(
     run, result, folders, tmp_path
 ):
     with pytest.raises(ValueError, match="shipped/unetplusplus-painted was not run"):
-        pages.synthetic(folders.results)
+        docs.synthetic(folders.results)
     lines = []
-    pages.write(folders.results, tmp_path, lines.append)
+    docs.write(folders.results, tmp_path, lines.append)
     assert [line.split(".md")[0] for line in lines] == [
         "docs/classification",
         "docs/synthetic",
         "docs/audit",
     ]
     assert not list(tmp_path.iterdir())
-    shipped = folders.results / "shipped" / f"{pages.SHIPPED}.json"
-    content = {**result, "experiment": pages.SHIPPED, "profile": "shipped"}
+    shipped = folders.results / "shipped" / f"{docs.SHIPPED}.json"
+    content = {**result, "experiment": docs.SHIPPED, "profile": "shipped"}
     files.write_json(shipped, content)
     detected = {"cases": result["slices"]["labelled"]}
     files.write_json(folders.results / "detection/one/detection.json", detected)
-    pages.write(folders.results, tmp_path, lines.append)
+    docs.write(folders.results, tmp_path, lines.append)
     text = (tmp_path / "synthetic.md").read_text()
     mean = f"{result['painted']['all']['mean']:.3f}"
     assert "| painted slices and phantom heads | " in text

@@ -9,22 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image as image
 
-from ich_tf import cli, files, labels, training
-from ich_tf.data import layouts
-from ich_tf.experiments import (
-    compare,
-    evaluation,
-    profiles,
-    reproduce,
-    runner,
-    ship,
-    slice_data,
-    spec,
-    tables,
-    verify,
-)
+from ich_tf import cli, files, labels
+from ich_tf.evidence import compare, docs, localization, tables, verify
+from ich_tf.experiments import profiles, reproduce, runner, ship, spec
+from ich_tf.experiments import results as stored
+from ich_tf.experiments.tasks import slice_data
+from ich_tf.metrics import evaluation
 from ich_tf.models import weights
-from ich_tf.report import classifier, localization, pages
+from ich_tf.prediction import classify
+from ich_tf.synthetic import layouts
+from ich_tf.training import loop
 
 pytest.importorskip("apache_beam", reason="shards need Apache Beam")
 
@@ -161,7 +155,7 @@ def test_the_sequence_model_makes_its_slice_network_first(done, elsewhere):
     lines = []
     (result,) = reproduce.reproduce([SCANS], elsewhere, say=lines.append)
     assert result["predictions"] == done[1]["predictions"]
-    slices = files.read_json(tables.result_file(elsewhere.results, "demo", SLICES))
+    slices = files.read_json(stored.result_file(elsewhere.results, "demo", SLICES))
     assert _decided(slices) == _decided(done[0])
 
 
@@ -280,30 +274,30 @@ def _height(path) -> int:
 
 def test_the_documentation_is_made_of_results(folders, done, monkeypatch):
     with pytest.raises(ValueError, match="reproduce ct-ich-slices/resnext-lstm"):
-        pages.classification(folders.results)
+        docs.classification(folders.results)
     for name, value in {
         "SEEDS": (0,),
         "REAL_SLICES": SLICES,
         "REAL_SCANS": SCANS,
     }.items():
-        monkeypatch.setattr(pages, name, value)
+        monkeypatch.setattr(docs, name, value)
     reproduce.reproduce(["table1"], folders, say=lambda line: None)
     run = reproduce.find_run(SLICES, "demo", folders, print)
     localization.of_run(run, print, heads=2)
-    text = pages.classification(folders.results)
-    found = files.read_json(tables.result_file(folders.results, "demo", SCANS))
+    text = docs.classification(folders.results)
+    found = files.read_json(stored.result_file(folders.results, "demo", SCANS))
     loss = found["summary"]["all"]["validation_loss"]["mean"]
     assert f"| {loss:.4f} |" in text
     assert text.count("| epidural |") == 1
     assert "8 patients, 48 slices of phantom" in text
-    pages.draw_figures(folders.results, folders.results / "stacked.png")
+    docs.draw_figures(folders.results, folders.results / "stacked.png")
     single = sorted((run.folder / localization.FOLDER).glob("*.png"))
     stacked = folders.results / "stacked.png"
     assert _height(stacked) == sum(map(_height, single))
 
 
 def test_shipped_classifiers_say_what_the_trained_ones_said(folders, done):
-    for name, kept in ((SLICES, classifier.SLICES), (SCANS, classifier.SEQUENCE)):
+    for name, kept in ((SLICES, classify.SLICES), (SCANS, classify.SEQUENCE)):
         run = reproduce.find_run(name, "demo", folders, print)
         entry = ship.ship(run)
         assert entry["trained_on"] == "phantom"
@@ -319,12 +313,12 @@ def test_the_whole_classifier_is_one_file(folders, done, tmp_path, monkeypatch):
     for name in (SLICES, SCANS):
         ship.ship(reproduce.find_run(name, "demo", folders, print))
     for constant, name in zip(("SLICES", "SEQUENCE"), names, strict=True):
-        monkeypatch.setattr(classifier, constant, name)
-    classifier.whole(folders.weights, *names).save(tmp_path / "whole.keras")
+        monkeypatch.setattr(classify, constant, name)
+    classify.whole(folders.weights, *names).save(tmp_path / "whole.keras")
     model = keras.saving.load_model(tmp_path / "whole.keras")
     run = reproduce.find_run(SCANS, "demo", folders, print)
     volume = run.dataset.load(run.dataset.case_ids()[0]).volume
-    wanted, _ = classifier.scan_answers(volume, folders.weights)
+    wanted, _ = classify.scan_answers(volume, folders.weights)
     found = model.predict(volume.hu[np.newaxis])[0]
     np.testing.assert_allclose(found, wanted, atol=0.02)
 
@@ -350,7 +344,7 @@ def test_a_row_learns_from_painted_slices_of_its_own_patients_first(
     result = runner.execute(run, say=said.append)
     assert sum("training on painted slices" in line for line in said) == 3
     assert len(result["predictions"]) == 8
-    weights_before = run.folder / "pretraining-0" / training.FINAL
+    weights_before = run.folder / "pretraining-0" / loop.FINAL
     written = weights_before.stat().st_mtime_ns
     # Killed while it learned from real slices, it does not learn from paint again.
     (run.fold_folder(0) / "fold.json").unlink()

@@ -6,7 +6,9 @@ import re
 import pytest
 
 from ich_tf import files, labels
-from ich_tf.experiments import profiles, spec, tables
+from ich_tf.evidence import tables
+from ich_tf.experiments import profiles, spec
+from ich_tf.experiments import results as stored
 
 PATIENTS = [f"{number:03d}" for number in range(49, 59)]
 
@@ -106,7 +108,7 @@ def write(folder, profile, name, content):
     (row,) = spec.find(name)
     scale = profiles.profile(row.task, profile).for_row(name)
     content["spec"] = {**spec.settings(row, scale), **content["spec"]}
-    files.write_json(tables.result_file(folder, profile, name), content)
+    files.write_json(stored.result_file(folder, profile, name), content)
 
 
 @pytest.fixture
@@ -133,9 +135,9 @@ def results(tmp_path):
 
 def test_other_settings_are_shown_and_not_compared(results):
     name = "table2/densenet169-imagenet-jaccard"
-    path = tables.result_file(results, "demo", name)
+    path = stored.result_file(results, "demo", name)
     content = files.read_json(path)
-    assert tables.load_current(results, "demo", name) == content
+    assert stored.load_current(results, "demo", name) == content
     content["spec"]["profile"]["learning_rate"] = 1.0
     files.write_json(path, content)
     cells = [
@@ -145,8 +147,8 @@ def test_other_settings_are_shown_and_not_compared(results):
     ]
     assert [cell.ours for cell in cells] == [0.34, 0.5]
     assert {cell.verdict for cell in cells} == {"not comparable"}
-    assert {cell.reason for cell in cells} == {tables.OTHER_SETTINGS}
-    assert tables.load_current(results, "demo", name) is None
+    assert {cell.reason for cell in cells} == {stored.OTHER_SETTINGS}
+    assert stored.load_current(results, "demo", name) is None
 
 
 def test_markdown(results):
@@ -282,7 +284,7 @@ def test_tables_that_show_what_was_run():
 def test_tables_without_any_number_are_left_out(tmp_path):
     assert "volume3d" not in tables.worth_showing(tmp_path, "demo")
     assert {"table1", "table2", "table3"} <= set(tables.worth_showing(tmp_path, "demo"))
-    path = tables.result_file(tmp_path, "demo", "volume3d/add")
+    path = stored.result_file(tmp_path, "demo", "volume3d/add")
     path.parent.mkdir(parents=True)
     path.write_text("{}")
     assert "volume3d" in tables.worth_showing(tmp_path, "demo")

@@ -8,10 +8,12 @@ import pytest
 import slice_dataset
 import tensorflow as tf
 
-from ich_tf import distribution
-from ich_tf.experiments import classification, runner, segmentation
-from ich_tf.preprocessing import image_pipeline, pipeline, records, slices
+from ich_tf.experiments import runner
+from ich_tf.experiments.tasks import classification, segmentation
+from ich_tf.preprocessing.classification import image_pipeline, records
+from ich_tf.preprocessing.segmentation import pipeline, slices
 from ich_tf.preprocessing.windows import Window
+from ich_tf.training import distribute
 
 PYTHON = {"PyFunc", "EagerPyFunc", "PyFuncStateless", "GeneratorDataset"}
 SHOWN = (Window(40, 120),)
@@ -63,7 +65,7 @@ def test_crops_for_a_tpu_need_no_python(crops, monkeypatch, share):
     sampler, validation = segmentation._batches(run, crops, crops)
     assert operations(sampler(0, 3)) & PYTHON
     assert operations(validation) & PYTHON
-    monkeypatch.setattr(distribution, "is_tpu", lambda: True)
+    monkeypatch.setattr(distribute, "is_tpu", lambda: True)
     sampler, validation = segmentation._batches(run, crops, crops)
     for dataset in (sampler(0, 3), validation):
         found = operations(dataset)
@@ -160,7 +162,7 @@ def test_windows_that_do_not_fill_the_channels_are_refused(crops):
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     pytest.importorskip("apache_beam", reason="pip install 'ich_tf[prepare]'")
-    from ich_tf import prepare
+    from ich_tf.preprocessing.classification import prepare
 
     folder = tmp_path_factory.mktemp("shards")
     prepare.run(
@@ -187,7 +189,7 @@ def test_images_for_a_tpu_need_no_python(shards, monkeypatch):
         )
 
     assert operations(made()) & PYTHON
-    monkeypatch.setattr(distribution, "is_tpu", lambda: True)
+    monkeypatch.setattr(distribute, "is_tpu", lambda: True)
     found = operations(made())
     assert "ImageProjectiveTransformV3" in found
     assert not found & PYTHON
@@ -200,7 +202,7 @@ def test_images_for_a_tpu_need_no_python(shards, monkeypatch):
 def test_a_sequence_model_is_not_for_a_tpu(monkeypatch):
     run = run_of()
     run.experiment.slices_from = "table1/resnext101"
-    monkeypatch.setattr(distribution, "is_tpu", lambda: True)
+    monkeypatch.setattr(distribute, "is_tpu", lambda: True)
     monkeypatch.setattr(runner, "state_of", lambda run: "new")
     with pytest.raises(ValueError, match="Scans differ in length"):
         classification.check_applies(run)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ich_tf.preprocessing import tiles
+from ich_tf.preprocessing.segmentation import tiles
 
 
 def random(shape, seed=0):

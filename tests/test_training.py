@@ -13,7 +13,8 @@ import resume_run
 from weights_files import stored_weights
 
 import ich_tf
-from ich_tf import models, training
+from ich_tf import models
+from ich_tf.training import loop
 
 SCRIPT = pathlib.Path(resume_run.__file__)
 PACKAGE = pathlib.Path(ich_tf.__file__).parent.parent
@@ -38,7 +39,7 @@ def finish(folder, mode):
 def kill_once_epochs_are_done(process, folder, epochs):
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and process.poll() is None:
-        if (folder / training.STATE).is_file() and finished_epochs(folder) >= epochs:
+        if (folder / loop.STATE).is_file() and finished_epochs(folder) >= epochs:
             break
         time.sleep(0.001)
     was_running = process.poll() is None
@@ -48,7 +49,7 @@ def kill_once_epochs_are_done(process, folder, epochs):
 
 
 def finished_epochs(folder):
-    with np.load(folder / training.STATE) as state:
+    with np.load(folder / loop.STATE) as state:
         return state["meta"].tobytes().count(b'"epoch":')
 
 
@@ -57,10 +58,10 @@ def test_killed_run_ends_with_the_same_bits(tmp_path):
     finish(whole, "fresh")
     process = start(killed, "fresh")
     kill_once_epochs_are_done(process, killed, 2)
-    assert not (killed / training.FINAL).exists()
+    assert not (killed / loop.FINAL).exists()
     assert 2 <= finished_epochs(killed) < resume_run.PLAN.epochs
     finish(killed, "resume")
-    expected, found = (stored_weights(run / training.FINAL) for run in (whole, killed))
+    expected, found = (stored_weights(run / loop.FINAL) for run in (whole, killed))
     assert len(expected) > 20
     assert expected.keys() == found.keys()
     for name in expected:
@@ -69,21 +70,21 @@ def test_killed_run_ends_with_the_same_bits(tmp_path):
 
 
 def compiled(plan):
-    training.start(plan)
+    loop.start(plan)
     model = models.build("unet", input_shape=(16, 16, 1), filters=(4, 8))
-    training.compile_model(model, "bce", plan, [training.SoftJaccard()])
+    loop.compile_model(model, "bce", plan, [loop.SoftJaccard()])
     return model
 
 
 @pytest.fixture
 def plan():
-    yield training.Plan(2, 2, 2, 1e-3, precision="float32", deterministic=False)
+    yield loop.Plan(2, 2, 2, 1e-3, precision="float32", deterministic=False)
     keras.config.set_dtype_policy("float32")
 
 
 def fit(model, plan, folder, **changes):
     arguments = {"spec": {"a": 1}, "tensorboard": False, **changes}
-    return training.fit(
+    return loop.fit(
         model,
         resume_run.batches,
         resume_run.batches(50, 51),
@@ -100,7 +101,7 @@ def test_resume_with_nothing_to_resume_fails(tmp_path, plan):
 
 def test_state_of_another_run_is_refused(tmp_path, plan):
     fit(compiled(plan), plan, tmp_path / "run")
-    assert training.stored_spec(tmp_path / "run") == {"a": 1}
+    assert loop.stored_spec(tmp_path / "run") == {"a": 1}
     with pytest.raises(ValueError, match="settings differ in a"):
         fit(compiled(plan), plan, tmp_path / "run", spec={"a": 2}, resume=True)
 
@@ -108,12 +109,12 @@ def test_state_of_another_run_is_refused(tmp_path, plan):
 def test_what_was_trained_before_is_kept_aside(tmp_path, plan):
     folder = tmp_path / "fold-0"
     fit(compiled(plan), plan, folder, spec={"is": "one"})
-    first = (folder / training.FINAL).read_bytes()
+    first = (folder / loop.FINAL).read_bytes()
     fit(compiled(plan), plan, folder, spec={"is": "another"})
     kept = tmp_path / "fold-0-before-1"
-    assert (kept / training.FINAL).read_bytes() == first
-    assert training.stored_spec(kept) == {"is": "one"}
-    assert training.stored_spec(folder) == {"is": "another"}
+    assert (kept / loop.FINAL).read_bytes() == first
+    assert loop.stored_spec(kept) == {"is": "one"}
+    assert loop.stored_spec(folder) == {"is": "another"}
 
 
 def test_best_epoch_is_kept(tmp_path, plan):
@@ -135,9 +136,9 @@ def test_what_is_kept_at_the_end_is_weights_and_history_alone(tmp_path, plan):
     model = compiled(plan)
     folder = tmp_path / "run"
     history = fit(model, plan, folder)
-    kept = stored_weights(folder / training.FINAL)
+    kept = stored_weights(folder / loop.FINAL)
     assert sum(array.size for array in kept.values()) == model.count_params()
-    with np.load(folder / training.STATE) as state:
+    with np.load(folder / loop.STATE) as state:
         assert state.files == ["meta"]
     assert model.optimizer is not None
     again = compiled(plan)
@@ -148,7 +149,7 @@ def test_what_is_kept_at_the_end_is_weights_and_history_alone(tmp_path, plan):
 
 def test_one_epoch_needs_no_validation(tmp_path, plan):
     once = dataclasses.replace(plan, epochs=1)
-    (epoch,) = training.fit(
+    (epoch,) = loop.fit(
         compiled(once),
         resume_run.batches,
         None,
@@ -159,42 +160,40 @@ def test_one_epoch_needs_no_validation(tmp_path, plan):
     )
     assert "soft_jaccard" in epoch
     assert "val_soft_jaccard" not in epoch
-    assert (tmp_path / "run" / training.FINAL).is_file()
+    assert (tmp_path / "run" / loop.FINAL).is_file()
 
 
 def test_training_that_diverges_says_so(tmp_path, plan):
     model = compiled(plan)
     for variable in model.trainable_variables:
         variable.assign(np.full(variable.shape, np.nan))
-    with pytest.raises(training.Diverged, match="diverged in epoch 1"):
+    with pytest.raises(loop.Diverged, match="diverged in epoch 1"):
         fit(model, plan, tmp_path / "run")
     assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_schedules(plan):
-    rate = training._learning_rate(
-        training.Plan(10, 10, 1, 1e-5, "inverse_time", 1e-5 / 100)
-    )
+    rate = loop._learning_rate(loop.Plan(10, 10, 1, 1e-5, "inverse_time", 1e-5 / 100))
     assert float(rate(0)) == pytest.approx(1e-5)
     assert float(rate(10_000_000)) == pytest.approx(1e-5 / 2)
-    rate = training._learning_rate(training.Plan(10, 10, 1, 1e-3, "cosine"))
+    rate = loop._learning_rate(loop.Plan(10, 10, 1, 1e-3, "cosine"))
     assert float(rate(50)) == pytest.approx(5e-4, rel=1e-3)
     assert float(rate(100)) == pytest.approx(0.0, abs=1e-9)
     with pytest.raises(ValueError, match="Known: inverse_time, cosine"):
-        training._learning_rate(training.Plan(1, 1, 1, 1e-3, "linear"))
+        loop._learning_rate(loop.Plan(1, 1, 1, 1e-3, "linear"))
 
 
 def test_precision_names():
-    assert training.precision_policy("mixed_float16") == "mixed_float16"
+    assert loop.precision_policy("mixed_float16") == "mixed_float16"
     with pytest.raises(ValueError, match="Unknown precision 'half'"):
-        training.precision_policy("half")
+        loop.precision_policy("half")
 
 
 def test_batch_norm_momentum_is_changed_everywhere():
-    plan = training.Plan(1, 1, 1, 1e-3, batch_norm_momentum=0.9, precision="float32")
-    training.start(plan)
+    plan = loop.Plan(1, 1, 1, 1e-3, batch_norm_momentum=0.9, precision="float32")
+    loop.start(plan)
     model = models.build("unetplusplus", backbone="resnet50", input_shape=(32, 32, 3))
-    training.compile_model(model, "jaccard", plan, [training.SoftJaccard()])
+    loop.compile_model(model, "jaccard", plan, [loop.SoftJaccard()])
     momenta = {
         layer.momentum
         for layer in model.layers
@@ -206,7 +205,7 @@ def test_batch_norm_momentum_is_changed_everywhere():
 def test_estimate_changes_nothing(plan):
     model = compiled(plan)
     before = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
-    expected = training.estimate(model, resume_run.batches(0, 3), plan)
+    expected = loop.estimate(model, resume_run.batches(0, 3), plan)
     for value, variable in zip(before, model.variables, strict=True):
         np.testing.assert_array_equal(value, keras.ops.convert_to_numpy(variable))
     assert expected.seconds_per_step > 0

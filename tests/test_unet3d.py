@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ich_tf import losses, models
+from ich_tf import models
 from ich_tf.models import layers, unet3d
+from ich_tf.training import losses
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning"

@@ -13,23 +13,13 @@ from PIL import Image as image
 
 from ich_tf import cli, files
 from ich_tf.data import ct_ich
-from ich_tf.experiments import (
-    audit,
-    audit_rows,
-    compare,
-    evaluation,
-    profiles,
-    protocol_sweep,
-    provenance,
-    readme,
-    runner,
-    spec,
-    table2,
-    table3,
-    tables,
-    verify,
-)
-from ich_tf.report import pages
+from ich_tf.evidence import audit, compare, docs, readme, tables, verify
+from ich_tf.evidence import protocols as protocol_sweep
+from ich_tf.experiments import profiles, provenance, runner, spec
+from ich_tf.experiments import results as stored
+from ich_tf.experiments.rows import audit as audit_rows
+from ich_tf.experiments.rows import table2, table3
+from ich_tf.metrics import evaluation
 
 BEST, UNET = threshold_run.BEST, threshold_run.UNET
 REAL = "ct-ich 1.3.1"
@@ -97,7 +87,7 @@ def check(results, profile="paper", names=("table3",)):
 
 
 def spoil(results, change, profile="paper", experiment=UNET):
-    path = tables.result_file(results, profile, experiment)
+    path = stored.result_file(results, profile, experiment)
     result = files.read_json(path)
     change(result)
     # Not files.write_json, which refuses NaN.
@@ -133,7 +123,7 @@ def test_nothing_run_is_never_a_pass(tmp_path, capsys):
 
 
 def test_a_missing_row(results):
-    tables.result_file(results, "paper", UNET).unlink()
+    stored.result_file(results, "paper", UNET).unlink()
     by_name, found = check(results)
     assert by_name[UNET, "dice"].verdict == "not run"
     assert by_name[BEST, "dice"].verdict == "reproduced"
@@ -252,8 +242,8 @@ def test_counts_that_agree_are_told_by_counting_again(results, made):
     shutil.rmtree(results / "demo" / UNET)
     shutil.copytree(made[0] / "demo" / UNET, results / "demo" / UNET)
     for row in ("related/hu-threshold", "related/random-forest"):
-        tables.result_file(results, "demo", row).unlink()
-    tables.result_file(results, "demo", BEST).unlink()
+        stored.result_file(results, "demo", row).unlink()
+    stored.result_file(results, "demo", BEST).unlink()
     found = verify.verify(results, "demo", ["table3"], folders)
     assert {one.verdict for one in found} == {"as recorded", "not run"}
     spoil(results, fewer_alarms, "demo")
@@ -271,7 +261,7 @@ def test_counts_that_agree_are_told_by_counting_again(results, made):
 
 
 def test_a_file_that_is_no_json(results):
-    tables.result_file(results, "paper", UNET).write_text("{")
+    stored.result_file(results, "paper", UNET).write_text("{")
     by_name, found = check(results)
     assert "is not valid JSON" in by_name[UNET, "dice"].cell.reason
     assert verify.status(found) == 1
@@ -281,7 +271,7 @@ def test_the_phantom_cannot_pass_for_the_real_data(results, monkeypatch):
     def claim(result):
         result["data"]["identity"] = REAL
 
-    path = tables.result_file(results, "demo", UNET)
+    path = stored.result_file(results, "demo", UNET)
     spoil(results, claim, "demo")
     by_name, found = check(results, "demo")
     assert (
@@ -520,7 +510,7 @@ def test_the_real_data_are_ranked(made, monkeypatch):
 
 def test_protocols_from_a_result_file(made, monkeypatch, tmp_path, capsys):
     threshold_run.tiny(monkeypatch)
-    path = tables.result_file(made[0], "demo", UNET)
+    path = stored.result_file(made[0], "demo", UNET)
     assert cli.main(["protocols", str(path), "--out", str(tmp_path)]) == 0
     assert "How far Dice moves by one choice alone" in capsys.readouterr().out
     assert len(files.read_json(tmp_path / "protocols.json")) == 204
@@ -584,15 +574,15 @@ def test_the_page_of_the_audit(results):
         audit_rows.VARIANTS[name] for name in ("random weights", "windows in HU")
     ]
     with pytest.raises(ValueError, match=f"{missing[0]} was not run.*{missing[1]}"):
-        pages.audited(results)
+        docs.audited(results)
     # The rows differ in what is trained, which is planted here.
     for name in missing:
-        content = tables.load_result(results, "demo", audit_rows.APPROACH2)
+        content = stored.load_result(results, "demo", audit_rows.APPROACH2)
         (row,) = spec.find(name)
         scale = profiles.profile(row.task, "demo").for_row(name)
         content["spec"] |= spec.settings(row, scale)
-        files.write_json(tables.result_file(results, "demo", name), content)
-    page = pages.audited(results)
+        files.write_json(stored.result_file(results, "demo", name), content)
+    page = docs.audited(results)
     assert audit.render(audit.audit(results, "demo")) in page
     assert "| not run |" not in page.split("approach 2, as stated")[1]
     assert f"| {audit_rows.EVERY_CROP} | phantom | 1 of " in page
@@ -620,7 +610,7 @@ def test_related_work_stands_beside_the_networks(results):
     assert (cell.reported, cell.verdict) == (0.89, "not comparable")
     assert cell.reason == "data: phantom, not the data of each paper"
     assert 0 <= cell.ours <= 1
-    ours = tables.load_result(results, "demo", UNET)["summary"]["hssayeni2020"]
+    ours = stored.load_result(results, "demo", UNET)["summary"]["hssayeni2020"]
     assert found["UNet [2]", "dice"].ours == ours["dice"]["mean"]
     assert found["Distance-regularised level set [16, 25]", "dice"].verdict == "not run"
     text = tables.render(["related"], results, "demo")
@@ -637,7 +627,7 @@ def test_related_work_stands_beside_the_networks(results):
 
 def test_baselines_are_evaluated_as_networks_are(results, made):
     baseline, network = (
-        tables.load_result(results, "demo", row)
+        stored.load_result(results, "demo", row)
         for row in ("related/random-forest", UNET)
     )
     assert baseline["folds"] == network["folds"]

@@ -8,17 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ich_tf import training
-from ich_tf.experiments import (
-    profiles,
-    reproduce,
-    runner,
-    segmentation,
-    spec,
-    tables,
-    volume3d,
-    volumes,
-)
+from ich_tf.evidence import tables
+from ich_tf.experiments import profiles, reproduce, runner, spec
+from ich_tf.experiments.rows import volume3d
+from ich_tf.experiments.tasks import segmentation, volumes
+from ich_tf.training import loop
 
 ADD, REMAT = "volume3d/add", "volume3d/add-remat"
 STEP_SECONDS = {ADD: 2.0, REMAT: 3.0}
@@ -159,7 +153,7 @@ def test_free_memory_is_that_of_the_container(monkeypatch, tmp_path):
             tf.errors.ResourceExhaustedError(None, None, "OOM"),
             reproduce.OUT_OF_MEMORY,
         ),
-        (training.Diverged("loss: nan"), "loss: nan"),
+        (loop.Diverged("loss: nan"), "loss: nan"),
     ],
 )
 def test_a_row_that_cannot_be_trained_leaves_the_others(
@@ -195,14 +189,14 @@ def test_the_table_says_that_the_report_has_no_numbers(folders, done):
 
 
 def test_interrupted_training_goes_on_where_it_was(done, elsewhere):
-    written = training.Checkpoint.on_epoch_end
+    written = loop.Checkpoint.on_epoch_end
 
     def interrupt(self, epoch, logs=None):
         written(self, epoch, logs)
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Checkpoint, "on_epoch_end", interrupt)
+        patch.setattr(loop.Checkpoint, "on_epoch_end", interrupt)
         with pytest.raises(KeyboardInterrupt):
             reproduce.train_one(ADD, 0, elsewhere, say=lambda line: None)
     (result,) = reproduce.reproduce([ADD], elsewhere, resume=True)

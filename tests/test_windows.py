@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ich_tf.preprocessing import images, windows
+from ich_tf.preprocessing import windows
+from ich_tf.preprocessing.classification import images
 from ich_tf.preprocessing.windows import Window
 
 

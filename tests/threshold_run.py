@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ich_tf.data import ct_ich
-from ich_tf.experiments import profiles, reproduce, runner, segmentation
+from ich_tf.experiments import profiles, reproduce, runner
+from ich_tf.experiments.tasks import segmentation
 
 BEST, UNET = "table2/densenet169-imagenet-jaccard", "table3/unet-hssayeni"
 TINY = dataclasses.replace(

@@ -4,8 +4,8 @@ import importlib
 
 DATASETS = {
     "ct-ich": "ich_tf.data.ct_ich:CtIch",
-    "phantom": "ich_tf.data.phantom:PhantomDataset",
-    "rsna": "ich_tf.data.rsna:Rsna",
+    "phantom": "ich_tf.synthetic.phantom:PhantomDataset",
+    "rsna": "ich_tf.data.rsna.dataset:Rsna",
 }
 
 

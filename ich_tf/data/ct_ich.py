@@ -24,17 +24,15 @@ from collections.abc import Iterable
 import numpy as np
 
 from ich_tf import files, labels
-from ich_tf.data import ct_ich_table, jpg, nifti, splits
+from ich_tf.data import ct_ich_table, splits
 from ich_tf.data.checks import Problem
-from ich_tf.data.ct_ich_writers import write_jpg_layout, write_nifti_layout
+from ich_tf.io import jpg, nifti
 from ich_tf.volume import PHANTOM_MARKER, Case, Volume
 
 __all__ = [
     "CtIch",
     "published_counts",
     "read_patient_folder",
-    "write_jpg_layout",
-    "write_nifti_layout",
 ]
 
 _FULL_JPG_PATIENTS, _FULL_JPG_SLICES = 82, 2501

@@ -8,11 +8,12 @@ import pathlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from ich_tf import data, distribution, files, paths, training
-from ich_tf.data import layouts
+from ich_tf import data, files, paths
 from ich_tf.experiments import profiles, provenance, runner, spec
 from ich_tf.experiments.runner import Folders, Run
 from ich_tf.models import weights as model_weights
+from ich_tf.synthetic import layouts
+from ich_tf.training import distribute, loop
 
 LOGGER = logging.getLogger(__name__)
 NO_CUDA = (
@@ -54,7 +55,7 @@ def _open_data(folders: Folders, say, name: str, phantom: tuple):
     """The real data set, or its phantom where no folder of it is given."""
     given = {"ct-ich": folders.ct_ich, "rsna": folders.rsna}[name]
     if given is None and phantom:
-        with distribution.chief_first():
+        with distribute.chief_first():
             root = layouts.phantom_as(
                 name, folders.results / "phantom", **dict(phantom), say=say
             )
@@ -96,7 +97,7 @@ def reproduce(
             real data would be replaced by one of other data, or the strategy cannot
             be had or has several workers.
     """
-    if distribution.choose(strategy) == "multiworker":
+    if distribute.choose(strategy) == "multiworker":
         raise ValueError(
             "Several workers train but do not evaluate: run `train ID --fold K "
             "--strategy multiworker` on all of them, then `reproduce` with `--strategy "
@@ -130,9 +131,9 @@ def reproduce(
             say(f"{run.experiment.id}: row {ran} of {len(waiting)}")
         try:
             results.append(runner.execute(run, fresh=fresh, say=say))
-        except training.OutOfMemory:
+        except loop.OutOfMemory:
             say(f"{run.experiment.id}: not run. {OUT_OF_MEMORY}")
-        except training.Diverged as error:
+        except loop.Diverged as error:
             say(f"{run.experiment.id}: not run. {error}")
         if run in waiting and ran < len(waiting):
             pace = (time.monotonic() - began) / sum(weights[:ran])
@@ -234,7 +235,7 @@ def _say_forecast(waiting: list[Run], say: Callable[[str], None]) -> list[float]
         hours.append(1 / 60)
         try:
             row = run.task.forecast(run, say)
-        except training.OutOfMemory:
+        except loop.OutOfMemory:
             say(f"{run.experiment.id}: {OUT_OF_MEMORY}")
             continue
         hours[-1], disk = max(row.hours, 1 / 60), disk + row.disk_gb
@@ -283,13 +284,13 @@ def prepare_shards(
         name: An experiment id.
         folders: Where data and results are.
         profile: As in `reproduce`.
-        options: Flags for Apache Beam, see `ich_tf.prepare.run`.
+        options: Flags for Apache Beam, see `prepare.run`.
         say: Takes a line of progress.
 
     Raises:
         ValueError: if it is no classifier, or its data cannot be used.
     """
-    from ich_tf.experiments import slice_data
+    from ich_tf.experiments.tasks import slice_data
 
     if spec.find(name)[0].task != "classification":
         raise ValueError(f"{name} needs no shards: only classifiers do.")
@@ -330,7 +331,7 @@ def train_one(
             cannot be had.
         ConnectionError: if another worker was lost.
     """
-    strategy = distribution.choose(strategy)
+    strategy = distribute.choose(strategy)
     run = find_run(name, profile, folders, say, seed)
     if run.experiment.task == "baseline":
         raise ValueError(f"{name} has no network to train. Use `reproduce {name}`.")
@@ -350,7 +351,7 @@ def train_one(
     _, history, _ = run.task.train(run, fold, resume=resume, fresh=fresh, say=say)
     # Without validation the last epoch is kept.
     kept = max(history, key=lambda epoch: epoch.get("val_soft_jaccard", epoch["epoch"]))
-    return Trained(run.fold_folder(fold) / training.FINAL, kept)
+    return Trained(run.fold_folder(fold) / loop.FINAL, kept)
 
 
 def _weight(run: Run) -> float:

@@ -16,10 +16,12 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 
-from ich_tf import files, training
+from ich_tf import files
 from ich_tf.data import splits
-from ich_tf.experiments import profiles, provenance, tables
+from ich_tf.experiments import profiles, provenance
+from ich_tf.experiments import results as stored
 from ich_tf.experiments.spec import Experiment, Profile, settings, wanted_init
+from ich_tf.training import loop
 
 LOGGER = logging.getLogger(__name__)
 SEED = 0
@@ -33,11 +35,11 @@ SPLIT_SEED = 0
 # `describe(run, result)`; and, where files are shipped beside the weights,
 # `companions(run, model)`, as `weights.ship` takes them.
 TASKS = {
-    "segmentation": "ich_tf.experiments.segmentation",
-    "baseline": "ich_tf.experiments.baselines",
-    "classification": "ich_tf.experiments.classification",
-    "volumes": "ich_tf.experiments.volumes",
-    "synthetic": "ich_tf.experiments.synthetic",
+    "segmentation": "ich_tf.experiments.tasks.segmentation",
+    "baseline": "ich_tf.experiments.tasks.baseline",
+    "classification": "ich_tf.experiments.tasks.classification",
+    "volumes": "ich_tf.experiments.tasks.volumes",
+    "synthetic": "ich_tf.experiments.tasks.painted",
 }
 
 
@@ -97,7 +99,7 @@ class Run:
     @property
     def file(self) -> pathlib.Path:
         """Where the result goes."""
-        return tables.result_file(
+        return stored.result_file(
             self.folders.results, self.profile.name, self.experiment.id, self.seed
         )
 
@@ -139,7 +141,7 @@ class Run:
         spec = {
             **settings(self.experiment, self.profile),
             "data": provenance.digest(self.fingerprint),
-            "precision": training.precision_policy(
+            "precision": loop.precision_policy(
                 getattr(self.stage, "precision", "auto")
             ),
             "seed": self.seed,
@@ -175,7 +177,7 @@ def _same(stored: dict | None, wanted: dict) -> bool:
 
 def _stored_spec(run: Run, number: int) -> dict | None:
     """What the state of a fold belongs to, but for the initialisation it got."""
-    spec = training.stored_spec(run.fold_folder(number))
+    spec = loop.stored_spec(run.fold_folder(number))
     return spec and {key: value for key, value in spec.items() if key != "init"}
 
 
@@ -227,10 +229,10 @@ def begin_fold(
             begun on a device with another precision.
     """
     folder, wanted = run.fold_folder(number), run.fold_spec(number)
-    stored = training.stored_spec(folder)
+    stored = loop.stored_spec(folder)
     if resume and not _same(_stored_spec(run, number), wanted):
         reason = "is of other settings" if stored else "does not exist"
-        raise ValueError(f"Nothing to resume: {folder / training.STATE} {reason}.")
+        raise ValueError(f"Nothing to resume: {folder / loop.STATE} {reason}.")
     wanted["init"] = init
     if stored != wanted and not fresh and _same(stored, wanted):
         raise ValueError(
@@ -240,7 +242,7 @@ def begin_fold(
         )
     interrupted = stored == wanted and not fresh
     if stored and not interrupted and not fresh:
-        changed = training.differences(stored, wanted)
+        changed = loop.differences(stored, wanted)
         say(f"{run.experiment.id}: its settings changed ({changed}), starting anew")
     return wanted, interrupted
 

@@ -1,9 +1,10 @@
 """Put a trained network into the weights folder, with what a user must know of it."""
 
-from ich_tf import models, training
+from ich_tf import models
 from ich_tf.experiments import provenance, runner
 from ich_tf.experiments.runner import Run
 from ich_tf.models import weights
+from ich_tf.training import loop
 
 
 def ship(run: Run) -> dict:
@@ -27,7 +28,7 @@ def ship(run: Run) -> dict:
     described = run.task.describe(run, result)
     build = described["build"]
     model = models.build(build["name"], **build["kwargs"])
-    training.load_weights(model, run.fold_folder(0) / training.FINAL)
+    loop.load_weights(model, run.fold_folder(0) / loop.FINAL)
     entry = {
         "trained_on": run.fingerprint["identity"],
         **described,

@@ -12,15 +12,15 @@ import yaml
 
 # A table name -> the rows that are trained for it, by dotted name.
 EXPERIMENTS = {
-    "table1": "ich_tf.experiments.table1:ROWS",
-    "table2": "ich_tf.experiments.table2:ROWS",
-    "table3": "ich_tf.experiments.table3:ROWS",
-    "volume3d": "ich_tf.experiments.volume3d:ROWS",
-    "ct-ich-slices": "ich_tf.experiments.ct_ich_slices:ROWS",
-    "related": "ich_tf.experiments.related:ROWS",
-    "audit": "ich_tf.experiments.audit_rows:ROWS",
-    "painted": "ich_tf.experiments.painted:ROWS",
-    "shipped": "ich_tf.experiments.shipped:ROWS",
+    "table1": "ich_tf.experiments.rows.table1:ROWS",
+    "table2": "ich_tf.experiments.rows.table2:ROWS",
+    "table3": "ich_tf.experiments.rows.table3:ROWS",
+    "volume3d": "ich_tf.experiments.rows.volume3d:ROWS",
+    "ct-ich-slices": "ich_tf.experiments.rows.ct_ich_slices:ROWS",
+    "related": "ich_tf.experiments.rows.related:ROWS",
+    "audit": "ich_tf.experiments.rows.audit:ROWS",
+    "painted": "ich_tf.experiments.rows.painted:ROWS",
+    "shipped": "ich_tf.experiments.rows.shipped:ROWS",
 }
 
 # Arguments of `models.build("resnext")`: a classifier that two cores train in minutes.

@@ -5,7 +5,8 @@ import os
 import typing
 
 from ich_tf import files, paths
-from ich_tf.experiments import readme, reproduce, runner, tables
+from ich_tf.evidence import readme, tables
+from ich_tf.experiments import reproduce, runner
 from ich_tf.report import page, plots
 
 if typing.TYPE_CHECKING:

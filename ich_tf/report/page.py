@@ -10,9 +10,12 @@ from collections import Counter
 from collections.abc import Callable
 
 from ich_tf import files
-from ich_tf.experiments import audit, reproduce, runner, spec, tables, verify
-from ich_tf.experiments.verify import REPORT
-from ich_tf.report import classifier, localization, plots, viewer
+from ich_tf.evidence import audit, localization, tables, verify
+from ich_tf.evidence.verify import REPORT
+from ich_tf.experiments import reproduce, runner, spec
+from ich_tf.experiments import results as stored
+from ich_tf.prediction import classify
+from ich_tf.report import plots, viewer
 
 TEMPLATES = pathlib.Path(__file__).with_name("templates")
 TITLE = "Intracranial hemorrhage in head CT: reported and measured"
@@ -99,7 +102,7 @@ def results_of(folder: pathlib.Path, profile: str) -> dict[str, dict]:
     found = {}
     for table in tables.TABLES:
         for experiment in tables.shown(table):
-            result = tables.load_result(folder, profile, experiment.id)
+            result = stored.load_result(folder, profile, experiment.id)
             if result is not None:
                 found[experiment.id] = result
     return found
@@ -217,7 +220,7 @@ def _conventions(results: dict[str, dict], folder: pathlib.Path, profile: str) -
 
 
 def _run_folder(results: pathlib.Path, profile: str, name: str) -> pathlib.Path:
-    return tables.result_file(results, profile, name).with_suffix("")
+    return stored.result_file(results, profile, name).with_suffix("")
 
 
 def _address(path: pathlib.Path) -> str:
@@ -352,9 +355,9 @@ def _viewer(folders, results, profile: str, cases: int, say) -> dict | None:
     if not runs:
         return {"cases": [], "text": "No slices to show: the data are others by now."}
     try:
-        network = classifier.load(weights_dir=folders.weights)
-        heat = f"Heatmap: Grad-CAM of any hemorrhage by {classifier.SLICES}."
-    except classifier.NotClassified as error:
+        network = classify.load(weights_dir=folders.weights)
+        heat = f"Heatmap: Grad-CAM of any hemorrhage by {classify.SLICES}."
+    except classify.NotClassified as error:
         network, heat = None, f"No heatmap: {error}"
     chosen = [results[run.experiment.id] for run in runs]
     made = viewer.cases(runs, chosen, cases, network, say)

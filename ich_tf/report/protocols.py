@@ -6,8 +6,9 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from ich_tf import files
-from ich_tf.experiments import protocol_sweep, runner
-from ich_tf.experiments.protocol_sweep import EMPTY, UNITS, Convention
+from ich_tf.evidence import protocols as protocol_sweep
+from ich_tf.evidence.protocols import EMPTY, UNITS, Convention
+from ich_tf.experiments import runner
 
 COLOURS = {"skip": "#1b6ca8", "nan": "#e07b00", "zero": "#5b5b5b", "one": "#2a9d4b"}
 MEANING = {

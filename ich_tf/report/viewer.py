@@ -9,8 +9,9 @@ from PIL import Image
 
 from ich_tf import labels
 from ich_tf.experiments import runner
-from ich_tf.preprocessing import slices
-from ich_tf.report import classifier, explanation, plots
+from ich_tf.prediction import classify, explain
+from ich_tf.preprocessing.segmentation import slices
+from ich_tf.report import plots
 
 SIZE = 256
 """In-plane pixels at most, so that the page can be sent to somebody."""
@@ -21,7 +22,7 @@ def cases(
     runs: list[runner.Run],
     results: list[dict],
     count: int,
-    network: classifier.Classifier | None,
+    network: classify.Classifier | None,
     say: Callable[[str], None],
 ) -> list[dict]:
     """Held-out cases with every row's prediction.
@@ -86,13 +87,13 @@ def _spread(result: dict, count: int) -> list[str]:
     return [bleeding[round(place)] for place in places] + healthy
 
 
-def _heat(case, network: classifier.Classifier | None) -> str | None:
+def _heat(case, network: classify.Classifier | None) -> str | None:
     if network is None or case.volume.hu_window is not None:
         return None
     every = np.arange(len(case.volume.hu))
     index = labels.index(labels.ANY)
-    heat = explanation.slice_heatmaps(network, case.volume, index, every)
-    probability = classifier.slice_answers(network, case.volume)[1][:, index]
+    heat = explain.slice_heatmaps(network, case.volume, index, every)
+    probability = classify.slice_answers(network, case.volume)[1][:, index]
     # A heatmap is scaled to its own maximum; where the network calls nothing, its
     # brightest spot says nothing.
     heat = heat * (probability > 0.5)[:, np.newaxis, np.newaxis]

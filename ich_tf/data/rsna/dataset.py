@@ -1,0 +1,303 @@
+"""RSNA 2019: the training part of the challenge, scan by scan.
+
+A folder holds `stage_2_train/<image>.dcm`, the label table `stage_2_train.csv` and
+maybe a metadata table (`rsna_metadata.FILES`). What is known of the files is kept in
+columns (`rsna_index`); pixels are read only by `Rsna.load`.
+
+An image that cannot be used, be it damaged, without labels or without its file, is
+listed in `Rsna.problems()` and is in no scan. What the headers cannot show (pixels
+that cannot be decoded) is found by `Rsna.load`: the rest of the scan is read, and the
+volume's notes name what was left out.
+
+Reference:
+    Flanders et al. 2020, doi:10.1148/ryai.2020190211 (the data set).
+"""
+
+import dataclasses
+import os
+import pathlib
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from ich_tf.data.checks import Problem
+from ich_tf.data.rsna import headers as rsna_headers
+from ich_tf.data.rsna import index as rsna_index
+from ich_tf.data.rsna import labels as rsna_labels
+from ich_tf.data.rsna import metadata as rsna_metadata
+from ich_tf.data.rsna.scan import LEFT_OUT, read_scan
+from ich_tf.volume import PHANTOM_MARKER, Case
+
+__all__ = ["IDENTITY", "LEFT_OUT", "Rsna", "ScanSlices", "read_scan"]
+
+IMAGES = "stage_2_train"
+LABELS = "stage_2_train.csv"
+IDENTITY = "RSNA 2019 stage 2"
+MAX_LISTED = 1000
+
+_FULL_IMAGES, _FULL_SCANS = 752_803, 21_744
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScanSlices:
+    """The slices of one scan from foot to head, as far as headers and labels tell.
+
+    Attributes:
+        patient_id: Patient ID.
+        image_ids: SOP Instance UIDs, "ID_<hex>".
+        files: Their files.
+        labels: (z, 6), uint8, in the order of `labels.CLASSES`; None if unknown.
+    """
+
+    patient_id: str
+    image_ids: tuple[str, ...]
+    files: tuple[pathlib.Path, ...]
+    labels: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Images that are in no scan.
+
+    Attributes:
+        kind: See `checks.Problem`.
+        reason: Why, in common.
+        images: (n,), their names as bytes.
+        messages: (n,), why, one by one as UTF-8; None if `reason` says it all.
+    """
+
+    kind: str
+    reason: str
+    images: np.ndarray
+    messages: np.ndarray | None = None
+
+    def problems(self, root: pathlib.Path) -> list[Problem]:
+        """One for each image, and one for the rest where there are very many."""
+        found = []
+        for number, image in enumerate(self.images[:MAX_LISTED]):
+            path = root / IMAGES / f"{os.fsdecode(image)}{rsna_headers.SUFFIX}"
+            message = self.reason
+            if self.messages is not None:
+                message = self.messages[number].decode()
+            found.append(Problem(self.kind, str(path), message))
+        if len(self.images) > MAX_LISTED:
+            more = f"{len(self.images) - MAX_LISTED} more images: {self.reason}"
+            found.append(Problem(self.kind, str(root / IMAGES), more))
+        return found
+
+
+def _find_root(root: pathlib.Path) -> pathlib.Path:
+    """The data set in a folder, or up to two folders below it."""
+    if not root.is_dir():
+        raise ValueError(f"{root} is not a folder.")
+    for pattern in ("", "*/", "*/*/"):
+        folders = sorted(root.glob(pattern)) if pattern else [root]
+        found = [folder for folder in folders if (folder / IMAGES).is_dir()]
+        if len(found) > 1:
+            names = ", ".join(str(folder) for folder in found)
+            raise ValueError(f"{root} holds several data sets, name one: {names}")
+        if found:
+            return found[0]
+    raise ValueError(
+        f"{root} does not hold RSNA 2019: there is no folder {IMAGES} with the images "
+        f"(and beside it {LABELS}). Other DICOM files are read by `predict`."
+    )
+
+
+class Rsna:
+    """The training part of RSNA 2019 in a folder.
+
+    Attributes:
+        root: The folder that holds `stage_2_train`.
+        name: "RSNA 2019".
+    """
+
+    name = "RSNA 2019"
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        *,
+        index_file: str | os.PathLike | None = None,
+        workers: int | None = None,
+    ):
+        """Read the label table and the index, which is made if there is none.
+
+        Args:
+            root: The data set's folder, or one that contains it.
+            index_file: Where the index is kept; see `rsna_index.open_index`.
+            workers: Processes that read headers; default one for each core.
+
+        Raises:
+            ValueError: if it is no RSNA 2019, or a table is faulty.
+        """
+        self.root = _find_root(pathlib.Path(root))
+        table = None
+        if (self.root / LABELS).is_file():
+            table = rsna_labels.read(self.root / LABELS)
+        index = rsna_index.open_index(
+            self.root / IMAGES,
+            metadata=rsna_metadata.find(self.root),
+            file=index_file,
+            workers=workers,
+        )
+        self._full = self._is_full(index, table)
+        self._left_out = list(_left_out(index, table))
+        self._index, self._labels = index, None
+        if table is not None:
+            rows = table.rows_of(index.images)
+            usable = rows >= 0
+            for faulty in table.faults().values():
+                usable &= ~faulty[rows]
+            self._index = index.select(usable)
+            self._labels = table.values[rows[usable]]
+        self._number = {
+            name.decode(): number for number, name in enumerate(self._index.series)
+        }
+
+    def case_ids(self) -> tuple[str, ...]:
+        """Series Instance UIDs in order of first appearance.
+
+        That is the order of the metadata table, or else of the names of the images.
+        """
+        return tuple(self._number)
+
+    def patient_ids(self) -> tuple[str, ...]:
+        """The patient of each scan, in the order of `case_ids`."""
+        return tuple(patient.decode() for patient in self._index.patients)
+
+    def scan_labels(self) -> np.ndarray | None:
+        """(scans, 6), uint8: what any slice of a scan shows; None if unknown."""
+        if self._labels is None or not len(self._labels):
+            return self._labels
+        return np.maximum.reduceat(self._labels, self._index.starts[:-1])
+
+    def slices(self, case_id: str) -> ScanSlices:
+        """The slices of a scan; no file is opened.
+
+        Raises:
+            ValueError: if there is no such scan.
+        """
+        number = self._find(case_id)
+        images = [os.fsdecode(i) for i in self._index.images[self._rows(number)]]
+        folder = self.root / IMAGES
+        return ScanSlices(
+            self._index.patients[number].decode(),
+            tuple(images),
+            tuple(folder / f"{image}{rsna_headers.SUFFIX}" for image in images),
+            None if self._labels is None else self._labels[self._rows(number)],
+        )
+
+    def _find(self, case_id: str) -> int:
+        if case_id not in self._number:
+            raise ValueError(f"{self.root}: no scan {case_id!r} among the usable ones.")
+        return self._number[case_id]
+
+    def _rows(self, number: int) -> slice:
+        return slice(*self._index.starts[number : number + 2])
+
+    def load(self, case_id: str) -> Case:
+        """Read one scan.
+
+        The volume has no spacing where its slices do not form one regular stack, and
+        its notes say why. A slice that cannot be read is left out; the note that names
+        it begins with `LEFT_OUT`.
+
+        Raises:
+            ValueError: if there is no such scan, or none of its slices can be read.
+        """
+        scan = self.slices(case_id)
+        volume, kept = read_scan(scan.files)
+        slice_labels = None if scan.labels is None else scan.labels[kept]
+        return Case(case_id, scan.patient_id, volume, None, slice_labels)
+
+    def left_out(self) -> dict[str, int]:
+        """How many images are in no scan, by reason."""
+        return {group.reason: len(group.images) for group in self._left_out}
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with files and labels, at most `MAX_LISTED` of each reason.
+
+        Pixels are not looked at; see `load`.
+        """
+        found = []
+        if self._labels is None:
+            path = str(self.root / LABELS)
+            found.append(Problem("labels", path, "there is no such table"))
+        for group in self._left_out:
+            found += group.problems(self.root)
+        return found
+
+    def fingerprint(self) -> dict:
+        """Say what the data is, from headers and labels.
+
+        Returns:
+            "layout"; "slices", their number; "cases", from case id to "slices",
+            "mask_voxels" (None: there are no masks) and "crc32" of what is known of
+            its slices without reading pixels (names, places, sizes of the files,
+            labels); and "identity": `IDENTITY` only for the published number of
+            images and scans, "phantom" if a file carries the phantom's marker, else
+            "unknown".
+        """
+        return {
+            "layout": self.name,
+            "slices": len(self._index.images),
+            "cases": {
+                case_id: {
+                    "slices": int(self._index.starts[number + 1])
+                    - int(self._index.starts[number]),
+                    "mask_voxels": None,
+                    "crc32": self._checksum(self._rows(number)),
+                }
+                for case_id, number in self._number.items()
+            },
+            "identity": self._identity(),
+        }
+
+    def _checksum(self, rows: slice) -> str:
+        parts = [b"\0".join(self._index.images[rows].tolist())]
+        parts.append(self._index.positions_mm[rows].tobytes())
+        parts.append(self._index.file_bytes[rows].tobytes())
+        if self._labels is not None:
+            parts.append(self._labels[rows].tobytes())
+        return f"{zlib.crc32(b''.join(parts)):08x}"
+
+    def _identity(self) -> str:
+        origins = [origin.decode() for origin in self._index.origins]
+        if any(origin.startswith(PHANTOM_MARKER) for origin in origins):
+            return "phantom"
+        return IDENTITY if self._full else "unknown"
+
+    @staticmethod
+    def _is_full(index: rsna_index.Index, table: rsna_labels.LabelTable | None) -> bool:
+        """Whether there are as many scans, and labelled images, as were published."""
+        if table is None or len(index.series) != _FULL_SCANS:
+            return False
+        absent = np.char.endswith(index.problem_reasons, rsna_index.NO_FILE.encode())
+        known = np.concatenate([index.images, index.problem_images[~absent]])
+        labelled = np.count_nonzero(np.isin(table.images, known))
+        return len(table.images) == labelled == _FULL_IMAGES
+
+
+def _left_out(
+    index: rsna_index.Index, table: rsna_labels.LabelTable | None
+) -> Iterator[LeftOut]:
+    """The groups of images that cannot be used."""
+    if len(index.problem_images):
+        yield LeftOut(
+            "unreadable", "unreadable", index.problem_images, index.problem_reasons
+        )
+    if table is None:
+        return
+    bare = index.images[table.rows_of(index.images) < 0]
+    known = np.concatenate([index.images, index.problem_images])
+    absent = table.images[~np.isin(table.images, known)]
+    groups = {
+        f"no labels in {LABELS}": bare,
+        f"in {LABELS}, but there is no such file": absent,
+        **{reason: table.images[where] for reason, where in table.faults().items()},
+    }
+    for reason, images in groups.items():
+        if len(images):
+            yield LeftOut("labels", reason, images)

@@ -1,0 +1,209 @@
+"""The headers of a folder of DICOM slices as columns, read in parallel.
+
+They are read in chunks, each kept as a file until all of them are there, so that a
+killed run goes on where it ended. Columns are kept as `.npz`: NumPy reads it without
+pickles. (Parquet would need pyarrow, which nothing else here needs.)
+"""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import logging
+import multiprocessing
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+
+from ich_tf import files
+from ich_tf.io import dicom
+
+VERSION = 1
+CHUNK_FILES = 2000
+LOG_EVERY = 20
+SUFFIX = ".dcm"
+
+HEADER_COLUMNS = {
+    "images": (np.bytes_,),
+    "series": (np.bytes_,),
+    "patients": (np.bytes_,),
+    "origins": (np.bytes_,),
+    "positions": (np.float64, 3),
+    "orientations": (np.float64, 6),
+    "file_bytes": (np.int64,),
+}
+PROBLEM_COLUMNS = {"problem_images": (np.bytes_,), "problem_reasons": (np.bytes_,)}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Listing:
+    """The image files of a folder.
+
+    Attributes:
+        folder: Where they are.
+        images: (n,), their names without `.dcm` as bytes, sorted.
+        file_bytes: (n,), int64, their sizes.
+    """
+
+    folder: pathlib.Path
+    images: np.ndarray
+    file_bytes: np.ndarray
+
+    def path(self, image: bytes) -> pathlib.Path:
+        """The file of an image."""
+        return self.folder / (os.fsdecode(image) + SUFFIX)
+
+    def take(self, images: np.ndarray) -> "Listing":
+        """The listing of some of the images."""
+        images = np.sort(images)
+        return Listing(self.folder, images, self.bytes_of(images))
+
+    def bytes_of(self, images: np.ndarray) -> np.ndarray:
+        """The sizes of the files of some images."""
+        return self.file_bytes[np.searchsorted(self.images, images)]
+
+    def digest(self, *parts: bytes) -> str:
+        """Tell one set of files, and what else decides an index, from another."""
+        digest = hashlib.sha256(b"\0".join([b"%d" % VERSION, *parts]))
+        digest.update(b"\0".join(self.images.tolist()))
+        digest.update(self.file_bytes.tobytes())
+        return digest.hexdigest()
+
+
+def list_images(folder: str | os.PathLike) -> Listing:
+    """List the `.dcm` files of a folder; hidden files are passed over."""
+    names, sizes = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(SUFFIX) and not entry.name.startswith("."):
+                if entry.is_file():
+                    names.append(os.fsencode(entry.name.removesuffix(SUFFIX)))
+                    sizes.append(entry.stat().st_size)
+    images = np.array(names, np.bytes_)
+    order = np.argsort(images)
+    return Listing(
+        pathlib.Path(folder), images[order], np.array(sizes, np.int64)[order]
+    )
+
+
+def read_headers(listing: Listing) -> dict[str, np.ndarray]:
+    """Read the headers of all images of a listing, one after the other.
+
+    Returns:
+        For each readable one "images", "series", "patients" and "origins" as bytes,
+        "positions" (n, 3), "orientations" (n, 6; NaN if unknown) and "file_bytes";
+        for the others "problem_images" and "problem_reasons" as bytes.
+    """
+    rows, problems = [], []
+    for image, file_bytes in zip(listing.images, listing.file_bytes, strict=True):
+        path = listing.path(image)
+        try:
+            header = dicom.read_header(path)
+            if os.fsencode(header.image_id) != image:
+                raise ValueError(f"{path}: holds the image {header.image_id}.")
+        except ValueError as error:
+            problems.append((image, str(error).removeprefix(f"{path}: ").encode()))
+            continue
+        ids = (header.series_id, header.patient_id, header.origin)
+        orientation = header.orientation
+        if orientation is None:
+            orientation = np.full(6, np.nan)
+        encoded = (image, *(text.encode() for text in ids))
+        rows.append((*encoded, header.position, orientation, file_bytes))
+    return {
+        **_columns(rows, HEADER_COLUMNS),
+        **_columns(problems, PROBLEM_COLUMNS),
+    }
+
+
+def _columns(rows: list[tuple], kinds: dict[str, tuple]) -> dict[str, np.ndarray]:
+    values = zip(*rows, strict=True) if rows else [()] * len(kinds)
+    return {
+        name: np.array(column, kind).reshape(-1, *shape)
+        for (name, (kind, *shape)), column in zip(kinds.items(), values, strict=True)
+    }
+
+
+def read_all(listing: Listing, parts: pathlib.Path, workers: int) -> dict:
+    """Read all headers in parallel, chunk by chunk; see `read_headers`.
+
+    Args:
+        listing: The images.
+        parts: Folder where chunks already read are kept.
+        workers: Number of processes.
+    """
+    chunks = [
+        listing.take(listing.images[start : start + CHUNK_FILES])
+        for start in range(0, max(1, len(listing.images)), CHUNK_FILES)
+    ]
+    missing = [chunk for chunk in chunks if not _part(parts, chunk).is_file()]
+    if len(missing) > 1 and workers > 1:
+        _read_parallel(missing, parts, workers)
+    columns = [_read_chunk(chunk, parts) for chunk in chunks]
+    return join(columns)
+
+
+def join(columns: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Columns below each other."""
+    return {
+        name: np.concatenate([part[name] for part in columns]) for name in columns[0]
+    }
+
+
+def _part(parts: pathlib.Path, chunk: Listing) -> pathlib.Path:
+    return parts / f"{chunk.digest()[:32]}.npz"
+
+
+def _read_chunk(chunk: Listing, parts: pathlib.Path) -> dict[str, np.ndarray]:
+    """The columns of one chunk, from its file if that is there."""
+    digest = chunk.digest()
+    columns = load(_part(parts, chunk), digest)
+    if columns is None:
+        columns = read_headers(chunk)
+        save(_part(parts, chunk), digest, columns)
+    return columns
+
+
+def _keep_chunk(chunk: Listing, parts: pathlib.Path) -> None:
+    _read_chunk(chunk, parts)
+
+
+def _read_parallel(chunks: list[Listing], parts: pathlib.Path, workers: int) -> None:
+    """Let processes write the files of the chunks."""
+    with concurrent.futures.ProcessPoolExecutor(
+        min(workers, len(chunks)), multiprocessing.get_context("spawn")
+    ) as pool:
+        waiting = [pool.submit(_keep_chunk, chunk, parts) for chunk in chunks]
+        try:
+            done = concurrent.futures.as_completed(waiting)
+            for number, future in enumerate(done, 1):
+                future.result()
+                if number % LOG_EVERY == 0:
+                    _log.info("headers: chunk %d of %d", number, len(chunks))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def save(path: pathlib.Path, digest: str, columns: dict[str, np.ndarray]) -> None:
+    """Keep columns, with what they were made of."""
+    with files.atomic(path) as partial:
+        np.savez(partial, digest=np.array(digest), **columns)
+
+
+def load(path: pathlib.Path, digest: str) -> dict[str, np.ndarray] | None:
+    """Columns that were saved with this digest; None if there are none."""
+    if not path.is_file():
+        return None
+    try:
+        # Opened here, for NumPy leaves damaged files open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            if str(stored["digest"]) != digest:
+                return None
+            return {name: stored[name] for name in stored if name != "digest"}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        _log.warning("%s is damaged and is made anew", path)
+        return None

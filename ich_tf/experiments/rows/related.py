@@ -1,0 +1,79 @@
+"""Related work of the report's section II: its methods without networks, run here.
+
+The numbers of the papers are on their own data, so nothing here reproduces them; they
+stand beside ours, and the networks of Table III beside both, on the same cases under
+the same protocols.
+"""
+
+from ich_tf.experiments import spec
+from ich_tf.experiments.rows import table3
+
+LEAVES_OPEN = ("all parameters; the report names the method only",)
+ASSUMPTIONS = ("the method's core on scikit-image and scikit-learn, see classical.py",)
+# Row -> its title, method in `classical`, and the report's references.
+METHODS = {
+    "hu-threshold": ("HU threshold [6]", "hu_threshold", (6,)),
+    "fcm-active-contour": (
+        "Fuzzy c-means, region-based active contour [20]",
+        "fcm_active_contour",
+        (20,),
+    ),
+    "chan-vese": ("Chan-Vese, without the autoencoder [21]", "chan_vese", (21,)),
+    "random-forest": ("Voxels: random forest [22]", "random_forest", (22,)),
+    "logistic-regression": (
+        "Voxels: logistic regression [22]",
+        "logistic_regression",
+        (22,),
+    ),
+    "fcm-wavelet": ("Fuzzy c-means, wavelet threshold [24]", "fcm_wavelet", (24,)),
+    "level-set": (
+        "Distance-regularised level set [16, 25]",
+        "level_set",
+        (16, 25),
+    ),
+}
+# Ours are of slices that are called; of a segmentation the report states pixels'.
+OF_MASKS, OF_SLICES = ("jaccard", "dice"), ("sensitivity", "specificity")
+
+
+def _row(name: str, title: str, method: str, references: tuple) -> spec.Baseline:
+    stated = [one for one in _work() if one["ref"] in references]
+    numbers = {}
+    for one in stated:
+        columns = OF_SLICES if one["task"] == "detection" else OF_MASKS
+        numbers |= {column: one[column] for column in columns if column in one}
+    return spec.Baseline(
+        id=f"related/{name}",
+        title=title,
+        method=method,
+        reported={"related": numbers},
+        states=f"{'; '.join(map(_quoted, stated))}. On other data.",
+        leaves_open=LEAVES_OPEN,
+        assumptions=ASSUMPTIONS,
+    )
+
+
+def not_run() -> list[str]:
+    """What section II states of methods that have no row here, one line each."""
+    run = {reference for *_, references in METHODS.values() for reference in references}
+    return [_quoted(one) for one in _work() if one["ref"] not in run]
+
+
+def _work() -> list[dict]:
+    return spec.reported()["related_work"]
+
+
+def _quoted(one: dict) -> str:
+    """An entry of section II as a line."""
+    said = {"ref", "method", "task", "note"}
+    numbers = [f"{name} {one[name]}" for name in one if name not in said]
+    words = [f"[{one['ref']}] {one['method']}: {one['task']}", *numbers]
+    return ", ".join([*words, *([one["note"]] if "note" in one else [])])
+
+
+ROWS = tuple(_row(name, *what) for name, what in METHODS.items())
+# The row that the demo trains long enough stands beside Table III's.
+# Of Table II's rows the one that needs no ImageNet weights and is trained longest in
+# the demo.
+TRAINED = "table2/vgg16-random-bce"
+SHOWN = (*(row.id for row in ROWS), TRAINED, *table3.SHOWN)

@@ -1,0 +1,193 @@
+"""From stored probabilities to counts, and from counts to means with intervals."""
+
+import functools
+
+import numpy as np
+
+from ich_tf import labels, metrics
+from ich_tf.metrics import classification as scoring
+from ich_tf.metrics import intervals
+from ich_tf.volume import Case
+
+
+def encode(probability: np.ndarray) -> np.ndarray:
+    """Probability in [0, 1] as uint8, as result files keep it.
+
+    Rounded, half a level down, so that "above one half" says the same before and after.
+    """
+    return np.ceil(probability * 255 - 0.5).astype(np.uint8)
+
+
+def count(coded: np.ndarray, case: Case) -> dict[str, dict]:
+    """Counts of a case under every protocol.
+
+    Args:
+        coded: (z, y, x), uint8, from `encode`.
+        case: With its mask.
+
+    Returns:
+        Protocol name to `metrics.case_counts`.
+    """
+    probability = coded.astype(np.float32) / 255
+    truth = case.mask.astype(bool)
+    return {
+        name: metrics.case_counts(
+            truth,
+            metrics.binarise(probability, protocol),
+            protocol,
+            case.volume.slice_pixel_ml,
+            case_id=case.case_id,
+            patient_id=case.patient_id,
+        )
+        for name, protocol in metrics.PROTOCOLS.items()
+    }
+
+
+def summarise(counts: dict[str, dict], identity: str) -> dict[str, dict]:
+    """Means with 95 % intervals over patients, as JSON.
+
+    Args:
+        counts: Protocol name to the counts of each case by case id.
+        identity: What the data are; only in ct-ich do patient numbers mean the
+            patients that a protocol excludes.
+
+    Returns:
+        Protocol name to metric name to `mean`, `low`, `high`, `n`, `n_undefined`;
+        what is undefined is None.
+    """
+    summary = {}
+    for name, cases in counts.items():
+        protocol = metrics.protocol(name)
+        summary[name] = {}
+        for metric in metrics.METRICS:
+            terms = metrics.terms(
+                list(cases.values()), protocol, metric, identity.startswith("ct-ich")
+            )
+            summary[name][metric] = as_json(intervals.bootstrap_ratio(*terms))
+    return summary
+
+
+def largest_areas(mask: np.ndarray) -> np.ndarray:
+    """Pixels of the largest connected part of each slice.
+
+    Args:
+        mask: (z, y, x), true = hemorrhage.
+
+    Returns:
+        (z,), int; 0 where a slice shows nothing.
+    """
+    import cv2
+
+    found = []
+    for image in mask.astype(np.uint8):
+        _, _, facts, _ = cv2.connectedComponentsWithStats(image)
+        found.append(facts[1:, cv2.CC_STAT_AREA].max(initial=0))
+    return np.array(found, int)
+
+
+def label_and_area(case: Case, probability: np.ndarray) -> dict[str, list[int]]:
+    """What of a case tells how well slices with hemorrhage are found.
+
+    Args:
+        case: With labels.
+        probability: (z, y, x).
+
+    Returns:
+        `truth`, 1 where a slice shows hemorrhage, and `largest`, the pixels of the
+        largest connected part above 1/2.
+    """
+    return {
+        "truth": case.labels[:, -1].tolist(),
+        "largest": largest_areas(probability > 0.5).tolist(),
+    }
+
+
+def detection(cases: dict[str, dict]) -> dict[str, dict]:
+    """Area under the ROC curve of the largest predicted area, as JSON.
+
+    Args:
+        cases: Case id to `label_and_area`; a case is a patient.
+
+    Returns:
+        "slice" and "patient" (its largest slice) to `mean`, `low`, `high`, `n` and
+        `n_undefined`.
+    """
+    truth = {name: np.array(one["truth"], bool) for name, one in cases.items()}
+    areas = {name: np.array(one["largest"]) for name, one in cases.items()}
+    owners = [name for name, flags in truth.items() for _ in flags]
+    by_slice = intervals.delong_auc(
+        np.concatenate([*truth.values()]), np.concatenate([*areas.values()]), owners
+    )
+    by_patient = intervals.delong_auc(
+        [flags.any() for flags in truth.values()],
+        [found.max() for found in areas.values()],
+    )
+    return {"slice": as_json(by_slice), "patient": as_json(by_patient)}
+
+
+def score_slices(predictions: dict[str, dict]) -> dict:
+    """Scores with 95 % intervals over patients, as JSON; undefined is None.
+
+    Args:
+        predictions: Case id to `patient`, `fold` (absent: there is one), and `truth`
+            and `probability` of each slice and class.
+
+    Returns:
+        Class to "auc_scan", "auc_slice", "accuracy_scan", ... to `mean`, `low`,
+        `high`, `n` and `n_undefined`; "all" to "validation_loss" and
+        "weighted_log_loss".
+    """
+    found = {name: {} for name in (*labels.CLASSES, "all")}
+    for level in scoring.LEVELS:
+        units = pool(predictions, level)
+        for k, name in enumerate(labels.CLASSES):
+            for column, interval in _class_intervals(units, k).items():
+                found[name][f"{column}_{level}"] = interval
+    slices = pool(predictions, "slice")
+    losses = {
+        "validation_loss": scoring.cross_entropy(slices).mean(axis=1),
+        "weighted_log_loss": scoring.weighted_log_loss(slices),
+    }
+    for column, values in losses.items():
+        found["all"][column] = intervals.bootstrap_mean(values, slices.patients)
+    return {
+        name: {column: as_json(interval) for column, interval in columns.items()}
+        for name, columns in found.items()
+    }
+
+
+def pool(predictions: dict[str, dict], level: str) -> scoring.Pooled:
+    """`scoring.pool` of predictions as `score_slices` takes them."""
+    truth, probability = (
+        {case_id: np.array(one[name]) for case_id, one in predictions.items()}
+        for name in ("truth", "probability")
+    )
+    patients = {case_id: one["patient"] for case_id, one in predictions.items()}
+    folds = {case_id: one.get("fold", 0) for case_id, one in predictions.items()}
+    return scoring.pool(truth, probability, level, patients, folds)
+
+
+def _class_intervals(units: scoring.Pooled, k: int) -> dict:
+    truth, probability = units.truth[:, k], units.probability[:, k]
+    called = probability > scoring.THRESHOLD
+    ratio = functools.partial(intervals.bootstrap_ratio, patients=units.patients)
+    one = scoring.class_scores(truth, probability)
+    return {
+        "auc": intervals.bootstrap_auc(
+            truth, probability, units.patients, folds=units.folds
+        ),
+        "accuracy": ratio(truth == called, np.ones(len(truth))),
+        "sensitivity": ratio(truth & called, truth),
+        "specificity": ratio(~truth & ~called, ~truth),
+        "calibration_error": intervals.Interval(
+            one["calibration_error"], np.nan, np.nan, len(truth), 0
+        ),
+    }
+
+
+def as_json(interval: intervals.Interval) -> dict:
+    """An interval as JSON, None for what is undefined."""
+    return {
+        key: None if np.isnan(value) else value
+        for key, value in interval._asdict().items()
+    }

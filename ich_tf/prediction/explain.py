@@ -1,0 +1,118 @@
+"""What `explain` gives for one scan: where the classifier sees a subtype.
+
+Grad-CAM needs an image that the network answers for, so probabilities here are those
+of the slice network alone. `predict` gives those of the sequence model over it, which
+may differ.
+"""
+
+import os
+import pathlib
+
+import numpy as np
+
+from ich_tf import files, labels
+from ich_tf.models import resnext
+from ich_tf.prediction import classify, figures, grad_cam, heads
+from ich_tf.preprocessing.segmentation import slices
+from ich_tf.volume import Volume
+
+
+def explain(
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    subtype: str,
+    *,
+    series_uid: str | None = None,
+    weights_name: str = classify.SLICES,
+    weights_dir: str | os.PathLike | None = None,
+    layer: str | None = None,
+    shown: int = 3,
+) -> dict:
+    """Draw Grad-CAM of the slices that most probably hold a subtype.
+
+    Args:
+        source: A NIfTI file or a DICOM file or folder.
+        out: Folder for `explanation-<subtype>.json` and `<subtype>-slice-*.png`;
+            several subtypes may share it.
+        subtype: Name or short form, "any" included; case does not matter.
+        series_uid: Which series of a DICOM folder with several.
+        weights_name: Name in the manifest of the classifier's weights.
+        weights_dir: Folder of the weights.
+        layer: The feature maps that Grad-CAM weighs; None takes
+            `resnext.feature_map`.
+        shown: Number of slices to draw.
+
+    Returns:
+        The content of the JSON file; `network` and what it `sees` tell which network
+        the probabilities are from.
+
+    Raises:
+        heads.NotHeadCT: if the content cannot be a head CT.
+        ValueError: if the subtype is unknown, the input cannot be read or has lost
+            values the windows need, or the weights are absent or damaged.
+    """
+    class_index = labels.index(subtype)
+    if shown < 1:
+        raise ValueError(f"`shown` must be at least 1. Received: {shown}")
+    files.check_folder(out)
+    volume = heads.read(source, series_uid=series_uid).volume
+    network = classify.load(weights_name, weights_dir)
+    probability = classify.slice_answers(network, volume)[1][:, class_index]
+    chosen = np.sort(np.argsort(-probability, kind="stable")[:shown])
+    heatmaps = slice_heatmaps(network, volume, class_index, chosen, layer)
+    found = {
+        "input": pathlib.Path(source).name,
+        "subtype": labels.CLASSES[class_index],
+        "slices": len(probability),
+        "scan_probability": round(float(probability.max()), 4),
+        "slice_probability": [round(float(value), 4) for value in probability],
+        "network": weights_name,
+        "sees": classify.ALONE,
+        "weights": classify.provenance(network.entry),
+        "notes": list(volume.notes),
+        "pictures": [],
+        "disclaimer": heads.DISCLAIMER,
+    }
+    return _write(pathlib.Path(out), found, volume, chosen, heatmaps)
+
+
+def slice_heatmaps(
+    network: classify.Classifier,
+    volume: Volume,
+    class_index: int,
+    chosen: np.ndarray,
+    layer: str | None = None,
+) -> np.ndarray:
+    """Grad-CAM of some slices on the volume's own pixels.
+
+    Args:
+        network: From `classifier.load`.
+        volume: The scan.
+        class_index: Position in `labels.CLASSES`.
+        chosen: (n,), z indices.
+        layer: The feature maps that Grad-CAM weighs; None takes
+            `resnext.feature_map`.
+
+    Returns:
+        (n, y, x), float32, in [0, 1].
+    """
+    part = Volume(volume.hu[chosen], None, None, None, hu_window=volume.hu_window)
+    shown = network.to_images(part)
+    layer = layer or resnext.feature_map(network.model)
+    heat = grad_cam.heatmap(network.model, shown, class_index, layer)
+    return slices.resize(heat, *volume.hu.shape[1:])
+
+
+def _write(out, found, volume, chosen, heatmaps) -> dict:
+    short = labels.SHORT[found["subtype"]]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"explanation-{short}.json").unlink(missing_ok=True)
+    for earlier in out.glob(f"{short}-slice-*.png"):
+        earlier.unlink()
+    for z, heatmap in zip(chosen, heatmaps, strict=True):
+        name = f"{short}-slice-{z + 1:03d}.png"
+        title = f"{short}, slice {z + 1}: p = {found['slice_probability'][z]:.2f}"
+        figures.draw_explanation(out / name, volume.hu[z], heatmap, title)
+        found["pictures"].append(name)
+    files.write_json(out / f"explanation-{short}.json", found)
+    return found

@@ -1,0 +1,360 @@
+"""tf.data pipelines of crops: static shapes, bounded memory, repeatable.
+
+Every batch is a pure function of the seed and the step. A run that was killed can
+therefore go on at any step and see what it would have seen. What starts with `tensor_`
+has TensorFlow's own operations only, for a TPU: the same rules, other random numbers.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from ich_tf.preprocessing.segmentation.slices import Slices
+from ich_tf.preprocessing.windows import Window
+
+Augment = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+TensorAugment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Crops:
+    """All crops that training may draw, by slice and corner.
+
+    Attributes:
+        slices: The slices they are cut from.
+        tile: Side of a crop in pixels.
+        places: (n, 3), int32: slice, first row, first column.
+        has_lesion: (n,), bool: whether a crop holds any hemorrhage.
+    """
+
+    slices: Slices
+    tile: int
+    places: np.ndarray
+    has_lesion: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of crops."""
+        return len(self.places)
+
+    @functools.cached_property
+    def lesion_chances(self) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of crops with hemorrhage and their chances, equal for every case."""
+        lesion = np.flatnonzero(self.has_lesion)
+        cases = np.array(self.slices.case_ids)[self.places[lesion, 0]]
+        _, owner, sizes = np.unique(cases, return_inverse=True, return_counts=True)
+        chances = 1 / sizes[owner]
+        return lesion, chances / chances.sum()
+
+
+def crops(slices: Slices, corners: np.ndarray, tile: int, keep: str = "all") -> Crops:
+    """List the crops of every slice at the given corners.
+
+    Args:
+        slices: The slices.
+        corners: (n, 2), first row and column of each tile (`TileGrid.positions`).
+        tile: Side of a crop in pixels.
+        keep: "all", or "lesion" for crops with hemorrhage only (the published code
+            of [2] for NIfTI files; such a network never sees a crop without blood).
+
+    Raises:
+        ValueError: if `keep` is unknown or nothing is left.
+    """
+    if keep not in ("all", "lesion"):
+        raise ValueError(f"`keep` must be 'all' or 'lesion'. Received: {keep!r}")
+    places, has_lesion = [], []
+    for number, mask in enumerate(slices.mask):
+        for row, column in corners:
+            places.append((number, row, column))
+            has_lesion.append(mask[row : row + tile, column : column + tile].any())
+    places, has_lesion = np.array(places, np.int32), np.array(has_lesion, bool)
+    if keep == "lesion":
+        places, has_lesion = places[has_lesion], has_lesion[has_lesion]
+    if not len(places):
+        raise ValueError("No crop is left to train on: no slice holds hemorrhage.")
+    return Crops(slices, tile, places, has_lesion)
+
+
+def batch_indices(
+    crops: Crops, step: int, batch: int, seed: int, lesion_share: float | None = None
+) -> np.ndarray:
+    """(batch,) indices into the crops for one step.
+
+    Without `lesion_share`, each epoch is a new permutation of all crops (the last,
+    incomplete batch is dropped). With it, that share of every batch is drawn from
+    the crops with hemorrhage and the rest from those without; every case has the same
+    chance to give a crop with hemorrhage, so that small lesions are seen as often as
+    large ones.
+    """
+    if lesion_share is None:
+        epoch, position = divmod(step, steps_per_epoch(crops, batch))
+        order = np.random.default_rng([seed, epoch]).permutation(len(crops))
+        return np.resize(order, max(batch, len(crops)))[position * batch :][:batch]
+    generator = np.random.default_rng([seed, step])
+    lesion, chances = crops.lesion_chances
+    other = np.flatnonzero(~crops.has_lesion)
+    count = _lesions_of_a_batch(crops, batch, lesion_share)
+    picked = []
+    if count:
+        picked.append(generator.choice(lesion, count, p=chances))
+    picked += [generator.choice(other, batch - count)] if count < batch else []
+    return np.concatenate(picked)
+
+
+def _lesions_of_a_batch(crops: Crops, batch: int, lesion_share: float) -> int:
+    """Number of crops with hemorrhage; all or none if there are no others."""
+    if crops.has_lesion.all():
+        return batch
+    return round(batch * lesion_share) if crops.has_lesion.any() else 0
+
+
+def steps_per_epoch(crops: Crops, batch: int) -> int:
+    """Whole batches in one pass over the crops; one at least."""
+    return max(1, len(crops) // batch)
+
+
+def crop_batch(
+    crops: Crops,
+    indices: np.ndarray,
+    to_channels: Callable[[np.ndarray], np.ndarray],
+    augment: Augment | None = None,
+    seeds: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut, window and augment a batch of crops.
+
+    Args:
+        crops: The crops.
+        indices: (batch,) which of them.
+        to_channels: HU (h, w) to float32 (h, w, channels) in [0, 1].
+        augment: Changes image and mask together, given a seed.
+        seeds: (batch,) seeds of the augmentation.
+
+    Returns:
+        Images (batch, tile, tile, channels) and masks (batch, tile, tile, 1), float32.
+    """
+    images, masks = [], []
+    for position, index in enumerate(indices):
+        number, row, column = crops.places[index]
+        window = (
+            number,
+            slice(row, row + crops.tile),
+            slice(column, column + crops.tile),
+        )
+        image = to_channels(crops.slices.hu[window])
+        mask = np.asarray(crops.slices.mask[window])
+        if augment is not None:
+            image, mask = augment(image, mask, int(seeds[position]))
+        images.append(image)
+        masks.append(mask)
+    return (
+        np.stack(images).astype(np.float32),
+        np.stack(masks)[..., np.newaxis].astype(np.float32),
+    )
+
+
+def training_batches(
+    crops: Crops,
+    to_channels: Callable[[np.ndarray], np.ndarray],
+    *,
+    channels: int,
+    batch: int,
+    first_step: int,
+    last_step: int,
+    seed: int,
+    lesion_share: float | None = None,
+    augment: Augment | None = None,
+) -> tf.data.Dataset:
+    """Batches of steps `first_step` to `last_step` - 1 as a tf.data.Dataset."""
+
+    def load(step):
+        indices = batch_indices(crops, int(step), batch, seed, lesion_share)
+        seeds = np.random.default_rng([seed, 1, int(step)]).integers(2**31, size=batch)
+        return crop_batch(crops, indices, to_channels, augment, seeds)
+
+    shape = (batch, crops.tile, crops.tile)
+    return of_steps(load, first_step, last_step, shape, channels)
+
+
+def validation_batches(
+    crops: Crops,
+    to_channels: Callable[[np.ndarray], np.ndarray],
+    *,
+    channels: int,
+    batch: int,
+    limit: int | None = None,
+) -> tf.data.Dataset:
+    """The crops in order, in whole batches; `limit` takes evenly spread ones.
+
+    Crops that fill no whole batch at the end are left out.
+
+    With fewer crops than a batch holds, the crops are repeated to fill one.
+    """
+    chosen = _spread(crops, batch, limit)
+
+    def load(step):
+        return crop_batch(crops, chosen[int(step)], to_channels)
+
+    shape = (batch, crops.tile, crops.tile)
+    return of_steps(load, 0, len(chosen), shape, channels)
+
+
+def _spread(crops: Crops, batch: int, limit: int | None) -> np.ndarray:
+    """(batches, batch) indices of evenly spread crops."""
+    count = min(limit or len(crops), len(crops))
+    chosen = np.linspace(0, len(crops) - 1, count).astype(int)
+    batches = max(1, count // batch)
+    return np.resize(chosen, max(batch, count))[: batches * batch].reshape(-1, batch)
+
+
+def tensor_training_batches(
+    crops: Crops,
+    shown: Sequence[Window],
+    *,
+    channels: int,
+    batch: int,
+    first_step: int,
+    last_step: int,
+    seed: int,
+    lesion_share: float | None = None,
+    augment: TensorAugment | None = None,
+) -> tf.data.Dataset:
+    """As `training_batches`, without Python; all slices are kept in memory.
+
+    Args:
+        crops: The crops.
+        shown: The windows (`windows.approach_windows`); one fills all channels.
+        channels: Of the images.
+        batch: Crops of a batch.
+        first_step: Number of the first batch since the start of training.
+        last_step: Number of the batch after the last one.
+        seed: Of order and augmentation.
+        lesion_share: As in `batch_indices`.
+        augment: From `tensor_augment.augmenter`.
+    """
+    if lesion_share is None:
+        indices = _tensor_passes(crops, batch, first_step, last_step, seed)
+    else:
+        draw = _tensor_draw(crops, batch, seed, lesion_share)
+        indices = tf.data.Dataset.range(first_step, last_step).map(draw).unbatch()
+    places = tf.data.Dataset.range(first_step * batch, last_step * batch)
+    cut = _tensor_crop(crops, shown, channels)
+
+    def load(place, index):
+        image, mask = cut(index)
+        if augment is not None:
+            image, mask = augment(image, mask, tf.stack([seed, place]))
+        return image, mask
+
+    loaded = tf.data.Dataset.zip(places, indices).map(
+        load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    return _tensor_batched(loaded, batch)
+
+
+def tensor_validation_batches(
+    crops: Crops,
+    shown: Sequence[Window],
+    *,
+    channels: int,
+    batch: int,
+    limit: int | None = None,
+) -> tf.data.Dataset:
+    """As `validation_batches`, without Python; see `tensor_training_batches`."""
+    indices = tf.data.Dataset.from_tensor_slices(_spread(crops, batch, limit).ravel())
+    return _tensor_batched(indices.map(_tensor_crop(crops, shown, channels)), batch)
+
+
+def _tensor_passes(crops, batch, first_step, last_step, seed) -> tf.data.Dataset:
+    """Indices of crops, each pass over them in a new order, in whole batches."""
+    steps = steps_per_epoch(crops, batch)
+
+    def of_epoch(epoch):
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(crops), dtype=tf.int64), tf.stack([seed, epoch]), alg="philox"
+        )
+        order = tf.tile(order, [-(-batch // len(crops))])
+        return tf.data.Dataset.from_tensor_slices(order[: steps * batch])
+
+    epochs = tf.data.Dataset.range(first_step // steps, -(-last_step // steps))
+    indices = epochs.flat_map(of_epoch).skip(first_step % steps * batch)
+    return indices.take((last_step - first_step) * batch)
+
+
+def _tensor_draw(crops, batch, seed, lesion_share) -> Callable:
+    """From a step to the indices of its crops; every case has the same chance."""
+    lesion, chances = (tf.constant(part) for part in crops.lesion_chances)
+    other = tf.constant(np.flatnonzero(~crops.has_lesion))
+    count = _lesions_of_a_batch(crops, batch, lesion_share)
+    borders = tf.cumsum(chances)
+
+    def draw(step):
+        number = tf.random.stateless_uniform(
+            (batch,), tf.stack([seed, step]), dtype=tf.float64, alg="philox"
+        )
+        picked = []
+        if count:
+            found = tf.searchsorted(borders, number[:count] * borders[-1], "right")
+            picked.append(tf.gather(lesion, found))
+        if count < batch:
+            place = number[count:] * tf.cast(tf.size(other), tf.float64)
+            picked.append(tf.gather(other, tf.cast(place, tf.int64)))
+        return tf.concat(picked, 0)
+
+    return draw
+
+
+def _tensor_crop(crops, shown, channels) -> Callable:
+    """From the index of a crop to its image and mask (tile, tile, 1), float32."""
+    if len(shown) not in (1, channels):
+        raise ValueError(f"{len(shown)} windows do not fill {channels} channels.")
+    if not all(window.scaled for window in shown):
+        raise ValueError("Windows in Hounsfield units have no input without Python.")
+    with tf.device("CPU:0"):
+        hu, mask = (tf.constant(part) for part in (crops.slices.hu, crops.slices.mask))
+        places = tf.constant(crops.places)
+    low = np.array([window.bounds_hu[0] for window in shown], np.float32)
+    width = np.array([window.width for window in shown], np.float32)
+    size = [1, crops.tile, crops.tile]
+
+    def cut(index):
+        image = tf.slice(hu, places[index], size)[0][..., tf.newaxis]
+        image = tf.clip_by_value((image - low) / width, 0.0, 1.0)
+        image = tf.repeat(image, channels // len(shown), axis=-1)
+        truth = tf.slice(mask, places[index], size)[0][..., tf.newaxis]
+        image = tf.ensure_shape(image, (crops.tile, crops.tile, channels))
+        return image, tf.cast(truth, tf.float32)
+
+    return cut
+
+
+def _tensor_batched(loaded: tf.data.Dataset, batch: int) -> tf.data.Dataset:
+    return loaded.batch(batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def of_steps(
+    load: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    first_step: int,
+    last_step: int,
+    shape: tuple[int, ...],
+    channels: int,
+) -> tf.data.Dataset:
+    """Batches of steps `first_step` to `last_step` - 1, made in NumPy, shapes static.
+
+    Args:
+        load: From a step to images (*shape, channels) and masks (*shape, 1), float32.
+        first_step: First step.
+        last_step: The step after the last.
+        shape: (batch, height, width) or (batch, depth, height, width).
+        channels: Channels of the images.
+    """
+
+    def to_tensors(step):
+        images, masks = tf.numpy_function(load, [step], (tf.float32, tf.float32))
+        images.set_shape((*shape, channels))
+        masks.set_shape((*shape, 1))
+        return images, masks
+
+    steps = tf.data.Dataset.range(first_step, last_step)
+    return steps.map(to_tensors, num_parallel_calls=2, deterministic=True).prefetch(4)

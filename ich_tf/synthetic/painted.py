@@ -1,0 +1,127 @@
+"""Heads without hemorrhage with hemorrhage painted onto their slices, as a data set."""
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+
+from ich_tf import labels
+from ich_tf.synthetic import painting
+from ich_tf.volume import Case
+
+PAINTED, PHANTOM = "painted:", "phantom:"
+# One subtype in most slices, evenly drawn, so that each is learned.
+_TWO_SUBTYPES = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class Painted:
+    """Copies of heads without hemorrhage, each with other paint.
+
+    Slices are painted one by one: a copy is no head with one lesion through several
+    slices.
+
+    Attributes:
+        source: A data set of head CTs with labels; those with any hemorrhage are
+            never used.
+        prepare: Changes a case before it is painted, as to other in-plane pixels.
+        seed: Of the paint.
+        with_look_alikes: See `painting.paint`.
+        mass_effect: See `painting.paint`.
+        clean_share: Share of the slices that get no blood.
+    """
+
+    source: object
+    prepare: Callable[[Case], Case]
+    seed: int = 0
+    with_look_alikes: bool = True
+    mass_effect: bool = True
+    clean_share: float = 0.3
+
+    def patients(self) -> list[str]:
+        """The heads without hemorrhage.
+
+        Raises:
+            ValueError: if the source has no labels, or no such head.
+        """
+        found = self.source.scan_labels()
+        if found is None:
+            raise ValueError(
+                "Nobody says which heads bleed: the data have no diagnosis table."
+            )
+        quiet = [
+            case_id
+            for case_id, row in zip(self.source.case_ids(), found, strict=True)
+            if not row.any()
+        ]
+        if not quiet:
+            raise ValueError("There is no head without hemorrhage to paint on.")
+        return quiet
+
+    def load(self, case_id: str) -> Case:
+        """Paint one copy of a head.
+
+        Args:
+            case_id: "<patient>:<copy>"; another copy has other paint.
+
+        Returns:
+            The case, with the mask of what was painted and, of each slice, the labels.
+
+        Raises:
+            ValueError: if the head cannot be read, or shows hemorrhage.
+        """
+        patient, _, copy = case_id.partition(":")
+        case = self.source.load(patient)
+        if case.labels is None or case.labels.any():
+            raise ValueError(f"Case {patient} shows hemorrhage: it is not painted on.")
+        case = self.prepare(dataclasses.replace(case, mask=None))
+        volume = case.volume
+        hu, mask = volume.hu.copy(), np.zeros(volume.hu.shape, np.uint8)
+        found = np.zeros((len(hu), len(labels.CLASSES)), np.uint8)
+        key = [self.seed, zlib.crc32(patient.encode()), int(copy)]
+        for number in range(len(hu)):
+            rng = np.random.default_rng([*key, number])
+            made = painting.paint(
+                hu[number],
+                int(rng.integers(2**31)),
+                pixel_mm=volume.spacing_mm and volume.spacing_mm[1],
+                hu_window=volume.hu_window,
+                subtypes=self._subtypes(rng),
+                with_look_alikes=self.with_look_alikes,
+                mass_effect=self.mass_effect,
+            )
+            if made is not None:
+                hu[number], mask[number] = made.hu, made.mask
+                found[number] = made.labels
+        volume = dataclasses.replace(volume, hu=hu)
+        return Case(case_id, patient, volume, mask, found)
+
+    def _subtypes(self, rng) -> tuple[str, ...]:
+        if rng.random() < self.clean_share:
+            return ()
+        count = 2 if rng.random() < _TWO_SUBTYPES else 1
+        return tuple(rng.choice(labels.SUBTYPES, count, replace=False).tolist())
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """Painted and phantom heads, told apart by `PAINTED` or `PHANTOM` before the name.
+
+    Attributes:
+        painter: Of the painted ones.
+        phantom: The data set of the others.
+    """
+
+    painter: Painted
+    phantom: object
+
+    def load(self, name: str) -> Case:
+        """Paint or read a case.
+
+        Args:
+            name: "painted:<patient>:<copy>" or "phantom:<case>".
+        """
+        if name.startswith(PAINTED):
+            return self.painter.load(name.removeprefix(PAINTED))
+        return self.painter.prepare(self.phantom.load(name.removeprefix(PHANTOM)))

@@ -1,0 +1,447 @@
+"""Synthetic hemorrhage on real head CT slices that show none.
+
+The painters are the phantom's: they rank points, and blood fills the lowest ranks
+until it has its volume. Here the points are those of a real slice, whose skull,
+midline, ventricles and sulci `landmarks` finds. The volume is filled in a coarse stack
+of such slices above and below; the slice shows one cut through it.
+
+What is painted is the blood and what comes with it: the brain is pushed aside, a rim
+of edema darkens, edges mix with what lies beside them, and the noise of the scan stays.
+Look-alikes of blood are painted, too, but are not in the truth.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from ich_tf import labels
+from ich_tf.synthetic import landmarks, mimics
+from ich_tf.synthetic.phantom import fields, lesions
+from ich_tf.synthetic.phantom import plan as planning
+
+VERSION = 4
+"""Of what equal arguments paint; stored slices of another version are made anew."""
+
+SUBACUTE_SHARE = 0.12
+CHRONIC_SHARE = 0.3
+"""Of the subdural collections: less dense than brain, and large."""
+SMALLEST_MM2 = 15.0
+"""A cut through a lesion that is smaller is not painted."""
+
+_STACK_MM = np.arange(-40.0, 41.0, 5.0, dtype=np.float32)
+_STACK_PIXELS = 5
+# The inside of a skull is about a ball: this far from the slice it ends.
+_HEAD_MM = 72.0
+_TISSUE_HU = 85.0
+_WALL_MM = 0.5
+_RIM_MM = 4.5
+_LEAST_PUSH_MM = 0.3
+# How far beyond the blood at the bone the brain gives way.
+_PUSH_MM = 40.0
+_USUAL_BRAIN_HU = 33.0
+_INSIDE_BRAIN = ("intraventricular", "subarachnoid")
+_CHRONIC_ML = (15.0, 130.0)
+# Nothing larger lies along the falx.
+_FALX_ML = 12.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Painted:
+    """A slice with painted hemorrhage and its truth.
+
+    Attributes:
+        hu: (y, x), float32, Hounsfield units.
+        subtypes: (y, x), uint8: 0 = no blood, i + 1 = `labels.SUBTYPES[i]`.
+    """
+
+    hu: np.ndarray
+    subtypes: np.ndarray
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(y, x), uint8, 1 = hemorrhage."""
+        return (self.subtypes > 0).astype(np.uint8)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(6,), uint8, in the order of `labels.CLASSES`."""
+        present = [np.any(self.subtypes == k + 1) for k in range(len(labels.SUBTYPES))]
+        return np.array([*present, any(present)], np.uint8)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Points:
+    """Points of a slice, or of the coarse stack about it, as the painters take them."""
+
+    xyz: tuple[np.ndarray, np.ndarray, np.ndarray]
+    depth: np.ndarray
+    ventricle: np.ndarray
+    sulcus: np.ndarray
+    clear: np.ndarray
+    shifted: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+    @property
+    def wobble(self) -> np.ndarray:
+        """Noise of 16 mm at the points, deviation 1."""
+        return _noise()[0].at(self.shifted)
+
+    @property
+    def slow(self) -> np.ndarray:
+        """Noise of 28 mm at the points, deviation 1."""
+        return _noise()[1].at(self.shifted)
+
+
+def paint(
+    hu: np.ndarray,
+    seed: int,
+    *,
+    pixel_mm: float | None = None,
+    hu_window: tuple[float, float] | None = None,
+    subtypes: tuple[str, ...] | None = None,
+    with_look_alikes: bool = True,
+    mass_effect: bool = True,
+) -> Painted | None:
+    """Paint hemorrhage onto a slice that shows none; equal arguments give equal bytes.
+
+    Args:
+        hu: (y, x), square, Hounsfield units.
+        seed: Of everything drawn.
+        pixel_mm: Side of a pixel; None where nobody knows it.
+        hu_window: `Volume.hu_window`: where the values were saturated, else None.
+        subtypes: Full names; () for look-alikes alone, None to draw them as often as
+            they are in RSNA 2019. Those for which the slice has no room are left out.
+        with_look_alikes: Whether to paint what only looks like blood.
+        mass_effect: Whether blood pushes the brain aside.
+
+    Returns:
+        The slice and its truth; None if no inside of a skull is found.
+
+    Raises:
+        ValueError: if the slice is not square, or a subtype is unknown.
+    """
+    if hu.ndim != 2 or hu.shape[0] != hu.shape[1]:
+        raise ValueError(f"`hu` must be a square slice. Received: {hu.shape}")
+    unknown = set(subtypes or ()) - set(labels.SUBTYPES)
+    if unknown:
+        raise ValueError(
+            f"Unknown subtypes {sorted(unknown)}. Known: {', '.join(labels.SUBTYPES)}."
+        )
+    found = landmarks.find(hu, pixel_mm)
+    if found is None:
+        return None
+    rng = np.random.default_rng([seed, 0])
+    if subtypes is None:
+        subtypes = planning.draw_subtypes(rng)
+    hu = hu.astype(np.float32)
+    if with_look_alikes:
+        hu = mimics.before_blood(hu, found, np.random.default_rng([seed, 1]))
+    hu, painted = _bleed(hu, found, subtypes, seed, mass_effect, rng)
+    if with_look_alikes:
+        hu = mimics.after_blood(hu, found, np.random.default_rng([seed, 2]))
+    if hu_window is not None:
+        hu = np.clip(hu, *hu_window)
+    return Painted(hu, painted)
+
+
+@functools.cache
+def _noise() -> tuple[fields.BandNoise, fields.BandNoise]:
+    """Noise of 16 and of 28 mm; every lesion takes another piece of it."""
+    rng = np.random.default_rng(7)
+    return fields.BandNoise.draw(rng, 16.0), fields.BandNoise.draw(rng, 28.0, side=48)
+
+
+def _at(found: landmarks.Landmarks, where, height_mm, offset) -> _Points:
+    """The points of the grid in `where`, `height_mm` (array or number) above."""
+    x, y, depth, ventricle, sulcus = (
+        np.broadcast_to(values[where], np.broadcast(values[where], height_mm).shape)
+        for values in (found.x, found.y, found.depth, found.ventricle, found.sulcus)
+    )
+    height = np.broadcast_to(np.float32(height_mm), x.shape)
+    return _Points(
+        (x, y, height),
+        depth,
+        ventricle,
+        sulcus,
+        np.broadcast_to(found.clear[where], x.shape),
+        tuple(p + o for p, o in zip((x, y, height), offset, strict=True)),
+    )
+
+
+def _stack(found: landmarks.Landmarks, middle_mm: float, offset) -> _Points:
+    """The coarse stack: the slice repeated, within a skull that narrows, (z, n)."""
+    coarse = np.zeros(found.depth.shape, bool)
+    coarse[::_STACK_PIXELS, ::_STACK_PIXELS] = True
+    where = coarse & (found.depth > 0)
+    rise = _STACK_MM[:, None]
+    points = _at(found, where, np.float32(middle_mm) + rise, offset)
+    narrower = _HEAD_MM * (1 - np.sqrt(1 - (rise / (1.15 * _HEAD_MM)) ** 2))
+    depth = points.depth - narrower
+    # Ventricles and fissures reach a few slices up and down.
+    away = np.maximum(np.abs(rise) - 12.0, 0) * np.float32(0.5)
+    return dataclasses.replace(
+        points,
+        depth=depth,
+        clear=points.clear & (depth > 0),
+        ventricle=points.ventricle + away,
+    )
+
+
+def _spread(name: str, volume_ml: float, points: _Points, seed):
+    """A lesion at points and the center of a mass; equal seeds make equal lesions."""
+    rng = np.random.default_rng(seed)
+    if name == "intraparenchymal":
+        return lesions.intraparenchymal(points.xyz, points.depth, rng, points.wobble)
+    if name == "intraventricular":
+        spread = lesions.intraventricular(
+            points.xyz, points.ventricle, rng, points.wobble
+        )
+    elif name == "subarachnoid":
+        spread = lesions.subarachnoid(
+            points.xyz, points.depth, points.sulcus, rng, points.wobble
+        )
+    elif name == "subdural" and volume_ml > _FALX_ML:
+        spread = lesions.subdural(points.xyz, points.depth, rng, falx_share=0.0)
+    else:
+        painter = {"epidural": lesions.epidural, "subdural": lesions.subdural}[name]
+        spread = painter(points.xyz, points.depth, rng)
+    return spread, None
+
+
+def _cut(name, volume_ml, found, middle_mm, seed, rng):
+    """Where the slice cuts a lesion of a volume: height, reach; None if nowhere."""
+    offset = np.random.default_rng([*seed, 1]).uniform(0, 300, 3).astype(np.float32)
+    stack = _stack(found, middle_mm, offset)
+    spread, _ = _spread(name, volume_ml, stack, seed)
+    pixel_mm2 = (_STACK_PIXELS * found.pixel_mm) ** 2
+    reach = spread.reach_mm(volume_ml, pixel_mm2 * 5.0 / 1000, stack.clear)
+    if not np.isfinite(reach):
+        return None
+    area = np.count_nonzero((spread.level(reach) < 0) & stack.clear, axis=1) * pixel_mm2
+    share = (area >= SMALLEST_MM2) * np.exp(-np.abs(_STACK_MM) / 20.0)
+    if not share.any():
+        return None
+    layer = rng.choice(len(share), p=share / share.sum())
+    return middle_mm + float(_STACK_MM[layer]), reach, offset
+
+
+def _bleed(hu, found, subtypes, seed, mass_effect, rng):
+    """Push the brain aside and paint the blood of all subtypes."""
+    size = len(hu)
+    painted = np.zeros((size, size), np.uint8)
+    if not subtypes:
+        return hu, painted
+    volumes = _volumes_ml(subtypes, rng)
+    ages = dict.fromkeys(volumes, "acute")
+    if rng.random() < SUBACUTE_SHARE:
+        ages = dict.fromkeys(volumes, "subacute")
+    if "subdural" in volumes and rng.random() < CHRONIC_SHARE:
+        ages["subdural"] = "chronic"
+        volumes["subdural"] = float(rng.uniform(*_CHRONIC_ML))
+    middle_mm = float(rng.normal(12.0, 6.0))
+    strength = rng.uniform(0.5, 1.0)
+    where = found.depth > -3
+    grain = _grain(hu, found)
+    placed = []
+    # Masses first: they push what the others then fill. No blood is painted before all
+    # have pushed, or it would move away from its truth.
+    for name in sorted(volumes, key=lambda name: name in _INSIDE_BRAIN):
+        key = [seed, 3, labels.SUBTYPES.index(name)]
+        cut = _cut(name, volumes[name], found, middle_mm, key, rng)
+        if cut is None:
+            continue
+        height_mm, reach, offset = cut
+        points = _at(found, where, height_mm, offset)
+        spread, center = _spread(name, volumes[name], points, key)
+        level = _on_grid(spread.level(reach), where, 4.0)
+        if found.area_mm2((level < 0) & found.clear) < SMALLEST_MM2:
+            continue
+        if mass_effect:
+            field = _displacement(
+                points, spread, reach, center, volumes[name] * strength
+            )
+            hu, found = _push(hu, grain, found, field, where)
+        placed.append((name, key, height_mm, offset, level))
+    for name, key, height_mm, offset, level in placed:
+        draws = np.random.default_rng([*key, 2])
+        near = where & (level < 4.0)
+        points = _at(found, near, height_mm, offset)
+        wobble, slow = (_on_grid(n, near) for n in (points.wobble, points.slow))
+        hu, blood = _stain(
+            hu,
+            grain,
+            found,
+            level,
+            name,
+            volumes[name],
+            ages[name],
+            draws,
+            wobble,
+            slow,
+        )
+        painted[blood & (painted == 0)] = labels.SUBTYPES.index(name) + 1
+    return hu, painted
+
+
+def _volumes_ml(subtypes, rng) -> dict[str, float]:
+    """Draw volumes like the published ones, as often as slices show them."""
+    drawn = [planning.share_volume(rng, subtypes) for _ in range(8)]
+    # A lesion lies in about as many slices as its side is long.
+    slices = np.cbrt([sum(volumes.values()) for volumes in drawn])
+    return drawn[rng.choice(len(drawn), p=slices / slices.sum())]
+
+
+def _on_grid(values, where, fill: float = 0.0) -> np.ndarray:
+    grid = np.full(where.shape, fill, np.float32)
+    grid[where] = values
+    return grid
+
+
+def _enlarged(image: np.ndarray, size: int) -> np.ndarray:
+    import cv2
+
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def _displacement(points, spread, reach, center, volume_ml):
+    """How far (x, y; mm) off the brain at each point lay before; None if there."""
+    if center is not None:
+        came_from = lesions.displace_by_mass(points.xyz, center, volume_ml)
+    elif spread.lateral_mm2 is not None:
+        came_from, _ = lesions.displace_by_lens(points.xyz, points.depth, spread, reach)
+    else:
+        return None
+    across, along = (c - p for c, p in zip(came_from[:2], points.xyz[:2], strict=True))
+    # What lay right beneath the bone is bright with it: it does not come along, and
+    # where no blood came between, the brain stays at the bone.
+    level = np.maximum(spread.level(reach), 0)
+    most = np.maximum(points.depth - _RIM_MM, 0)
+    share = np.minimum(1.0, most / (np.hypot(across, along) + 1e-3))
+    if center is None:
+        share = share * np.exp(-level / _PUSH_MM)
+    return across * share, along * share
+
+
+@functools.cache
+def _pixels(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Column and row of each pixel, float32."""
+    row, column = np.mgrid[:size, :size].astype(np.float32)
+    return column, row
+
+
+def _push(hu, grain, found, field, where):
+    """Move the brain, in the slice and in its landmarks."""
+    import cv2
+
+    if field is None:
+        return hu, found
+    steps = _steps(found, field, where)
+    far_mm = np.hypot(*steps) * found.pixel_mm
+    if far_mm.max() < _LEAST_PUSH_MM:
+        return hu, found
+    size = len(hu)
+    box = _box((far_mm > 0.1) & (found.depth > 0), size)
+
+    def moved(image, box, how=cv2.INTER_LINEAR):
+        scale = np.float32(len(image) / len(where))
+        column, row = (
+            place[box] + scale * _enlarged(step, len(image))[box]
+            for place, step in zip(_pixels(len(image)), steps, strict=True)
+        )
+        return cv2.remap(image, column, row, how, borderMode=cv2.BORDER_REPLICATE)
+
+    depth, part = _enlarged(found.depth, size), hu[box]
+    # What moves in from beneath the bone nobody has seen.
+    beneath = (depth < _RIM_MM - 1) | ((depth < 6.0) & (hu > _TISSUE_HU))
+    tissue = np.where(beneath, found.brain_hu + grain, hu)
+    depth = depth[box]
+    share = _enlarged(np.clip(2 * far_mm, 0, 1), size)[box] * (depth > 0.5)
+    pushed = fields.blend(part, moved(tissue, box, cv2.INTER_CUBIC), share)
+    hu = hu.copy()
+    hu[box] = np.where(depth < 1.5, np.maximum(part, pushed), pushed)
+    whole = (slice(None), slice(None))
+    return hu, dataclasses.replace(
+        found,
+        ventricle=moved(found.ventricle, whole),
+        sulcus=moved(found.sulcus, whole),
+    )
+
+
+def _steps(found, field, where) -> list[np.ndarray]:
+    """A displacement along the head's axes as columns and rows of the grid."""
+    import cv2
+
+    across, along = (
+        (found.x[0, 1] - found.x[0, 0], found.y[0, 1] - found.y[0, 0]),
+        (found.x[1, 0] - found.x[0, 0], found.y[1, 0] - found.y[0, 0]),
+    )
+    edge = np.clip(found.depth[where] / 2.0, 0, 1) / np.float32(found.pixel_mm**2)
+    steps = [
+        _on_grid(edge * (field[0] * x + field[1] * y), where)
+        for x, y in (across, along)
+    ]
+    return [cv2.GaussianBlur(step, (0, 0), 1.5) for step in steps]
+
+
+def _grain(hu, found) -> np.ndarray:
+    """The noise of a slice, (y, x), Hounsfield units."""
+    import cv2
+
+    sigma = 0.9 / (found.pixel_mm * landmarks.GRID / len(hu))
+    grain = np.clip(hu - cv2.GaussianBlur(hu, (7, 7), sigma), -10, 10)
+    # Beside the bone it is the edge of the bone.
+    return grain * _enlarged(np.clip(found.depth / 3 - 0.7, 0, 1), len(hu))
+
+
+def _stain(hu, grain, found, level, name, volume_ml, age, rng, wobble, slow):
+    """Paint blood over a slice; the slice, and where it is blood."""
+    import cv2
+
+    size = len(hu)
+    rows, columns = _box((level < 14.0) & (found.depth > -3), size)
+    part = hu[rows, columns]
+    if name in _INSIDE_BRAIN:
+        # The wall of the space is fluid in part: the blood takes that part's place.
+        level = cv2.GaussianBlur(np.minimum(level, 4.0), (0, 0), 0.8) - _WALL_MM
+    level, wobble, slow, depth, clear = (
+        _enlarged(image, size)[rows, columns]
+        for image in (level, wobble, slow, found.depth, found.clear.astype(np.float32))
+    )
+    smooth = part - grain[rows, columns]
+    # The painters know brain of 33 HU; a narrower window shows another number.
+    shift = np.float32(found.brain_hu - _USUAL_BRAIN_HU)
+    edge_mm = 1.5 * rng.uniform(0.8, 2.2 if name == "intraparenchymal" else 1.1)
+    stained = lesions.stain(
+        smooth - shift,
+        level,
+        name,
+        volume_ml,
+        age,
+        rng,
+        wobble,
+        0.7 * slow,
+        edge_mm,
+    )
+    stained += shift + grain[rows, columns]
+    share = fields.cover(-depth - 0.3, 1.5)
+    if name == "subarachnoid":
+        share = share * np.float32(rng.uniform(0.6, 1.0))
+    changed = fields.blend(part, stained, share)
+    bony = (depth < 2.0) | (part > _TISSUE_HU)
+    hu = hu.copy()
+    hu[rows, columns] = np.where(bony, np.maximum(part, changed), changed)
+    blood = np.zeros(hu.shape, bool)
+    blood[rows, columns] = (level < 0) & (clear > 0.5)
+    return hu, blood
+
+
+def _box(mask: np.ndarray, size: int) -> tuple[slice, slice]:
+    """Rows and columns of a slice that hold a mask on the grid."""
+    scale = size / len(mask)
+    found = []
+    for axis in (1, 0):
+        taken = np.flatnonzero(mask.any(axis=axis))
+        found.append(
+            slice(int(taken[0] * scale), int(np.ceil((taken[-1] + 1) * scale)))
+        )
+    return tuple(found)
