@@ -35,14 +35,23 @@ def test_help_and_tables_import_nothing_heavy(tmp_path):
     assert found.stdout.count("not run") > 20
 
 
-@pytest.mark.parametrize("verb", ["tables", "predict", "phantom", "reproduce"])
-def test_every_verb_takes_the_folders(verb, capsys):
+@pytest.mark.parametrize(
+    ("verb", "folders"),
+    [
+        ("tables", {"--results"}),
+        ("predict", {"--weights-dir"}),
+        ("phantom", set()),
+        ("check-data", {"--ct-ich", "--rsna"}),
+        ("reproduce", {"--ct-ich", "--rsna", "--weights-dir", "--results"}),
+    ],
+)
+def test_a_verb_takes_the_folders_that_it_reads(verb, folders, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([verb, "--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    for option in ("--ct-ich", "--rsna", "--weights-dir", "--results"):
-        assert option in text
+    every = {"--ct-ich", "--rsna", "--weights-dir", "--results"}
+    assert {option for option in every if option in text} == folders
 
 
 @pytest.mark.parametrize(
@@ -73,8 +82,9 @@ def test_a_wrong_call_is_one_clear_line(
 ):
     for variable in ("ICH_TF_CT_ICH", "ICH_TF_RSNA", "TF_CONFIG", "TPU_NAME"):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("ICH_TF_RESULTS", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    assert cli.main([*arguments, "--results", str(tmp_path)]) == 2
+    assert cli.main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
@@ -134,9 +144,10 @@ def test_written_phantom_is_the_same_for_the_same_seed(tmp_path):
 
 
 def test_strategies_are_those_that_can_be_chosen():
+    from ich_tf.cli import options
     from ich_tf.training import distribute
 
-    assert cli.STRATEGIES == distribute.STRATEGIES
+    assert options.STRATEGIES == distribute.STRATEGIES
 
 
 @pytest.mark.slow

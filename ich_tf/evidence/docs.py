@@ -107,8 +107,8 @@ def synthetic(results: str | os.PathLike, profile: str = "demo") -> str:
         "",
         "Made by `python -m ich_tf tables --docs` from result files. No network here "
         "has seen a real mask, or a real slice with hemorrhage: it is painted onto "
-        "slices of patients without (`ich_tf/synthetic/painting.py`), and phantom heads are "
-        "mixed in.",
+        "slices of patients without (`ich_tf/synthetic/painting.py`), and phantom "
+        "heads are mixed in.",
         "",
         f"Judged on {shipped['labelled']['data']} (doi:10.13026/w8q8-ky94, CC BY 4.0) "
         f"by the labels of its slices: all {bleeding} patients with hemorrhage, and "

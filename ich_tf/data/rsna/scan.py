@@ -108,7 +108,7 @@ def _leave_out_other_sizes(found: dict[int, tuple]) -> dict[int, str]:
 
 def _volume(
     planes: list[stack.Plane],
-    stack: np.ndarray,
+    hu: np.ndarray,
     notes: list[str],
     numbers: list[int],
 ) -> tuple[Volume, list[int]]:
@@ -116,12 +116,12 @@ def _volume(
     origin = dicom.read_header(planes[0].path).origin
     try:
         stack.check_alike(planes)
-        volume = stack.assemble(planes, stack, notes, origin=origin)
+        volume = stack.assemble(planes, hu, notes, origin=origin)
     except ValueError as error:
         # [1] takes the slices as they come, so a scan without geometry is of use.
         reason = str(error).replace(f"{planes[0].path.parent}{os.sep}", "")
         notes = (*notes, f"no spacing: {reason}")
-        return Volume(stack, None, None, None, origin=origin, notes=notes), numbers
+        return Volume(hu, None, None, None, origin=origin, notes=notes), numbers
     if volume.slice_positions_mm is None:
         return volume, numbers[: len(volume.hu)]
     along = np.array([plane.position @ planes[0].normal for plane in planes])

@@ -1,0 +1,223 @@
+"""Verbs that read results: tables, verdicts, comparisons, the report page."""
+
+import argparse
+import os
+
+from ich_tf import paths
+from ich_tf.cli import options as shared
+from ich_tf.cli.options import Verb
+from ich_tf.evidence import tables
+
+
+def _add_tables(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "names", nargs="*", metavar="TABLE", help="default: all that hold a number"
+    )
+    parser.add_argument(
+        "--format", choices=tables.FORMATS, default="md", help="default: md"
+    )
+    shared.add_profile(parser)
+    parser.add_argument(
+        "--protocol",
+        default="hssayeni2020",
+        metavar="NAME",
+        help="how masks are scored; default: hssayeni2020",
+    )
+    parser.add_argument(
+        "--readme", action="store_true", help="paste the demo's numbers into README.md"
+    )
+    parser.add_argument(
+        "--docs",
+        action="store_true",
+        help="write the pages in docs/ that are made from results",
+    )
+    shared.add_results(parser)
+
+
+def _tables(options: argparse.Namespace) -> None:
+    from ich_tf.evidence import readme
+
+    results = paths.results(options.results)
+    if options.readme:
+        readme.update(results)
+    if options.docs:
+        from ich_tf.evidence import docs
+
+        docs.write(results, readme.DOCS, shared.say)
+    text = tables.render(
+        options.names or tables.worth_showing(results, options.profile),
+        results,
+        options.profile,
+        options.format,
+        options.protocol,
+    )
+    print(text, end="")
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="TABLE", help="default: all")
+    parser.add_argument(
+        "--json", action="store_true", help="print the verdicts as JSON"
+    )
+    parser.add_argument(
+        "--recount",
+        action="store_true",
+        help="count masks again from the stored probabilities and the data",
+    )
+    shared.add_profile(parser)
+    shared.add_folders(parser)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from ich_tf.evidence import verify
+
+    checks = verify.verify(
+        paths.results(options.results),
+        options.profile,
+        options.names,
+        shared.folders(options) if options.recount else None,
+    )
+    print(verify.render(checks, options.json), end="")
+    return verify.status(checks)
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("first", metavar="ROW", help="as table1/resnext101")
+    parser.add_argument("second", metavar="ROW", help="as table1/resnext101-lstm")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0],
+        metavar="S",
+        help="seeds of the trainings; default: 0",
+    )
+    shared.add_profile(parser)
+    shared.add_results(parser)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from ich_tf.evidence import compare
+
+    text = compare.render(
+        options.first,
+        options.second,
+        paths.results(options.results),
+        options.profile,
+        options.seeds,
+    )
+    print(text, end="")
+
+
+def _add_protocols(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("result", metavar="RESULT", help="result file or row")
+    parser.add_argument(
+        "--out", metavar="DIR", help="default: the folder of the probabilities"
+    )
+    shared.add_profile(parser)
+    shared.add_folders(parser)
+
+
+def _protocols(options: argparse.Namespace) -> None:
+    from ich_tf.evidence import protocols as protocol_sweep
+    from ich_tf.report import protocols
+
+    folders = shared.folders(options)
+    run = protocol_sweep.open_result(
+        options.result, options.profile, folders, shared.say
+    )
+    swept, figure = protocols.write(run, options.out or run.folder, shared.say)
+    print(protocol_sweep.describe(run, swept))
+    print(f"the figure is {figure}")
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="print the findings as JSON"
+    )
+    shared.add_profile(parser)
+    shared.add_data(parser)
+    shared.add_results(parser)
+
+
+def _audit(options: argparse.Namespace) -> None:
+    from ich_tf.evidence import audit
+
+    findings = audit.audit(
+        paths.results(options.results),
+        options.profile,
+        options.ct_ich or os.environ.get("ICH_TF_CT_ICH"),
+    )
+    print(audit.render(findings, options.json), end="")
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", metavar="FILE", help="default: report.html in the results"
+    )
+    parser.add_argument(
+        "--cases",
+        type=shared.count,
+        default=6,
+        metavar="N",
+        help="heads in the slice viewer; default: 6",
+    )
+    shared.add_profile(parser)
+    shared.add_folders(parser)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from ich_tf.report import page
+
+    folders = shared.folders(options)
+    out = options.out or folders.results / options.profile / "report.html"
+    page.write(
+        folders, out, profile=options.profile, cases=options.cases, say=shared.say
+    )
+    print(f"the report is in {out}")
+
+
+VERBS = (
+    Verb(
+        "tables",
+        "print the tables from the results",
+        _tables,
+        _add_tables,
+        ("ich-tf tables", "ich-tf tables table2 --format latex"),
+    ),
+    Verb(
+        "verify",
+        "give a verdict for each number of the report",
+        _verify,
+        _add_verify,
+        ("ich-tf verify --profile paper", "ich-tf verify table2 --json"),
+    ),
+    Verb(
+        "compare",
+        "compare two rows on the same scans with a paired bootstrap",
+        _compare,
+        _add_compare,
+        ("ich-tf compare table1/resnext101 table1/resnext101-lstm --seeds 0 1",),
+    ),
+    Verb(
+        "protocols",
+        "score one prediction under every convention",
+        _protocols,
+        _add_protocols,
+        ("ich-tf protocols table2/vgg16-random-bce",),
+    ),
+    Verb(
+        "audit",
+        "check the report against its own sums and the published data",
+        _audit,
+        _add_audit,
+        ("ich-tf audit", "ich-tf audit --ct-ich DIR --json"),
+    ),
+    Verb(
+        "report",
+        "write all results as one HTML page",
+        _report,
+        _add_report,
+        ("ich-tf report --profile demo",),
+    ),
+)

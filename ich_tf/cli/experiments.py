@@ -1,0 +1,128 @@
+"""Verbs that train and evaluate rows."""
+
+import argparse
+import shlex
+
+from ich_tf.cli import options as shared
+from ich_tf.cli.options import Verb
+
+
+def _add_reproduce(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "names",
+        nargs="+",
+        metavar="NAME",
+        help="a table (table1, table2, table3, volume3d, related, ...) or a row",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="only check that data and initial weights are there",
+    )
+    shared.add_training(parser)
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    from ich_tf.evidence import tables
+    from ich_tf.experiments import reproduce
+
+    folders = shared.folders(options)
+    if options.check:
+        names, profile = options.names, options.profile
+        reproduce.check(names, folders, profile=profile, say=shared.say)
+        print("data and initial weights are there")
+        return
+    done = reproduce.reproduce(options.names, folders, **shared.training(options))
+    shown = tables.showing(options.names)
+    if shown and options.seed == 0:
+        print(tables.render(shown, folders.results, options.profile))
+    if any(result["experiment"] == "table1/resnext101" for result in done):
+        _figures(folders, options)
+
+
+def _figures(folders, options: argparse.Namespace) -> None:
+    from ich_tf import files
+    from ich_tf.evidence import localization
+    from ich_tf.experiments import reproduce
+
+    run = reproduce.find_run(
+        "table1/resnext101", options.profile, folders, print, options.seed
+    )
+    out = localization.of_run(run, print)
+    print(localization.describe(files.read_json(out / localization.MEASURED)))
+    print(f"figures 3-7 are in {out}")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="ROW", help="as table3/unet-hssayeni")
+    parser.add_argument(
+        "--fold", type=int, default=0, metavar="K", help="counted from 0; default: 0"
+    )
+    shared.add_training(parser)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from ich_tf.experiments import reproduce
+
+    trained = reproduce.train_one(
+        options.experiment,
+        options.fold,
+        shared.folders(options),
+        **shared.training(options),
+    )
+    scores = ", ".join(f"{name} {value:.4g}" for name, value in trained.scores.items())
+    print(f"{scores}: {trained.file}")
+
+
+def _add_prepare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="ROW", help="as table1/resnext101")
+    parser.add_argument(
+        "--beam",
+        default="",
+        metavar="FLAGS",
+        help="for Apache Beam, in one string: '--runner=SparkRunner ...'; default: "
+        "processes on this machine",
+    )
+    shared.add_profile(parser, default="paper")
+    shared.add_folders(parser)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from ich_tf.experiments import reproduce
+
+    folder = reproduce.prepare_shards(
+        options.experiment,
+        shared.folders(options),
+        profile=options.profile,
+        options=shlex.split(options.beam),
+        say=shared.say,
+    )
+    print(f"shards are in {folder}")
+
+
+VERBS = (
+    Verb(
+        "reproduce",
+        "train and evaluate rows, then print their tables",
+        _reproduce,
+        _add_reproduce,
+        (
+            "ich-tf reproduce table2 --profile quick",
+            "ich-tf reproduce table3 --profile paper --ct-ich DIR",
+        ),
+    ),
+    Verb(
+        "train",
+        "train one fold of one row, without evaluating it",
+        _train,
+        _add_train,
+        ("ich-tf train table3/unet-hssayeni --fold 0",),
+    ),
+    Verb(
+        "prepare",
+        "write a classifier's slices as shards before training",
+        _prepare,
+        _add_prepare,
+        ("ich-tf prepare table1/resnext101 --rsna DIR",),
+    ),
+)

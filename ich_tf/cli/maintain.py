@@ -1,0 +1,149 @@
+"""Verbs for data sets and weights."""
+
+import argparse
+import os
+
+from ich_tf import paths
+from ich_tf.cli import options as shared
+from ich_tf.cli.options import Verb
+
+
+def _add_phantom(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--layout",
+        choices=("ct-ich", "ct-ich-v1", "rsna"),
+        default="ct-ich",
+        help="files of which data set; default: ct-ich",
+    )
+    parser.add_argument(
+        "--cases", type=shared.count, default=10, metavar="N", help="default: 10"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="of the heads; default: 0"
+    )
+    parser.add_argument(
+        "--slices",
+        type=shared.count,
+        metavar="N",
+        help="slices of each head; default: 24 to 60",
+    )
+    parser.add_argument(
+        "--size",
+        type=shared.count,
+        default=512,
+        metavar="PIXELS",
+        help="in-plane; default: 512",
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="a new or empty folder"
+    )
+
+
+def _phantom(options: argparse.Namespace) -> None:
+    from ich_tf.synthetic import layouts
+
+    layouts.write_phantom(
+        options.layout,
+        options.out,
+        cases=options.cases,
+        seed=options.seed,
+        slices=options.slices,
+        size=options.size,
+        say=print,
+    )
+    print(f"wrote {options.cases} heads to {options.out}")
+
+
+def _check_data(options: argparse.Namespace) -> int:
+    given = {"ct-ich": options.ct_ich, "rsna": options.rsna}
+    if not any(given.values()):
+        given = {
+            "ct-ich": os.environ.get("ICH_TF_CT_ICH"),
+            "rsna": os.environ.get("ICH_TF_RSNA"),
+        }
+    if not any(given.values()):
+        raise ValueError(
+            "Pass --ct-ich DIR, --rsna DIR or both, or set ICH_TF_CT_ICH or "
+            "ICH_TF_RSNA."
+        )
+    problems = sum(_check(name, folder) for name, folder in given.items() if folder)
+    return 1 if problems else 0
+
+
+def _check(name: str, folder: str) -> int:
+    from ich_tf import data
+    from ich_tf.data import checks
+
+    dataset, count = data.open_dataset(name, paths.data_set(name, folder)), 0
+    for problem in checks.check_dataset(dataset):
+        count += 1
+        print(f"{problem.kind}: {problem.file}: {problem.message}", flush=True)
+    try:
+        identity = dataset.fingerprint()["identity"]
+    except ValueError:
+        identity = f"{name}, not readable as a whole"
+    print(f"{identity}: {len(dataset.case_ids())} cases, {count} problems")
+    return count
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ship", metavar="ROW", help="first add the weights of a finished row"
+    )
+    parser.add_argument(
+        "--convert", metavar="FILE", help="first convert published PyTorch weights"
+    )
+    parser.add_argument(
+        "--chain",
+        metavar="FILE.keras",
+        help="save the classifier as one Keras model: HU of a scan to probabilities",
+    )
+    shared.add_folders(parser)
+
+
+def _weights(options: argparse.Namespace) -> None:
+    from ich_tf.models import weights
+
+    folder = paths.weights(options.weights_dir)
+    if options.ship:
+        from ich_tf.experiments import reproduce, ship
+
+        folders = shared.folders(options)
+        ship.ship(reproduce.find_run(options.ship, "shipped", folders, print))
+    if options.convert:
+        from ich_tf.models import convert
+
+        print(f"converted to {convert.convert(options.convert, folder)}")
+    if options.chain:
+        from ich_tf.prediction import classify
+
+        classify.whole(folder).save(options.chain)
+        print(f"saved {options.chain}; import ich_tf.models.chain before you load it")
+    for name, entry in weights.read_manifest(folder).items():
+        print(f"{name}: {entry['file']}, {entry['parameters']:,} parameters,")
+        print(f"  trained on {entry['trained_on']}; {entry['metric']}")
+
+
+VERBS = (
+    Verb(
+        "check-data",
+        "look for faults in a data set",
+        _check_data,
+        shared.add_data,
+        ("ich-tf check-data --ct-ich DIR --rsna DIR",),
+    ),
+    Verb(
+        "phantom",
+        "write synthetic head CT in the layout of a data set",
+        _phantom,
+        _add_phantom,
+        ("ich-tf phantom --layout ct-ich --cases 10 --seed 0 --out PHANTOM",),
+    ),
+    Verb(
+        "weights",
+        "list the weights that come with the package",
+        _weights,
+        _add_weights,
+        ("ich-tf weights", "ich-tf weights --convert FILE.pth"),
+    ),
+)
