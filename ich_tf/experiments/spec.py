@@ -180,7 +180,7 @@ class Profile:
         decay: See `training.Plan`.
         lesion_share: Share of each batch from crops with hemorrhage; None takes
             the crops as they come.
-        augmentation: Name in `augment.AUGMENTATIONS`.
+        augmentation: Name in `augmentations.AUGMENTATIONS`.
         batch_norm_momentum: See `training.Plan`.
         output_bias: Start of the last layer's bias; None keeps 0, a probability of
             one half, which a short run takes long to leave.
@@ -255,7 +255,7 @@ class VolumeProfile:
         learning_rate: Adam's.
         schedule: See `training.Plan`.
         lesion_share: Chance of a patch to be drawn around hemorrhage.
-        augmentation: Name in `augment.AUGMENTATIONS`.
+        augmentation: Name in `augmentations.AUGMENTATIONS`.
         output_bias: Start of the last layer's bias.
         validation_steps: Batches after every epoch.
         phantom: As in `Profile`.
@@ -326,7 +326,7 @@ class ClassifierProfile:
             patient, or the share of patients that are held out.
         slices: Training of the slice network.
         sequence: Training of the sequence model.
-        augmentation: Name in `augment.IMAGE_AUGMENTATIONS`.
+        augmentation: Name in `augmentations.AUGMENTATIONS`.
         phantom: As in `Profile`.
         network: "model" and "arguments" that take the place of the experiment's.
         sequence_arguments: Arguments of `build_sequence` likewise.

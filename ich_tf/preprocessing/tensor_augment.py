@@ -1,84 +1,31 @@
-"""The augmentations of `augment` in TensorFlow's own operations.
+"""Random changes of images in TensorFlow's own operations, for pipelines of a TPU.
 
-For input pipelines without Python, as a TPU wants them. They draw the same changes
-from the same ranges, but not the same numbers, and their pixels differ by rounding.
+The changes themselves are listed in `augmentations`. Their order and ranges are those
+of `augment`; the random numbers differ.
 """
 
-import dataclasses
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
+
+from ich_tf.preprocessing import augmentations
+from ich_tf.preprocessing.augmentations import Range, Transform
 
 Augmenter = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 ImageAugmenter = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
-
-@dataclasses.dataclass(frozen=True)
-class Changes:
-    """Ranges of the random changes.
-
-    Attributes:
-        mirror: Chance to mirror left and right.
-        move: Chance to rotate, shift and scale.
-        degrees: Largest rotation to either side.
-        shift: Largest shift, as a share of the side.
-        scale: Smallest and largest enlargement.
-        keep_ratio: Whether both sides are enlarged alike.
-        border: What is beyond the border: "NEAREST" or "REFLECT".
-        light: Chance to change brightness and contrast.
-        brightness: Smallest and largest that is added.
-        contrast: Smallest and largest change of the factor.
-    """
-
-    mirror: float = 0.0
-    move: float = 1.0
-    degrees: float = 0.0
-    shift: float = 0.0
-    scale: tuple[float, float] = (1.0, 1.0)
-    keep_ratio: bool = False
-    border: str = "NEAREST"
-    light: float = 0.0
-    brightness: tuple[float, float] = (-0.2, 0.2)
-    contrast: tuple[float, float] = (-0.2, 0.2)
+_GEOMETRIC = (augmentations.Mirror, augmentations.Affine)
+_DRAWS = 7
+"""Most random numbers that a transform needs, the first one decides whether at all."""
 
 
-# Deviation: the shear of [2], a fifth of a pixel, is left out; REFLECT repeats the
-# outermost pixel, which `augment`'s does not.
-_HSSAYENI2020 = Changes(degrees=20, shift=0.1, scale=(1 / 1.2, 1 / 0.8))
-_BURDUJA2020 = Changes(
-    mirror=0.5,
-    move=0.5,
-    degrees=45,
-    shift=0.0625,
-    scale=(0.9, 1.1),
-    keep_ratio=True,
-    border="REFLECT",
-    light=0.5,
-)
-AUGMENTATIONS = {
-    "none": None,
-    # Deviation: without blur and noise.
-    "any_scanner": dataclasses.replace(
-        _HSSAYENI2020,
-        mirror=0.5,
-        light=0.6,
-        brightness=(-0.12, 0.08),
-        contrast=(-0.2, 0.45),
-    ),
-    "flip": Changes(mirror=0.5, move=0.0),
-    "hssayeni2020": _HSSAYENI2020,
-    "hssayeni2020_flip": dataclasses.replace(_HSSAYENI2020, mirror=0.5),
-    "burduja2020": _BURDUJA2020,
-    "burduja2020_mild": dataclasses.replace(_BURDUJA2020, degrees=10, light=0.0),
-}
-
-
-def augmenter(name: str) -> Augmenter:
-    """As `augment.augmenter`, of tensors.
+def augmenter(augmentation: str | Sequence[Transform]) -> Augmenter:
+    """Build a function that changes an image and its mask together.
 
     Args:
-        name: A name in `AUGMENTATIONS`, which are those of `augment`.
+        augmentation: A name in `augmentations.AUGMENTATIONS`, or transforms.
 
     Returns:
         `change(image, mask, seed) -> (image, mask)` for an image (h, w, channels),
@@ -87,106 +34,155 @@ def augmenter(name: str) -> Augmenter:
     Raises:
         ValueError: if the name is unknown; the message lists the known ones.
     """
-    changes = _changes(name)
-    if changes is None:
+    listed = augmentations.transforms(augmentation)
+    if not listed:
         return lambda image, mask, seed: (image, mask)
 
     def change(image, mask, seed):
-        draws = _draws(seed)
-        moved = _moved(image, changes, draws, "BILINEAR")
-        return _lit(moved, changes, draws), _moved(mask, changes, draws, "NEAREST")
+        draws, matrix = _draws(listed, seed, image)
+        moved = _warped(image, listed, matrix, "BILINEAR")
+        truth = _warped(mask, listed, matrix, "NEAREST")
+        return _recoloured(moved, listed, draws, seed), truth
 
     return change
 
 
-def image_augmenter(name: str) -> ImageAugmenter | None:
-    """As `augment.image_augmenter`, of tensors.
+def image_augmenter(
+    augmentation: str | Sequence[Transform],
+) -> ImageAugmenter | None:
+    """Build a function that changes an image alone.
 
     Args:
-        name: A name in `AUGMENTATIONS`, which are those of `augment`.
+        augmentation: A name in `augmentations.AUGMENTATIONS`, or transforms.
 
     Returns:
-        `change(image, seed) -> image`, see `augmenter`; None for "none".
+        `change(image, seed) -> image`, see `augmenter`; None if nothing changes.
 
     Raises:
         ValueError: if the name is unknown; the message lists the known ones.
     """
-    changes = _changes(name)
-    if changes is None:
+    listed = augmentations.transforms(augmentation)
+    if not listed:
         return None
 
     def change(image, seed):
-        draws = _draws(seed)
-        return _lit(_moved(image, changes, draws, "BILINEAR"), changes, draws)
+        draws, matrix = _draws(listed, seed, image)
+        moved = _warped(image, listed, matrix, "BILINEAR")
+        return _recoloured(moved, listed, draws, seed)
 
     return change
 
 
-def _changes(name: str) -> Changes | None:
-    if name not in AUGMENTATIONS:
-        known = ", ".join(AUGMENTATIONS)
-        raise ValueError(f"Unknown augmentation {name!r}. Known: {known}.")
-    return AUGMENTATIONS[name]
+def _draws(listed, seed, image) -> tuple[list[list[tf.Tensor]], tf.Tensor]:
+    """Numbers in [0, 1) for each transform, and what they do to coordinates.
 
-
-def _draws(seed: tf.Tensor) -> list[tf.Tensor]:
-    """Ten numbers in [0, 1), the same for the same seed."""
+    Returns:
+        The numbers of each transform, and the matrix (3, 3) from a pixel (x, y, 1) of
+        the result to one of the image.
+    """
     # One algorithm, for "auto" depends on the device.
-    return tf.unstack(tf.random.stateless_uniform((10,), seed, alg="philox"))
+    numbers = tf.random.stateless_uniform((len(listed), _DRAWS), seed, alg="philox")
+    draws = [tf.unstack(row) for row in tf.unstack(numbers)]
+    height, width = image.shape[:2]
+    matrix = tf.eye(3)
+    for change, drawn in zip(listed, draws, strict=True):
+        if isinstance(change, _GEOMETRIC):
+            step = _to_source(change, drawn[1:], height, width)
+            step = tf.where(drawn[0] < change.probability, step, tf.eye(3))
+            matrix = matrix @ step
+    return draws, matrix
 
 
-def _moved(
-    image: tf.Tensor, changes: Changes, draws: list[tf.Tensor], interpolation: str
-) -> tf.Tensor:
-    """Mirror, rotate, shift and scale (h, w, channels) about its centre."""
-    mirror, move, turn, right, down, wide, high, *_ = draws
+def _within(limits: Range, draw: tf.Tensor) -> tf.Tensor:
+    low, high = limits
+    return low + (high - low) * draw
+
+
+def _to_source(change, draws, height: int, width: int) -> tf.Tensor:
+    """The matrix (3, 3) from a changed pixel (x, y, 1) to the one it comes from."""
+    if isinstance(change, augmentations.Mirror):
+        return tf.constant([[-1.0, 0, width - 1], [0, 1, 0], [0, 0, 1]])
+    turn, lean, right, down, wide, high = draws
+    angle = _within(change.degrees, turn) * math.pi / 180
+    shear = tf.tan(_within(change.shear_degrees, lean) * math.pi / 180)
+    right = _truncated(_within(change.shift, right) * width)
+    down = _truncated(_within(change.shift, down) * height)
+    across = _within(change.scale, wide)
+    along = across if change.keep_ratio else _within(change.scale, high)
+    sine, cosine = tf.sin(angle), tf.cos(angle)
+    x, y = (width - 1) / 2, (height - 1) / 2
+    steps = (
+        [[1, 0, x], [0, 1, y], [0, 0, 1]],
+        [[1 / across, 0, 0], [0, 1 / along, 0], [0, 0, 1]],
+        [[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]],
+        [[1, shear, 0], [0, 1, 0], [0, 0, 1]],
+        [[1, 0, -x - right], [0, 1, -y - down], [0, 0, 1]],
+    )
+    matrices = [tf.convert_to_tensor(step, tf.float32) for step in steps]
+    return functools.reduce(tf.matmul, matrices)
+
+
+def _truncated(number: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.cast(number, tf.int32), tf.float32)
+
+
+def _warped(image, listed, matrix, interpolation: str) -> tf.Tensor:
+    """Look up each pixel of (h, w, channels) where `matrix` says it comes from."""
+    moves = [change for change in listed if isinstance(change, _GEOMETRIC)]
+    if not moves:
+        return image
     height, width, channels = image.shape
-    smallest, largest = changes.scale
-    across = smallest + (largest - smallest) * wide
-    along = smallest + (largest - smallest) * (wide if changes.keep_ratio else high)
-    angle = (2 * turn - 1) * math.radians(changes.degrees)
-    right = (2 * right - 1) * changes.shift * width
-    down = (2 * down - 1) * changes.shift * height
-    moves = move < changes.move
-    # From a pixel of the result to one of the image: rows (a, b, c) and (d, e, f).
-    a, b = tf.cos(angle) / across, tf.sin(angle) / across
-    d, e = -tf.sin(angle) / along, tf.cos(angle) / along
-    a, b, d, e = (
-        tf.where(moves, value, still)
-        for value, still in ((a, 1.0), (b, 0.0), (d, 0.0), (e, 1.0))
-    )
-    right, down = (tf.where(moves, value, 0.0) for value in (right, down))
-    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
-    x, y = middle_x + right, middle_y + down
-    c, f = middle_x - a * x - b * y, middle_y - d * x - e * y
-    # The image is mirrored first: its column x is then width - 1 - x.
-    mirrors = mirror < changes.mirror
-    a, b, c = (
-        tf.where(mirrors, other, value)
-        for value, other in ((a, -a), (b, -b), (c, width - 1 - c))
-    )
-    moved = tf.raw_ops.ImageProjectiveTransformV3(
+    if any(getattr(change, "border", "") == "reflect" for change in moves):
+        # The operation's own "REFLECT" repeats the outermost pixel. Half a side is
+        # enough for 45 degrees, a scale of 0.9 and a shift of 1/16.
+        margins = (height // 2, width // 2)
+        image = tf.pad(image, [(m, m) for m in margins] + [(0, 0)], "REFLECT")
+        offset = [[1.0, 0, margins[1]], [0, 1, margins[0]], [0, 0, 1]]
+        matrix = tf.constant(offset) @ matrix
+    warped = tf.raw_ops.ImageProjectiveTransformV3(
         images=image[tf.newaxis],
-        transforms=tf.stack([a, b, c, d, e, f, 0.0, 0.0])[tf.newaxis],
+        transforms=tf.reshape(matrix, (1, 9))[:, :8],
         output_shape=(height, width),
         fill_value=0.0,
         interpolation=interpolation,
-        fill_mode=changes.border,
+        fill_mode="NEAREST",
     )[0]
-    return tf.ensure_shape(moved, (height, width, channels))
+    return tf.ensure_shape(warped, (height, width, channels))
 
 
-def _lit(image: tf.Tensor, changes: Changes, draws: list[tf.Tensor]) -> tf.Tensor:
-    if not changes.light:
-        return image
-    chance, brightness, contrast = draws[-3:]
-    contrast, brightness = (
-        low + (high - low) * share
-        for (low, high), share in (
-            (changes.contrast, contrast),
-            (changes.brightness, brightness),
-        )
-    )
-    changed = image * (1 + contrast) + brightness
-    changed = tf.clip_by_value(changed, 0.0, 1.0)
-    return tf.where(chance < changes.light, changed, image)
+def _recoloured(image, listed, draws, seed) -> tf.Tensor:
+    """Brightness and contrast, blur and noise."""
+    for number, (change, drawn) in enumerate(zip(listed, draws, strict=True)):
+        match change:
+            case augmentations.BrightnessContrast(brightness, contrast):
+                factor = 1 + _within(contrast, drawn[1])
+                changed = image * factor + _within(brightness, drawn[2])
+                changed = tf.clip_by_value(changed, 0.0, 1.0)
+            case augmentations.Blur(sigma_pixels):
+                changed = _blurred(image, _within(sigma_pixels, drawn[1]), change)
+            case augmentations.Noise(deviation):
+                # Another stream than that of the numbers above.
+                stream = tf.stack([seed[0] + number + 1, seed[1]])
+                normal = tf.random.stateless_normal(image.shape, stream, alg="philox")
+                changed = image + _within(deviation, drawn[1]) * normal
+                changed = tf.clip_by_value(changed, 0.0, 1.0)
+            case _:
+                continue
+        image = tf.where(drawn[0] < change.probability, changed, image)
+    return image
+
+
+def _blurred(image, sigma_pixels, change: augmentations.Blur) -> tf.Tensor:
+    """Convolve (h, w, channels) with a Gaussian, reflected at the border."""
+    widest = int(3.5 * change.sigma_pixels[1])
+    places = tf.range(-widest, widest + 1, dtype=tf.float32)
+    kernel = tf.exp(-0.5 * (places / sigma_pixels) ** 2)
+    kernel = tf.where(tf.abs(places) <= tf.floor(3.5 * sigma_pixels), kernel, 0.0)
+    kernel /= tf.reduce_sum(kernel)
+    margins = [(widest, widest), (widest, widest), (0, 0)]
+    padded = tf.pad(image, margins, "REFLECT")
+    # One plane for each channel: all take the same kernel.
+    planes = tf.transpose(padded, (2, 0, 1))[..., tf.newaxis]
+    for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
+        planes = tf.nn.conv2d(planes, tf.reshape(kernel, shape), 1, "VALID")
+    return tf.ensure_shape(tf.transpose(planes[..., 0], (1, 2, 0)), image.shape)
