@@ -1,6 +1,7 @@
 """Files and folders that are complete or not there: made elsewhere, then renamed."""
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -55,11 +56,12 @@ def check_folder(path: str | os.PathLike) -> None:
         ValueError: if it, or what it should lie in, is a file or cannot be written.
     """
     path = pathlib.Path(path)
-    there = next(one for one in (path, *path.absolute().parents) if one.exists())
-    if not there.is_dir():
-        raise ValueError(f"{path} cannot be a folder: {there} is a file.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{path} cannot be written: {there} forbids it.")
+    candidates = (path, *path.absolute().parents)
+    existing = next(candidate for candidate in candidates if candidate.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{path} cannot be a folder: {existing} is a file.")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(f"{path} cannot be written: {existing} is read-only.")
 
 
 @contextlib.contextmanager
@@ -67,9 +69,8 @@ def new_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Give a temporary folder that becomes `folder` when the block succeeds.
 
     A failed block leaves nothing, a killed process only
-    `<name>.<host>-<process>.partial`, which the next run on that host removes. Two
-    processes do not disturb each other: the second to finish gives way to what it
-    finds.
+    `<name>.<host>-<process>.partial`, which the next run on that host removes. Of two
+    processes that write the same folder, the result of the first to finish stays.
 
     Args:
         folder: The folder to be; must not exist yet, or be empty.
@@ -84,13 +85,8 @@ def new_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
             "or remove this one first."
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    own = f"{folder.name}.{platform.node()}-"
-    left_here = re.compile(re.escape(own) + r"(\d+)" + re.escape(PARTIAL)).fullmatch
-    for left in folder.parent.iterdir():
-        found = left_here(left.name)
-        if found and not _is_running(int(found[1])):
-            shutil.rmtree(left, ignore_errors=True)
-    partial = folder.with_name(f"{own}{os.getpid()}{PARTIAL}")
+    remove_left(folder.parent, f"{folder.name}.")
+    partial = folder.with_name(partial_name(folder.name))
     partial.mkdir()
     try:
         yield partial
@@ -106,6 +102,30 @@ def new_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def partial_name(name: str) -> str:
+    """The name of a folder while this process writes it: `<host>-<process>.partial`."""
+    return f"{name}.{platform.node()}-{os.getpid()}{PARTIAL}"
+
+
+def remove_left(folder: pathlib.Path, prefix: str, keep: str | None = None) -> None:
+    """Remove what processes of this host that are gone left under `partial_name`.
+
+    Args:
+        folder: Where they wrote.
+        prefix: How the names begin; with a final "." the whole name before the host.
+        keep: How names begin that this process still writes; None if it writes none.
+    """
+    end = re.escape(f"{platform.node()}-") + r"(\d+)" + re.escape(PARTIAL)
+    between = "" if prefix.endswith(".") else r".*\."
+    left_here = re.compile(re.escape(prefix) + between + end).fullmatch
+    for left in folder.iterdir():
+        match = left_here(left.name)
+        if not match or (keep and left.name.startswith(keep)):
+            continue
+        if not _is_running(int(match[1])):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def _is_running(number: int) -> bool:
     """Whether another process of this number lives."""
     try:
@@ -117,20 +137,59 @@ def _is_running(number: int) -> bool:
     return number != os.getpid()
 
 
+def sha256(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: str | os.PathLike) -> None:
+    """Wait until a file, or the names in a folder, are on the disk, where possible."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def json_bytes(content: Any) -> bytes:
+    """JSON as a file holds it.
+
+    Text that UTF-8 does not have (file names in another encoding) is escaped; the same
+    text is read back.
+
+    Raises:
+        ValueError: if a number is NaN or infinite, which JSON does not have; use None.
+    """
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")
+
+
 def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Write JSON atomically; NaN is refused, since JSON has none (use None)."""
-    with atomic(path) as partial:
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+    """Write `json_bytes` atomically."""
+    write_bytes(path, json_bytes(content))
 
 
 def read_json(path: str | os.PathLike) -> Any:
     """Read JSON.
 
     Raises:
-        ValueError: if the file is not valid JSON; the message names it.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no regular file or not valid JSON; the message names it.
     """
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not a regular file.")
     try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=_refuse_constant
+        )
+    except RecursionError as error:
+        raise ValueError(f"{path} is not valid JSON: nested too deeply.") from error
+    except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")

@@ -90,3 +90,10 @@ def test_only_what_dead_processes_of_this_host_left_is_removed(tmp_path):
         (partial / "head").write_text("")
     assert not left.exists()
     assert all(folder.is_dir() for folder in others)
+
+
+def test_text_that_utf8_does_not_have_is_written_and_read(tmp_path):
+    # What Python makes of a file name with the byte FF.
+    name = os.fsdecode(b"caf\xff")
+    files.write_json(tmp_path / "a.json", {"input": name})
+    assert files.read_json(tmp_path / "a.json") == {"input": name}
