@@ -86,16 +86,46 @@ def test_overlap_of_a_volume_counts_all_voxels_together(two_squares):
     assert scores["jaccard"] == pytest.approx(800 / 4900)
 
 
-def test_detection_needs_more_than_400_pixels(two_squares):
+ALIKE = metrics.PROTOCOLS["hssayeni2020_alike"]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "protocol", "sensitivity", "specificity"),
+    [
+        (1, HSSAYENI, 1 / 2, 1 / 2),
+        (2, HSSAYENI, 1 / 3, 0),
+        (400, HSSAYENI, 1 / 3, 0),
+        (2, PUBLISHED, 1 / 3, 1 / 3),
+        (400, ALIKE, 1 / 2, 1 / 2),
+        (401, ALIKE, 1 / 3, 0),
+    ],
+)
+def test_limits_of_detection_in_truth(
+    two_squares, pixels, protocol, sensitivity, specificity
+):
+    """Slice 3 gets a few true pixels, slices 0 to 2 hold 1600, 1600 and none.
+
+    [2]'s masks of truth hold 0 and 255 and its predictions 0 and 1, both with more than
+    400 asked for: 1 x 255 is too little, 2 x 255 = 510 is enough. Predicted are slices
+    0 (1600 pixels) and 2 (900). If slice 3 is positive, 1 of 3 positive slices is
+    predicted and the only negative one, slice 2, too; if not, it is 1 of 2 and 1 of 2.
+    """
     truth, prediction = two_squares
-    truth |= mask((4, [3]), (0, 20), (0, 20))
-    scores = metrics.case_scores(counted(truth, prediction, HSSAYENI), HSSAYENI)
-    assert scores["sensitivity"] == 1 / 2
-    assert scores["specificity"] == 1 / 2
-    truth[3, 20, 0] = True
-    scores = metrics.case_scores(counted(truth, prediction, HSSAYENI), HSSAYENI)
-    assert scores["sensitivity"] == pytest.approx(1 / 3)
-    assert scores["specificity"] == 0
+    truth[3].flat[:pixels] = True
+    scores = metrics.case_scores(counted(truth, prediction, protocol), protocol)
+    assert scores["sensitivity"] == pytest.approx(sensitivity)
+    assert scores["specificity"] == pytest.approx(specificity)
+
+
+@pytest.mark.parametrize("protocol", [HSSAYENI, PUBLISHED, ALIKE])
+@pytest.mark.parametrize(("pixels", "sensitivity"), [(400, 1 / 2), (401, 1)])
+def test_limit_of_detection_in_the_prediction(protocol, pixels, sensitivity):
+    """Two true slices, predicted with 1600 and with 400 (too few) or 401 pixels."""
+    truth = mask((2, [0, 1]), (100, 140), (100, 140))
+    prediction = mask((2, [0]), (100, 140), (100, 140))
+    prediction[1].flat[:pixels] = True
+    scores = metrics.case_scores(counted(truth, prediction, protocol), protocol)
+    assert scores["sensitivity"] == sensitivity
 
 
 def test_detection_counts_every_pixel_elsewhere(two_squares):
@@ -316,18 +346,24 @@ class TestBinarise:
 
     def test_lengths_scale_with_the_slice(self):
         half = HSSAYENI.scaled(256)
-        assert (half.closing, half.opening, half.detection_pixels) == (5, 3, 100)
+        assert (half.closing, half.opening) == (5, 3)
         assert half.scaled(256) == half
         quarter = HSSAYENI.scaled(128)
-        assert (quarter.closing, quarter.opening, quarter.detection_pixels) == (
-            3,
-            1,
-            25,
-        )
+        assert (quarter.closing, quarter.opening) == (3, 1)
         assert PER_VOLUME.scaled(64).closing == 0
         small = np.zeros((1, 256, 256), np.float32)
         small[0, 10:40, 10:40] = small[0, 10:40, 44:60] = 1
         assert metrics.binarise(small, HSSAYENI)[0, 20, 10:60].all()
+
+    @pytest.mark.parametrize(
+        ("size", "truth", "predicted"), [(512, 1, 400), (256, 0, 100), (64, 0, 6)]
+    )
+    def test_limits_of_detection_scale_with_the_area(self, size, truth, predicted):
+        """400 / 4 = 100 and 400 / 64 = 6.25; 1 / 4 of a pixel rounds to none."""
+        rule = HSSAYENI.scaled(size)
+        assert rule.truth_detection_pixels == truth
+        assert rule.predicted_detection_pixels == predicted
+        assert ALIKE.scaled(size).truth_detection_pixels == predicted
 
     @pytest.mark.parametrize(
         "probability",

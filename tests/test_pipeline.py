@@ -117,11 +117,35 @@ def test_crops_know_their_lesions(crops):
     assert crops.has_lesion.sum() == 6
 
 
-def test_lesion_crops_only(stored):
+@pytest.mark.parametrize(
+    ("keep", "training", "count", "with_blood"),
+    [
+        ("hssayeni2020_jpg", True, 33, 6),
+        ("hssayeni2020_jpg", False, 6, 6),
+        ("lesion", True, 6, 6),
+        ("lesion", False, 6, 6),
+        ("all", True, 54, 6),
+        ("all", False, 54, 6),
+    ],
+)
+def test_crops_that_train_and_validate(stored, keep, training, count, with_blood):
+    """Three slices with blood, in 2 of their 9 crops each, and three without.
+
+    [2]'s JPG code trains with 3 x 2 = 6 crops with blood and 3 x 9 = 27 of the slices
+    without, and validates with the 6.
+    """
     grid = tiles.TileGrid(32, 32, tile=16, stride=8)
-    kept = pipeline.crops(stored, grid.positions, 16, keep="lesion")
-    assert len(kept) == 6
-    assert kept.has_lesion.all()
+    kept = pipeline.crops(stored, grid.positions, 16, keep, training=training)
+    assert len(kept) == count
+    assert kept.has_lesion.sum() == with_blood
+    if keep == "hssayeni2020_jpg" and training:
+        others = kept.places[~kept.has_lesion, 0]
+        assert np.unique(others, return_counts=True)[1].tolist() == [9, 9, 9]
+
+
+def test_unknown_crops_list_the_known_ones(stored):
+    with pytest.raises(ValueError, match="'some'. Known: all, lesion, hssayeni2020"):
+        pipeline.crops(stored, np.zeros((1, 2), int), 16, "some")
 
 
 def test_an_epoch_is_a_permutation(crops):

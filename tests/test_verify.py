@@ -407,7 +407,7 @@ def swept(made, monkeypatch):
 
 def test_the_sweep_holds_the_protocols_of_the_result(swept):
     run, conventions = swept
-    assert len(conventions) == 3 * 2 * (4 * 4 + 1) * 2
+    assert len(conventions) == 3 * 2 * (4 * 4 + 1) * 4
     summary = files.read_json(run.file)["summary"]
     (published,) = (one for one in conventions if one.is_published)
     for name, value in published.scores.items():
@@ -415,7 +415,8 @@ def test_the_sweep_holds_the_protocols_of_the_result(swept):
     plain = {
         (one.unit, one.empty): one.scores
         for one in conventions
-        if (one.threshold, one.post_processing, one.detection_pixels) == (0.5, False, 0)
+        if (one.threshold, one.post_processing) == (0.5, False)
+        and (one.truth_detection_pixels, one.predicted_detection_pixels) == (1, 0)
     }
     assert len(plain) == 17
     for name in ("jaccard", "dice", "sensitivity", "specificity"):
@@ -450,7 +451,8 @@ def test_crops_are_scored_from_the_masks(swept):
         one
         for one in conventions
         if (one.unit, one.empty, one.threshold) == ("crop", "skip", 0.5)
-        and (one.post_processing, one.detection_pixels) == (False, 0)
+        and not one.post_processing
+        and (one.truth_detection_pixels, one.predicted_detection_pixels) == (1, 0)
     )
     assert one.scores["dice"] == pytest.approx(np.mean(values))
 
@@ -462,14 +464,15 @@ def test_on_the_phantom_only_the_spread_is_said(swept):
     assert "Not ranked: the report has no number of this row on phantom, or" in text
     assert "Nearest" not in text and "distance" not in text
     moved = protocol_sweep.influence(conventions, "dice")
-    assert "detection_pixels" not in moved and "excluded" not in moved
+    assert "excluded" not in moved
+    assert not {"truth_detection_pixels", "predicted_detection_pixels"} & set(moved)
     assert moved["empty"] > 0.1
 
 
 def test_pooled_voxels_are_compared_with_every_unit():
     def one(unit, empty, dice):
         scores = {"dice": dice}
-        return protocol_sweep.Convention(unit, empty, 0.5, False, False, 0, scores)
+        return protocol_sweep.Convention(unit, empty, 0.5, False, False, 0, 0, scores)
 
     conventions = [
         one("slice", "zero", 0.2),
@@ -492,7 +495,7 @@ def test_conventions_are_ranked_by_their_distance(swept):
     assert text.count("\n| 0.") >= 10
     # Overlap alone does not tell detection limits apart.
     overlap = {name: target.scores[name] for name in ("jaccard", "dice")}
-    assert len(protocol_sweep.ranked(conventions, overlap)) == len(conventions) / 2
+    assert len(protocol_sweep.ranked(conventions, overlap)) == len(conventions) / 4
 
 
 def test_the_real_data_are_ranked(made, monkeypatch):
@@ -502,7 +505,7 @@ def test_the_real_data_are_ranked(made, monkeypatch):
     folders = runner.Folders(results=made[0], weights=made[0])
     run = protocol_sweep.open_result(UNET, "paper", folders, print)
     found = protocol_sweep.sweep(run, lambda line: None)
-    assert len(found) == 3 * 2 * (4 * 4 + 1) * 2 * 2
+    assert len(found) == 3 * 2 * (4 * 4 + 1) * 2 * 4
     ours = found[0].scores
     printed = run.experiment.reported["table3"]
     assert found[0].distance == max(abs(ours[name] - printed[name]) for name in printed)
@@ -513,7 +516,7 @@ def test_protocols_from_a_result_file(made, monkeypatch, tmp_path, capsys):
     path = stored.result_file(made[0], "demo", UNET)
     assert cli.main(["protocols", str(path), "--out", str(tmp_path)]) == 0
     assert "How far Dice moves by one choice alone" in capsys.readouterr().out
-    assert len(files.read_json(tmp_path / "protocols.json")) == 204
+    assert len(files.read_json(tmp_path / "protocols.json")) == 408
     with image.open(tmp_path / "protocols.png") as picture:
         pixels = np.asarray(picture.convert("RGB"))
     assert min(pixels.shape[:2]) > 400

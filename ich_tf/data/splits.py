@@ -59,9 +59,9 @@ def _consecutive(patients: Sequence[str], folds: int) -> list[tuple[str, ...]]:
 
 def _folds(patients: Sequence[str], folds: int) -> list[Fold]:
     made = []
+    count = len(patients) // folds
     for test in _consecutive(patients, folds):
         rest = [patient for patient in patients if patient not in test]
-        count = len(rest) // folds
         made.append(Fold(tuple(rest[count:]), tuple(rest[:count]), test))
     return made
 
@@ -69,8 +69,9 @@ def _folds(patients: Sequence[str], folds: int) -> list[Fold]:
 def folds_hssayeni2020(patient_ids: Sequence[str]) -> list[Fold]:
     """The five folds of [2] for ct-ich 1.0 (82 patients) or 1.3.1 (75 patients).
 
-    A test fold is int(n / 5) consecutive subjects of the fixed order, the last one
-    takes the rest. The first fifth of the remaining subjects is validation.
+    A test fold is int(n / 5) consecutive subjects of the fixed order; the last fold
+    takes the rest. The first int(n / 5) of the remaining subjects are validation, the
+    others training: 45 of 75 subjects, 50 of 82 (48 in the last fold).
 
     Args:
         patient_ids: All patients of the data set, "049", ..., in any order.

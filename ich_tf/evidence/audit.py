@@ -21,6 +21,7 @@ from ich_tf.evidence import tables
 from ich_tf.experiments import results as stored
 from ich_tf.experiments import spec
 from ich_tf.experiments.rows import audit as audit_rows
+from ich_tf.experiments.rows import table3
 from ich_tf.metrics import display, intervals
 
 HOLDS, CONTRADICTED, OPEN, NOT_RUN = "holds", "contradicted", "open", "not run"
@@ -79,6 +80,7 @@ def audit(
         lstm_width(reported),
         evaluation_slips(load),
         lesion_crops(load),
+        *other_crops(load, profile),
         *second_approach(load),
     ]
 
@@ -359,14 +361,41 @@ def lesion_crops(load: Callable[[str], dict | None]) -> Finding:
     share = both["spec"]["profile"]["lesion_share"]
     every = "all crops" if share is None else f"all crops, {share:.0%} with blood"
     for title, result in ((every, both), ("lesion crops only", only)):
-        scores = result["summary"][PROTOCOL]
-        numbers = ", ".join(
-            f"{column} {display.with_interval(scores[column])}"
-            for column in ("dice", "sensitivity", "specificity")
-        )
-        said.append(f"{title}: {numbers}")
+        said.append(f"{title}: {_scores(result)}")
     identity = both["data"]["identity"]
     return Finding(name, claim, f"on {identity}: {'; '.join(said)}", OPEN)
+
+
+def other_crops(load: Callable[[str], dict | None], profile: str) -> Iterator[Finding]:
+    """What each network of Table III reaches with each choice of crops.
+
+    Only the profile "paper" has these rows.
+    """
+    titles = {"lesion": "[2]'s NIfTI code", "all": "all crops"}
+    for network in table3.SHOWN:
+        rows = {"[2]'s JPG code": network}
+        for (of, crops), row in audit_rows.OTHER_CROPS.items():
+            if of == network and spec.has_profile(spec.find(row)[0], profile):
+                rows[titles[crops]] = row
+        if len(rows) == 1:
+            continue
+        name, claim = f"crops of {network}", "which crops are trained on is not stated"
+        results = {title: load(row) for title, row in rows.items()}
+        missing = [rows[title] for title, result in results.items() if result is None]
+        if missing:
+            yield Finding(name, claim, _run(*missing), NOT_RUN)
+            continue
+        said = [f"{title}: {_scores(result)}" for title, result in results.items()]
+        identity = next(iter(results.values()))["data"]["identity"]
+        yield Finding(name, claim, f"on {identity}: {'; '.join(said)}", OPEN)
+
+
+def _scores(result: dict) -> str:
+    scores = result["summary"][PROTOCOL]
+    return ", ".join(
+        f"{column} {display.with_interval(scores[column])}"
+        for column in ("dice", "sensitivity", "specificity")
+    )
 
 
 def second_approach(load: Callable[[str], dict | None]) -> Iterator[Finding]:

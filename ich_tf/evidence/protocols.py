@@ -26,6 +26,13 @@ EMPTY = ("skip", "nan", "zero", "one")
 PUBLISHED = PROTOCOLS["hssayeni2020"]
 OVERLAPS = ("jaccard", "dice")
 DETECTION = ("sensitivity", "specificity")
+# Limits of detection in pixels, in truth and in the prediction: [2]'s and another.
+LIMITS = tuple(
+    itertools.product(
+        (PUBLISHED.truth_detection_pixels, PUBLISHED.predicted_detection_pixels),
+        (PUBLISHED.predicted_detection_pixels, 0),
+    )
+)
 # Attributes of a `Convention` in words.
 FACTORS = {
     "unit": "what one averaged value belongs to",
@@ -33,7 +40,8 @@ FACTORS = {
     "threshold": "probability above which a pixel is positive",
     "post_processing": "closing and opening of [2]",
     "excluded": "patient 70 left out, as in [2]",
-    "detection_pixels": "pixels above which a slice is positive",
+    "truth_detection_pixels": "pixels above which a slice is positive in truth",
+    "predicted_detection_pixels": "pixels above which a slice is predicted positive",
 }
 
 
@@ -47,7 +55,9 @@ class Convention:
         threshold: See `metrics.Protocol`.
         post_processing: Whether masks are closed and opened as in [2].
         excluded: Whether patient 70 of ct-ich is left out of the overlap.
-        detection_pixels: See `metrics.Protocol`; slices are detected, in every unit.
+        truth_detection_pixels: See `metrics.Protocol`; slices are detected, whatever
+            the unit of the overlap.
+        predicted_detection_pixels: See `metrics.Protocol`.
         scores: "jaccard", "dice", "sensitivity", "specificity"; None if undefined.
         distance: Largest difference from a reported number; None where not compared.
     """
@@ -57,7 +67,8 @@ class Convention:
     threshold: float
     post_processing: bool
     excluded: bool
-    detection_pixels: int
+    truth_detection_pixels: int
+    predicted_detection_pixels: int
     scores: dict[str, float | None]
     distance: float | None = None
 
@@ -67,10 +78,16 @@ class Convention:
         return (
             (self.unit, self.empty) == (PUBLISHED.unit, PUBLISHED.empty)
             and self.threshold == PUBLISHED.threshold
-            and self.detection_pixels == PUBLISHED.detection_pixels
+            and self.has_published_limits
             and self.post_processing
             and self.excluded
         )
+
+    @property
+    def has_published_limits(self) -> bool:
+        """Whether slices are detected as in [2]."""
+        limits = (self.truth_detection_pixels, self.predicted_detection_pixels)
+        return limits == LIMITS[0]
 
 
 def open_result(name: str, profile: str, folders: runner.Folders, say) -> runner.Run:
@@ -128,8 +145,15 @@ def sweep(run: runner.Run, say: Callable[[str], None]) -> list[Convention]:
     counted = _count(run, rules, say)
     for rule, (of_slices, of_crops) in zip(rules, counted, strict=True):
         detection = {
-            pixels: _means(of_slices, rule, DETECTION, ct_ich, detection_pixels=pixels)
-            for pixels in (0, PUBLISHED.detection_pixels)
+            limits: _means(
+                of_slices,
+                rule,
+                DETECTION,
+                ct_ich,
+                truth_detection_pixels=limits[0],
+                predicted_detection_pixels=limits[1],
+            )
+            for limits in LIMITS
         }
         for unit, empty, excluded in _overlap_choices(ct_ich):
             overlap = _means(
@@ -141,7 +165,7 @@ def sweep(run: runner.Run, say: Callable[[str], None]) -> list[Convention]:
                 empty="nan" if unit == "pooled" else empty,
                 excluded_patients=PUBLISHED.excluded_patients if excluded else (),
             )
-            for pixels, rates in detection.items():
+            for limits, rates in detection.items():
                 found.append(
                     Convention(
                         unit,
@@ -149,7 +173,7 @@ def sweep(run: runner.Run, say: Callable[[str], None]) -> list[Convention]:
                         rule.threshold,
                         bool(rule.closing),
                         excluded or not ct_ich,
-                        pixels,
+                        *limits,
                         {**overlap, **rates},
                     )
                 )
@@ -171,8 +195,7 @@ def ranked(
             distance = max(abs(mine - theirs) for mine, theirs in pairs)
         with_distance.append(dataclasses.replace(one, distance=distance))
     if not set(reported) & set(DETECTION):
-        limit = PUBLISHED.detection_pixels
-        with_distance = [one for one in with_distance if one.detection_pixels == limit]
+        with_distance = [one for one in with_distance if one.has_published_limits]
     return sorted(
         with_distance, key=lambda one: (one.distance is None, one.distance or 0)
     )

@@ -25,6 +25,7 @@ _BESIDE_3D = {
     "augmentation": "hssayeni2020_flip",
     "output_bias": -3.0,
     "slices": "all",
+    "crops": "all",
 }
 _LESION_CROPS = {"crops": "lesion", "lesion_share": None}
 
@@ -47,9 +48,14 @@ PAPER = Profile(
     output_bias=None,
     validation_crops=None,
     phantom={},
+    crops="hssayeni2020_jpg",
     row_changes={
         "volume3d/2d": _BESIDE_3D,
         "audit/lesion-crops": {**_BESIDE_3D, **_LESION_CROPS},
+        "audit/unet-hssayeni-lesion-crops": {"crops": "lesion"},
+        "audit/unet-hssayeni-all-crops": {"crops": "all"},
+        "audit/densenet169-lesion-crops": {"crops": "lesion"},
+        "audit/densenet169-all-crops": {"crops": "all"},
     },
 )
 

@@ -35,6 +35,8 @@ def prepare(
 ) -> list[Run]:
     """The runs behind table names and experiment ids, each once.
 
+    Rows that the profile does not have are left out.
+
     Without a folder of the real data the demo profile writes the phantom in its
     layout under the results, and reads it back as it would read the real data.
 
@@ -45,6 +47,9 @@ def prepare(
     open_data = functools.cache(functools.partial(_open_data, folders, say))
     runs = []
     for row in experiments.values():
+        if not spec.has_profile(row, profile):
+            say(f"{row.id}: not in profile {profile}")
+            continue
         chosen = profiles.profile(row.task, profile).for_row(row.id)
         dataset = open_data(row.dataset, tuple(chosen.phantom.items()))
         runs.append(Run(row, chosen, dataset, folders, seed))
@@ -261,9 +266,11 @@ def find_run(
     """The run of one experiment id.
 
     Raises:
-        ValueError: if the name is unknown or that of a table.
+        ValueError: if the name is unknown, a table's, or not in the profile.
     """
     runs = prepare([name], profile, folders, say, seed)
+    if not runs:
+        raise ValueError(f"{name} is not in profile {profile}.")
     if len(runs) != 1 or runs[0].experiment.id != name:
         ids = ", ".join(run.experiment.id for run in runs)
         raise ValueError(f"{name} is a table. Choose one of {ids}.")

@@ -67,6 +67,13 @@ class Experiment:
 
 
 @dataclasses.dataclass(frozen=True)
+class PaperExperiment(Experiment):
+    """One trained row that only the profile "paper" has."""
+
+    profiles: ClassVar[tuple[str, ...]] = ("paper",)
+
+
+@dataclasses.dataclass(frozen=True)
 class Baseline:
     """One row of the related work, a method without a network.
 
@@ -188,7 +195,7 @@ class Profile:
             a single epoch) leaves validation out.
         phantom: Cases, slices and seed of the phantom, where no folder is given.
         slices: Name in `slices.RULES` of the rule for slices to train on.
-        crops: "all" or "lesion", see `pipeline.crops`.
+        crops: Name in `pipeline.CROPS` of the rule for crops.
         split: Shares of train, validation and test patients for "holdout".
         deviations: Each way in which this differs from the report's setting.
         row_changes: Experiment id -> fields of this profile that differ for it.
@@ -379,6 +386,11 @@ def settings(
     for prose in ("deviations", "row_changes"):
         scale.pop(prose)
     return json.loads(json.dumps({"experiment": row, "profile": scale}))
+
+
+def has_profile(row: Experiment | Baseline | Classifier, profile: str) -> bool:
+    """Whether a row is trained at this scale."""
+    return profile in getattr(row, "profiles", (profile,))
 
 
 def wanted_init(row: Experiment | Baseline | Classifier) -> str:

@@ -1,4 +1,4 @@
-"""Counts of pixels for each slice of each case: all that later scores need."""
+"""Pixel counts of each slice of each case, from which every score is computed."""
 
 import numpy as np
 
@@ -14,22 +14,22 @@ def case_counts(
     case_id: str,
     patient_id: str,
 ) -> dict:
-    """Count the pixels of one case: all that later scores need.
+    """Count the pixels of a case, slice by slice.
 
     Args:
         truth: (z, y, x), bool.
         prediction: (z, y, x), bool, from `binarise` under the same protocol.
-        protocol: How the prediction was made; kept as `mask_rule`.
+        protocol: The rule that made the prediction; stored as `mask_rule`.
         slice_pixel_ml: (z,), millilitres of one pixel in each slice
             (`Volume.slice_pixel_ml`); None where the input has no spacing.
         case_id: Name of the scan.
-        patient_id: Name of the patient: whose slices are averaged together, and
-            "070" is how a protocol's excluded patient is known.
+        patient_id: Name of the patient. Protocols average the slices of a patient
+            and exclude patients by number ("070").
 
     Returns:
-        What JSON holds: `case_id`, `patient_id`, `mask_rule`, `shape`; for each slice
-        `tp`, `fp`, `fn`, `tn`; of the case `truth_pixels`, `predicted_pixels`,
-        `truth_ml`, `predicted_ml` (None without spacing).
+        A JSON object: `case_id`, `patient_id`, `mask_rule`, `shape`; lists of one
+        number a slice `tp`, `fp`, `fn`, `tn`; totals of the case `truth_pixels`,
+        `predicted_pixels`, `truth_ml`, `predicted_ml` (None without spacing).
 
     Raises:
         ValueError: if the masks are not bool or their shapes differ.

@@ -1,4 +1,4 @@
-"""Overlap, detection and volume scores from kept counts.
+"""Overlap, detection and volume scores from stored counts.
 
 A metric maps the counts of a case to a numerator and a denominator. Their ratio is
 the case's score, NaN where the denominator is 0; a summary is the sum of all
@@ -13,8 +13,8 @@ import numpy as np
 
 from ich_tf.metrics.protocols import Protocol
 
-# The published loop over 75 subjects ends at index 74, and indices start at patient 49;
-# those subjects are numbered with a gap, which tells them from all 82.
+# The published loop over 75 subjects ends at index 74, and indices start at patient 49.
+# These subjects are numbered with a gap, which distinguishes them from the 82.
 _LAST_SCORED_PATIENT = 123
 _NOT_OF_THE_75 = range(59, 66)
 
@@ -30,7 +30,7 @@ def dice(counts: dict, protocol: Protocol) -> tuple[float, float]:
 
 
 def bleeding_dice(counts: dict, protocol: Protocol) -> tuple[float, float]:
-    """Dice of cases with truth only, so that a false alarm elsewhere is not a 0."""
+    """Dice of cases with truth only: a false alarm in another case is not a 0."""
     if not any(counts["tp"]) and not any(counts["fn"]):
         return 0.0, 0.0
     return dice(counts, protocol)
@@ -56,14 +56,14 @@ def _overlap(counts: dict, protocol: Protocol, weight: int) -> tuple[float, floa
 
 
 def sensitivity(counts: dict, protocol: Protocol) -> tuple[float, float]:
-    """Slices found among those positive in truth."""
+    """Share of the slices positive in truth that are predicted positive."""
     in_truth, predicted = _positive_slices(counts, protocol)
     return float(np.sum(in_truth & predicted)), float(np.sum(in_truth))
 
 
 def specificity(counts: dict, protocol: Protocol) -> tuple[float, float]:
-    """Slices rightly passed among those negative in truth."""
-    if protocol.published_slips:
+    """Share of the slices negative in truth that are predicted negative."""
+    if protocol.published_bugs:
         return sensitivity(counts, protocol)
     in_truth, predicted = _positive_slices(counts, protocol)
     return float(np.sum(~in_truth & ~predicted)), float(np.sum(~in_truth))
@@ -71,8 +71,11 @@ def specificity(counts: dict, protocol: Protocol) -> tuple[float, float]:
 
 def _positive_slices(counts: dict, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
     tp, fp, fn = (np.asarray(counts[name]) for name in ("tp", "fp", "fn"))
-    limit = protocol.scaled(max(counts["shape"][1:])).detection_pixels
-    return tp + fn > limit, tp + fp > limit
+    rule = protocol.scaled(max(counts["shape"][1:]))
+    return (
+        tp + fn > rule.truth_detection_pixels,
+        tp + fp > rule.predicted_detection_pixels,
+    )
 
 
 def volume_error_ml(counts: dict, protocol: Protocol) -> tuple[float, float]:
@@ -122,17 +125,17 @@ def case_scores(counts: dict, protocol: Protocol) -> dict[str, float]:
 def terms(
     cases: Sequence[dict], protocol: Protocol, name: str, ct_ich: bool = True
 ) -> tuple[list[float], list[float], list[str]]:
-    """What a summary is made of: it is the sum of numerators over denominators.
+    """Numerators and denominators of a summary: their sums' ratio is the score.
 
-    A mean has 1 as each denominator, a pooled score the size of its part, an
-    undefined part 0. Resampling patients over these terms gives the interval.
+    Each denominator is 1 for a mean, the size of the part for a pooled score, and 0
+    for an undefined part. Resampling patients over these terms gives the interval.
 
     Args:
         cases: From `case_counts`.
         protocol: The convention.
         name: A name in `METRICS`.
-        ct_ich: Whether the patients are those of ct-ich, so that the protocol's
-            excluded patient numbers mean them; False for any other data.
+        ct_ich: Whether the patients belong to ct-ich, so that the protocol's
+            excluded patient numbers apply; False for any other data.
 
     Returns:
         Numerators, denominators and patient names, one for each case, or for each
@@ -160,7 +163,7 @@ def terms(
 
 
 def excluded(cases: Sequence[dict], protocol: Protocol) -> list[str]:
-    """The ct-ich cases that are left out of all but slice detection.
+    """The ct-ich cases that count for slice detection only.
 
     Args:
         cases: From `case_counts`, of all patients evaluated.
@@ -175,7 +178,7 @@ def excluded(cases: Sequence[dict], protocol: Protocol) -> list[str]:
         if counts["patient_id"].isdigit()
     }
     last = math.inf
-    if protocol.published_slips and not set(_NOT_OF_THE_75) & set(numbers.values()):
+    if protocol.published_bugs and not set(_NOT_OF_THE_75) & set(numbers.values()):
         last = _LAST_SCORED_PATIENT
     return [
         case_id
@@ -190,7 +193,7 @@ def summarise(cases: Sequence[dict], protocol: Protocol, ct_ich: bool = True) ->
     Args:
         cases: From `case_counts`.
         protocol: The convention.
-        ct_ich: As in `terms`.
+        ct_ich: Whether the patients belong to ct-ich (see `terms`).
 
     Returns:
         `protocol`, `cases` (their number), `excluded` (case names) and for each
@@ -211,7 +214,7 @@ def summarise(cases: Sequence[dict], protocol: Protocol, ct_ich: bool = True) ->
 
 
 def _joined_by_patient(cases: Sequence[dict]) -> list[dict]:
-    """One entry for each patient, holding the slices of all his cases."""
+    """One entry for each patient, holding the slices of all their cases."""
     patients: dict[str, dict] = {}
     for counts in cases:
         joined = patients.setdefault(

@@ -1,18 +1,25 @@
-"""Rows that the audit of the report needs trained; the report prints none of them.
+"""Rows that the audit of the report needs; the report prints no number of them.
 
-`audit` shows them when they were run (`reproduce audit`).
+`reproduce audit` trains them, and `audit` then shows what they found.
 """
 
 import dataclasses
 
 from ich_tf.experiments import spec
-from ich_tf.experiments.rows import table2, volume3d
+from ich_tf.experiments.rows import table2, table3, volume3d
 
 # A small network that the demo trains long enough to segment, in minutes.
 EVERY_CROP = "volume3d/2d"
 LESION_CROPS = "audit/lesion-crops"
 APPROACH2 = "table2/approach2"
-# What is changed of approach 2 -> the row.
+# A network of Table III and other crops than there (see `pipeline.crops`) -> the row.
+OTHER_CROPS = {
+    ("table3/unet-hssayeni", "lesion"): "audit/unet-hssayeni-lesion-crops",
+    ("table3/unet-hssayeni", "all"): "audit/unet-hssayeni-all-crops",
+    (table3.SHOWN[0], "lesion"): "audit/densenet169-lesion-crops",
+    (table3.SHOWN[0], "all"): "audit/densenet169-all-crops",
+}
+# What changes in approach 2 -> the row.
 VARIANTS = {
     "cross-entropy": "audit/approach2-bce",
     "random weights": "audit/approach2-random",
@@ -20,10 +27,45 @@ VARIANTS = {
 }
 
 
-def _change(of: str, id_: str, title: str, states: str, **changes) -> spec.Experiment:
-    (row,) = (row for row in (*table2.ROWS, *volume3d.ROWS) if row.id == of)
-    return dataclasses.replace(
-        row, id=id_, title=title, states=states, reported={}, **changes
+_CROPS = {
+    "lesion": (
+        "crops with blood alone",
+        "Nothing of it; [2]'s code for NIfTI files trains and validates with the crops "
+        "that hold blood, so that the network never sees another.",
+    ),
+    "all": (
+        "all 49 crops",
+        "Nothing of it; here all 49 crops train and validate, of the slices with "
+        "hemorrhage and of one random slice without per subject.",
+    ),
+}
+
+
+def _row(id_: str) -> spec.Experiment:
+    known = (*table2.ROWS, *table3.ROWS, *volume3d.ROWS)
+    return next(row for row in known if row.id == id_)
+
+
+def _change(
+    of: str, id_: str, title: str, states: str, kind=spec.Experiment, **changes
+) -> spec.Experiment:
+    row = _row(of)
+    fields = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    changes |= {"id": id_, "title": title, "states": states, "reported": {}}
+    return kind(**{**fields, **changes})
+
+
+def _with_other_crops(of: str, crops: str, id_: str) -> spec.PaperExperiment:
+    row = _row(of)
+    name, states = _CROPS[crops]
+    others = tuple(line for line in row.assumptions if line != table2.CROPS)
+    return _change(
+        of,
+        id_,
+        f"{row.title}, {name}",
+        states,
+        spec.PaperExperiment,
+        assumptions=others,
     )
 
 
@@ -57,4 +99,5 @@ ROWS = (
         _SILENT,
         approach="approach2_hu",
     ),
+    *(_with_other_crops(*key, id_) for key, id_ in OTHER_CROPS.items()),
 )

@@ -9,10 +9,14 @@ LEAVES_OPEN = (
     "which of UNet++'s two published graphs, and its upsampling",
     "the range of the input",
 )
+CROPS = (
+    "training with the crops that hold blood of the slices with hemorrhage, and with "
+    "all 49 crops of one random slice without per subject; validation with the crops "
+    "that hold blood alone; as in [2]'s code for JPG files"
+)
 ASSUMPTIONS = (
     "folds, Adam 1e-5 with its decay, batch 32 and augmentation of [2]",
-    "all crops of slices with hemorrhage and of one random other slice per subject, "
-    "as in [2]'s code for JPG files",
+    CROPS,
     "protocol hssayeni2020",
     "graph 'official' (the published Keras code of [5]) with nearest upsampling",
     "channels in [0, 1], which a pretrained encoder gets in its ImageNet range",

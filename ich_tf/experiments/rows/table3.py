@@ -4,6 +4,7 @@ The UNet++ row is the last row of Table II; it is trained once, there.
 """
 
 from ich_tf.experiments import spec
+from ich_tf.experiments.rows import table2
 
 _table = spec.reported()["table3"]
 
@@ -23,7 +24,10 @@ ROWS = (
         },
         states="Numbers quoted from [2]: five folds, 100 epochs, brain window 40/120.",
         leaves_open=("which of [2]'s two published codes (JPG or NIfTI) they are of",),
-        assumptions=("the rules of [2]'s paper and of its code for JPG files",),
+        assumptions=(
+            "the rules of [2]'s paper and of its code for JPG files",
+            table2.CROPS,
+        ),
     ),
 )
 SHOWN = ("table2/densenet169-imagenet-jaccard", "table3/unet-hssayeni")

@@ -270,7 +270,13 @@ def plan_and_batches(run: Run, train: slices.Slices, validation: slices.Slices):
     profile = run.profile
     grid = tiles.TileGrid(profile.size, profile.size, profile.tile, profile.stride)
     crops = {
-        part: pipeline.crops(stored, grid.positions, profile.tile, profile.crops)
+        part: pipeline.crops(
+            stored,
+            grid.positions,
+            profile.tile,
+            profile.crops,
+            training=part == "train",
+        )
         for part, stored in (("train", train), ("validation", validation))
     }
     plan = loop.Plan(

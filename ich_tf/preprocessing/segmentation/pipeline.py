@@ -49,32 +49,55 @@ class Crops:
         return lesion, chances / chances.sum()
 
 
-def crops(slices: Slices, corners: np.ndarray, tile: int, keep: str = "all") -> Crops:
+CROPS = ("all", "lesion", "hssayeni2020_jpg")
+"""Rules for the crops of a slice, see `crops`."""
+
+
+def crops(
+    slices: Slices,
+    corners: np.ndarray,
+    tile: int,
+    keep: str = "all",
+    *,
+    training: bool = True,
+) -> Crops:
     """List the crops of every slice at the given corners.
 
     Args:
         slices: The slices.
         corners: (n, 2), first row and column of each tile (`TileGrid.positions`).
         tile: Side of a crop in pixels.
-        keep: "all", or "lesion" for crops with hemorrhage only (the published code
-            of [2] for NIfTI files; such a network never sees a crop without blood).
+        keep: "all". "lesion": crops with blood only (the published code of [2] for
+            NIfTI files; its network never sees a crop without blood).
+            "hssayeni2020_jpg": for training the crops with blood of bleeding slices
+            and all crops of slices without, for validation the crops with blood only
+            (the published code of [2] for JPG files).
+        training: Whether the crops train or validate.
 
     Raises:
         ValueError: if `keep` is unknown or nothing is left.
+
+    Reference:
+        Hssayeni et al. 2020, doi:10.3390/data5010014, and its two public codes.
     """
-    if keep not in ("all", "lesion"):
-        raise ValueError(f"`keep` must be 'all' or 'lesion'. Received: {keep!r}")
-    places, has_lesion = [], []
+    if keep not in CROPS:
+        raise ValueError(f"Unknown crops {keep!r}. Known: {', '.join(CROPS)}")
+    places, has_lesion, bleeding = [], [], []
     for number, mask in enumerate(slices.mask):
+        bleeding += [mask.any()] * len(corners)
         for row, column in corners:
             places.append((number, row, column))
             has_lesion.append(mask[row : row + tile, column : column + tile].any())
     places, has_lesion = np.array(places, np.int32), np.array(has_lesion, bool)
-    if keep == "lesion":
-        places, has_lesion = places[has_lesion], has_lesion[has_lesion]
-    if not len(places):
-        raise ValueError("No crop is left to train on: no slice holds hemorrhage.")
-    return Crops(slices, tile, places, has_lesion)
+    kept = {
+        "all": np.ones_like(has_lesion),
+        "lesion": has_lesion,
+        "hssayeni2020_jpg": has_lesion | (training & ~np.array(bleeding, bool)),
+    }[keep]
+    if not kept.any():
+        part = "train on" if training else "validate with"
+        raise ValueError(f"No crop is left to {part}: no slice holds hemorrhage.")
+    return Crops(slices, tile, places[kept], has_lesion[kept])
 
 
 def batch_indices(

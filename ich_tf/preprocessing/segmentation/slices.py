@@ -1,8 +1,8 @@
 """The training slices of many cases in two memory-mapped arrays.
 
 Training reads crops in random order. Cases are read once, one at a time, and the
-slices that training may draw from are laid out on disk, so that memory does not
-grow with the number of cases.
+slices that training can draw are stored on disk, so that memory does not grow with the
+number of cases.
 """
 
 import dataclasses
@@ -34,10 +34,13 @@ class Slices:
 
 
 def lesion_slices_and_one_other(case: Case, seed: int) -> np.ndarray:
-    """The z indices [2] trains on: slices with hemorrhage and one random other.
+    """The z indices that [2] uses: slices with hemorrhage and a random one without.
 
-    Reference: Hssayeni et al. 2020, doi:10.3390/data5010014. Its code draws the
-    other slice without a seed; here the seed and the case decide.
+    [2]'s code draws the slice without hemorrhage unseeded; here it follows from the
+    seed and the case.
+
+    Reference:
+        Hssayeni et al. 2020, doi:10.3390/data5010014.
     """
     has_lesion = case.mask.any(axis=(1, 2))
     others = np.flatnonzero(~has_lesion)
@@ -85,16 +88,16 @@ def at_size(case: Case, size: int) -> Case:
 
 
 def within_square(height: int, width: int) -> tuple[slice, slice]:
-    """Rows and columns of a picture in the middle of the smallest square around it."""
+    """Rows and columns of an image centred in the smallest square that holds it."""
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
     return slice(top, top + height), slice(left, left + width)
 
 
 def squared(slices: np.ndarray) -> np.ndarray:
-    """(z, h, w) slices in the middle of squares of their lowest value.
+    """(z, h, w) slices centred in squares filled with their lowest value.
 
-    Resized to a square of another size they keep their proportions.
+    A resized square keeps the proportions of its slice.
     """
     depth, height, width = slices.shape
     if height == width:
@@ -122,7 +125,7 @@ def store(
     cases: Iterable[Case],
     choose: Callable[[Case], np.ndarray],
 ) -> Slices:
-    """Write the chosen slices of all cases to `folder`, or open what is there.
+    """Write the chosen slices of all cases to `folder`, or open a complete folder.
 
     The folder appears under its name only when it is complete.
 
