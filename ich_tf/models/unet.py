@@ -26,12 +26,15 @@ def check_input_shape(input_shape: tuple[int, int, int], multiple: int) -> None:
     """Refuse images that the network cannot halve often enough.
 
     Args:
-        input_shape: (height, width, channels).
+        input_shape: (height, width, channels); height and width may be None, then
+            the network takes images of any size that fits.
         multiple: Height and width must be multiples of this.
 
     Raises:
         ValueError: says what is wrong, what is expected and the shape to pad to.
     """
+    if len(input_shape) == 3 and input_shape[:2] == (None, None):
+        return
     if len(input_shape) != 3 or not all(
         isinstance(size, int) and size > 0 for size in input_shape
     ):
@@ -60,6 +63,7 @@ def unetplusplus(
     batch_normalization: bool | None = None,
     input_scaling: str = "auto",
     weights_dir: str | os.PathLike | None = None,
+    activation: str = "sigmoid",
 ) -> keras.Model:
     """UNet++ over an encoder, or the plain network.
 
@@ -75,7 +79,7 @@ def unetplusplus(
             the plain network).
         input_shape: (height, width, channels), multiples of 32 with a backbone and
             of 2**(len(filters) - 1) without.
-        classes: Independent sigmoid outputs.
+        classes: Number of outputs.
         init: "random", "imagenet", or the path of a weights file of the encoder.
         deep_supervision: Return a list of outputs, one for each X(0,j) with j >= 1,
             instead of the last alone. Not with graph="official".
@@ -83,6 +87,8 @@ def unetplusplus(
         batch_normalization: Of the decoder; default True with a backbone only.
         input_scaling: See `backbones.pyramid`.
         weights_dir: See `backbones.pyramid`.
+        activation: "sigmoid" for independent outputs, "softmax" for classes that
+            exclude each other.
 
     Returns:
         A model from images in [0, 1] to float32 probabilities.
@@ -94,6 +100,7 @@ def unetplusplus(
     upsampling = upsampling or ("transpose" if plain else "nearest")
     check_choice("graph", graph, ("official", "paper"))
     check_choice("upsampling", upsampling, ("nearest", "transpose"))
+    check_choice("activation", activation, ("sigmoid", "softmax"))
     if plain and init != "random":
         raise ValueError("`init` is for encoders: without a backbone it is random.")
     if official and deep_supervision:
@@ -125,7 +132,7 @@ def unetplusplus(
     nodes = nested_decoder(skips, below, node)
     depth = max(column for _, column in nodes)
     outputs = [
-        _head(nodes[0, column], classes, 1 if plain else 3, f"x0_{column}")
+        _head(nodes[0, column], classes, 1 if plain else 3, f"x0_{column}", activation)
         for column in (range(1, depth + 1) if deep_supervision else [depth])
     ]
     name = "unetplusplus" if plain else f"unetplusplus_{backbone}"
@@ -292,9 +299,9 @@ def _unit(x, filters, name, normalize, kernel=3):
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
-def _head(x, classes, kernel, name):
+def _head(x, classes, kernel, name, activation="sigmoid"):
     """Probabilities, in float32 also under mixed precision."""
     x = layers.Conv2D(classes, kernel, padding="same", name=f"{name}_logits")(x)
     return keras.layers.Activation(
-        "sigmoid", dtype="float32", name=f"{name}_probabilities"
+        activation, dtype="float32", name=f"{name}_probabilities"
     )(x)

@@ -258,8 +258,9 @@ def probe(model: keras.Model, seed: int) -> list[float]:
     generator = np.random.default_rng(seed)
 
     def random(tensor):
-        # Axes of any length get 4: a sequence model takes any number of slices.
-        shape = (1, *(size or 4 for size in tensor.shape[1:]))
+        # Axes of any length: sequences get 4 slices, images 64 pixels a side.
+        length = 64 if len(tensor.shape) == 4 else 4
+        shape = (1, *(size or length for size in tensor.shape[1:]))
         if tensor.dtype == "bool":
             return np.ones(shape, bool)
         return generator.random(shape, dtype=np.float32)

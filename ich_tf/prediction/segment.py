@@ -110,6 +110,36 @@ def predict_with_features(
     return probability, np.concatenate(features) if features else None
 
 
+def whole_slices(
+    model, layer: str | None, batch: int
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]:
+    """Wrap a model that answers whole images, of any size it takes.
+
+    Args:
+        model: From (n, h, w, channels) to (n, h, w, classes).
+        layer: Name of the layer whose output, averaged over an image, are its
+            features; None for none.
+        batch: Images of a batch; the last one is filled up.
+
+    Returns:
+        A function from images (n, h, w, channels) to answers (n, h, w, classes) and
+        features (n, d) or None, float32.
+    """
+    network = predictor(model, None, 0, 0, batch, layer)
+
+    def answer(images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        kinds: list[list] = [[], []]
+        for first in range(0, len(images), batch):
+            part = images[first : first + batch]
+            filled = np.resize(part, (batch, *images.shape[1:]))
+            for kept, output in zip(kinds, _outputs(network, filled), strict=False):
+                kept.append(output[: len(part)])
+        answers, features = kinds
+        return np.concatenate(answers), np.concatenate(features) if features else None
+
+    return answer
+
+
 def predict_in_patches(
     forward: Callable[[np.ndarray], np.ndarray],
     to_channels: Callable[[np.ndarray], np.ndarray],

@@ -120,6 +120,15 @@ def resize(slices: np.ndarray, height: int, width: int | None = None) -> np.ndar
     )
 
 
+def resize_channels(image: np.ndarray, side: int) -> np.ndarray:
+    """Resize a square float32 image (h, w, channels) as `resize` does slices."""
+    import cv2
+
+    shrinks = side <= image.shape[0]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (side, side), interpolation=interpolation)
+
+
 def store(
     folder: str | os.PathLike,
     cases: Iterable[Case],

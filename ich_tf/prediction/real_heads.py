@@ -1,0 +1,228 @@
+"""One network for a real head: mask, subtypes and probabilities that agree.
+
+The network answers each slice, seen with its neighbours, with a softmax over
+background and the five subtypes; hemorrhage is what is not background. Probabilities
+of slices and of the scan come from the same pixels through a logistic calibration, so
+they cannot contradict the mask unnoticed: `contradictions` lists where they do.
+"""
+
+import dataclasses
+import os
+import typing
+
+import numpy as np
+
+from ich_tf import labels
+from ich_tf.models import weights
+from ich_tf.prediction import calibration as calibrations
+from ich_tf.prediction import ood, segment
+from ich_tf.preprocessing import windows
+from ich_tf.preprocessing.segmentation import context, slices
+from ich_tf.volume import Case
+
+if typing.TYPE_CHECKING:
+    import keras
+
+DEFAULT_WEIGHTS = "unetplusplus-painted"
+"""Name in the manifest of the network that answers by default."""
+LIKENESS = "likeness.npz"
+CALIBRATION = "calibration.json"
+CLASSES = ("background", *labels.SUBTYPES)
+"""Order of the last axis of `Segmentation.subtypes`."""
+
+_BATCH = 4
+_BACKGROUND = np.array([1.0, 0, 0, 0, 0, 0], np.float32)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What the network answers for one scan.
+
+    Attributes:
+        subtypes: (z, y, x, 6), float32, on the case's own grid: probabilities of
+            `CLASSES`, which sum to 1.
+        scores: (z, 6), float32, in the order of `labels.CLASSES`: the mean of a
+            slice's highest probabilities on the network's grid.
+        features: (z, d), float32, what the network saw in each slice.
+        knows_subtypes: Whether the network distinguishes subtypes; if not, all five
+            share the probability of hemorrhage.
+    """
+
+    subtypes: np.ndarray
+    scores: np.ndarray
+    features: np.ndarray | None
+    knows_subtypes: bool
+
+    @property
+    def hemorrhage(self) -> np.ndarray:
+        """(z, y, x), float32: the probability of any hemorrhage."""
+        return 1.0 - self.subtypes[..., 0]
+
+    def label_map(self, threshold: float) -> np.ndarray:
+        """(z, y, x), uint8: 0, or 1 to 5 for the most probable of `labels.SUBTYPES`.
+
+        Args:
+            threshold: A voxel is hemorrhage above this probability.
+        """
+        likeliest = 1 + np.argmax(self.subtypes[..., 1:], axis=-1)
+        return np.where(self.hemorrhage > threshold, likeliest, 0).astype(np.uint8)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Probabilities:
+    """Calibrated probabilities, in the order of `labels.CLASSES`.
+
+    Attributes:
+        slices: (z, 6), float32.
+        scan: (6,), float32.
+    """
+
+    slices: np.ndarray
+    scan: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Network:
+    """A shipped network for real heads; make it with `load`.
+
+    Attributes:
+        model: The Keras model.
+        entry: Its entry of the manifest.
+        known: Statistics of the slices it was trained on, or None.
+        calibration: From scores to probabilities, or None where the weights have none.
+    """
+
+    model: "keras.Model"
+    entry: dict
+    known: ood.Likeness | None
+    calibration: calibrations.Calibration | None
+
+    @property
+    def knows_subtypes(self) -> bool:
+        """Whether the network distinguishes the five subtypes."""
+        return self.model.output_shape[-1] == len(CLASSES)
+
+    @property
+    def threshold(self) -> float:
+        """The probability above which a voxel is hemorrhage, as chosen for release."""
+        return float(self.entry["preprocessing"].get("threshold", 0.5))
+
+    def segment(self, case: Case) -> Segmentation:
+        """Answer a scan.
+
+        Args:
+            case: The scan; labels and mask are not used.
+
+        Raises:
+            ValueError: if the scan lost values that the network's window needs.
+        """
+        preprocessing, volume = self.entry["preprocessing"], case.volume
+        shown = windows.approach_windows(preprocessing["approach"])
+        windows.check_window(volume.hu_window, shown)
+        height, width = volume.hu.shape[1:]
+        spacing_mm = volume.spacing_mm if self.knows_subtypes else None
+        side = context.side_of(height, width, spacing_mm, preprocessing["size"])
+        small = slices.resize(slices.squared(volume.hu), side)
+        answers, features = self._forward(small, context.step_of(spacing_mm))
+        rows, columns = slices.within_square(height, width)
+        whole = np.stack(
+            [
+                slices.resize_channels(answer, max(height, width))[rows, columns]
+                for answer in answers
+            ]
+        )
+        return Segmentation(
+            whole, calibrations.scores(answers), features, self.knows_subtypes
+        )
+
+    def probabilities(self, segmentation: Segmentation) -> Probabilities | None:
+        """Probabilities of each slice and of the scan; None without calibration."""
+        if self.calibration is None:
+            return None
+        return Probabilities(*self.calibration.probabilities(segmentation.scores))
+
+    def likeness(self, segmentation: Segmentation) -> dict:
+        """Whether the scan is out of distribution, as JSON.
+
+        Returns:
+            `slices_unlike` (their numbers, from 1 at the foot) and `unlike`, of the
+            scan; both None with a `reason` where the weights have no statistics.
+        """
+        if self.known is None or segmentation.features is None:
+            reason = f"{self.entry['file']} has no statistics of its training slices"
+            return {"slices_unlike": None, "unlike": None, "reason": reason}
+        beyond = self.known.unlike(segmentation.features)
+        return {
+            "slices_unlike": (np.flatnonzero(beyond) + 1).tolist(),
+            "unlike": bool(beyond.mean() > ood.UNLIKE_SHARE),
+        }
+
+    def _forward(self, small, step) -> tuple[np.ndarray, np.ndarray | None]:
+        """Answers (z, side, side, 6) and features (z, d) for slices of one size."""
+        approach = self.entry["preprocessing"]["approach"]
+        box = (slice(0, small.shape[1]), slice(0, small.shape[2]))
+        if self.knows_subtypes:
+            box = context.head_box(small)
+        part = windows.channels(context.cut(small, box, small.min()), approach, 1)
+        images = context.neighbours(part[..., 0], self.model.input_shape[-1], step)
+        layer = self.known and self.known.layer
+        forward = segment.whole_slices(self.model, layer, _BATCH)
+        answers, features = forward(images)
+        if not self.knows_subtypes:
+            share = np.repeat(answers / len(labels.SUBTYPES), len(labels.SUBTYPES), -1)
+            answers = np.concatenate([1 - answers, share], axis=-1)
+        return context.paste(answers, box, small.shape[1], _BACKGROUND), features
+
+
+def load(
+    weights_dir: str | os.PathLike | None = None, name: str = DEFAULT_WEIGHTS
+) -> Network:
+    """Load a network for real heads and check that it computes what it did.
+
+    Args:
+        weights_dir: Folder of the weights; default `paths.weights()`.
+        name: Name in the manifest.
+
+    Raises:
+        ValueError: if the weights or a file beside them are absent or damaged, or
+            compute other values than when they were shipped.
+    """
+    model = weights.load_shipped(name, weights_dir)
+    _, entry = weights.shipped(name, weights_dir)
+    weights.check_probe(model, entry)
+    known = weights.companion(entry, LIKENESS, weights_dir)
+    calibration = weights.companion(entry, CALIBRATION, weights_dir)
+    return Network(
+        model,
+        entry,
+        known and ood.load(known),
+        calibration and calibrations.load(calibration),
+    )
+
+
+def contradictions(
+    segmentation: Segmentation, probabilities: Probabilities, threshold: float
+) -> list[dict]:
+    """Where the mask and the probabilities of slices disagree.
+
+    Args:
+        segmentation: From `Network.segment`.
+        probabilities: From `Network.probabilities`.
+        threshold: That of the mask.
+
+    Returns:
+        For each such slice `slice` (from 1 at the foot), `pixels` of the mask, and
+        `probability` of any hemorrhage: a mask where it is below 1/2, or none where
+        it is 1/2 or more.
+    """
+    pixels = np.count_nonzero(segmentation.hemorrhage > threshold, axis=(1, 2))
+    any_hemorrhage = probabilities.slices[:, labels.index(labels.ANY)]
+    disagree = (pixels > 0) != (any_hemorrhage >= 0.5)
+    return [
+        {
+            "slice": int(z) + 1,
+            "pixels": int(pixels[z]),
+            "probability": round(float(any_hemorrhage[z]), 4),
+        }
+        for z in np.flatnonzero(disagree)
+    ]
