@@ -40,6 +40,57 @@ class SourceGrid:
         return np.transpose(turned, np.argsort(self.axes))
 
 
+NOTE_KINDS = (
+    "missing slices",
+    "uneven spacing",
+    "left out",
+    "repeated",
+    "geometry",
+    "values",
+    "scan",
+    "labels",
+    "mask",
+    "forced",
+)
+"""What a note is about; see `Note.kind`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """One finding of a reader.
+
+    Attributes:
+        kind: One of `NOTE_KINDS`: "missing slices" (a gap, or an image of the scan
+            that could not be read), "uneven spacing", "left out" (an object that is
+            not part of the scan), "repeated" (a slice that is there twice),
+            "geometry" (tilt, contradicting transforms, spacing given by hand),
+            "values" (padding, background, windows), "scan" (contrast agent, thin
+            slices), "labels", "mask", or "forced" (a check that the user overruled).
+        text: The finding in plain English, without data of the patient.
+        files: Names of the files of the scan that are not in the volume.
+    """
+
+    kind: str
+    text: str
+    files: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        """Refuse an unknown kind."""
+        if self.kind not in NOTE_KINDS:
+            raise ValueError(f"Unknown kind of note {self.kind!r}. Known: {NOTE_KINDS}")
+
+    def __str__(self) -> str:
+        """The text."""
+        return self.text
+
+
+GAP_FACTOR = 1.5
+"""A step wider than this many usual steps is a gap: slices are missing."""
+
+# Two usual steps: one slice is missing, whose neighbours share its place.
+_WIDE_FACTOR = 2.01
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Volume:
     """A CT volume in Hounsfield units and its place in the world.
@@ -48,15 +99,18 @@ class Volume:
         hu: (z, y, x), float32, Hounsfield units.
         spacing_mm: (z, y, x) in millimetres: the nominal distance of the slices
             along their normal, of rows and of columns. None where the input has no
-            spacing (JPG); then positions and affine are None too.
+            spacing (JPG); then positions and affine are None too. A single slice of
+            unknown thickness has NaN for z, and an affine with a z step of 1 mm.
         slice_positions_mm: (z,), strictly increasing positions along the slice
             normal; their steps may be uneven.
         affine: (4, 4), (z, y, x, 1) to LPS millimetres. A gantry tilt appears as
             a z step that is not parallel to the normal.
         source: The grid of the file, None if there is no NIfTI to return to.
         hu_window: (low, high) if the values were saturated there (JPG), else None.
-        origin: What a file says of its making, e.g. the phantom's marker.
+        origin: What a file says about its making, e.g. the phantom's marker.
         notes: Findings of the reader: gaps, duplicates, uneven spacing, ...
+        slice_thickness_mm: (z,), the thickness that the header gives each slice, NaN
+            where it gives none; None where nothing is known.
     """
 
     hu: np.ndarray
@@ -66,13 +120,20 @@ class Volume:
     source: SourceGrid | None = None
     hu_window: tuple[float, float] | None = None
     origin: str = ""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    slice_thickness_mm: np.ndarray | None = None
 
     def __post_init__(self):
         """Refuse what breaks the contract."""
         if self.hu.ndim != 3 or 0 in self.hu.shape:
             raise ValueError(
                 f"`hu` must be a non-empty (z, y, x) array. Received: {self.hu.shape}"
+            )
+        thickness_mm = self.slice_thickness_mm
+        if thickness_mm is not None and np.shape(thickness_mm) != self.hu.shape[:1]:
+            raise ValueError(
+                "`slice_thickness_mm` must have a value for each slice. Received: "
+                f"{np.shape(thickness_mm)} for hu of shape {self.hu.shape}"
             )
         place = (self.spacing_mm, self.slice_positions_mm, self.affine)
         if all(part is None for part in place):
@@ -83,7 +144,10 @@ class Volume:
                 "or not at all."
             )
         spacing = np.asarray(self.spacing_mm, float)
-        if spacing.shape != (3,) or not np.all(np.isfinite(spacing) & (spacing > 0)):
+        known = np.isfinite(spacing) & (spacing > 0)
+        if len(self.hu) == 1 and spacing.shape == (3,) and np.isnan(spacing[0]):
+            known[0] = True
+        if spacing.shape != (3,) or not known.all():
             raise ValueError(
                 "`spacing_mm` must be three positive numbers (z, y, x). "
                 f"Received: spacing_mm={self.spacing_mm}"
@@ -100,20 +164,65 @@ class Volume:
             )
 
     @property
-    def slice_extents_mm(self) -> np.ndarray | None:
-        """(z,), the thickness each slice stands for, from its neighbours.
+    def usual_step_mm(self) -> np.ndarray | None:
+        """(z - 1,), the larger of the median step and the thickness of both slices.
 
-        A slice reaches half-way to each neighbour; a slice at an end reaches as far
-        outwards as inwards; a single slice has the nominal spacing.
+        0 where nothing is known: one step has no median.
         """
         if self.slice_positions_mm is None:
             return None
+        steps = np.diff(self.slice_positions_mm)
+        median = float(np.median(steps)) if len(steps) > 1 else 0.0
+        thickness = self._thickness_or_0
+        return np.maximum(median, np.maximum(thickness[:-1], thickness[1:]))
+
+    @property
+    def _thickness_or_0(self) -> np.ndarray:
+        if self.slice_thickness_mm is None:
+            return np.zeros(len(self.hu))
+        return np.nan_to_num(np.asarray(self.slice_thickness_mm, float))
+
+    @property
+    def missing_mm(self) -> float:
+        """Length along the slice normal, between first and last, that no slice covers.
+
+        It is not part of any volume in millilitres.
+        """
+        extents = self.slice_extents_mm
+        if extents is None:
+            return 0.0
+        covered = extents.sum() - (extents[0] + extents[-1]) / 2
+        missing = np.ptp(self.slice_positions_mm) - covered
+        return float(missing) if missing > 0.01 * extents.min() else 0.0
+
+    @property
+    def slice_extents_mm(self) -> np.ndarray | None:
+        """(z,), the thickness each slice stands for, from its neighbours.
+
+        A slice reaches half-way to each neighbour, but not into a gap of more than
+        one slice: there, and at an end of the stack, it reaches as far outwards as
+        inwards. A slice between two such gaps has its own thickness, or the median
+        step. No slice stands for more than the larger of its own thickness and
+        `GAP_FACTOR` times the median step. A single slice has the nominal spacing;
+        None if that is unknown.
+        """
+        if self.slice_positions_mm is None or np.isnan(self.spacing_mm[0]):
+            return None
         if len(self.slice_positions_mm) == 1:
             return np.array([self.spacing_mm[0]])
-        steps = np.diff(self.slice_positions_mm)
-        before = np.concatenate([steps[:1], steps])
-        after = np.concatenate([steps, steps[-1:]])
-        return (before + after) / 2
+        steps, usual = np.diff(self.slice_positions_mm), self.usual_step_mm
+        median, thickness = float(np.median(steps)), self._thickness_or_0
+        wide = (usual > 0) & (steps > _WIDE_FACTOR * usual)
+        before = np.concatenate([[np.nan], np.where(wide, np.nan, steps)])
+        after = np.append(before[1:], np.nan)
+        reach = np.stack([before, after])
+        known = np.isfinite(reach)
+        alone = np.where(thickness > 0, thickness, median)
+        shared = np.where(known, reach, 0).sum(axis=0) / np.maximum(
+            known.sum(axis=0), 1
+        )
+        extents = np.where(known.any(axis=0), shared, alone)
+        return np.minimum(extents, np.maximum(thickness, GAP_FACTOR * median))
 
     @property
     def slice_pixel_ml(self) -> np.ndarray | None:

@@ -5,7 +5,7 @@ import types
 
 import numpy as np
 
-from ich_tf.volume import Case, Volume
+from ich_tf.volume import Case, Note, Volume
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,8 @@ class SliceDataset:
         if case_id in self.cut:
             hu, labels = (np.delete(array, 2, axis=0) for array in (hu, labels))
             name = f"{case_id}-slice2.dcm"
-            notes = (f"missing slices: left out {name}: no pixel data",)
+            text = f"missing slices: left out {name}: no pixel data"
+            notes = (Note("missing slices", text, (name,)),)
         return Case(
             case_id,
             case_id,

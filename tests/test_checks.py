@@ -6,7 +6,7 @@ import pytest
 
 from ich_tf.data import checks, ct_ich
 from ich_tf.io import dicom
-from ich_tf.volume import Case, Volume
+from ich_tf.volume import Case, Note, Volume
 
 SIDE = 128
 PIXEL_MM = 1.7
@@ -206,7 +206,12 @@ def test_an_impossible_spacing():
 
 
 def test_missing_slices():
-    volume = _volume(notes=("missing slices: no file for 3", "something else"))
+    volume = _volume(
+        notes=(
+            Note("missing slices", "missing slices: no file for 3"),
+            Note("values", "something else"),
+        )
+    )
     message = _only(checks.check_case(_case(volume=volume)), "slices")
     assert message == "missing slices: no file for 3"
 

@@ -134,9 +134,7 @@ def test_without_orientation_the_reader_says_so(tmp_path):
     path = _save(tmp_path / "ct.nii", _ramp(), _affine("LPS"))
     _patch(path, 252, "<hh", 0, 0)
     volume = nifti.read(path)
-    assert volume.notes == (
-        "no orientation in the header: left and right are not certain",
-    )
+    assert [note.kind for note in volume.notes] == ["geometry"]
     np.testing.assert_allclose(volume.spacing_mm, (5.0, 0.75, 0.5))
 
 

@@ -176,9 +176,9 @@ def test_pixels_that_only_decoding_shows_as_bad(root):
     written = rsna_cases.CASES["a"]
     np.testing.assert_array_equal(case.volume.hu, written.volume.hu[[0, 2, 3, 4]])
     np.testing.assert_array_equal(case.labels, written.labels[[0, 2, 3, 4]])
-    (note,) = [n for n in case.volume.notes if n.startswith(rsna.LEFT_OUT)]
-    assert note.startswith(f"missing slices: left out {path.name}: pixel data in the")
-    (problem,) = [p for p in checks.check_case(case) if p.message == note]
+    (note,) = [n for n in case.volume.notes if n.files]
+    assert note.files == (path.name,)
+    (problem,) = [p for p in checks.check_case(case) if p.message == note.text]
     assert problem.kind == "slices"
 
 
@@ -204,18 +204,16 @@ def test_slices_that_form_no_stack_are_read_without_spacing(root):
     np.testing.assert_array_equal(case.volume.hu, written.volume.hu[order])
     np.testing.assert_array_equal(case.labels, written.labels[order])
     assert case.volume.spacing_mm is None
-    assert "lie at the same position with different pixels" in case.volume.notes[-1]
-    assert str(root) not in case.volume.notes[-1]
+    assert case.volume.notes[-1].kind == "geometry"
+    assert str(root) not in case.volume.notes[-1].text
 
 
 def test_a_slice_of_another_size_is_left_out(root):
     _rewrite(_path(root, "b", 4), Rows=8, PixelData=bytes(256))
     case = rsna.Rsna(root, workers=1).load(rsna_cases.series("b"))
     assert case.volume.hu.shape == (4, 16, 16)
-    assert case.volume.notes[0] == (
-        f"missing slices: left out {_path(root, 'b', 4).name}: is (8, 16) pixels "
-        "large, 4 other slice(s) are (16, 16)."
-    )
+    note = case.volume.notes[0]
+    assert (note.kind, note.files) == ("missing slices", (_path(root, "b", 4).name,))
 
 
 def test_the_size_of_most_slices_decides_not_that_of_the_first(root):
@@ -227,7 +225,7 @@ def test_the_size_of_most_slices_decides_not_that_of_the_first(root):
     np.testing.assert_array_equal(case.labels, written.labels[2:])
     for number, note in zip((0, 1), case.volume.notes, strict=False):
         name = _path(root, "b", number).name
-        assert note.startswith(f"{rsna.LEFT_OUT}{name}: is (8, 16) pixels large, 3")
+        assert (note.kind, note.files) == ("missing slices", (name,))
 
 
 def test_of_two_sizes_as_frequent_the_first_seen_decides(root):

@@ -1,7 +1,9 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from ich_tf.volume import Case, SourceGrid, Volume
+from ich_tf.volume import Case, Note, SourceGrid, Volume
 
 
 def _volume(positions=(0.0, 5.0, 10.0), spacing=(5.0, 0.5, 0.5)):
@@ -19,6 +21,48 @@ def test_uneven_slices_reach_half_way_to_their_neighbours():
 
 def test_a_single_slice_has_the_nominal_spacing():
     np.testing.assert_array_equal(_volume(positions=(3.0,)).slice_extents_mm, [5.0])
+
+
+@pytest.mark.parametrize(
+    ("positions", "thickness", "extents", "missing_mm"),
+    [
+        # A hole of 30 mm: the slices beside it stand for 5 mm each, 25 mm are missing.
+        ((0, 5, 10, 40, 45, 50), None, [5, 5, 5, 5, 5, 5], 25),
+        # One missing slice is shared by its neighbours.
+        ((0, 5, 10, 20, 25, 30), None, [5, 5, 7.5, 7.5, 5, 5], 0),
+        # A slice alone between two holes has its thickness, without one the median.
+        ((0, 5, 10, 15, 45, 75), [4] * 6, [5, 5, 5, 5, 4, 4], 51.5),
+        ((0, 5, 10, 15, 45, 75), None, [5, 5, 5, 5, 5, 5], 50),
+        # Base 2.5 mm, vertex 5 mm: no hole, and no slice above its own thickness.
+        (
+            (0, 2.5, 5, 7.5, 12.5, 17.5),
+            [2.5] * 4 + [5] * 2,
+            [2.5] * 3 + [3.75, 5, 5],
+            0,
+        ),
+        # Two slices with a thickness of 5 mm, 180 mm apart.
+        ((0, 180), [5, 5], [5, 5], 175),
+    ],
+)
+def test_no_slice_stands_for_a_hole(positions, thickness, extents, missing_mm):
+    volume = dataclasses.replace(
+        _volume(positions),
+        slice_thickness_mm=None if thickness is None else np.array(thickness, float),
+    )
+    np.testing.assert_allclose(volume.slice_extents_mm, extents)
+    np.testing.assert_allclose(volume.missing_mm, missing_mm)
+
+
+def test_a_single_slice_of_unknown_thickness_has_no_ml():
+    volume = _volume(positions=(3.0,), spacing=(np.nan, 0.5, 0.5))
+    assert volume.slice_pixel_ml is None
+    with pytest.raises(ValueError, match="three positive numbers"):
+        _volume(spacing=(np.nan, 0.5, 0.5))
+
+
+def test_a_note_has_a_known_kind():
+    with pytest.raises(ValueError, match="Unknown kind"):
+        Note("gossip", "text")
 
 
 def test_without_spacing_there_is_no_volume_in_ml():

@@ -27,7 +27,7 @@ from ich_tf import files, labels
 from ich_tf.data import ct_ich_table, splits
 from ich_tf.data.checks import Problem
 from ich_tf.io import jpg, nifti
-from ich_tf.volume import PHANTOM_MARKER, Case, Volume
+from ich_tf.volume import PHANTOM_MARKER, Case, Note, Volume
 
 __all__ = [
     "CtIch",
@@ -114,12 +114,19 @@ def read_patient_folder(folder: str | os.PathLike) -> Volume:
         *(jpg.read_slice(path) for path in slices.values()), strict=True
     )
     notes = [
-        "8-bit brain window: HU from nominal level 40, width 120; no spacing",
-        "pictures of 650x650, their border cut off, on a grid of 512x512",
+        Note(
+            "values",
+            "8-bit brain window: HU from nominal level 40, width 120; no spacing",
+        ),
+        Note(
+            "geometry",
+            "pictures of 650x650, their border cut off, on a grid of 512x512",
+        ),
     ]
     absent = set(range(1, max(slices) + 1)) - set(slices)
     if absent:
-        notes.append(f"missing slices: no file for {_numbers(absent)}")
+        said = f"missing slices: no file for {_numbers(absent)}"
+        notes.append(Note("missing slices", said))
     return Volume(
         np.stack(images),
         None,
@@ -210,7 +217,7 @@ class CtIch:
             if bare.any():
                 found = _numbers(numbers[k] for k in np.flatnonzero(bare))
                 said = f"labelled as hemorrhage, but without a mask: slice(s) {found}"
-                notes = (*notes, said)
+                notes = (*notes, Note("mask", said))
         volume = dataclasses.replace(volume, notes=volume.notes + notes)
         return Case(case_id, case_id, volume, mask, slice_labels)
 
@@ -238,7 +245,7 @@ class CtIch:
 
     def _labels(
         self, case_id: str, numbers: list[int]
-    ) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    ) -> tuple[np.ndarray | None, tuple[Note, ...]]:
         """(z, 6) labels of the slices with these numbers, and notes."""
         if self._table is None:
             return None, ()
@@ -250,7 +257,8 @@ class CtIch:
                 f"{_numbers(absent)}."
             )
         spare = set(rows) - set(numbers)
-        notes = (f"missing slices: the table also lists {_numbers(spare)}",)
+        said = f"missing slices: the table also lists {_numbers(spare)}"
+        notes = (Note("missing slices", said),)
         return np.stack([rows[number] for number in numbers]), notes if spare else ()
 
     def problems(self) -> list[Problem]:

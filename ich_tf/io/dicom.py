@@ -37,7 +37,7 @@ from pydicom import uid
 from ich_tf import files
 from ich_tf.io import nifti, stack
 from ich_tf.io.stack import Plane
-from ich_tf.volume import PHANTOM_MARKER, Volume
+from ich_tf.volume import PHANTOM_MARKER, Note, Volume
 
 MAX_FILE_BYTES = 2**29
 MAX_ROWS_OR_COLUMNS = 4096
@@ -282,6 +282,10 @@ def _plane(path: pathlib.Path, dataset, frame: int, size: tuple[int, int]) -> Pl
         thickness=abs(thickness) if thickness else None,
         slope=math.nan if slope is None else slope,
         intercept=math.nan if intercept is None else intercept,
+        number=tuple(
+            _number(path, find, keyword) or 0.0
+            for keyword in ("AcquisitionNumber", "InstanceNumber")
+        ),
     )
 
 
@@ -440,11 +444,12 @@ def _list(lines: list[str]) -> str:
     return "\n".join(f"  {line}" for line in shown)
 
 
-def _left_out(found: list[Series], chosen: Series) -> list[str]:
+def _left_out(found: list[Series], chosen: Series) -> list[Note]:
     others = [series for series in found if series is not chosen]
     notes = [f"left out: {_describe(o)}" for o in others if o.kind != chosen.kind]
     alike = sum(series.kind == chosen.kind for series in others)
-    return [*notes, *([f"left out: {alike} other CT series"] if alike else [])]
+    notes = [*notes, *([f"left out: {alike} other CT series"] if alike else [])]
+    return [Note("left out", text) for text in notes]
 
 
 def _choose(source: str, found: list[Series], series_uid: str | None) -> Series:
@@ -518,7 +523,10 @@ def read(
         stacks += list(hu)
         for remark in dict.fromkeys(found_notes):
             remarks[remark].append(path.name)
-    notes += [f"{_name_files(names)}: {remark}" for remark, names in remarks.items()]
+    notes += [
+        Note("values", f"{_name_files(names)}: {remark}")
+        for remark, names in remarks.items()
+    ]
     return stack.assemble(
         planes, np.stack(stacks), notes, origin=_origin(planes[0].path)
     )

@@ -19,7 +19,7 @@ import numpy as np
 from nibabel import orientations
 
 from ich_tf import files
-from ich_tf.volume import SourceGrid, Volume
+from ich_tf.volume import Note, SourceGrid, Volume
 
 MAX_VOXELS = 2**28
 """Largest number of voxels read (1024 slices of 512x512)."""
@@ -242,7 +242,13 @@ def read(path: str | os.PathLike) -> Volume:
         raise ValueError(f"{path}: {error}") from error
     notes = ()
     if not int(image.header["sform_code"]) and not int(image.header["qform_code"]):
-        notes = ("no orientation in the header: left and right are not certain",)
+        notes = (
+            Note(
+                "geometry",
+                "no orientation in the header: left and right, and front and back, are "
+                "not certain",
+            ),
+        )
     hu = grid.from_source(_voxels(path, image, shape))
     return Volume(
         hu=np.ascontiguousarray(hu),

@@ -11,13 +11,12 @@ import pathlib
 import numpy as np
 
 from ich_tf.io import nifti
-from ich_tf.volume import Volume
+from ich_tf.volume import GAP_FACTOR, Note, Volume
 
 SAME_POSITION_MM = 0.01
 UNEVEN_MM = 0.05
 SHIFTED_MM = 1.0
 TILT_DEGREES = 0.5
-GAP_FACTOR = 1.5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,6 +31,8 @@ class Plane:
         orientation: (6,), direction of a row, then of a column; None if unknown.
         spacing: (2,), distance of rows and of columns in mm; None if unknown.
         thickness: Slice thickness in mm; None if unknown.
+        number: Acquisition and instance number, for the order of two slices at the
+            same position; smaller comes first.
         slope: HU per stored unit, NaN if the header has none.
         intercept: HU of the stored value 0, NaN if the header has none.
     """
@@ -45,6 +46,7 @@ class Plane:
     thickness: float | None
     slope: float
     intercept: float
+    number: tuple[float, float] = (0.0, 0.0)
 
     @property
     def normal(self) -> np.ndarray:
@@ -84,7 +86,7 @@ def check_alike(planes: list[Plane]) -> None:
 
 
 def _without_geometry(
-    planes: list[Plane], stack: np.ndarray, notes: list[str]
+    planes: list[Plane], stack: np.ndarray, notes: list[Note]
 ) -> Volume:
     if len(planes) > 1:
         raise ValueError(
@@ -92,76 +94,109 @@ def _without_geometry(
             "geometry (Pixel Spacing, Image Position, Image Orientation), so they have "
             "no order. Read them one by one."
         )
-    notes = [*notes, "no complete geometry in the header: no spacing"]
-    return Volume(stack, None, None, None, notes=tuple(notes))
+    said = Note("geometry", "no complete geometry in the header: no spacing")
+    return Volume(stack, None, None, None, notes=(*notes, said))
 
 
 def _drop_repeated(
-    planes: list[Plane], stack: np.ndarray, notes: list[str]
-) -> tuple[list[Plane], np.ndarray]:
-    """Sort along the normal and drop slices that repeat another."""
+    planes: list[Plane], stack: np.ndarray, keep_all: bool
+) -> tuple[list[Plane], np.ndarray, list[Note]]:
+    """Sort along the normal and drop slices that repeat the position of another.
+
+    Copies are dropped without loss. A position that was scanned twice, as where two
+    blocks of a sequential scan meet, keeps the first scan.
+    """
     normal = planes[0].normal
     along = np.array([plane.position @ normal for plane in planes])
-    kept = []
-    for index in np.argsort(along, kind="stable"):
+    order = sorted(range(len(planes)), key=lambda i: (along[i], planes[i].number))
+    kept, copies, again = [], [], []
+    for index in order:
         if not kept or along[index] - along[kept[-1]] > SAME_POSITION_MM:
             kept.append(index)
-            continue
-        one, other = planes[kept[-1]].path, planes[index].path
-        if not np.array_equal(stack[kept[-1]], stack[index]):
+        elif np.array_equal(stack[kept[-1]], stack[index]):
+            copies.append((planes[index].path.name, planes[kept[-1]].path.name))
+        elif keep_all:
             raise ValueError(
-                f"{one} and {other} lie at the same position with different pixels. "
-                "Move one of the two reconstructions to a folder of its own."
+                f"{planes[kept[-1]].path} and {planes[index].path} lie at the same "
+                "position with different pixels."
             )
-        notes.append(f"repeated slice left out: {other.name} is {one.name}")
+        else:
+            again.append((planes[index].path.name, planes[kept[-1]].path.name))
     if kept != list(range(len(planes))):
         stack = stack[kept]
-    return [planes[index] for index in kept], stack
+    notes = [
+        *_repeated_note(copies, "repeated slice left out: {0} is {1}"),
+        *_repeated_note(
+            again, "a position was scanned twice: {1} is kept, {0} is left out"
+        ),
+    ]
+    return [planes[index] for index in kept], stack, notes
 
 
-def _spacing_notes(steps: np.ndarray, planes: list[Plane]) -> list[str]:
+def _repeated_note(pairs: list[tuple[str, str]], text: str) -> list[Note]:
+    """One note for all slices that were dropped for the same reason."""
+    if not pairs:
+        return []
+    more = f", and {len(pairs) - 1} more likewise" if len(pairs) > 1 else ""
+    dropped = tuple(name for name, _ in pairs)
+    return [Note("repeated", text.format(*pairs[0]) + more, dropped)]
+
+
+def _spacing_notes(volume: Volume) -> list[Note]:
     """Report gaps and uneven steps between neighbouring slices."""
+    steps = np.diff(volume.slice_positions_mm)
     if not steps.size:
         return []
     notes = []
-    usual = float(np.median(steps)) if steps.size > 1 else 0.0
-    for index, step in enumerate(steps):
-        pair = [plane.thickness or 0.0 for plane in planes[index : index + 2]]
-        expected = max(usual, *pair)
-        if expected and step > GAP_FACTOR * expected:
-            missing = max(1, round(step / expected) - 1)
-            notes.append(
+    for index, (step, usual) in enumerate(
+        zip(steps, volume.usual_step_mm, strict=True)
+    ):
+        if usual and step > GAP_FACTOR * usual:
+            missing = max(1, round(step / usual) - 1)
+            text = (
                 f"missing slices: a gap of {step:.2f} mm after slice {index + 1} where "
-                f"{expected:.2f} mm is usual, about {missing} slice(s)"
+                f"{usual:.2f} mm is usual, about {missing} slice(s)"
             )
-    if np.ptp(steps) > max(UNEVEN_MM, 0.01 * usual):
-        off_mm = np.abs(np.cumsum(steps - usual)).max()
-        notes.append(
+            notes.append(Note("missing slices", text))
+    median = float(np.median(steps))
+    if np.ptp(steps) > max(UNEVEN_MM, 0.01 * median):
+        off_mm = np.abs(np.cumsum(steps - median)).max()
+        text = (
             f"uneven spacing: {steps.min():.2f} to {steps.max():.2f} mm between "
-            f"slices, the affine has the median and is up to {off_mm:.1f} mm off; only "
-            "volumes given in ml know the true steps"
+            f"slices; the affine has the median and is up to {off_mm:.1f} mm off, "
+            "volumes in ml use the true steps"
         )
+        notes.append(Note("uneven spacing", text))
     return notes
 
 
-def _shift_notes(planes: list[Plane]) -> list[str]:
-    """Report slices that lie beside the line from the first to the last."""
+def _shift_notes(planes: list[Plane]) -> list[Note]:
+    """Report slices that lie to one side of the line from the first to the last."""
     if len(planes) < 3:
         return []
     normal, first = planes[0].normal, planes[0].position
     places = np.array([plane.position - first for plane in planes])
     along = places @ normal
-    beside = places - np.outer(along / along[-1], places[-1])
-    far = np.linalg.norm(beside, axis=1)
-    return [
-        f"slice {number + 1} lies {far[number]:.1f} mm beside the line of the others; "
-        "the affine does not know it"
-        for number in np.flatnonzero(far > SHIFTED_MM)
-    ]
+    aside = places - np.outer(along / along[-1], places[-1])
+    far_mm = np.linalg.norm(aside, axis=1)
+    shifted = np.flatnonzero(far_mm > SHIFTED_MM)
+    if not shifted.size:
+        return []
+    more = f" and {len(shifted) - 1} more slice(s)" if len(shifted) > 1 else ""
+    text = (
+        f"slice {shifted[0] + 1}{more} lies up to {far_mm.max():.1f} mm to one side of "
+        "the others; the affine does not show it"
+    )
+    return [Note("geometry", text)]
 
 
 def assemble(
-    planes: list[Plane], stack: np.ndarray, notes: list[str], *, origin: str
+    planes: list[Plane],
+    stack: np.ndarray,
+    notes: list[Note],
+    *,
+    origin: str,
+    keep_all: bool = False,
 ) -> Volume:
     """Sort, stack and place slices.
 
@@ -171,25 +206,18 @@ def assemble(
             the volume can have it as it is.
         notes: What was found so far.
         origin: See `Volume.origin`.
+        keep_all: Whether a position that was scanned twice is an error; else the
+            first scan is kept and a note names the other.
 
     Raises:
-        ValueError: if slices have no order, or repeat a position with other pixels.
+        ValueError: if slices have no order, or are no axial stack.
     """
     if not all(plane.placed for plane in planes):
         return _without_geometry(planes, stack, notes)
-    notes = list(notes)
-    planes, stack = _drop_repeated(planes, stack, notes)
+    planes, stack, repeated = _drop_repeated(planes, stack, keep_all)
     positions_mm = np.array([plane.position @ planes[0].normal for plane in planes])
     steps = np.diff(positions_mm)
-    notes += [*_spacing_notes(steps, planes), *_shift_notes(planes)]
-    if not steps.size and not planes[0].thickness:
-        notes.append("one slice without Slice Thickness: no spacing")
     lps, tilt = _file_affine(planes, steps)
-    if tilt > TILT_DEGREES:
-        notes.append(
-            f"gantry tilt of {tilt:.1f} degrees, kept in the affine (of NIfTI files in "
-            "the sform; programs that know right angles only refuse them)"
-        )
     shape = (len(planes), *planes[0].size)
     grid = nifti.closest_grid(shape, np.diag([-1, -1, 1, 1]) @ lps)
     if grid.axes[0] != 0 or grid.flips[0]:
@@ -197,13 +225,35 @@ def assemble(
             f"{planes[0].path}: the slices are tilted by {tilt:.0f} degrees against "
             "their stack and cannot be read as axial slices."
         )
-    hu = np.ascontiguousarray(grid.from_source(stack))
-    if not steps.size and not planes[0].thickness:
-        return Volume(hu, None, None, None, origin=origin, notes=tuple(notes))
     affine = nifti.lps_affine(grid)
     spacing_mm, _ = nifti.place(affine, len(planes))
-    return Volume(
-        hu, spacing_mm, positions_mm, affine, origin=origin, notes=tuple(notes)
+    unknown_thickness = not steps.size and not planes[0].thickness
+    if unknown_thickness:
+        spacing_mm = (math.nan, *spacing_mm[1:])
+    volume = Volume(
+        hu=np.ascontiguousarray(grid.from_source(stack)),
+        spacing_mm=spacing_mm,
+        slice_positions_mm=positions_mm,
+        affine=affine,
+        origin=origin,
+        slice_thickness_mm=_thickness_mm(planes),
+    )
+    notes = [*notes, *repeated, *_spacing_notes(volume), *_shift_notes(planes)]
+    if unknown_thickness:
+        text = "one slice without Slice Thickness: areas are known, volumes are not"
+        notes.append(Note("geometry", text))
+    if tilt > TILT_DEGREES:
+        text = (
+            f"gantry tilt of {tilt:.1f} degrees, kept in the affine (of NIfTI files in "
+            "the sform; programs that know right angles only refuse them)"
+        )
+        notes.append(Note("geometry", text))
+    return dataclasses.replace(volume, notes=tuple(notes))
+
+
+def _thickness_mm(planes: list[Plane]) -> np.ndarray:
+    return np.array(
+        [math.nan if plane.thickness is None else plane.thickness for plane in planes]
     )
 
 

@@ -69,7 +69,7 @@ def explain(
         "network": weights_name,
         "sees": classify.ALONE,
         "weights": classify.provenance(network.entry),
-        "notes": list(volume.notes),
+        "notes": [note.text for note in volume.notes],
         "pictures": [],
         "disclaimer": heads.DISCLAIMER,
     }

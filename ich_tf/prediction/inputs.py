@@ -1,6 +1,7 @@
 """One entry for every kind of input that `predict` takes."""
 
 import dataclasses
+import math
 import os
 import pathlib
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from ich_tf.data import ct_ich
 from ich_tf.io import dicom, nifti
-from ich_tf.volume import Case, Volume
+from ich_tf.volume import Case, Note, Volume
 
 
 def read_any(
@@ -66,7 +67,7 @@ def _read(path: pathlib.Path, series_uid: str | None) -> Volume:
 def _with_spacing(
     path: pathlib.Path, volume: Volume, spacing_mm: tuple[float, float, float]
 ) -> Volume:
-    if volume.spacing_mm is not None:
+    if volume.spacing_mm is not None and not math.isnan(volume.spacing_mm[0]):
         raise ValueError(
             f"{path}: has a spacing of its own, {volume.spacing_mm} mm (z, y, x); none "
             "may be given."
@@ -83,5 +84,8 @@ def _with_spacing(
         spacing_mm=spacing,
         slice_positions_mm=positions_mm,
         affine=affine,
-        notes=(*volume.notes, f"spacing given by hand: {spacing} mm (z, y, x)"),
+        notes=(
+            *volume.notes,
+            Note("geometry", f"spacing given by hand: {spacing} mm (z, y, x)"),
+        ),
     )

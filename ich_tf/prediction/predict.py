@@ -33,6 +33,9 @@ BETWEEN = (0.8, 0.2)
 NO_SPACING = (
     "the input has no pixel spacing; give --spacing Z Y X in millimetres to get ml"
 )
+NO_THICKNESS = (
+    "one slice of unknown thickness; give --spacing Z Y X in millimetres to get ml"
+)
 
 
 def predict(
@@ -111,7 +114,7 @@ def predict(
             "likeness": like,
             "weights": classify.provenance(entry),
             "classification": classification,
-            "notes": list(case.volume.notes),
+            "notes": [note.text for note in case.volume.notes],
             "pictures": ["overview.png", "uncertainty.png", *pictures],
             "disclaimer": heads.DISCLAIMER,
         }
@@ -292,6 +295,9 @@ def write_table(path: pathlib.Path, classification: dict) -> None:
 def measure(case: Case, mask: np.ndarray) -> dict:
     """Volume in ml and area of each slice in mm2; None with a reason without spacing.
 
+    `missing_mm` is the length of the scan that gaps between slices leave out; what
+    bleeds there is not part of the volume.
+
     Args:
         case: The scan.
         mask: (z, y, x), 1 = hemorrhage.
@@ -301,12 +307,16 @@ def measure(case: Case, mask: np.ndarray) -> dict:
         "slices": len(pixels),
         "slice_pixels": pixels.tolist(),
         "volume_ml": None,
+        "missing_mm": None,
         "slice_area_mm2": None,
     }
-    pixel_ml = case.volume.slice_pixel_ml
-    if pixel_ml is None:
+    if case.volume.spacing_mm is None:
         return {**measured, "reason": NO_SPACING}
     area = float(np.prod(case.volume.spacing_mm[1:]))
-    measured["volume_ml"] = round(float(pixels @ pixel_ml), 3)
     measured["slice_area_mm2"] = [round(float(count * area), 2) for count in pixels]
+    pixel_ml = case.volume.slice_pixel_ml
+    if pixel_ml is None:
+        return {**measured, "reason": NO_THICKNESS}
+    measured["volume_ml"] = round(float(pixels @ pixel_ml), 3)
+    measured["missing_mm"] = round(case.volume.missing_mm, 2)
     return measured

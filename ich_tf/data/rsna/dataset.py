@@ -26,10 +26,10 @@ from ich_tf.data.rsna import headers as rsna_headers
 from ich_tf.data.rsna import index as rsna_index
 from ich_tf.data.rsna import labels as rsna_labels
 from ich_tf.data.rsna import metadata as rsna_metadata
-from ich_tf.data.rsna.scan import LEFT_OUT, read_scan
+from ich_tf.data.rsna.scan import read_scan
 from ich_tf.volume import PHANTOM_MARKER, Case
 
-__all__ = ["IDENTITY", "LEFT_OUT", "Rsna", "ScanSlices", "read_scan"]
+__all__ = ["IDENTITY", "Rsna", "ScanSlices", "read_scan"]
 
 IMAGES = "stage_2_train"
 LABELS = "stage_2_train.csv"

@@ -8,10 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ich_tf.io import dicom, stack
-from ich_tf.volume import Volume
-
-LEFT_OUT = "missing slices: left out "
-"""How a note of a volume begins that names a slice which could not be read."""
+from ich_tf.volume import Note, Volume
 
 
 def read_scan(paths: Sequence[pathlib.Path]) -> tuple[Volume, list[int]]:
@@ -52,12 +49,22 @@ def read_scan(paths: Sequence[pathlib.Path]) -> tuple[Volume, list[int]]:
             f"{paths[0].parent}: none of {len(paths)} slices can be read: {reasons[0]}"
         )
     reasons |= _leave_out_other_sizes(found)
-    notes = [f"{LEFT_OUT}{reason}" for _, reason in sorted(reasons.items())]
+    notes = [
+        Note(
+            "missing slices",
+            f"missing slices: left out {reason}",
+            (paths[number].name,),
+        )
+        for number, reason in sorted(reasons.items())
+    ]
     planes, stacks, remarks = zip(*found.values(), strict=True)
     counts = collections.Counter(
         remark for of_slice in remarks for remark in dict.fromkeys(of_slice)
     )
-    notes += [f"{count} slice(s): {remark}" for remark, count in counts.items()]
+    notes += [
+        Note("values", f"{count} slice(s): {remark}")
+        for remark, count in counts.items()
+    ]
     return _volume(list(planes), block.join(stacks), notes, list(found))
 
 
@@ -109,18 +116,18 @@ def _leave_out_other_sizes(found: dict[int, tuple]) -> dict[int, str]:
 def _volume(
     planes: list[stack.Plane],
     hu: np.ndarray,
-    notes: list[str],
+    notes: list[Note],
     numbers: list[int],
 ) -> tuple[Volume, list[int]]:
     """The volume of some slices, and the numbers of those that are in it."""
     origin = dicom.read_header(planes[0].path).origin
     try:
         stack.check_alike(planes)
-        volume = stack.assemble(planes, hu, notes, origin=origin)
+        volume = stack.assemble(planes, hu, notes, origin=origin, keep_all=True)
     except ValueError as error:
         # [1] takes the slices as they come, so a scan without geometry is of use.
         reason = str(error).replace(f"{planes[0].path.parent}{os.sep}", "")
-        notes = (*notes, f"no spacing: {reason}")
+        notes = (*notes, Note("geometry", f"no spacing: {reason}"))
         return Volume(hu, None, None, None, origin=origin, notes=notes), numbers
     if volume.slice_positions_mm is None:
         return volume, numbers[: len(volume.hu)]

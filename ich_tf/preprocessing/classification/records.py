@@ -19,7 +19,6 @@ import math
 import multiprocessing
 import os
 import pathlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -37,8 +36,6 @@ INDEX = "index.json"
 SCANS_PER_GROUP = 32
 SCANS_AHEAD = 2
 """How many scans each worker process reads ahead."""
-# How a note of a volume names a slice that is in its folder but not in the volume.
-_LEFT_OUT = re.compile(r".*slices?:? left out:? (\S+)\.dcm").match
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +106,9 @@ def image_ids(dataset, case: Case) -> tuple[str, ...]:
     count = len(case.volume.hu)
     if not callable(getattr(dataset, "slices", None)):
         return tuple(f"{case.case_id}_{number:04d}" for number in range(count))
-    absent = {found[1] for note in case.volume.notes if (found := _LEFT_OUT(note))}
+    absent = {
+        name.removesuffix(".dcm") for note in case.volume.notes for name in note.files
+    }
     listed = dataset.slices(case.case_id).image_ids
     names = tuple(name for name in listed if name not in absent)
     if len(names) != count:
@@ -135,7 +134,7 @@ def load_scan(dataset, case_id: str, to_images: Callable[..., np.ndarray]) -> Sc
     case: Case = dataset.load(case_id)
     if case.labels is None:
         raise ValueError(f"Case {case_id} has no labels: nothing to train on.")
-    notes = tuple(note for note in case.volume.notes if _LEFT_OUT(note))
+    notes = tuple(note.text for note in case.volume.notes if note.files)
     names = image_ids(dataset, case)
     shown = to_images(case.volume, dtype=np.uint8)
     return Scan(case_id, names, shown, case.labels, notes)
