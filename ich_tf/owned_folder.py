@@ -96,6 +96,23 @@ def replacing(out: str | os.PathLike, writer: str) -> Iterator[pathlib.Path]:
                 out.rmdir()
 
 
+def write_file(path: str | os.PathLike, writer: str, content: bytes) -> None:
+    """Replace a file that `writer` wrote before, or make it.
+
+    Args:
+        path: The file; its folder is the output folder.
+        writer: The verb that writes; it owns one file in the folder.
+        content: What the file holds.
+
+    Raises:
+        ForeignFile: if there is a file of that name which is not this verb's own.
+        ValueError: if the record of the folder is damaged.
+    """
+    path = pathlib.Path(path)
+    with replacing(path.parent, writer) as folder:
+        (folder / path.name).write_bytes(content)
+
+
 def written(out: str | os.PathLike, writer: str) -> list[str]:
     """Names of the files that a verb wrote to a folder and nobody changed since."""
     out = pathlib.Path(out)
@@ -108,6 +125,8 @@ def _commit(out: pathlib.Path, writer: str, folder: pathlib.Path) -> None:
     for path in sorted(folder.iterdir()):
         if not stat.S_ISREG(path.lstat().st_mode):
             raise ValueError(f"{path} is not a regular file; only files are written.")
+        if not owned_record.is_plain(path.name):
+            raise ValueError(f"{out / path.name} has no name for an output file.")
         files.sync(path)
     files.sync(folder)
     new = {path.name: Written.of(path, writer) for path in folder.iterdir()}

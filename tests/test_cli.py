@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import time
@@ -33,6 +34,21 @@ def test_help_and_tables_import_nothing_heavy(tmp_path):
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     assert found.stdout.count("not run") > 20
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_tables_are_printed_in_every_encoding(tmp_path, encoding):
+    # Twice: as a table with dashes, and with a folder whose name is no UTF-8.
+    folder = os.fsdecode(b"caf\xff")
+    for arguments in (["tables"], ["report", "--results", folder]):
+        printed = subprocess.run(
+            [sys.executable, "-m", "ich_tf", *arguments],
+            capture_output=True,
+            env={**os.environ, "PYTHONIOENCODING": encoding, "ICH_TF_RESULTS": "none"},
+        )
+        text = (printed.stdout + printed.stderr).decode(encoding)
+        assert "Traceback" not in text
+        assert ("not run" in text) if arguments == ["tables"] else ("caf" in text)
 
 
 @pytest.mark.parametrize(

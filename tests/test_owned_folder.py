@@ -85,8 +85,8 @@ def test_what_somebody_changed_and_is_not_written_again_stays(tmp_path):
         '{"files": {}, "pending": null, "version": 2}',
         "../precious.txt",
         "/precious.txt",
+        "inner/mask.bin",
         ".hidden",
-        "a\\b",
     ],
 )
 def test_a_damaged_or_forged_record_owns_nothing(tmp_path, record):
@@ -151,6 +151,8 @@ def test_a_block_that_fails_leaves_no_trace(tmp_path):
     with pytest.raises(ValueError, match="regular file"):
         with owned_folder.replacing(out, "predict") as folder:
             (folder / "inner").mkdir()
+    with pytest.raises(ValueError, match="no name"):
+        write(out, {".hidden": "never found again"})
     assert content(out) == FIRST
     assert hidden(out) == ["record.json"]
 
@@ -197,3 +199,14 @@ def test_two_writers_at_once_leave_the_files_of_one(tmp_path):
     assert last["mask.bin"] == last["answer.json"]
     assert last["mask.bin"] in texts
     assert owned_folder.written(tmp_path, "predict") == ["answer.json", "mask.bin"]
+
+
+def test_a_single_file_is_replaced_only_by_the_verb_that_wrote_it(tmp_path):
+    path = tmp_path / "page.html"
+    for text in (b"first", b"second"):
+        owned_folder.write_file(path, "report", text)
+        assert path.read_bytes() == text
+    path.write_bytes(b"theirs")
+    with pytest.raises(owned_folder.ForeignFile):
+        owned_folder.write_file(path, "report", b"third")
+    assert path.read_bytes() == b"theirs"

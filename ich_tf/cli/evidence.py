@@ -126,7 +126,7 @@ def _protocols(options: argparse.Namespace) -> None:
     run = protocol_sweep.open_result(
         options.result, options.profile, folders, shared.say
     )
-    swept, figure = protocols.write(run, options.out or run.folder, shared.say)
+    swept, figure = protocols.write(run, shared.say, options.out)
     print(protocol_sweep.describe(run, swept))
     print(f"the figure is {figure}")
 
@@ -169,10 +169,12 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 def _report(options: argparse.Namespace) -> None:
     from ich_tf.report import page
 
-    folders = shared.folders(options)
-    out = options.out or folders.results / options.profile / "report.html"
-    page.write(
-        folders, out, profile=options.profile, cases=options.cases, say=shared.say
+    out = page.write(
+        shared.folders(options),
+        options.out,
+        profile=options.profile,
+        cases=options.cases,
+        say=shared.say,
     )
     print(f"the report is in {out}")
 

@@ -6,7 +6,7 @@ import os
 import sys
 
 from ich_tf import __version__
-from ich_tf.cli import evidence, experiments, maintain, predict
+from ich_tf.cli import evidence, experiments, maintain, output, predict
 
 GROUPS = {
     "Scans": predict.VERBS,
@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 on success, 1 if a check found a fault, 2 for a wrong call or bad input.
     """
+    output.make_safe()
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ich_tf import files
+from ich_tf import files, owned_folder
 from ich_tf.metrics import evaluation
 from ich_tf.models import weights
 from ich_tf.prediction import classify, figures, predict
 
+WRITER = "detection"
 SHOWN = 10
 """Slices of each kind in the picture."""
 
@@ -45,10 +46,10 @@ def detect(
         ValueError: if a case has no labels or no case can be read, or the weights are
             absent or damaged. Nothing is written then.
     """
+    owned_folder.check(out, WRITER, ("detection.json", "detection.png"))
     model = weights.load_shipped(weights_name, weights_dir)
     _, entry = weights.shipped(weights_name, weights_dir)
     weights.check_probe(model, entry)
-    files.check_folder(out)
     identity = dataset.fingerprint()["identity"]
     # Names of real patients; the phantom's heads have the same ones in this layout.
     seen = set() if identity == "phantom" else set(entry.get("seen", ()))
@@ -78,10 +79,9 @@ def detect(
         "cases": cases,
         "weights": classify.provenance(entry),
     }
-    out = pathlib.Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    _draw(out / "detection.png", kept)
-    files.write_json(out / "detection.json", found)
+    with owned_folder.replacing(out, WRITER) as folder:
+        _draw(folder / "detection.png", kept)
+        files.write_json(folder / "detection.json", found)
     return found
 
 

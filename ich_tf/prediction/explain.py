@@ -6,11 +6,10 @@ may differ.
 """
 
 import os
-import pathlib
 
 import numpy as np
 
-from ich_tf import files, labels
+from ich_tf import files, labels, owned_folder
 from ich_tf.models import resnext
 from ich_tf.prediction import classify, figures, grad_cam, heads
 from ich_tf.preprocessing.segmentation import slices
@@ -33,7 +32,8 @@ def explain(
     Args:
         source: A NIfTI file or a DICOM file or folder.
         out: Folder for `explanation-<subtype>.json` and `<subtype>-slice-*.png`;
-            several subtypes may share it.
+            several subtypes may share it. Files of an earlier call for the same
+            subtype are replaced, those of anybody else never.
         subtype: Name or short form, "any" included; case does not matter.
         series_uid: Which series of a DICOM folder with several.
         weights_name: Name in the manifest of the classifier's weights.
@@ -49,19 +49,21 @@ def explain(
     Raises:
         heads.NotHeadCT: if the content cannot be a head CT.
         ValueError: if the subtype is unknown, the input cannot be read or has lost
-            values the windows need, or the weights are absent or damaged.
+            values the windows need, the weights are absent or damaged, or `out`
+            holds files of these names that no earlier call wrote.
     """
     class_index = labels.index(subtype)
     if shown < 1:
         raise ValueError(f"`shown` must be at least 1. Received: {shown}")
-    files.check_folder(out)
+    short = labels.SHORT[labels.CLASSES[class_index]]
+    names = [f"explanation-{short}.json", f"{short}-slice-*.png"]
+    owned_folder.check(out, _writer(short), names)
     volume = heads.read(source, series_uid=series_uid).volume
     network = classify.load(weights_name, weights_dir)
     probability = classify.slice_answers(network, volume)[1][:, class_index]
     chosen = np.sort(np.argsort(-probability, kind="stable")[:shown])
     heatmaps = slice_heatmaps(network, volume, class_index, chosen, layer)
     found = {
-        "input": pathlib.Path(source).name,
         "subtype": labels.CLASSES[class_index],
         "slices": len(probability),
         "scan_probability": round(float(probability.max()), 4),
@@ -73,7 +75,7 @@ def explain(
         "pictures": [],
         "disclaimer": heads.DISCLAIMER,
     }
-    return _write(pathlib.Path(out), found, volume, chosen, heatmaps)
+    return _write(out, found, volume, chosen, heatmaps)
 
 
 def slice_heatmaps(
@@ -105,14 +107,16 @@ def slice_heatmaps(
 
 def _write(out, found, volume, chosen, heatmaps) -> dict:
     short = labels.SHORT[found["subtype"]]
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"explanation-{short}.json").unlink(missing_ok=True)
-    for earlier in out.glob(f"{short}-slice-*.png"):
-        earlier.unlink()
-    for z, heatmap in zip(chosen, heatmaps, strict=True):
-        name = f"{short}-slice-{z + 1:03d}.png"
-        title = f"{short}, slice {z + 1}: p = {found['slice_probability'][z]:.2f}"
-        figures.draw_explanation(out / name, volume.hu[z], heatmap, title)
-        found["pictures"].append(name)
-    files.write_json(out / f"explanation-{short}.json", found)
+    with owned_folder.replacing(out, _writer(short)) as folder:
+        for z, heatmap in zip(chosen, heatmaps, strict=True):
+            name = f"{short}-slice-{z + 1:03d}.png"
+            title = f"{short}, slice {z + 1}: p = {found['slice_probability'][z]:.2f}"
+            figures.draw_explanation(folder / name, volume.hu[z], heatmap, title)
+            found["pictures"].append(name)
+        files.write_json(folder / f"explanation-{short}.json", found)
     return found
+
+
+def _writer(short: str) -> str:
+    """Each subtype has files of its own."""
+    return f"explain --subtype {short}"

@@ -9,7 +9,7 @@ import pathlib
 from collections import Counter
 from collections.abc import Callable
 
-from ich_tf import files
+from ich_tf import files, owned_folder
 from ich_tf.evidence import audit, localization, tables, verify
 from ich_tf.evidence.verify import REPORT
 from ich_tf.experiments import reproduce, runner, spec
@@ -30,12 +30,12 @@ AUDITED = ("holds", "contradicted", "open")
 
 def write(
     folders: runner.Folders,
-    out: str | os.PathLike,
+    out: str | os.PathLike | None = None,
     *,
     profile: str = "demo",
     cases: int = 6,
     say: Callable[[str], None],
-) -> None:
+) -> pathlib.Path:
     """Write the report of everything that was run.
 
     The page holds its style, script, figures and slices; its content security policy
@@ -43,17 +43,23 @@ def write(
 
     Args:
         folders: Where results, data and weights are.
-        out: The HTML file.
+        out: The HTML file; None writes `report.html` in the profile's results.
         profile: Name of the profile.
         cases: Number of held-out cases in the slice viewer.
         say: Takes a line of progress.
 
+    Returns:
+        The HTML file.
+
     Raises:
-        ValueError: if nothing was run.
+        ValueError: if nothing was run, or `out` is a file that `report` did not write.
     """
     import jinja2
     import markupsafe
 
+    if out is not None:
+        out = pathlib.Path(out)
+        owned_folder.check(out.parent, _writer(out), [out.name])
     results = results_of(folders.results, profile)
     if not results:
         raise ValueError(
@@ -94,7 +100,17 @@ def write(
         script=markupsafe.Markup(script),
         script_hash=_hash(script),
     )
+    if out is not None:
+        owned_folder.write_file(out, _writer(out), text.encode())
+        return out
+    out = folders.results / profile / "report.html"
     files.write_bytes(out, text.encode())
+    return out
+
+
+def _writer(out: pathlib.Path) -> str:
+    """Several reports may lie in a folder."""
+    return f"report --out {out.name}"
 
 
 def results_of(folder: pathlib.Path, profile: str) -> dict[str, dict]:

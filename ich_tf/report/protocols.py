@@ -5,11 +5,14 @@ import os
 import pathlib
 from collections.abc import Callable, Sequence
 
-from ich_tf import files
+from ich_tf import files, owned_folder
 from ich_tf.evidence import protocols as protocol_sweep
 from ich_tf.evidence.protocols import EMPTY, UNITS, Convention
 from ich_tf.experiments import runner
 
+WRITER = "protocols"
+NUMBERS = "protocols.json"
+FIGURE = "protocols.png"
 COLOURS = {"skip": "#1b6ca8", "nan": "#e07b00", "zero": "#5b5b5b", "one": "#2a9d4b"}
 MEANING = {
     "skip": "units without truth skipped",
@@ -21,23 +24,44 @@ MEANING = {
 
 
 def write(
-    run: runner.Run, out: str | os.PathLike, say: Callable[[str], None]
+    run: runner.Run,
+    say: Callable[[str], None],
+    out: str | os.PathLike | None = None,
 ) -> tuple[list[Convention], pathlib.Path]:
     """Sweep a finished run; write `protocols.json` and `protocols.png`.
 
+    Args:
+        run: The run, finished.
+        say: Takes a line of progress.
+        out: Folder for both files; None takes the run's own.
+
     Returns:
         The conventions and the figure's path.
+
+    Raises:
+        ValueError: if a file of probabilities is missing, or `out` holds files of
+            these names that `protocols` did not write.
     """
-    out = pathlib.Path(out)
-    found = protocol_sweep.sweep(run, say)
-    rows = [dataclasses.asdict(one) for one in found]
-    files.write_json(out / "protocols.json", rows)
+    if out is None:
+        return _write(run, run.folder, say), run.folder / FIGURE
+    owned_folder.check(out, WRITER, (NUMBERS, FIGURE))
+    with owned_folder.replacing(out, WRITER) as folder:
+        conventions = _write(run, folder, say)
+    return conventions, pathlib.Path(out) / FIGURE
+
+
+def _write(
+    run: runner.Run, folder: pathlib.Path, say: Callable[[str], None]
+) -> list[Convention]:
+    conventions = protocol_sweep.sweep(run, say)
+    rows = [dataclasses.asdict(convention) for convention in conventions]
+    files.write_json(folder / NUMBERS, rows)
     identity = run.fingerprint["identity"]
-    reported = found[0].distance is not None and run.experiment.reported
+    reported = conventions[0].distance is not None and run.experiment.reported
     line = next(iter(reported.values()))["dice"] if reported else None
-    path = out / "protocols.png"
-    draw(found, path, f"{run.experiment.title}: {identity}", line)
-    return found, path
+    title = f"{run.experiment.title}: {identity}"
+    draw(conventions, folder / FIGURE, title, line)
+    return conventions
 
 
 def draw(
