@@ -293,15 +293,9 @@ def test_the_classifier_sees_the_images_it_was_trained_on(
     assert cli.main([*arguments, "--weights-dir", str(own_weights)]) == 0
     shown = capsys.readouterr().out
     assert "probability of hemorrhage in the scan: epidural 0." in shown
-    assert "answered by resnext-lstm-phantom, which sees all slices of the" in shown
+    assert "resnext-lstm-phantom" in shown
     with pytest.raises(ValueError, match="Unknown images 'x'. Known: windows, brain"):
         classify.wrap(classify.load(weights_dir=own_weights).model, {}, "x")
-
-
-def test_the_help_says_that_predict_also_classifies(capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["predict", "--help"])
-    assert "segment and classify one scan" in capsys.readouterr().out
 
 
 def test_missing_weights_are_named(scans, tmp_path, capsys):
