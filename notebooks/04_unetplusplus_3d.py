@@ -30,7 +30,6 @@ from IPython.display import Markdown, display
 
 from ich_tf import models
 from ich_tf.experiments import profiles
-from ich_tf.experiments.tasks import segmentation
 from ich_tf.models import layers
 from ich_tf.prediction import figures
 from ich_tf.report import notebook, plots
@@ -150,7 +149,7 @@ for result in results.values():
     run = here.run(result["experiment"])
     counts = result["counts"]["per_volume"]
     largest = max(counts, key=lambda name: counts[name]["truth_pixels"])
-    for case, coded in segmentation.stored_predictions(run):
+    for case, coded in run.task.stored_predictions(run):
         if case.case_id == largest:
             z = case.mask.sum((1, 2)).argmax()
             of_slice = case.volume.hu[z]

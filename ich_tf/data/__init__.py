@@ -1,6 +1,60 @@
 """Data sets by name; nothing heavy is imported before one is opened."""
 
 import importlib
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from ich_tf.volume import Case
+
+if typing.TYPE_CHECKING:
+    import pathlib
+
+    import numpy as np
+
+    from ich_tf.data.checks import Problem
+
+
+class Dataset(typing.Protocol):
+    """What every data set offers.
+
+    Attributes:
+        name: Name of the data set, for messages and stored shards.
+        root: Its folder.
+    """
+
+    name: str
+    root: "pathlib.Path"
+
+    def case_ids(self) -> Sequence[str]:
+        """Names of the scans, in an order that never changes."""
+
+    def patient_ids(self) -> Sequence[str]:
+        """Name of each scan's patient, in the order of `case_ids`."""
+
+    def scan_labels(self) -> "np.ndarray | None":
+        """(scans, 6), uint8: labels of each scan; None if nobody labelled them."""
+
+    def load(self, case_id: str) -> Case:
+        """Read one scan.
+
+        Raises:
+            ValueError: if it is unreadable; the message names the file.
+        """
+
+    def fingerprint(self) -> dict[str, Any]:
+        """`layout`, `slices`, `cases` and `identity`: what the data are, from content.
+
+        `cases` maps each case id to `slices`, `mask_voxels` (None without masks) and
+        `crc32`.
+        """
+
+    def problems(self) -> Sequence["Problem"]:
+        """Faults that are known without reading pixels."""
+
+    def left_out(self) -> dict[str, int]:
+        """Reason to the number of images that are not part of any scan."""
+
 
 DATASETS = {
     "ct-ich": "ich_tf.data.ct_ich:CtIch",
@@ -9,7 +63,7 @@ DATASETS = {
 }
 
 
-def open_dataset(name: str, *args, **kwargs):
+def open_dataset(name: str, *args, **kwargs) -> Dataset:
     """Open a data set.
 
     Args:
@@ -18,7 +72,7 @@ def open_dataset(name: str, *args, **kwargs):
         **kwargs: Passed on likewise.
 
     Returns:
-        An object with `case_ids()` and `load(case_id) -> Case`.
+        The data set.
 
     Raises:
         ValueError: if the name is unknown; the message lists the known ones.

@@ -8,7 +8,7 @@ import numpy as np
 
 from ich_tf import files, labels
 from ich_tf.experiments import provenance, runner
-from ich_tf.experiments.tasks import classification
+from ich_tf.experiments.tasks import classifier_networks
 from ich_tf.metrics import display, evaluation, intervals, localization
 from ich_tf.models import resnext
 from ich_tf.prediction import classify, explain, figures
@@ -107,7 +107,7 @@ def of_run(
         heads, SEED, slices=what["slices"], size=what["size"], bleeding_share=1.0
     )
     network = classify.wrap(
-        classification.load_slice_network(run), {}, run.profile.images
+        classifier_networks.load_slice_network(run), {}, run.profile.images
     )
     made = map(dataset.load_head, dataset.case_ids())
     draw_and_measure(network, made, out, made_for=made_for)

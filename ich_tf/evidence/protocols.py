@@ -15,7 +15,7 @@ import numpy as np
 
 from ich_tf import files, metrics
 from ich_tf.evidence import tables
-from ich_tf.experiments import reproduce, runner, spec
+from ich_tf.experiments import reproduce, runner, spec, tasks
 from ich_tf.experiments import results as stored
 from ich_tf.metrics import PROTOCOLS, Protocol, display
 from ich_tf.preprocessing.segmentation import tiles
@@ -107,15 +107,10 @@ def open_result(name: str, profile: str, folders: runner.Folders, say) -> runner
         seed = content["spec"]["seed"]
         depth = len(pathlib.PurePath(profile, name).parts)
         folders = dataclasses.replace(folders, results=path.parents[depth - 1])
-    task = spec.find(name)[0].task
-    if task == "classification":
-        raise ValueError(f"{name} has no masks: nothing to score under conventions.")
-    if task == "synthetic":
-        raise ValueError(f"{name} is scored on painted slices and leaves no volumes.")
-    if task == "volumes":
-        raise ValueError(
-            f"{name} has no crops in slices, which one convention averages."
-        )
+    (row,) = spec.find(name)
+    unsuited = tasks.of(row).sweeps_protocols
+    if unsuited:
+        raise ValueError(f"{name} {unsuited}.")
     run = reproduce.find_run(name, profile, folders, say, seed)
     if not run.file.is_file():
         raise ValueError(f"There is no {run.file}. Run `ich-tf reproduce {name}`.")

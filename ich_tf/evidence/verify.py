@@ -149,22 +149,6 @@ def faults(result: dict, experiment: spec.Experiment, profile: str) -> list[str]
         return [f"it is damaged ({type(error).__name__}: {error})"]
 
 
-def recounted(result: dict, run: "runner.Run") -> list[str]:
-    """Where counts are not those of the stored probabilities and the data's masks.
-
-    Raises:
-        ValueError: if probabilities are missing.
-    """
-    if run.fingerprint != result["data"]:
-        return ["it was made of other data than the folder holds"]
-    return [
-        f"{name}, case {case.case_id}: the stored probabilities give other counts"
-        for case, coded in run.task.stored_predictions(run)
-        for name, counts in evaluation.count(coded, case).items()
-        if counts != result["counts"][name][case.case_id]
-    ]
-
-
 def _cells(table: str) -> list[tables.Cell]:
     """The table's numbers as the report prints them, nothing run."""
     return [
@@ -186,12 +170,12 @@ def _read(results: pathlib.Path, profile: str, experiment, folders) -> tuple:
     if result is None:
         return None, []
     said = faults(result, experiment, profile)
-    if folders and not said and "counts" in result:
+    if folders and not said:
         from ich_tf.experiments import reproduce
 
         (run,) = reproduce.prepare([experiment.id], profile, folders, LOGGER.info)
         try:
-            said = recounted(result, run)
+            said = run.task.recount(run, result)
         except ValueError as error:
             said = [str(error)]
     found = [f"{path}: {fault}" for fault in said]

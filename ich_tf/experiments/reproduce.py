@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from ich_tf import data, files, paths
-from ich_tf.experiments import profiles, provenance, runner, spec
+from ich_tf.experiments import profiles, provenance, runner, spec, tasks
 from ich_tf.experiments.runner import Folders, Run
+from ich_tf.experiments.task import DoesNotApply
 from ich_tf.models import weights as model_weights
 from ich_tf.synthetic import layouts
 from ich_tf.training import distribute, loop
@@ -45,27 +46,34 @@ def prepare(
     """
     experiments = {row.id: row for name in names for row in spec.find(name)}
     open_data = functools.cache(functools.partial(_open_data, folders, say))
+    open_phantom = functools.cache(functools.partial(_open_phantom, folders, say))
     runs = []
     for row in experiments.values():
         if not spec.has_profile(row, profile):
             say(f"{row.id}: not in profile {profile}")
             continue
         chosen = profiles.profile(row.task, profile).for_row(row.id)
-        dataset = open_data(row.dataset, tuple(chosen.phantom.items()))
-        runs.append(Run(row, chosen, dataset, folders, seed))
+        phantom = tuple(chosen.phantom.items())
+        dataset = open_data(row.dataset, phantom)
+        heads = open_phantom("ct-ich", phantom) if tasks.of(row).needs_phantom else None
+        runs.append(Run(row, chosen, dataset, folders, seed, heads))
     return runs
 
 
-def _open_data(folders: Folders, say, name: str, phantom: tuple):
+def _open_data(folders: Folders, say, name: str, phantom: tuple) -> data.Dataset:
     """The real data set, or its phantom where no folder of it is given."""
     given = {"ct-ich": folders.ct_ich, "rsna": folders.rsna}[name]
     if given is None and phantom:
-        with distribute.chief_first():
-            root = layouts.phantom_as(
-                name, folders.results / "phantom", **dict(phantom), say=say
-            )
-    else:
-        root = paths.data_set(name, given)
+        return _open_phantom(folders, say, name, phantom)
+    return data.open_dataset(name, paths.data_set(name, given))
+
+
+def _open_phantom(folders: Folders, say, name: str, phantom: tuple) -> data.Dataset:
+    """Phantom heads in the layout of a data set, written if they are absent."""
+    with distribute.chief_first():
+        root = layouts.phantom_as(
+            name, folders.results / "phantom", **dict(phantom), say=say
+        )
     return data.open_dataset(name, root)
 
 
@@ -183,8 +191,8 @@ def _say_left_out(results: list[dict], say: Callable[[str], None]) -> None:
 def _applies(run: Run, say: Callable[[str], None]) -> bool:
     """Whether the data serve the row; damaged data are no reason to leave it out."""
     try:
-        run.task.check_applies(run)
-    except runner.DoesNotApply as error:
+        run.task.check(run)
+    except DoesNotApply as error:
         say(f"{run.experiment.id}: not run. {error}")
         return False
     return True
@@ -213,15 +221,11 @@ def check(
         if runner.state_of(run) == "finished":
             continue
         try:
-            _check_weights(run)
+            run.task.check_weights(run)
         except model_weights.WeightsUnavailable as error:
             missing.append(f"{run.experiment.id}: {error}")
     if missing:
         raise ValueError("Before anything is trained:\n" + "\n".join(missing))
-
-
-def _check_weights(run: Run) -> None:
-    getattr(run.task, "check_weights", lambda run: None)(run)
 
 
 def _say_forecast(waiting: list[Run], say: Callable[[str], None]) -> list[float]:
@@ -297,13 +301,9 @@ def prepare_shards(
     Raises:
         ValueError: if it is no classifier, or its data cannot be used.
     """
-    from ich_tf.experiments.tasks import slice_data
-
-    if spec.find(name)[0].task != "classification":
-        raise ValueError(f"{name} needs no shards: only classifiers do.")
     run = find_run(name, profile, folders, say)
-    run.task.check_applies(run)
-    return slice_data.prepare(run, say, options)
+    run.task.check(run)
+    return run.task.prepare(run, say, options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -340,13 +340,13 @@ def train_one(
     """
     strategy = distribute.choose(strategy)
     run = find_run(name, profile, folders, say, seed)
-    if run.experiment.task == "baseline":
+    if not run.task.trains_network:
         raise ValueError(f"{name} has no network to train. Use `reproduce {name}`.")
-    run.task.check_applies(run)
+    run.task.check(run)
     count = len(run.folds)
     if not 0 <= fold < count:
         raise ValueError(f"There are {count} folds, from 0 on. Received: {fold}")
-    before = run.task.built_on(run)
+    before = run.task.depends_on(run)
     if strategy == "multiworker" and before and runner.state_of(before) != "finished":
         raise ValueError(
             f"{name} stands on {before.experiment.id}, which must be finished first: "
@@ -354,15 +354,15 @@ def train_one(
         )
     if profile != "demo":
         # Before shards are made, which can take hours.
-        _check_weights(run)
-    _, history, _ = run.task.train(run, fold, resume=resume, fresh=fresh, say=say)
+        run.task.check_weights(run)
+    trained = run.task.train(run, fold, resume=resume, fresh=fresh, say=say)
     # Without validation the last epoch is kept.
-    kept = max(history, key=lambda epoch: epoch.get("val_soft_jaccard", epoch["epoch"]))
+    kept = max(
+        trained.history, key=lambda epoch: epoch.get("val_soft_jaccard", epoch["epoch"])
+    )
     return Trained(run.fold_folder(fold) / loop.FINAL, kept)
 
 
 def _weight(run: Run) -> float:
-    """What a row takes beside others: its steps, and 80 for building and predicting."""
-    steps = getattr(run.stage, "steps_per_epoch", None) or 0
-    epochs, parts = getattr(run.stage, "epochs", 0), getattr(run.stage, "parts", 1)
-    return 80 + steps * epochs * parts
+    """Relative cost of a row in training steps (80 for building and predicting)."""
+    return 80 + run.task.steps(run)

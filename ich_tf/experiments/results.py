@@ -5,9 +5,7 @@ from collections.abc import Collection
 
 from ich_tf import files
 from ich_tf.experiments import profiles, spec
-from ich_tf.experiments.spec import Baseline, Classifier, Experiment
-
-Row = Experiment | Baseline | Classifier
+from ich_tf.experiments.spec import Row
 
 OTHER_SETTINGS = "made with other settings than this row has now"
 

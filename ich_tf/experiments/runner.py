@@ -4,56 +4,30 @@ A finished fold is a file, a finished experiment is a file; whatever is missing 
 run. So a second start does nothing anew, and a killed one goes on where it was.
 """
 
-import contextlib
 import dataclasses
 import functools
-import importlib
 import json
 import logging
 import pathlib
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from ich_tf import files
-from ich_tf.data import splits
-from ich_tf.experiments import profiles, provenance
+from ich_tf.data import Dataset, splits
+from ich_tf.experiments import profiles, provenance, spec
 from ich_tf.experiments import results as stored
-from ich_tf.experiments.spec import Experiment, Profile, settings, wanted_init
+from ich_tf.experiments.spec import Profile, Row, settings, wanted_init
+from ich_tf.experiments.task import Task
 from ich_tf.training import loop
 
 LOGGER = logging.getLogger(__name__)
 SEED = 0
 # Runs of other seeds hold out the same patients, so that they can be compared.
 SPLIT_SEED = 0
-
-# What differs between kinds of experiments. Each module has `folds(run)`,
-# `check_applies(run)`, `built_on(run)` (another run that must be finished first, or
-# None), `forecast(run, say)`, `train(run, number, resume, fresh, say)`,
-# `evaluate(run, number, model, say)`, `summarise(run, folds)` and
-# `describe(run, result)`; and, where files are shipped beside the weights,
-# `companions(run, model)`, as `weights.ship` takes them.
-TASKS = {
-    "segmentation": "ich_tf.experiments.tasks.segmentation",
-    "baseline": "ich_tf.experiments.tasks.baseline",
-    "classification": "ich_tf.experiments.tasks.classification",
-    "volumes": "ich_tf.experiments.tasks.volumes",
-    "synthetic": "ich_tf.experiments.tasks.painted",
-}
-
-
-class DoesNotApply(ValueError):
-    """The data or the device cannot serve a row; others may still run."""
-
-
-@contextlib.contextmanager
-def applying() -> Iterator[None]:
-    """Raise a ValueError of what is asked within as `DoesNotApply`."""
-    try:
-        yield
-    except ValueError as error:
-        raise DoesNotApply(str(error)) from error
+FOLD_FILE = "fold.json"
+"""Predictions and scores of a finished fold, in its folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,16 +54,19 @@ class Run:
     Attributes:
         experiment: The row.
         profile: The scale, with the row's own changes applied.
-        dataset: Has `case_ids()`, `load(case_id)` and `fingerprint()`.
+        dataset: The data that the row is about.
         folders: Where results go and weights are.
-        seed: Of the weights and the order of training; not of the split.
+        seed: Seed of the weights and of the order of training; not of the split.
+        phantom: Phantom heads that the row trains on besides `dataset`; None where
+            its kind needs none.
     """
 
-    experiment: Experiment
+    experiment: Row
     profile: Profile
-    dataset: object
+    dataset: Dataset
     folders: Folders
     seed: int = SEED
+    phantom: Dataset | None = None
 
     @property
     def folder(self) -> pathlib.Path:
@@ -104,18 +81,11 @@ class Run:
         )
 
     @property
-    def task(self):
-        """The module in `TASKS` that knows this kind of experiment."""
-        return importlib.import_module(TASKS[self.experiment.task])
+    def task(self) -> Task:
+        """The kind of experiment that the row is."""
+        from ich_tf.experiments import tasks
 
-    @property
-    def stage(self):
-        """What says how it is trained: the profile, or a classifier's stage in it."""
-        if self.experiment.task != "classification":
-            return self.profile
-        return (
-            self.profile.sequence if self.experiment.sequence else self.profile.slices
-        )
+        return tasks.of(self.experiment)
 
     @functools.cached_property
     def fingerprint(self) -> dict:
@@ -129,24 +99,21 @@ class Run:
 
     @property
     def spec(self) -> dict:
-        """What decides the numbers, as JSON."""
-        before = self.task.built_on(self)
+        """Everything that decides the numbers, as JSON; reads files, writes none."""
+        before = self.task.depends_on(self)
         if before is None:
             return self._own_spec
-        made = before.file.read_bytes() if before.file.is_file() else b""
-        return {**self._own_spec, "built_on": f"{zlib.crc32(made):08x}"}
+        content = before.file.read_bytes() if before.file.is_file() else b""
+        return {**self._own_spec, "built_on": f"{zlib.crc32(content):08x}"}
 
     @functools.cached_property
     def _own_spec(self) -> dict:
         spec = {
             **settings(self.experiment, self.profile),
             "data": provenance.digest(self.fingerprint),
-            "precision": loop.precision_policy(
-                getattr(self.stage, "precision", "auto")
-            ),
+            "precision": loop.precision_policy(self.task.precision(self)),
             "seed": self.seed,
-            # What else a kind of experiment depends on.
-            **getattr(self.task, "inputs", lambda run: {})(self),
+            **self.task.inputs(self),
         }
         return json.loads(json.dumps(spec))
 
@@ -158,6 +125,13 @@ class Run:
         """What decides the weights of one fold, as JSON."""
         spec = {**self.spec, "fold": dataclasses.asdict(self.folds[number])}
         return json.loads(json.dumps(spec))
+
+
+def other_row(run: Run, experiment_id: str) -> Run:
+    """The run of another row on the same data, at the same profile and seed."""
+    (row,) = spec.find(experiment_id)
+    profile = profiles.profile(row.task, run.profile.name).for_row(row.id)
+    return dataclasses.replace(run, experiment=row, profile=profile)
 
 
 def state_of(run: Run) -> str:
@@ -248,7 +222,7 @@ def begin_fold(
 
 
 def _fold(run: Run, number: int, say: Callable[[str], None]) -> dict:
-    path = run.fold_folder(number) / "fold.json"
+    path = run.fold_folder(number) / FOLD_FILE
     if path.is_file():
         stored = files.read_json(path)
         if _same(stored["spec"], run.spec):
@@ -256,19 +230,19 @@ def _fold(run: Run, number: int, say: Callable[[str], None]) -> dict:
     provenance.restart_memory_peak()
     commit = provenance.commit()
     began = time.monotonic()
-    model, history, init = run.task.train(run, number, say=say)
-    trained = time.monotonic()
-    found = run.task.evaluate(run, number, model, say=say)
+    trained = run.task.train(run, number, say=say)
+    ended = time.monotonic()
+    evaluated = run.task.evaluate(run, number, trained.model, say)
     content = {
         "spec": run.spec,
         "fold": dataclasses.asdict(run.folds[number]),
-        "init": init,
-        **found,
-        "history": history,
+        "init": trained.init,
+        **evaluated,
+        "history": trained.history,
         "seconds": {
             # Of a resumed training also the epochs before.
-            "training": round(max(trained - began, _seconds(history)), 1),
-            "inference": round(time.monotonic() - trained, 1),
+            "training": round(max(ended - began, _seconds(trained.history)), 1),
+            "inference": round(time.monotonic() - ended, 1),
         },
         "peak_memory_gb": provenance.memory_peak_gb(),
         "device": provenance.device(),
@@ -281,30 +255,6 @@ def _fold(run: Run, number: int, say: Callable[[str], None]) -> dict:
 
 def _seconds(history: list[dict]) -> float:
     return sum(epoch.get("seconds", 0.0) for epoch in history)
-
-
-@dataclasses.dataclass(frozen=True)
-class Forecast:
-    """What a run will take.
-
-    Attributes:
-        hours: Of training and validation, all folds.
-        memory_gb: Weights, gradients, optimizer and activations.
-        disk_gb: Weights of all folds, a state, and stored slices.
-    """
-
-    hours: float
-    memory_gb: float
-    disk_gb: float
-
-
-def weights_bytes(run: Run, model) -> int:
-    """Bytes on disk of a row's weights while its last fold trains.
-
-    One weights file is kept of each fold; while it trains, there is also a state
-    (weights and two moments of Adam), and the next state and weights are written.
-    """
-    return 4 * (len(run.folds) + 7) * model.count_params()
 
 
 def _result(run: Run, done: list[dict]) -> dict:

@@ -39,5 +39,5 @@ def ship(run: Run) -> dict:
         "versions": result["versions"][0],
     }
     name = run.experiment.id.split("/")[1]
-    beside = getattr(run.task, "companions", lambda run, model: {})(run, model)
+    beside = run.task.artifacts(run, model)
     return weights.ship(model, name, run.folders.weights, entry, beside)

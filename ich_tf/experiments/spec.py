@@ -168,6 +168,9 @@ class Classifier:
     task: ClassVar[str] = "classification"
 
 
+Row = Experiment | Baseline | Classifier
+
+
 @dataclasses.dataclass(frozen=True)
 class Profile:
     """The scale of a run.

@@ -1,183 +1,191 @@
-"""How a row of a 3-D network is trained and evaluated: as in 2-D, but for the data.
+"""Rows of a 3-D segmentation network, trained on patches of volumes."""
 
-Training takes patches of volumes (as large as the whole volume, if memory allows).
-"""
-
+import dataclasses
 import functools
-import logging
 import pathlib
-from collections.abc import Callable
-
-import numpy as np
+from typing import Any
 
 from ich_tf import files, models
 from ich_tf.data import splits
-from ich_tf.experiments import profiles, provenance, runner, spec
+from ich_tf.experiments import provenance, runner
 from ich_tf.experiments.runner import Run
-from ich_tf.experiments.tasks import segmentation
-from ich_tf.experiments.tasks.segmentation import evaluate, folds, summarise
+from ich_tf.experiments.task import DoesNotApply, Forecast, Say, TrainedFold
+from ich_tf.experiments.tasks import crop_data, segmentation
+from ich_tf.experiments.tasks.crop_data import TrainingData
+from ich_tf.experiments.tasks.masks import Predict
+from ich_tf.experiments.tasks.segmentation import SegmentationTask
 from ich_tf.models import layers
 from ich_tf.prediction import segment
 from ich_tf.preprocessing import augment
 from ich_tf.preprocessing.segmentation import patches, pipeline
 from ich_tf.training import distribute, loop
 
-__all__ = ["evaluate", "folds", "summarise"]
-
-LOGGER = logging.getLogger(__name__)
 MEMORY, CONTAINER = pathlib.Path("/proc/meminfo"), pathlib.Path("/sys/fs/cgroup")
 
 
-def check_applies(run: Run) -> None:
-    """Refuse a row that the data or the memory cannot serve, before it is trained.
+class VolumesTask(SegmentationTask):
+    """A network on patches as deep as memory allows, at best whole volumes."""
 
-    Raises:
-        DoesNotApply: if the row needs HU and the data are saturated windows (JPG), or
-            if a training step on the CPU takes more memory than is free.
-        ValueError: if the first case cannot be read.
-    """
-    segmentation.check_applies(run)
-    if distribute.is_tpu():
-        raise runner.DoesNotApply(
-            "Python cuts the patches, so a TPU cannot train on them."
-        )
-    if runner.state_of(run) == "finished" or loop.device_name():
-        return
-    needed, free = _estimated_gigabytes(run), _free_gigabytes()
-    if free is not None and needed > free:
-        raise runner.DoesNotApply(
-            f"A training step takes about {needed:.1f} GB of memory, and {free:.1f} "
-            "GB are free. volume3d/add-remat takes least; a smaller patch in "
-            "`profiles.VOLUME_PROFILES` takes less."
-        )
+    sweeps_protocols = "has no crops in slices, which one convention averages"
 
-
-def built_on(run: Run) -> Run | None:
-    """The run whose weights this row has, if it is not trained itself."""
-    name = run.experiment.trained_as
-    if name is None:
-        return None
-    (row,) = spec.find(name)
-    profile = profiles.profile(row.task, run.profile.name).for_row(row.id)
-    return Run(row, profile, run.dataset, run.folders, run.seed)
-
-
-def train(
-    run: Run,
-    number: int,
-    *,
-    resume: bool = False,
-    fresh: bool = False,
-    say: Callable[[str], None] = LOGGER.info,
-):
-    """Train one fold, or measure a row that has a finished one's weights.
-
-    Returns:
-        The model with its best weights, its history and the initialisation it had. An
-        epoch of a measured row takes the other's seconds times the ratio of a step of
-        each, measured here one after the other.
-
-    Raises:
-        ValueError: if `resume` is set and there is nothing to resume.
-    """
-    gigabytes = _estimated_gigabytes(run)
-    say(f"{run.experiment.id}: a step takes about {gigabytes:.1f} GB of memory")
-    before = _finished_before(run)
-    if before is None:
-        return segmentation.train(run, number, resume=resume, fresh=fresh, say=say)
-    say(f"{run.experiment.id}: measured, with the weights of {before.experiment.id}")
-    plan, sampler, _ = training_data(run, run.folds[number])
-    _, _, other = _step(before, plan, sampler, say)
-    provenance.restart_memory_peak()
-    model, init, own = _step(run, plan, sampler, say)
-    own_file = run.fold_folder(number) / loop.FINAL
-    own_file.parent.mkdir(parents=True, exist_ok=True)
-    files.link(before.fold_folder(number) / loop.FINAL, own_file)
-    loop.load_weights(model, own_file)
-    trained = files.read_json(before.file)["history"][number]
-    ratio = own / other
-    history = [
-        {**epoch, "seconds": round(ratio * epoch["seconds"], 2)} for epoch in trained
-    ]
-    return model, history, init
-
-
-def _step(run: Run, plan: loop.Plan, sampler, say) -> tuple:
-    """The model as built, its initialisation, and seconds of a training step."""
-    model, init = build(run, plan, say)
-    return model, init, loop.estimate(model, sampler(0, 4), plan).seconds_per_step
-
-
-def training_data(run: Run, fold: splits.Fold):
-    """The plan, from first and last step to batches, and the validation batches."""
-    profile = run.profile
-    change = augment.augmenter(profile.augmentation)
-
-    def batches(part, first, last, seed, augmenter):
-        case_ids = getattr(fold, part)
-        source = patches.volumes(segmentation.stored_slices(run, case_ids, "all"))
-
-        def load(step):
-            return patches.batch(
-                source,
-                profile.patch,
-                segmentation.channels(run),
-                size=profile.batch,
-                step=int(step),
-                seed=seed,
-                lesion_share=profile.lesion_share,
-                augment=augmenter,
+    def check(self, run: Run) -> None:
+        """Refuse saturated windows, a TPU, and a step that exceeds free memory."""
+        super().check(run)
+        if distribute.is_tpu():
+            raise DoesNotApply(
+                "Python cuts the patches, so a TPU cannot train on them."
+            )
+        if runner.state_of(run) == "finished" or loop.device_name():
+            return
+        needed, free = _estimated_gb(run), free_gb()
+        if free is not None and needed > free:
+            raise DoesNotApply(
+                f"A training step takes about {needed:.1f} GB of memory, and "
+                f"{free:.1f} GB are free. volume3d/add-remat takes least; a smaller "
+                "`patch` in experiments/rows/volume3d.py takes less."
             )
 
-        shape = (profile.batch, *profile.patch)
-        return pipeline.of_steps(load, first, last, shape, run.experiment.channels)
+    def check_weights(self, run: Run) -> None:
+        """3-D networks begin with random weights: there is nothing to look for."""
 
-    def sampler(first_step: int, last_step: int):
-        return batches("train", first_step, last_step, run.seed, change)
+    def depends_on(self, run: Run) -> Run | None:
+        """The run whose weights this row takes over, if it is not trained itself."""
+        if run.experiment.trained_as is None:
+            return None
+        return runner.other_row(run, run.experiment.trained_as)
 
-    validation = batches("validation", 0, profile.validation_steps, run.seed, None)
-    return _plan(run), sampler, validation
+    def train(
+        self,
+        run: Run,
+        number: int,
+        *,
+        resume: bool = False,
+        fresh: bool = False,
+        say: Say,
+    ) -> TrainedFold:
+        """Train one fold, or measure a row that takes over another row's weights.
 
+        An epoch of a measured row lasts as long as the other row's epoch times the
+        ratio of their steps, which are timed here one after the other.
+        """
+        gigabytes = _estimated_gb(run)
+        say(f"{run.experiment.id}: a step takes about {gigabytes:.1f} GB of memory")
+        source = self._finished_source(run)
+        if source is None:
+            return super().train(run, number, resume=resume, fresh=fresh, say=say)
+        return self._measure(run, source, number, say)
 
-def build(run: Run, plan: loop.Plan, say: Callable[[str], None]) -> tuple:
-    """The compiled model, and "random": there are no weights to start from."""
-    loop.start(plan)
-    model = _model(run)
-    loop.compile_model(model, run.experiment.loss, plan, [loop.SoftJaccard()])
-    return model, "random"
+    def _measure(self, run: Run, source: Run, number: int, say: Say) -> TrainedFold:
+        name = source.experiment.id
+        say(f"{run.experiment.id}: measured, with the weights of {name}")
+        data = self.training_data(run, run.folds[number])
+        _, _, other_seconds = self.timed_step(source, data, say)
+        provenance.restart_memory_peak()
+        model, init, own_seconds = self.timed_step(run, data, say)
+        own_file = run.fold_folder(number) / loop.FINAL
+        own_file.parent.mkdir(parents=True, exist_ok=True)
+        files.link(source.fold_folder(number) / loop.FINAL, own_file)
+        loop.load_weights(model, own_file)
+        trained = files.read_json(source.file)["history"][number]
+        ratio = own_seconds / other_seconds
+        history = [
+            {**epoch, "seconds": round(ratio * epoch["seconds"], 2)}
+            for epoch in trained
+        ]
+        return TrainedFold(model, history, init)
 
+    def timed_step(self, run: Run, data: TrainingData, say: Say) -> tuple:
+        """The built model, its initialisation, and seconds of a training step."""
+        model, init = self.build(run, data.plan, say)
+        expected = loop.estimate(model, data.batches(0, 4), data.plan)
+        return model, init, expected.seconds_per_step
 
-def predictor(run: Run, model) -> Callable[[np.ndarray], np.ndarray]:
-    """From HU (z, h, w) to probabilities of the same shape."""
-    return functools.partial(
-        segment.predict_in_patches,
-        model.predict_on_batch,
-        segmentation.channels(run),
-        patch=run.profile.patch,
-        overlap=run.profile.overlap,
-    )
+    def training_data(self, run: Run, fold: splits.Fold) -> TrainingData:
+        """Patches of all slices of the fold's cases."""
+        profile = run.profile
+        change = augment.augmenter(profile.augmentation)
 
+        def batches_of(part, first, last, seed, augmenter):
+            case_ids = getattr(fold, part)
+            stored = crop_data.stored_slices(run, case_ids, "all")
+            source = patches.volumes(stored)
 
-def forecast(run: Run, say: Callable[[str], None] = LOGGER.info) -> runner.Forecast:
-    """Build the network, measure three training steps and reckon up."""
-    plan, sampler, validation = training_data(run, run.folds[0])
-    model, _ = build(run, plan, say)
-    batches = plan.steps_per_epoch + int(validation.cardinality()) / 3
-    seconds = loop.estimate(model, sampler(0, 4), plan).seconds_per_step
-    hours = seconds * batches * plan.epochs * len(run.folds) / 3600
-    if _finished_before(run):
-        hours = seconds * 4 * len(run.folds) / 3600
-    disk = segmentation.disk_gigabytes(run, model)
-    return runner.Forecast(hours, _estimated_gigabytes(run), disk)
+            def load(step):
+                return patches.batch(
+                    source,
+                    profile.patch,
+                    crop_data.channels(run),
+                    size=profile.batch,
+                    step=int(step),
+                    seed=seed,
+                    lesion_share=profile.lesion_share,
+                    augment=augmenter,
+                )
 
+            shape = (profile.batch, *profile.patch)
+            return pipeline.of_steps(load, first, last, shape, run.experiment.channels)
 
-def _finished_before(run: Run) -> Run | None:
-    """The run whose weights this row can take over, None if it must be trained.
+        def batches(first_step: int, last_step: int):
+            return batches_of("train", first_step, last_step, run.seed, change)
 
-    Where memory is too small for the other row, this one is trained itself.
-    """
-    before = built_on(run)
-    return before if before and runner.state_of(before) == "finished" else None
+        steps = profile.validation_steps
+        validation = batches_of("validation", 0, steps, run.seed, None)
+        return TrainingData(_plan(run), batches, validation)
+
+    def build(self, run: Run, plan: loop.Plan, say: Say) -> tuple[Any, str]:
+        """The compiled model, and "random": there are no weights to start from."""
+        loop.start(plan)
+        model = _model(run)
+        loop.compile_model(model, run.experiment.loss, plan, [loop.SoftJaccard()])
+        return model, "random"
+
+    def predictor(self, run: Run, model: Any) -> Predict:
+        """From Hounsfield units to probabilities, joined from overlapping patches."""
+        return functools.partial(
+            segment.predict_in_patches,
+            model.predict_on_batch,
+            crop_data.channels(run),
+            patch=run.profile.patch,
+            overlap=run.profile.overlap,
+        )
+
+    def forecast(self, run: Run, say: Say) -> Forecast:
+        """Measure three steps; memory is the estimate for the whole graph."""
+        expected = super().forecast(run, say)
+        return dataclasses.replace(expected, memory_gb=_estimated_gb(run))
+
+    def steps_of_fold(self, run: Run, data: TrainingData) -> float:
+        """Training steps of a fold; a measured row runs four of them."""
+        if self._finished_source(run):
+            return 4
+        return super().steps_of_fold(run, data)
+
+    def describe(self, run: Run, result: dict) -> dict:
+        """Architecture, preprocessing and score of the network."""
+        profile, row = run.profile, run.experiment
+        return {
+            "build": {"name": row.model, "kwargs": _arguments(run)},
+            "preprocessing": {
+                "approach": row.approach,
+                "channels": row.channels,
+                "size": profile.size,
+                "patch": profile.patch,
+                "overlap": profile.overlap,
+            },
+            "metric": segmentation.dice_of_volumes(result, run.fingerprint["identity"]),
+        }
+
+    def precision(self, run: Run) -> str:
+        """The profile's."""
+        return run.profile.precision
+
+    def _finished_source(self, run: Run) -> Run | None:
+        """The finished run whose weights this row takes over; None to train it.
+
+        Where memory is too small for the other row, this one is trained itself.
+        """
+        source = self.depends_on(run)
+        return source if source and runner.state_of(source) == "finished" else None
 
 
 def _plan(run: Run) -> loop.Plan:
@@ -194,33 +202,47 @@ def _plan(run: Run) -> loop.Plan:
     )
 
 
-def _model(run: Run):
-    return models.build(
-        run.experiment.model,
-        input_shape=(*run.profile.patch, run.experiment.channels),
-        filters=run.profile.filters,
+def _arguments(run: Run) -> dict[str, Any]:
+    return {
+        "input_shape": (*run.profile.patch, run.experiment.channels),
+        "filters": run.profile.filters,
         **run.experiment.arguments,
-    )
+    }
 
 
-def _estimated_gigabytes(run: Run) -> float:
+def _model(run: Run):
+    return models.build(run.experiment.model, **_arguments(run))
+
+
+def _estimated_gb(run: Run) -> float:
+    """Memory of a training step, in 10^9 bytes."""
     policy = loop.precision_policy(run.profile.precision)
     return layers.training_gigabytes(_model(run), run.profile.batch, policy)
 
 
-def _free_gigabytes() -> float | None:
-    """Memory that a new process can have, in 10^9 bytes; None if it is not told."""
+def free_gb(
+    memory: pathlib.Path = MEMORY, container: pathlib.Path = CONTAINER
+) -> float | None:
+    """Memory that this process can still take, in 10^9 bytes.
+
+    Args:
+        memory: The kernel's table of memory (Linux).
+        container: Folder of the control group's limits.
+
+    Returns:
+        None where the system has no such table.
+    """
     try:
-        lines = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())
+        lines = dict(line.split(":", 1) for line in memory.read_text().splitlines())
     except OSError:
         return None
     free = int(lines["MemAvailable"].split()[0]) * 1024
     try:
         limit, used, parts = (
-            (CONTAINER / f"memory.{name}").read_text()
+            (container / f"memory.{name}").read_text()
             for name in ("max", "current", "stat")
         )
-        # Files that were read lately count as used, and are given up when needed.
+        # Recently read files count as used, and are given up when needed.
         cached = int(dict(line.split() for line in parts.splitlines())["inactive_file"])
         free = min(free, int(limit) - int(used) + cached)
     except (OSError, ValueError, KeyError):

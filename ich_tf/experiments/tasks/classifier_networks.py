@@ -1,0 +1,212 @@
+"""The networks of a classifier: how they are built, and trained fold by fold."""
+
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ich_tf import models
+from ich_tf.experiments import runner, spec
+from ich_tf.experiments.runner import Run
+from ich_tf.experiments.task import Say, TrainedFold
+from ich_tf.experiments.tasks import segmentation, slice_data
+from ich_tf.models import sequence
+from ich_tf.preprocessing import augment, tensor_augment
+from ich_tf.preprocessing.classification import image_pipeline, images, sequences
+from ich_tf.synthetic import painting
+from ich_tf.training import distribute, loop
+
+Begin = Callable[..., tuple[dict, bool]]
+"""`runner.begin_fold` of the fold, without the initialisation."""
+
+
+def slice_network(run: Run) -> tuple[str, dict]:
+    """Name and arguments of the slice network, as `models.build` takes them."""
+    name = run.profile.network.get("model", run.experiment.model)
+    return name, {
+        **run.experiment.arguments,
+        **run.profile.network.get("arguments", {}),
+        "input_shape": (run.profile.size, run.profile.size, 3),
+        "mean": images.MEAN,
+        "standard_deviation": images.STANDARD_DEVIATION,
+    }
+
+
+def sequence_arguments(run: Run) -> dict[str, Any]:
+    """Arguments of `sequence.build_sequence`, without features and components."""
+    return {**run.experiment.sequence, **run.profile.sequence_arguments}
+
+
+def slice_run(run: Run) -> Run:
+    """The run whose slice network a sequence model stands on."""
+    return runner.other_row(run, run.experiment.slices_from)
+
+
+def load_slice_network(run: Run):
+    """The trained slice network of the first fold of a finished run."""
+    name, arguments = slice_network(run)
+    model = models.build(name, **{**arguments, "init": "random"})
+    loop.load_weights(model, run.fold_folder(0) / loop.FINAL)
+    return model
+
+
+def plan_of(run: Run, stage: spec.Stage, steps_of_a_pass: int) -> loop.Plan:
+    """The training of one network.
+
+    Args:
+        run: The run.
+        stage: The network's settings.
+        steps_of_a_pass: Batches in one pass over the data.
+    """
+    return loop.Plan(
+        epochs=stage.epochs * stage.parts,
+        steps_per_epoch=stage.steps_per_epoch or max(1, steps_of_a_pass // stage.parts),
+        batch=stage.batch,
+        learning_rate=stage.learning_rate,
+        schedule=stage.schedule,
+        precision=stage.precision,
+        seed=run.seed,
+    )
+
+
+def build_slices(run: Run, plan: loop.Plan, say: Say) -> tuple[Any, str]:
+    """The compiled slice network and the initialisation that could be had.
+
+    Raises:
+        WeightsUnavailable: if the row's weights cannot be had and the profile does not
+            allow random ones.
+    """
+    name, arguments = slice_network(run)
+
+    def build(pretrained: bool):
+        if pretrained:
+            return models.build(name, **arguments, weights_dir=run.folders.weights)
+        return models.build(name, **{**arguments, "init": "random"})
+
+    model, init = segmentation.build_or_random(
+        run, plan, say, build, arguments.get("init", "random")
+    )
+    loop.compile_model(model, run.experiment.loss, plan)
+    return model, init
+
+
+def build_sequence(
+    run: Run, plan: loop.Plan, features: int, pca: Mapping | None
+) -> Any:
+    """The compiled sequence model.
+
+    Args:
+        run: The run.
+        plan: Sets precision and seed before the model is built.
+        features: Features of a slice.
+        pca: Principal components, from `sequence.fit_pca`; None leaves them random.
+    """
+    loop.start(plan)
+    model = sequence.build_sequence(features, pca=pca, **sequence_arguments(run))
+    loop.compile_model(model, sequence.scan_loss(), plan)
+    return model
+
+
+def train_slices(run: Run, number: int, begin: Begin, say: Say) -> TrainedFold:
+    """Train the slice network of one fold."""
+    learned = None
+    if run.experiment.pretraining:
+        learned = _pretrain(run, number, say)
+    source = slice_data.shards(run, number, slice_data.TRAIN, say)
+    stage = run.profile.slices
+    plan = plan_of(run, stage, image_pipeline.steps_per_epoch(source, stage.batch))
+    model, init = build_slices(run, plan, say)
+    if learned:
+        loop.load_weights(model, learned)
+    batches = image_batches(run, source, plan)
+    history = _fit(run, number, model, batches, plan, begin(init=init))
+    return TrainedFold(model, history, init)
+
+
+def train_sequence(run: Run, number: int, begin: Begin, say: Say) -> TrainedFold:
+    """Train the sequence model of one fold, after its slice network."""
+    slices = slice_run(run)
+    init = runner.execute(slices, say=say)["init"]
+    scans = slice_data.features(slices, number, slice_data.TRAIN)
+    stage = run.profile.sequence
+    plan = plan_of(run, stage, sequences.steps_per_epoch(scans, stage.batch))
+    components = sequence_arguments(run)["components"]
+    pca = sequence.fit_pca(_in_parts(scans.features), components)
+    model = build_sequence(run, plan, scans.features.shape[1], pca)
+
+    def batches(first_step: int, last_step: int):
+        return sequences.training_batches(
+            scans,
+            batch=plan.batch,
+            first_step=first_step,
+            last_step=last_step,
+            seed=run.seed,
+        )
+
+    history = _fit(run, number, model, batches, plan, begin(init=init))
+    return TrainedFold(model, history, init)
+
+
+def image_batches(run: Run, source, plan: loop.Plan) -> Callable[[int, int], Any]:
+    """From first step (inclusive) and last step (exclusive) to batches of images.
+
+    On a TPU the batches are made by TensorFlow alone, without Python.
+    """
+    name = run.profile.augmentation
+    if distribute.is_tpu():
+        change = {"tensor_augment": tensor_augment.image_augmenter(name)}
+    else:
+        change = {"augment": augment.image_augmenter(name)}
+
+    def batches(first_step: int, last_step: int):
+        return image_pipeline.training_batches(
+            source,
+            batch=plan.batch,
+            first_step=first_step,
+            last_step=last_step,
+            seed=run.seed,
+            **change,
+        )
+
+    return batches
+
+
+def _pretrain(run: Run, number: int, say: Say) -> pathlib.Path:
+    """Train on painted slices, or resume that; return the file of weights."""
+    source = slice_data.painted_shards(run, number, say)
+    stage = run.experiment.pretraining
+    plan = plan_of(run, stage, image_pipeline.steps_per_epoch(source, stage.batch))
+    model, _ = build_slices(run, plan, say)
+    # Outside the fold's folder, which is emptied when its own training begins.
+    folder = run.folder / f"pretraining-{number}"
+    wanted = {**run.fold_spec(number), "painting": painting.VERSION}
+    say(f"{run.experiment.id}: fold {number}, training on painted slices")
+    loop.fit(
+        model,
+        image_batches(run, source, plan),
+        None,
+        plan,
+        folder,
+        spec=wanted,
+        resume=loop.stored_spec(folder) == wanted,
+    )
+    return folder / loop.FINAL
+
+
+def _fit(run: Run, number: int, model, batches, plan, begun) -> list[dict]:
+    wanted, interrupted = begun
+    return loop.fit(
+        model,
+        batches,
+        None,
+        plan,
+        run.fold_folder(number),
+        spec=wanted,
+        resume=interrupted,
+    )
+
+
+def _in_parts(features: np.ndarray, rows: int = 4096) -> Iterator[np.ndarray]:
+    for first in range(0, len(features), rows):
+        yield np.asarray(features[first : first + rows])
