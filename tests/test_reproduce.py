@@ -11,7 +11,7 @@ from ich_tf.evidence import readme, tables
 from ich_tf.experiments import profiles, reproduce, runner, ship
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.rows import table3
-from ich_tf.experiments.tasks import segmentation
+from ich_tf.experiments.tasks import crop_data, masks, segmentation
 from ich_tf.models import weights
 from ich_tf.synthetic import layouts
 from ich_tf.training import loop
@@ -128,14 +128,14 @@ def test_whole_slices_are_answered_by_the_network_trained_on_tiles(folders, done
         run.experiment.model, **{**arguments, "input_shape": (64, 64, 1)}
     )
     whole.set_weights(model.get_weights())
-    (case, *_) = segmentation.cases(run, run.folds[0].test)
-    shown = segmentation.channels(run)(case.volume.hu)
+    (case, *_) = masks.cases(run, run.folds[0].test)
+    shown = crop_data.channels(run)(case.volume.hu)
     np.testing.assert_allclose(
-        segmentation.predictor(run, model)(case.volume.hu),
+        run.task.predictor(run, model)(case.volume.hu),
         whole.predict_on_batch(shown)[..., 0],
         atol=1e-5,
     )
-    described = segmentation.describe(run, done[0])
+    described = run.task.describe(run, done[0])
     assert described["preprocessing"]["tile"] == 64
     assert described["preprocessing"]["stride"] == 64
     assert described["build"]["kwargs"]["input_shape"] == (64, 64, 1)
@@ -159,7 +159,7 @@ def test_whole_slices_keep_the_input_scaling_of_imagenet_weights(folders, monkey
         **{**arguments, "input_scaling": "imagenet"},
         input_shape=(32, 32, 3),
     )
-    monkeypatch.setattr(segmentation.inference, "predictor", lambda built, *_: built)
+    monkeypatch.setattr(segmentation.segment, "predictor", lambda built, *_: built)
     whole = segmentation.network(pretrained, model)
     assert whole.input_shape == (None, 64, 64, 3)
     (scaling,) = (one for one in whole.layers if one.name == "input_scaling")

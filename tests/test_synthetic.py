@@ -8,8 +8,8 @@ import pytest
 from ich_tf import files, labels, models
 from ich_tf.evidence import docs
 from ich_tf.experiments import profiles, reproduce, runner, spec
-from ich_tf.experiments.tasks import painted as synthetic
-from ich_tf.metrics import evaluation
+from ich_tf.experiments.tasks import painted_data
+from ich_tf.metrics import evaluation, painted_slices
 from ich_tf.models import weights
 from ich_tf.synthetic import painted, painting
 
@@ -53,7 +53,7 @@ def run(folders, tiny):
 
 @pytest.fixture(scope="module")
 def painter(run):
-    return synthetic._painter(run)
+    return painted_data.painter_of(run)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_a_row_trains_on_its_sources_alone(run):
             run, experiment=dataclasses.replace(run.experiment, sources=sources)
         )
         (fold,) = one.folds
-        stored = synthetic._stored(one, fold.validation, 1)
+        stored = painted_data.stored_slices(one, fold.validation, 1)
         assert all(
             (":" in name) == (sources == ("painted",)) for name in stored.case_ids
         )
@@ -140,11 +140,11 @@ def test_every_row_is_judged_on_the_same_paint(run, folders, left_out):
             shown.append(hu)
             return np.zeros(hu.shape)
 
-        synthetic._painted_slices(one, predict, quiet)
+        painted_data.painted_slices(one, predict, quiet)
     assert seen[row.experiment.id]
     for ours, theirs in zip(*seen.values(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    trained_on = [case.volume.hu for case in synthetic._cases(row, quiet, 2)]
+    trained_on = [case.volume.hu for case in painted_data.load_cases(row, quiet, 2)]
     assert any(
         (ours != shown).any()
         for ours, shown in zip(trained_on, seen[row.experiment.id], strict=True)
@@ -186,7 +186,7 @@ def test_dice_of_slices_by_subtype_and_size():
         }
 
     rows = [row("EDH", 50.0, 10), row("EDH", 500.0, 5), row("SDH", 5000.0, 0)]
-    found = synthetic._dice_by_kind(rows)
+    found = painted_slices.dice_by_kind(rows)
     means = {name: one["mean"] for name, one in found.items()}
     assert means == {
         "all": 0.5,
@@ -199,7 +199,7 @@ def test_dice_of_slices_by_subtype_and_size():
 
 
 def test_a_row_begins_with_the_shipped_weights_it_names(run, folders, tmp_path):
-    plan, *_ = run.task.training_data(run, run.folds[0])
+    plan = run.task.training_data(run, run.folds[0]).plan
     shape = (TINY.tile, TINY.tile, 1)
     kwargs = {**run.experiment.arguments, "input_shape": shape}
     shipped = models.build(run.experiment.model, **kwargs)
@@ -212,18 +212,18 @@ def test_a_row_begins_with_the_shipped_weights_it_names(run, folders, tmp_path):
         experiment=row,
         folders=dataclasses.replace(folders, weights=tmp_path),
     )
-    synthetic.check_applies(begun)
+    begun.task.check(begun)
     elsewhere = dataclasses.replace(TINY, name="other")
     with pytest.raises(ValueError, match="trained on other phantom heads"):
-        synthetic.check_applies(dataclasses.replace(begun, profile=elsewhere))
+        begun.task.check(dataclasses.replace(begun, profile=elsewhere))
     expected = shipped.get_weights()
-    model, init = synthetic.build(begun, plan, print)
+    model, init = begun.task.build(begun, plan, print)
     assert init == spec.wanted_init(row) == "first"
     assert begun.spec["begins_with"] != run.spec["begins_with"]
     for one, other in zip(model.get_weights(), expected, strict=True):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match="No shipped weights 'first'"):
-        synthetic.build(dataclasses.replace(begun, folders=folders), plan, print)
+        begun.task.build(dataclasses.replace(begun, folders=folders), plan, print)
 
 
 def test_area_under_the_curve_of_the_largest_part():

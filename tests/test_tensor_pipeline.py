@@ -9,8 +9,9 @@ import slice_dataset
 import tensorflow as tf
 
 from ich_tf.experiments import runner
-from ich_tf.experiments.tasks import classification, segmentation
-from ich_tf.preprocessing.classification import image_pipeline, records
+from ich_tf.experiments.tasks import classifier_networks, crop_data
+from ich_tf.experiments.tasks.classification import ClassificationTask
+from ich_tf.preprocessing.classification import records
 from ich_tf.preprocessing.segmentation import pipeline, slices
 from ich_tf.preprocessing.windows import Window
 from ich_tf.training import distribute
@@ -62,11 +63,11 @@ def run_of(**profile):
 @pytest.mark.parametrize("share", [None, 0.5])
 def test_crops_for_a_tpu_need_no_python(crops, monkeypatch, share):
     run = run_of(lesion_share=share)
-    sampler, validation = segmentation._batches(run, crops, crops)
+    sampler, validation = crop_data.crop_batches(run, crops, crops)
     assert operations(sampler(0, 3)) & PYTHON
     assert operations(validation) & PYTHON
     monkeypatch.setattr(distribute, "is_tpu", lambda: True)
-    sampler, validation = segmentation._batches(run, crops, crops)
+    sampler, validation = crop_data.crop_batches(run, crops, crops)
     for dataset in (sampler(0, 3), validation):
         found = operations(dataset)
         assert len(found) > 10
@@ -177,16 +178,11 @@ def shards(tmp_path_factory):
 
 def test_images_for_a_tpu_need_no_python(shards, monkeypatch):
     run = run_of(augmentation="burduja2020")
+    plan = types.SimpleNamespace(batch=4)
 
     def made(first=0, last=4):
-        return image_pipeline.training_batches(
-            shards,
-            batch=4,
-            first_step=first,
-            last_step=last,
-            seed=3,
-            **classification._augmentation(run),
-        )
+        batches = classifier_networks.image_batches(run, shards, plan)
+        return batches(first, last)
 
     assert operations(made()) & PYTHON
     monkeypatch.setattr(distribute, "is_tpu", lambda: True)
@@ -205,4 +201,4 @@ def test_a_sequence_model_is_not_for_a_tpu(monkeypatch):
     monkeypatch.setattr(distribute, "is_tpu", lambda: True)
     monkeypatch.setattr(runner, "state_of", lambda run: "new")
     with pytest.raises(ValueError, match="Scans differ in length"):
-        classification.check_applies(run)
+        ClassificationTask().check(run)

@@ -11,11 +11,10 @@ import tensorflow as tf
 from ich_tf.evidence import tables
 from ich_tf.experiments import profiles, reproduce, runner, spec
 from ich_tf.experiments.rows import volume3d
-from ich_tf.experiments.tasks import segmentation, volumes
+from ich_tf.experiments.tasks import volumes
 from ich_tf.training import loop
 
 ADD, REMAT = "volume3d/add", "volume3d/add-remat"
-STEP_SECONDS = {ADD: 2.0, REMAT: 3.0}
 TINY = dataclasses.replace(
     profiles.VOLUME_DEMO,
     size=64,
@@ -60,16 +59,8 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done(folders):
-    step = volumes._step
-
-    def timed(run, *given):
-        model, init, seconds = step(run, *given)
-        assert seconds > 0
-        return model, init, STEP_SECONDS[run.experiment.id]
-
     with pytest.MonkeyPatch.context() as patch:
         make_small(patch)
-        patch.setattr(volumes, "_step", timed)
         lines = []
         found = reproduce.reproduce([ADD, REMAT], folders, say=lines.append)
     keras.config.set_dtype_policy("float32")
@@ -99,7 +90,9 @@ def test_recomputation_has_the_same_weights_and_its_own_seconds(folders, done):
         np.array([epoch["seconds"] for epoch in result["history"][0]])
         for result in (added, recomputed)
     )
-    np.testing.assert_allclose(second, 1.5 * first, atol=0.005)
+    # Each epoch takes the other row's seconds times one ratio, rounded to 0.01 s.
+    ratio = second[0] / first[0]
+    assert second[1] == pytest.approx(ratio * first[1], abs=0.03)
     assert recomputed["spec"]["built_on"]
     again = reproduce.train_one(REMAT, 0, folders, say=lambda line: None)
     assert again.file.is_file()
@@ -112,38 +105,39 @@ def test_a_second_start_does_nothing_anew(folders, done):
     assert all("finished before, kept" in line for line in lines)
 
 
-def test_the_recomputed_row_is_trained_if_the_other_is_not(folders, monkeypatch):
+def test_the_recomputed_row_is_trained_if_the_other_is_not(folders, done, monkeypatch):
     run = reproduce.find_run(REMAT, "demo", folders, print)
+    data = run.task.training_data(run, run.folds[0])
+    measured = run.task.steps_of_fold(run, data)
     monkeypatch.setattr(runner, "state_of", lambda other: "new")
-    monkeypatch.setattr(segmentation, "train", lambda run, number, **named: "trained")
-    assert volumes.train(run, 0, say=lambda line: None) == "trained"
+    trained = run.task.steps_of_fold(run, data)
+    # Two epochs of two steps and a validation batch.
+    assert (measured, trained) == (4, pytest.approx(2 * (2 + 1 / 3)))
 
 
 def test_a_row_that_does_not_fit_is_reported_and_left_out(folders, monkeypatch):
-    monkeypatch.setattr(volumes, "_free_gigabytes", lambda: 0.5)
+    monkeypatch.setattr(volumes, "free_gb", lambda: 0.5)
     lines = []
     assert reproduce.reproduce(["volume3d/concat"], folders, say=lines.append) == []
     assert "not run. A training step takes about" in lines[0]
     assert "0.5 GB are free" in lines[0]
 
 
-def test_free_memory_is_that_of_the_container(monkeypatch, tmp_path):
+def test_free_memory_is_that_of_the_container(tmp_path):
     memory = tmp_path / "meminfo"
     memory.write_text("MemTotal:  9000000 kB\nMemAvailable:  8000000 kB\n")
-    monkeypatch.setattr(volumes, "MEMORY", memory)
-    monkeypatch.setattr(volumes, "CONTAINER", tmp_path)
-    assert volumes._free_gigabytes() == pytest.approx(8.192)
+    assert volumes.free_gb(memory, tmp_path) == pytest.approx(8.192)
     (tmp_path / "memory.current").write_text("500000000\n")
     (tmp_path / "memory.stat").write_text("anon 400000000\ninactive_file 0\n")
     (tmp_path / "memory.max").write_text("max\n")
-    assert volumes._free_gigabytes() == pytest.approx(8.192)
+    assert volumes.free_gb(memory, tmp_path) == pytest.approx(8.192)
     (tmp_path / "memory.max").write_text("4000000000\n")
-    assert volumes._free_gigabytes() == pytest.approx(3.5)
+    assert volumes.free_gb(memory, tmp_path) == pytest.approx(3.5)
     # Files read lately count as used and are given up.
     (tmp_path / "memory.stat").write_text("anon 400000000\ninactive_file 100000000\n")
-    assert volumes._free_gigabytes() == pytest.approx(3.6)
+    assert volumes.free_gb(memory, tmp_path) == pytest.approx(3.6)
     memory.unlink()
-    assert volumes._free_gigabytes() is None
+    assert volumes.free_gb(memory, tmp_path) is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 
 from ich_tf.data import ct_ich
 from ich_tf.experiments import profiles, reproduce, runner
-from ich_tf.experiments.tasks import segmentation
+from ich_tf.experiments.task import TrainedFold
+from ich_tf.experiments.tasks.segmentation import SegmentationTask
 
 BEST, UNET = "table2/densenet169-imagenet-jaccard", "table3/unet-hssayeni"
 TINY = dataclasses.replace(
@@ -41,14 +42,14 @@ class Threshold:
 def run(folders: runner.Folders, names, profile="demo", identity=None, level=0.62):
     """Results of rows at a tiny scale; `identity` is what the phantom passes for."""
 
-    def train(of, number, say, **modes):
+    def train(task, of, number, say, **modes):
         init = of.experiment.arguments.get("init", "random")
-        return Threshold(level), [{"epoch": 1, "seconds": 1.0}], init
+        return TrainedFold(Threshold(level), [{"epoch": 1, "seconds": 1.0}], init)
 
     told = ct_ich.CtIch._identity
     with pytest.MonkeyPatch.context() as patch:
         tiny(patch)
-        patch.setattr(segmentation, "train", train)
+        patch.setattr(SegmentationTask, "train", train)
         patch.setattr(
             ct_ich.CtIch,
             "_identity",
