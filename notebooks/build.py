@@ -9,8 +9,7 @@ sources is committed, so it is never made of real data.
 """
 
 import argparse
-import concurrent.futures
-import multiprocessing
+import functools
 import os
 import pathlib
 import sys
@@ -79,6 +78,15 @@ def write(source: pathlib.Path, out: pathlib.Path) -> None:
     print(f"{source.name}: {time.monotonic() - began:.0f} seconds", flush=True)
 
 
+def attempt(out: pathlib.Path, source: pathlib.Path) -> str | None:
+    """Write one notebook; return what went wrong in a cell, None if nothing."""
+    try:
+        write(source, out)
+    except nbclient.exceptions.CellExecutionError as error:
+        return f"{source.name}: {error}"
+    return None
+
+
 def main() -> int:
     """Build every notebook, or those named; the status is 1 if a cell failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -93,21 +101,15 @@ def main() -> int:
     # Or the first notebook would take all of a GPU.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     sources, status = options.sources or sorted(FOLDER.glob("[0-9]*.py")), 0
+    from ich_tf import parallel
+
     # Jupyter's client keeps one event loop in a process.
-    spawn = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(AT_ONCE, spawn) as pool:
-        running = {
-            pool.submit(write, source, options.out): source for source in sources
-        }
-        for done in concurrent.futures.as_completed(running):
-            if done.cancelled():
-                continue
-            try:
-                done.result()
-            except nbclient.exceptions.CellExecutionError as error:
-                print(f"{running[done].name}: {error}", file=sys.stderr)
-                pool.shutdown(wait=False, cancel_futures=True)
-                status = 1
+    run = functools.partial(attempt, options.out)
+    for failure in parallel.ordered_map(run, sources, workers=AT_ONCE):
+        if failure:
+            print(failure, file=sys.stderr)
+            status = 1
+            break
     return status
 
 

@@ -15,7 +15,7 @@ PACKAGE = pathlib.Path(ich_tf.__file__).parent
 # A module may import its own part, and every part of the layers below its own.
 LAYERS = (
     (
-        *("labels", "paths", "volume", "files"),
+        *("labels", "paths", "volume", "files", "parallel"),
         *("typed_json", "owned_record", "owned_folder"),
     ),
     ("io", "metrics", "models", "preprocessing"),
@@ -62,6 +62,7 @@ LIGHT = (
     "ich_tf.volume",
     "ich_tf.files",
     "ich_tf.owned_folder",
+    "ich_tf.parallel",
     "ich_tf.preprocessing.windows",
     "ich_tf.preprocessing.segmentation.tiles",
     "ich_tf.metrics.intervals",

@@ -1,14 +1,12 @@
 """The phantom written as the data sets that this project reads."""
 
-import collections
-import concurrent.futures
 import json
-import multiprocessing
 import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from ich_tf import parallel
 from ich_tf.synthetic import ct_ich_writer, phantom, rsna_writer
 from ich_tf.volume import Case
 
@@ -80,17 +78,12 @@ def load_ahead(
     if len(rest) * seconds < SECONDS_TO_START:
         yield from map(dataset.load, rest)
         return
-    workers = min(os.cpu_count() or 1, len(rest))
-    with concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn")
-    ) as pool:
-        waiting = collections.deque()
-        for number, case_id in enumerate(rest, 2):
-            waiting.append(pool.submit(dataset.load, case_id))
-            while len(waiting) > (2 * workers if number < len(case_ids) else 0):
-                yield waiting.popleft().result()
-            if number % 10 == 0:
-                say(f"{what} {number} of {len(case_ids)}")
+    workers = min(parallel.cores(), len(rest))
+    cases = parallel.ordered_map(dataset.load, rest, workers=workers)
+    for number, case in enumerate(cases, 2):
+        if number % 10 == 0:
+            say(f"{what} {number} of {len(case_ids)}")
+        yield case
 
 
 def phantom_as(

@@ -5,18 +5,17 @@ killed run goes on where it ended. Columns are kept as `.npz`: NumPy reads it wi
 pickles. (Parquet would need pyarrow, which nothing else here needs.)
 """
 
-import concurrent.futures
 import dataclasses
+import functools
 import hashlib
 import logging
-import multiprocessing
 import os
 import pathlib
 import zipfile
 
 import numpy as np
 
-from ich_tf import files
+from ich_tf import files, parallel
 from ich_tf.io import dicom
 
 VERSION = 1
@@ -167,25 +166,17 @@ def _read_chunk(chunk: Listing, parts: pathlib.Path) -> dict[str, np.ndarray]:
     return columns
 
 
-def _keep_chunk(chunk: Listing, parts: pathlib.Path) -> None:
+def _keep_chunk(parts: pathlib.Path, chunk: Listing) -> None:
     _read_chunk(chunk, parts)
 
 
 def _read_parallel(chunks: list[Listing], parts: pathlib.Path, workers: int) -> None:
     """Let processes write the files of the chunks."""
-    with concurrent.futures.ProcessPoolExecutor(
-        min(workers, len(chunks)), multiprocessing.get_context("spawn")
-    ) as pool:
-        waiting = [pool.submit(_keep_chunk, chunk, parts) for chunk in chunks]
-        try:
-            done = concurrent.futures.as_completed(waiting)
-            for number, future in enumerate(done, 1):
-                future.result()
-                if number % LOG_EVERY == 0:
-                    _log.info("headers: chunk %d of %d", number, len(chunks))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    keep = functools.partial(_keep_chunk, parts)
+    done = parallel.ordered_map(keep, chunks, workers=min(workers, len(chunks)))
+    for number, _ in enumerate(done, 1):
+        if number % LOG_EVERY == 0:
+            _log.info("headers: chunk %d of %d", number, len(chunks))
 
 
 def save(path: pathlib.Path, digest: str, columns: dict[str, np.ndarray]) -> None:

@@ -1,0 +1,74 @@
+"""`ordered_map`: order, errors, early ends, and what is computed where."""
+
+import functools
+import os
+import pathlib
+import time
+
+import pytest
+
+from ich_tf import parallel
+
+
+def slow_square(number):
+    # Later items would finish first.
+    time.sleep(0.2 / (number + 1))
+    return number**2
+
+
+def with_place(opened, number):
+    return opened, os.getpid(), number
+
+
+def fail_at(limit, number):
+    if number == limit:
+        raise ValueError(f"item {number}")
+    return number
+
+
+def touch(folder, number):
+    (pathlib.Path(folder) / str(number)).touch()
+    time.sleep(0.05)
+
+
+def leave(number):
+    os._exit(1)
+
+
+@pytest.mark.parametrize("workers", (1, 2))
+def test_results_come_in_the_order_of_the_items(workers):
+    squares = parallel.ordered_map(slow_square, range(6), workers=workers)
+    assert list(squares) == [0, 1, 4, 9, 16, 25]
+
+
+def test_setup_runs_once_in_each_process():
+    made = list(parallel.ordered_map(with_place, range(5), workers=2, setup=os.getpid))
+    # What setup returned is the id of the process that calls the function.
+    assert all(opened == here != os.getpid() for opened, here, _ in made)
+    assert [number for *_, number in made] == [0, 1, 2, 3, 4]
+    here = list(parallel.ordered_map(with_place, [7], workers=1, setup=os.getpid))
+    assert here == [(os.getpid(), os.getpid(), 7)]
+
+
+@pytest.mark.parametrize("workers", (1, 2))
+def test_a_failure_is_raised_after_the_results_before_it(workers):
+    results = parallel.ordered_map(
+        functools.partial(fail_at, 2), range(9), workers=workers
+    )
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ValueError, match="item 2"):
+        next(results)
+
+
+def test_a_caller_that_stops_leaves_the_rest_undone(tmp_path):
+    results = parallel.ordered_map(
+        functools.partial(touch, tmp_path), range(40), workers=2
+    )
+    next(results)
+    results.close()
+    assert 1 <= len(list(tmp_path.iterdir())) < 10
+
+
+def test_a_process_that_dies_is_an_error_with_its_remedy():
+    with pytest.raises(ChildProcessError, match="memory"):
+        list(parallel.ordered_map(leave, range(4), workers=2))
