@@ -19,7 +19,7 @@ if "google.colab" in sys.modules:
     repository = "https://github.com/OWNER/ich_tf"
     subprocess.run(["git", "clone", "-q", "--depth=1", repository], check=True)
     os.chdir("ich_tf")
-    install = [sys.executable, "-m", "pip", "install", "-q", "-e", ".[prepare]"]
+    install = [sys.executable, "-m", "pip", "install", "-q", "-e", "."]
     subprocess.run(install, check=True)
 
 # %%

@@ -39,7 +39,7 @@ ONLY_IN = {
         "preprocessing/tensor_augment.py",
         "training/distribute.py",
         "training/loop.py",
-        "preprocessing/classification/prepare.py",
+        "preprocessing/classification/shard_writer.py",
         "prediction/grad_cam.py",
         "models/sm_keras3.py",
         "models/layers.py",
@@ -51,7 +51,7 @@ ONLY_IN = {
     "segmentation_models": ("models/sm_keras3.py",),
     "tf_keras": (),
     "torch": ("models/convert.py",),
-    "apache_beam": ("preprocessing/classification/prepare.py",),
+    "apache_beam": ("preprocessing/classification/beam.py",),
 }
 
 # Modules that start at once.

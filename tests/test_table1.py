@@ -20,8 +20,6 @@ from ich_tf.prediction import classify
 from ich_tf.synthetic import layouts
 from ich_tf.training import loop
 
-pytest.importorskip("apache_beam", reason="shards need Apache Beam")
-
 SLICES, SCANS = "table1/resnext101", "table1/resnext101-lstm"
 TINY = dataclasses.replace(
     profiles.CLASSIFIER_DEMO,

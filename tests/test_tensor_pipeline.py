@@ -162,16 +162,15 @@ def test_windows_that_do_not_fill_the_channels_are_refused(crops):
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    pytest.importorskip("apache_beam", reason="pip install 'ich_tf[prepare]'")
-    from ich_tf.preprocessing.classification import prepare
+    from ich_tf.preprocessing.classification import shards
 
     folder = tmp_path_factory.mktemp("shards")
-    prepare.run(
+    shards.run(
         functools.partial(slice_dataset.SliceDataset),
         folder,
         size=16,
         scans_per_shard=3,
-        options=prepare.IN_PROCESS,
+        workers=1,
     )
     return records.Shards(folder)
 

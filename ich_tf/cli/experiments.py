@@ -80,8 +80,8 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         "--beam",
         default="",
         metavar="FLAGS",
-        help="for Apache Beam, in one string: '--runner=SparkRunner ...'; default: "
-        "processes on this machine",
+        help="for Apache Beam (pip install 'ich_tf[beam]'), in one string: "
+        "'--runner=SparkRunner ...'; default: processes on this machine",
     )
     shared.add_profile(parser, default="paper")
     shared.add_folders(parser)

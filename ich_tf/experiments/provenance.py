@@ -24,7 +24,6 @@ PACKAGES = (
     "scikit-learn",
     "pydicom",
     "nibabel",
-    "apache-beam",
 )
 
 

@@ -295,7 +295,7 @@ def prepare_shards(
         name: An experiment id.
         folders: Where data and results are.
         profile: As in `reproduce`.
-        options: Flags for Apache Beam, see `prepare.run`.
+        options: Flags for Apache Beam, see `shards.run`.
         say: Takes a line of progress.
 
     Raises:

@@ -19,6 +19,7 @@ from ich_tf.experiments import provenance
 from ich_tf.experiments.runner import Run
 from ich_tf.prediction import segment
 from ich_tf.preprocessing.classification import image_pipeline, records, sequences
+from ich_tf.preprocessing.classification import shards as shards_of_slices
 from ich_tf.preprocessing.segmentation.slices import at_size
 from ich_tf.synthetic import painted, painting
 from ich_tf.training import distribute
@@ -50,16 +51,13 @@ def prepare(run: Run, say, options: Sequence[str] = ()) -> pathlib.Path:
     Args:
         run: The run.
         say: Takes a line of progress.
-        options: Flags for Apache Beam, see `prepare.run`.
+        options: Flags for Apache Beam, see `shards.run`.
     """
     folder = folder_of_shards(run)
     with distribute.chief_first():
         if not (folder / records.INDEX).is_file():
-            # Apache Beam takes a while to import.
-            from ich_tf.preprocessing.classification import prepare as beam
-
             say(f"preparing shards of {len(run.fingerprint['cases'])} scans")
-            beam.run(
+            shards_of_slices.run(
                 functools.partial(type(run.dataset), run.dataset.root),
                 folder,
                 size=run.profile.size,
@@ -75,8 +73,6 @@ def painted_shards(run: Run, number: int, say) -> records.Shards:
 
     Those of all patients are made at once; a fold takes its own.
     """
-    from ich_tf.preprocessing.classification import prepare as beam
-
     row = run.experiment
     size = functools.partial(at_size, size=row.painted_size)
     painter = painted.Painted(run.dataset, size, run.seed)
@@ -93,7 +89,7 @@ def painted_shards(run: Run, number: int, say) -> records.Shards:
     with distribute.chief_first():
         if not (folder / records.INDEX).is_file():
             say(f"painting {len(names)} copies of heads without hemorrhage")
-            beam.run(
+            shards_of_slices.run(
                 functools.partial(dataclasses.replace, painter),
                 folder,
                 size=run.profile.size,

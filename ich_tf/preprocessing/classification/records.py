@@ -2,24 +2,16 @@
 
 Training wants slices in random order, but the pixels of a scan are cheap to read only
 together. So the scans of a data set are shuffled once and divided into groups; a group
-is what one shard holds, and what is read into memory together. An epoch visits the
+is what one shard holds and what is read into memory together. An epoch visits the
 groups in a new order and shuffles the slices within each group, so a batch mixes
-slices of some 20 scans. Groups, and with them all batches, are the same whether they
-come from shards (`Shards`) or from a data set's own files (`Scans`), to the bit: both
-pass through the same 8-bit images.
+slices of some 20 scans.
 """
 
-import collections
-import concurrent.futures
-import contextlib
-import ctypes
 import dataclasses
 import functools
-import math
-import multiprocessing
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -34,8 +26,6 @@ from ich_tf.volume import Case, Volume
 FORMAT = 1
 INDEX = "index.json"
 SCANS_PER_GROUP = 32
-SCANS_AHEAD = 2
-"""How many scans each worker process reads ahead."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +147,7 @@ def group_case_ids(
 
 
 class Shards:
-    """Prepared slices in a folder, as `prepare.run` writes them.
+    """Prepared slices in a folder, as `shards.run` writes them.
 
     Attributes:
         folder: The folder.
@@ -174,7 +164,7 @@ class Shards:
         """Open prepared slices; no shard is read yet.
 
         Args:
-            folder: Where `prepare.run` wrote.
+            folder: Where `shards.run` wrote.
             case_ids: The scans in use; None for all that are there.
 
         Raises:
@@ -230,179 +220,3 @@ def _choose(shard: dict, wanted: set[str] | None) -> tuple[Group, np.ndarray]:
         first += count
     joined = np.concatenate(places) if places else np.empty(0, np.int32)
     return Group(tuple(case_ids), tuple(counts)), joined
-
-
-class Scans:
-    """Slices read from a data set's own files, in the same groups as shards.
-
-    Attributes:
-        size: Side of the images in pixels.
-        groups: The scans, group by group.
-    """
-
-    def __init__(
-        self,
-        open_dataset: Callable[[], object],
-        groups: Sequence[Group],
-        size: int,
-        *,
-        to_images: Callable[..., np.ndarray] | None = None,
-        workers: int = 1,
-    ):
-        """Keep what is needed to read; nothing is read yet.
-
-        Args:
-            open_dataset: Opens the data set, e.g.
-                `functools.partial(data.open_dataset, "rsna", folder)`.
-            groups: From `list_groups`, or of `Shards` for the same batches.
-            size: Side of the images in pixels.
-            to_images: See `load_scan`; None for `volume_images`.
-            workers: Processes that read. With more than one, `open_dataset` and
-                `to_images` must be picklable.
-        """
-        self.size, self.groups = size, tuple(groups)
-        self._open = functools.cache(open_dataset)
-        self._to_images = to_images or functools.partial(volume_images, size=size)
-        self._pool = None
-        if workers > 1:
-            # TensorFlow runs threads, which a forked process would lack.
-            spawn = multiprocessing.get_context("spawn")
-            most = max(max(group.counts) for group in self.groups)
-            shape = (SCANS_AHEAD * workers, most, size, size, 3)
-            memory = spawn.RawArray(ctypes.c_uint8, math.prod(shape))
-            self._places = np.frombuffer(memory, np.uint8).reshape(shape)
-            self._free = collections.deque(range(len(self._places)))
-            self._pool = concurrent.futures.ProcessPoolExecutor(
-                workers,
-                spawn,
-                _open_in_worker,
-                (open_dataset, self._to_images, memory, shape),
-            )
-
-    def read(self, number: int) -> Iterator[Scan]:
-        """The scans of a group, in its order.
-
-        Raises:
-            ValueError: if a scan is unreadable or its number of slices is not the
-                listed one.
-        """
-        group = self.groups[number]
-        if self._pool is None:
-            found = (
-                load_scan(self._open(), case_id, self._to_images)
-                for case_id in group.case_ids
-            )
-        else:
-            found = self._read_in_workers(group.case_ids)
-        for scan, count in zip(found, group.counts, strict=True):
-            if len(scan.labels) != count:
-                raise ValueError(
-                    f"Case {scan.case_id} has {len(scan.labels)} slices, not the "
-                    f"{count} listed: {'; '.join(scan.left_out)}. Leave this scan out, "
-                    "or take the groups of a preparation, which counted the slices."
-                )
-            yield scan
-
-    def _read_in_workers(self, case_ids: Sequence[str]) -> Iterator[Scan]:
-        """Scans in order, some ahead; their images come through shared memory.
-
-        A pipe holds 64 KB: with it, worker and reader wait for each other a hundred
-        times for each scan.
-        """
-        ahead, started = iter(case_ids), collections.deque()
-
-        def start() -> None:
-            case_id = next(ahead, None)
-            if case_id is not None:
-                try:
-                    place = self._free.pop()
-                except IndexError:
-                    # All are in use by readers that did not go on: take the pipe.
-                    place = None
-                job = self._pool.submit(_load_in_worker, case_id, place)
-                started.append((place, job))
-
-        try:
-            for _ in self._places:
-                start()
-            while started:
-                place, job = started[0]
-                scan = job.result()
-                if place is not None:
-                    images = self._places[place, : len(scan.labels)].copy()
-                    scan = dataclasses.replace(scan, images=images)
-                    self._free.append(place)
-                started.popleft()
-                start()
-                yield scan
-        finally:
-            concurrent.futures.wait([job for _, job in started if not job.cancel()])
-            self._free.extend(place for place, _ in started if place is not None)
-
-    def close(self) -> None:
-        """End the worker processes; they end with the program, too."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-
-
-_worker = {}
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what large arrays leave; elsewhere nothing is done.
-
-    To give it back to the kernel and to get it anew for each scan takes a sixth of
-    the time of reading it.
-    """
-    trim_threshold, mmap_threshold = -1, -3
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(mmap_threshold, 2**28)
-        mallopt(trim_threshold, 2**29)
-
-
-def _open_in_worker(
-    open_dataset: Callable, to_images: Callable, memory, shape: tuple[int, ...]
-) -> None:
-    import cv2
-
-    # The processes fill the cores already.
-    cv2.setNumThreads(1)
-    _keep_freed_memory()
-    places = np.frombuffer(memory, np.uint8).reshape(shape)
-    _worker.update(dataset=open_dataset(), to_images=to_images, places=places)
-
-
-def _load_in_worker(case_id: str, place: int | None) -> Scan:
-    """A scan; its images go to a place in the shared memory if there is one."""
-    scan = load_scan(_worker["dataset"], case_id, _worker["to_images"])
-    if place is None:
-        return scan
-    target = _worker["places"][place]
-    # More slices than were listed do not fit; the reader refuses such a scan.
-    kept = min(len(scan.images), len(target))
-    target[:kept] = scan.images[:kept]
-    return dataclasses.replace(scan, images=scan.images[:0])
-
-
-def list_groups(
-    dataset,
-    case_ids: Iterable[str],
-    scans: int = SCANS_PER_GROUP,
-    seed: int = 0,
-) -> tuple[Group, ...]:
-    """Groups of a data set's scans without reading pixels, as shards would have them.
-
-    Args:
-        dataset: Has `slices(case_id)`.
-        case_ids: Readable scans with labels.
-        scans: Most scans of a group.
-        seed: Of the order of scans.
-
-    Raises:
-        ValueError: see `group_case_ids`.
-    """
-    return tuple(
-        Group(group, tuple(len(dataset.slices(name).image_ids) for name in group))
-        for group in group_case_ids(case_ids, scans, seed)
-    )
