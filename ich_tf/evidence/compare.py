@@ -94,16 +94,19 @@ def paired(first: Sequence[dict], second: Sequence[dict]) -> dict[str, dict]:
                 "delong": intervals.delong_auc_difference(truth, *answers, **about),
             }
     for name, loss in (
-        ("validation_loss", lambda pooled: scoring.cross_entropy(pooled).mean(axis=1)),
-        ("weighted_log_loss", scoring.weighted_log_loss),
+        ("validation_loss", evaluation.scan_losses),
+        ("weighted_log_loss", _challenge_losses),
     ):
-        values = [np.mean([loss(one) for one in model], axis=0) for model in models]
+        models = [
+            [loss(_ordered(result, scans)) for result in results]
+            for results in (first, second)
+        ]
+        patients = models[0][0][1]
+        values = [np.mean([losses for losses, _ in model], axis=0) for model in models]
         found[name] = {
             "first": float(values[0].mean()),
             "second": float(values[1].mean()),
-            "difference": intervals.bootstrap_mean(
-                values[1] - values[0], units.patients
-            ),
+            "difference": intervals.bootstrap_mean(values[1] - values[0], patients),
         }
     return found
 
@@ -206,6 +209,16 @@ def _same_scans(results: Sequence[dict]) -> dict:
     return scans
 
 
+def _ordered(result: dict, scans: dict) -> dict:
+    """A result's predictions in the order of the scans."""
+    return {case_id: result["predictions"][case_id] for case_id in scans}
+
+
 def _pool(result: dict, scans: dict, level: str) -> scoring.Pooled:
-    ordered = {case_id: result["predictions"][case_id] for case_id in scans}
-    return evaluation.pool(ordered, level)
+    return evaluation.pool(_ordered(result, scans), level)
+
+
+def _challenge_losses(predictions: dict) -> tuple[np.ndarray, np.ndarray]:
+    """The challenge's loss of each slice, and the slice's patient."""
+    slices = evaluation.pool(predictions, "slice")
+    return scoring.weighted_log_loss(slices), slices.patients

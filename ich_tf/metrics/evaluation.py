@@ -1,4 +1,4 @@
-"""From stored probabilities to counts, and from counts to means with intervals."""
+"""From stored probabilities to counts, and from counts to scores with intervals."""
 
 import functools
 
@@ -11,9 +11,9 @@ from ich_tf.volume import Case
 
 
 def encode(probability: np.ndarray) -> np.ndarray:
-    """Probability in [0, 1] as uint8, as result files keep it.
+    """Probability in [0, 1] as uint8, the form in which result files store it.
 
-    Rounded, half a level down, so that "above one half" says the same before and after.
+    Half levels are rounded down, so that encoding keeps which values exceed one half.
     """
     return np.ceil(probability * 255 - 0.5).astype(np.uint8)
 
@@ -48,12 +48,12 @@ def summarise(counts: dict[str, dict], identity: str) -> dict[str, dict]:
 
     Args:
         counts: Protocol name to the counts of each case by case id.
-        identity: What the data are; only in ct-ich do patient numbers mean the
-            patients that a protocol excludes.
+        identity: Identity of the data; protocols exclude patients by number in ct-ich
+            only.
 
     Returns:
         Protocol name to metric name to `mean`, `low`, `high`, `n`, `n_undefined`;
-        what is undefined is None.
+        undefined values are None.
     """
     summary = {}
     for name, cases in counts.items():
@@ -78,15 +78,15 @@ def largest_areas(mask: np.ndarray) -> np.ndarray:
     """
     import cv2
 
-    found = []
+    areas = []
     for image in mask.astype(np.uint8):
-        _, _, facts, _ = cv2.connectedComponentsWithStats(image)
-        found.append(facts[1:, cv2.CC_STAT_AREA].max(initial=0))
-    return np.array(found, int)
+        _, _, statistics, _ = cv2.connectedComponentsWithStats(image)
+        areas.append(statistics[1:, cv2.CC_STAT_AREA].max(initial=0))
+    return np.array(areas, int)
 
 
 def label_and_area(case: Case, probability: np.ndarray) -> dict[str, list[int]]:
-    """What of a case tells how well slices with hemorrhage are found.
+    """Label and largest predicted area of each slice of a case.
 
     Args:
         case: With labels.
@@ -112,15 +112,15 @@ def detection(cases: dict[str, dict]) -> dict[str, dict]:
         "slice" and "patient" (its largest slice) to `mean`, `low`, `high`, `n` and
         `n_undefined`.
     """
-    truth = {name: np.array(one["truth"], bool) for name, one in cases.items()}
-    areas = {name: np.array(one["largest"]) for name, one in cases.items()}
+    truth = {name: np.array(case["truth"], bool) for name, case in cases.items()}
+    areas = {name: np.array(case["largest"]) for name, case in cases.items()}
     owners = [name for name, flags in truth.items() for _ in flags]
     by_slice = intervals.delong_auc(
         np.concatenate([*truth.values()]), np.concatenate([*areas.values()]), owners
     )
     by_patient = intervals.delong_auc(
         [flags.any() for flags in truth.values()],
-        [found.max() for found in areas.values()],
+        [largest.max() for largest in areas.values()],
     )
     return {"slice": as_json(by_slice), "patient": as_json(by_patient)}
 
@@ -135,52 +135,75 @@ def score_slices(predictions: dict[str, dict]) -> dict:
     Returns:
         Class to "auc_scan", "auc_slice", "accuracy_scan", ... to `mean`, `low`,
         `high`, `n` and `n_undefined`; "all" to "validation_loss" and
-        "weighted_log_loss".
+        "weighted_log_loss". "trivial_accuracy_scan" is the accuracy of the classifier
+        that never predicts hemorrhage, "accuracy_gain_scan" ours minus that one.
     """
-    found = {name: {} for name in (*labels.CLASSES, "all")}
+    scores = {name: {} for name in (*labels.CLASSES, "all")}
     for level in scoring.LEVELS:
         units = pool(predictions, level)
         for k, name in enumerate(labels.CLASSES):
             for column, interval in _class_intervals(units, k).items():
-                found[name][f"{column}_{level}"] = interval
+                scores[name][f"{column}_{level}"] = interval
     slices = pool(predictions, "slice")
-    losses = {
-        "validation_loss": scoring.cross_entropy(slices).mean(axis=1),
-        "weighted_log_loss": scoring.weighted_log_loss(slices),
-    }
-    for column, values in losses.items():
-        found["all"][column] = intervals.bootstrap_mean(values, slices.patients)
+    scores["all"]["validation_loss"] = intervals.bootstrap_mean(
+        *scan_losses(predictions)
+    )
+    scores["all"]["weighted_log_loss"] = intervals.bootstrap_mean(
+        scoring.weighted_log_loss(slices), slices.patients
+    )
     return {
         name: {column: as_json(interval) for column, interval in columns.items()}
-        for name, columns in found.items()
+        for name, columns in scores.items()
     }
+
+
+def scan_losses(predictions: dict[str, dict]) -> tuple[np.ndarray, list[str]]:
+    """The cross-entropy of each scan: the mean over its slices and classes.
+
+    [1]'s code validates its sequence model with a scan a batch, so that its validation
+    loss is the mean of these, and a slice of a long scan weighs less.
+
+    Args:
+        predictions: The predictions that `score_slices` takes.
+
+    Returns:
+        (scans,) losses, and the patient of each scan.
+    """
+    losses = scoring.cross_entropy(pool(predictions, "slice")).mean(axis=1)
+    lengths = [len(scan["truth"]) for scan in predictions.values()]
+    starts = np.cumsum([0, *lengths[:-1]])
+    means = np.add.reduceat(losses, starts) / lengths
+    return means, [scan["patient"] for scan in predictions.values()]
 
 
 def pool(predictions: dict[str, dict], level: str) -> scoring.Pooled:
-    """`scoring.pool` of predictions as `score_slices` takes them."""
+    """`scoring.pool` of the predictions that `score_slices` takes."""
     truth, probability = (
-        {case_id: np.array(one[name]) for case_id, one in predictions.items()}
+        {case_id: np.array(scan[name]) for case_id, scan in predictions.items()}
         for name in ("truth", "probability")
     )
-    patients = {case_id: one["patient"] for case_id, one in predictions.items()}
-    folds = {case_id: one.get("fold", 0) for case_id, one in predictions.items()}
+    patients = {case_id: scan["patient"] for case_id, scan in predictions.items()}
+    folds = {case_id: scan.get("fold", 0) for case_id, scan in predictions.items()}
     return scoring.pool(truth, probability, level, patients, folds)
 
 
 def _class_intervals(units: scoring.Pooled, k: int) -> dict:
     truth, probability = units.truth[:, k], units.probability[:, k]
-    called = probability > scoring.THRESHOLD
+    predicted, every = probability > scoring.THRESHOLD, np.ones(len(truth))
     ratio = functools.partial(intervals.bootstrap_ratio, patients=units.patients)
-    one = scoring.class_scores(truth, probability)
+    correct = (truth == predicted).astype(float)
+    scores = scoring.class_scores(truth, probability)
     return {
         "auc": intervals.bootstrap_auc(
             truth, probability, units.patients, folds=units.folds
         ),
-        "accuracy": ratio(truth == called, np.ones(len(truth))),
-        "sensitivity": ratio(truth & called, truth),
-        "specificity": ratio(~truth & ~called, ~truth),
+        "accuracy": ratio(correct, every),
+        "trivial_accuracy": ratio(~truth, every),
+        "accuracy_gain": ratio(correct - ~truth, every),
+        "sensitivity": ratio(truth & predicted, truth),
+        "specificity": ratio(~truth & ~predicted, ~truth),
         "calibration_error": intervals.Interval(
-            one["calibration_error"], np.nan, np.nan, len(truth), 0
+            scores["calibration_error"], np.nan, np.nan, len(truth), 0
         ),
     }
 

@@ -96,9 +96,11 @@ def bootstrap_ratio(
     mean = float(tops.sum() / bottoms.sum())
     if len(names) < 2:
         return Interval(mean, math.nan, math.nan, n, n_undefined)
-    times_drawn = _draw(len(names), resamples, seed)
+    times_drawn = draw_patients(len(names), resamples, seed)
     drawn = (times_drawn @ tops) / (times_drawn @ bottoms)
-    return Interval(mean, *_percentiles(drawn, len(names), confidence), n, n_undefined)
+    return Interval(
+        mean, *expanded_percentiles(drawn, len(names), confidence), n, n_undefined
+    )
 
 
 def bootstrap_ratio_difference(
@@ -142,9 +144,9 @@ def bootstrap_ratio_difference(
     mean = float(ratios[1] - ratios[0])
     if len(names) < 2:
         return Interval(mean, math.nan, math.nan, n, n_undefined)
-    times_drawn = _draw(len(names), resamples, seed)
+    times_drawn = draw_patients(len(names), resamples, seed)
     drawn = (times_drawn @ tops.T) / (times_drawn @ bottoms.T)
-    bounds = _percentiles(drawn[:, 1] - drawn[:, 0], len(names), confidence)
+    bounds = expanded_percentiles(drawn[:, 1] - drawn[:, 0], len(names), confidence)
     return Interval(mean, *bounds, n, n_undefined)
 
 
@@ -185,7 +187,7 @@ def bootstrap_auc(
         mean of the folds' AUCs; here each pair weighs the same, so that a fold with
         one positive does not count as much as one with many.
     """
-    won, pairs = _pairs_by_patient(truth, scores, patients, folds)
+    won, pairs = pairs_by_patient(truth, scores, patients, folds)
     return _of_pairs(won, pairs, len(truth), confidence, resamples, seed)
 
 
@@ -219,8 +221,8 @@ def bootstrap_auc_difference(
     Raises:
         ValueError: if the lengths differ.
     """
-    won_first, pairs = _pairs_by_patient(truth, first, patients, folds)
-    won_second, _ = _pairs_by_patient(truth, second, patients, folds)
+    won_first, pairs = pairs_by_patient(truth, first, patients, folds)
+    won_second, _ = pairs_by_patient(truth, second, patients, folds)
     won = won_second - won_first
     return _of_pairs(won, pairs, len(truth), confidence, resamples, seed)
 
@@ -258,7 +260,7 @@ def delong_auc(
         Biometrics 53(2):567-578, 1997, doi:10.2307/2533958. Logit: Pepe, The
         Statistical Evaluation of Medical Tests, 2003, section 5.2.
     """
-    won, pairs = _pairs_by_patient(truth, scores, patients, folds)
+    won, pairs = pairs_by_patient(truth, scores, patients, folds)
     mean, deviation = _closed_form(won, pairs)
     n = len(truth)
     if math.isnan(mean):
@@ -293,8 +295,8 @@ def delong_auc_difference(
     Raises:
         ValueError: if the lengths differ.
     """
-    won_first, pairs = _pairs_by_patient(truth, first, patients, folds)
-    won_second, _ = _pairs_by_patient(truth, second, patients, folds)
+    won_first, pairs = pairs_by_patient(truth, first, patients, folds)
+    won_second, _ = pairs_by_patient(truth, second, patients, folds)
     mean, deviation = _closed_form(won_second - won_first, pairs)
     spread = _normal(confidence) * deviation
     known = not math.isnan(mean)
@@ -329,7 +331,7 @@ def _normal(confidence: float) -> float:
     return statistics.NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def _pairs_by_patient(
+def pairs_by_patient(
     truth, scores, patients, folds=None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of a positive of patient p and a negative of patient q, as [p, q].
@@ -372,23 +374,23 @@ def _of_pairs(won, pairs, n, confidence, resamples, seed) -> Interval:
     mean = float(won.sum() / pairs.sum())
     if len(pairs) < 2:
         return Interval(mean, math.nan, math.nan, n, 0)
-    times_drawn = _draw(len(pairs), resamples, seed).astype(float)
+    times_drawn = draw_patients(len(pairs), resamples, seed).astype(float)
     tops, bottoms = (
         np.einsum("rp,rp->r", times_drawn @ matrix, times_drawn)
         for matrix in (won, pairs)
     )
     drawn = tops[bottoms > 0] / bottoms[bottoms > 0]
-    return Interval(mean, *_percentiles(drawn, len(pairs), confidence), n, 0)
+    return Interval(mean, *expanded_percentiles(drawn, len(pairs), confidence), n, 0)
 
 
-def _draw(patients: int, resamples: int, seed: int) -> np.ndarray:
+def draw_patients(patients: int, resamples: int, seed: int) -> np.ndarray:
     """(resamples, patients), how often each patient is drawn."""
     return np.random.default_rng(seed).multinomial(
         patients, np.full(patients, 1 / patients), size=resamples
     )
 
 
-def _percentiles(
+def expanded_percentiles(
     drawn: np.ndarray, patients: int, confidence: float
 ) -> tuple[float, float]:
     """Bounds of an expanded percentile interval.
