@@ -1,13 +1,19 @@
-"""Where data, weights and results live, resolved only when they are needed.
+"""Where data, weights and results lie, resolved only when they are needed.
 
 Each folder comes from an argument, else from an environment variable, else (for
-weights and results) from a default beside the project.
+weights and results) from a default: in a checkout the folders of the project, in an
+installed package its own files for what is read and the current folder for results.
 """
 
 import os
 import pathlib
 
-PROJECT = pathlib.Path(__file__).resolve().parent.parent
+PACKAGE = pathlib.Path(__file__).resolve().parent
+PROJECT = PACKAGE.parent
+"""The checkout; of no meaning where `IN_CHECKOUT` is false."""
+IN_CHECKOUT = (PROJECT / "pyproject.toml").is_file()
+SHIPPED = PACKAGE / "shipped"
+"""Weights and recorded results within a wheel; setup.py copies them there."""
 
 
 def _resolve(
@@ -54,10 +60,41 @@ def data_set(name: str, argument: str | os.PathLike | None = None) -> pathlib.Pa
 
 
 def weights(argument: str | os.PathLike | None = None) -> pathlib.Path:
-    """Folder of the weights (`--weights-dir`, ICH_TF_WEIGHTS, else `weights/`)."""
-    return _resolve(argument, "ICH_TF_WEIGHTS", "--weights-dir", PROJECT / "weights")
+    """Folder of the shipped weights and their manifest.
+
+    `--weights-dir`, else ICH_TF_WEIGHTS, else `weights/` of the checkout or of the
+    installed package.
+    """
+    default = (PROJECT if IN_CHECKOUT else SHIPPED) / "weights"
+    return _resolve(argument, "ICH_TF_WEIGHTS", "--weights-dir", default)
+
+
+def pretrained(argument: str | os.PathLike | None = None) -> pathlib.Path:
+    """Folder of weights published by others, downloaded or converted.
+
+    `imagenet/` in the folder of the weights; where that is the installed package,
+    which may be read-only, `imagenet/` in the cache.
+    """
+    folder = weights(argument)
+    return (cache() if folder == SHIPPED / "weights" else folder) / "imagenet"
+
+
+def cache() -> pathlib.Path:
+    """Folder of downloads: ICH_TF_CACHE, else `ich_tf` in the user's cache."""
+    user = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    default = pathlib.Path(user).expanduser() / "ich_tf"
+    return _resolve(None, "ICH_TF_CACHE", "", default)
 
 
 def results(argument: str | os.PathLike | None = None) -> pathlib.Path:
-    """Folder of the results (`--results`, ICH_TF_RESULTS, else `results/`)."""
-    return _resolve(argument, "ICH_TF_RESULTS", "--results", PROJECT / "results")
+    """Folder of the results (`--results`, ICH_TF_RESULTS, else `results/`).
+
+    The default lies in the checkout, or in the current folder if there is none.
+    """
+    default = (PROJECT if IN_CHECKOUT else pathlib.Path.cwd()) / "results"
+    return _resolve(argument, "ICH_TF_RESULTS", "--results", default)
+
+
+def recorded(name: str) -> pathlib.Path:
+    """Results recorded with the project, such as "demo.json"."""
+    return (PROJECT / "docs" if IN_CHECKOUT else SHIPPED) / name

@@ -1,3 +1,4 @@
+import argparse
 import os
 import subprocess
 import sys
@@ -6,6 +7,8 @@ import time
 import pytest
 
 from ich_tf import cli
+from ich_tf.cli import options, terminal
+from ich_tf.cli.main import GROUPS
 
 
 def run(*arguments):
@@ -159,8 +162,77 @@ def test_written_phantom_is_the_same_for_the_same_seed(tmp_path):
         assert first == second
 
 
+@pytest.mark.parametrize(
+    ("arguments", "suggested"),
+    [
+        (["predit", "scan.nii"], "'predict'"),
+        (["tables", "--fromat", "csv"], "'--format'"),
+        (["predict", "scan.nii", "--out", "x", "--treshold=0.4"], "'--threshold'"),
+    ],
+)
+def test_a_mistyped_word_gets_a_suggestion(arguments, suggested, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert f"Did you mean {suggested}?" in capsys.readouterr().err
+
+
+def test_progress_is_what_quiet_leaves_out(capsys):
+    for verbosity, shown in (((False, False), "row 1\n"), ((False, True), "")):
+        terminal.set_verbosity(*verbosity)
+        options.say("row 1")
+        assert capsys.readouterr().out == shown
+    terminal.set_verbosity(verbose=False, quiet=False)
+
+
+def test_lines_written_during_an_import_are_held_back(tmp_path):
+    """They are shown only if the import fails."""
+    code = "import os; os.write(2, b'noise')"
+    (tmp_path / "noisy.py").write_text(code)
+    (tmp_path / "broken.py").write_text(f"{code}; raise OSError('no such library')")
+    run = "import sys; from ich_tf.cli import terminal\n"
+    run += "sys.meta_path.insert(0, terminal.SilentImport(sys.argv[1]))\n"
+    run += "__import__(sys.argv[1])"
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    for module, shown in (("noisy", False), ("broken", True)):
+        done = subprocess.run(
+            [sys.executable, "-c", run, module],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        assert ("noise" in done.stderr) is shown
+        assert (done.returncode == 0) is not shown
+
+
+def test_a_device_hides_the_others(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    options.use_device("auto")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
+    options.use_device("cpu")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+    with pytest.raises(SystemExit):
+        cli.main(["predict", "scan.nii", "--out", "x", "--device", "tpu9"])
+
+
+class _Recorder(argparse.ArgumentParser):
+    """Remembers the options that lack a help text."""
+
+    def add_argument(self, *names, **settings):
+        if not settings.get("help") and names != ("-h", "--help"):
+            raise AssertionError(f"{names} has no help text")
+        return super().add_argument(*names, **settings)
+
+
+def test_every_verb_has_examples_and_every_option_a_help_text():
+    names = [verb.name for verbs in GROUPS.values() for verb in verbs]
+    assert len(set(names)) == len(names) > 10
+    for verb in (verb for verbs in GROUPS.values() for verb in verbs):
+        assert verb.text and verb.examples, verb.name
+        verb.add_options(_Recorder())
+
+
 def test_strategies_are_those_that_can_be_chosen():
-    from ich_tf.cli import options
     from ich_tf.training import distribute
 
     assert options.STRATEGIES == distribute.STRATEGIES

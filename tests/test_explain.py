@@ -59,6 +59,20 @@ def test_maps_are_weighted_by_what_they_do_for_the_class():
     assert np.argwhere(other).tolist() == [[6, 6]]
 
 
+def test_the_maps_need_no_library():
+    model = channel_network({1: (2, 1, -4)})
+    images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    plain, library = (
+        make(model, 1, "stage4_out")(images)
+        for make in (grad_cam.plain_maps, grad_cam.library_maps)
+    )
+    # The logit is the weighted mean of 64 cells, so each cell's gradient is w / 64.
+    expected = np.maximum(images @ np.array([2, 1, -4]) / 64, 0)
+    assert plain.max() > 0
+    np.testing.assert_allclose(plain, expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(plain, library, rtol=1e-5, atol=1e-7)
+
+
 def test_a_sure_network_is_explained_too():
     """The sigmoid's gradient at a logit of 200 is 0; the logit's is not."""
     model = channel_network({0: (1, 0, 0)}, bias=200.0)

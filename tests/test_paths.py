@@ -46,5 +46,19 @@ def test_own_folders_have_a_default_and_need_not_exist(
     assert find(tmp_path / "argument") == tmp_path / "argument"
 
 
+def test_downloads_go_to_the_weights_folder_or_the_cache(tmp_path, monkeypatch):
+    monkeypatch.delenv("ICH_TF_WEIGHTS", raising=False)
+    monkeypatch.delenv("ICH_TF_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert paths.cache() == tmp_path / "ich_tf"
+    monkeypatch.setenv("ICH_TF_CACHE", str(tmp_path / "own"))
+    assert paths.cache() == tmp_path / "own"
+    assert paths.pretrained() == paths.PROJECT / "weights" / "imagenet"
+    assert paths.pretrained(tmp_path) == tmp_path / "imagenet"
+    # An installed package may be read-only.
+    installed = paths.SHIPPED / "weights"
+    assert paths.pretrained(installed) == tmp_path / "own" / "imagenet"
+
+
 def test_home_is_expanded():
     assert paths.results("~/x") == pathlib.Path.home() / "x"

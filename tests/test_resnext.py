@@ -235,7 +235,7 @@ def test_unavailable_weights_say_how_to_make_them(key, file, terms, tmp_path):
         tiny(init=key, weights_dir=tmp_path)
     for part in (
         f"https://download.pytorch.org/models/{file} ",
-        f"`python -m ich_tf weights --convert {file}`",
+        f"`ich-tf weights --convert {file}`",
         f"{file[:-4]}.weights.h5",
         str(tmp_path / "imagenet"),
         terms,

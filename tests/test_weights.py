@@ -168,6 +168,32 @@ def test_download_is_checked(served, tmp_path):
     assert [file.name for file in folder.iterdir()] == ["a.h5"]
 
 
+def test_shipped_weights_that_are_published_apart_are_fetched_once(
+    served, tmp_path, monkeypatch
+):
+    address, source = served
+    (source / "large.weights.h5").write_bytes(b"weights")
+    monkeypatch.setenv("ICH_TF_CACHE", str(tmp_path / "cache"))
+    listed = {
+        "file": "large.weights.h5",
+        "sha256": hashlib.sha256(b"weights").hexdigest(),
+        "url": f"{address}/large.weights.h5",
+    }
+    path = weights.local_file(listed, tmp_path)
+    assert path == tmp_path / "cache" / "weights" / "large.weights.h5"
+    assert path.read_bytes() == b"weights"
+    (source / "large.weights.h5").unlink()
+    assert weights.local_file(listed, tmp_path) == path
+    # A file in the weights folder comes first.
+    (tmp_path / "large.weights.h5").write_bytes(b"own")
+    assert weights.local_file(listed, tmp_path) == tmp_path / "large.weights.h5"
+    offline = {**listed, "file": "other.weights.h5", "url": f"{address}/absent"}
+    with pytest.raises(weights.WeightsUnavailable) as caught:
+        weights.local_file(offline, tmp_path)
+    for part in ("other.weights.h5", listed["sha256"], str(path.parent)):
+        assert part in str(caught.value)
+
+
 def test_wrong_encoder_file_is_named(legacy):
     _, path = legacy
     with pytest.raises(ValueError, match=r"densenet121\.h5 does not fit .* vgg16"):

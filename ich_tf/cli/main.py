@@ -1,12 +1,13 @@
 """The parser of `ich-tf`, and how a verb's errors become an exit status."""
 
 import argparse
-import logging
 import os
 import sys
 
-from ich_tf import __version__
-from ich_tf.cli import evidence, experiments, maintain, output, predict
+import ich_tf
+from ich_tf import packages, suggestions
+from ich_tf.cli import evidence, experiments, maintain, output, predict, terminal
+from ich_tf.cli import options as shared
 
 GROUPS = {
     "Scans": predict.VERBS,
@@ -15,7 +16,6 @@ GROUPS = {
     "Data and weights": maintain.VERBS,
 }
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 
@@ -26,20 +26,26 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: The command line after `ich-tf`; default: this process' own.
 
     Returns:
-        0 on success, 1 if a check found a fault, 2 for a wrong call or bad input.
+        0 on success, 1 if a check found a fault, 2 for a wrong call or bad input, 130
+        after Ctrl-C.
     """
     output.make_safe()
-    options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    options = _parse(sys.argv[1:] if arguments is None else arguments)
+    terminal.set_verbosity(options.verbose, options.quiet)
     try:
+        shared.use_device(getattr(options, "device", "auto"))
         return options.run(options) or 0
     except ConnectionError as error:
-        print(f"ich-tf {options.verb}: {error}", file=sys.stderr, flush=True)
+        _complain(options, error)
         # At a regular end TensorFlow would wait for the worker that was lost.
         os._exit(2)
+    except ModuleNotFoundError as error:
+        explained = packages.explain(error)
+        if explained is error:
+            raise
+        return _complain(options, explained)
     except (ValueError, OSError) as error:
-        print(f"ich-tf {options.verb}: {error}", file=sys.stderr)
-        return 2
+        return _complain(options, error)
     except KeyboardInterrupt:
         again = "the same command resumes here"
         if getattr(options, "fresh", False):
@@ -52,15 +58,15 @@ def parser() -> argparse.ArgumentParser:
     """The parser with every verb; the attribute `run` of its result is the verb's."""
     top = argparse.ArgumentParser(
         prog="ich-tf",
-        description=__import__("ich_tf").__doc__,
+        description=ich_tf.__doc__.partition("\n")[0],
         epilog=_overview(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("--version", action="version", version=__version__)
+    top.add_argument("--version", action="version", version=ich_tf.__version__)
     verbs = top.add_subparsers(
-        dest="verb", required=True, metavar="VERB", help="see below"
+        dest="verb", required=True, metavar="VERB", help="one of the verbs below"
     )
-    for verb in (verb for group in GROUPS.values() for verb in group):
+    for verb in _verbs().values():
         examples = "".join(f"\n  {line}" for line in verb.examples)
         sub = verbs.add_parser(
             verb.name,
@@ -69,12 +75,47 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         verb.add_options(sub)
-        sub.set_defaults(run=verb.run)
+        shared.add_verbosity(sub)
+        sub.set_defaults(run=verb.run, error=sub.error)
     return top
+
+
+def _verbs() -> dict[str, shared.Verb]:
+    return {verb.name: verb for verbs in GROUPS.values() for verb in verbs}
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    top = parser()
+    if arguments and not arguments[0].startswith("-"):
+        verb = arguments[0]
+        if verb not in _verbs():
+            near = suggestions.did_you_mean(verb, _verbs())
+            top.error(f"there is no verb {verb!r}.{near} `ich-tf --help` lists them")
+    options, unknown = top.parse_known_args(arguments)
+    if unknown:
+        known = _verbs()[options.verb].option_names()
+        near = suggestions.did_you_mean(unknown[0].partition("=")[0], known)
+        options.error(f"unrecognized: {' '.join(unknown)}.{near}")
+    return options
+
+
+def _complain(options: argparse.Namespace, error: Exception) -> int:
+    print(f"ich-tf {options.verb}: {error}", file=sys.stderr, flush=True)
+    return 2
 
 
 def _overview() -> str:
     lines = []
     for group, verbs in GROUPS.items():
         lines += [f"{group}:", *(f"  {verb.name:12}{verb.text}" for verb in verbs), ""]
-    return "\n".join([*lines, "`ich-tf VERB --help` shows a verb's options."])
+    return "\n".join(
+        [
+            *lines,
+            "examples:",
+            "  ich-tf predict scan.nii.gz --out OUT",
+            "  ich-tf reproduce table2 --profile quick",
+            "  ich-tf tables",
+            "",
+            "`ich-tf VERB --help` shows a verb's options and examples.",
+        ]
+    )

@@ -2,7 +2,10 @@
 
 import argparse
 import dataclasses
+import logging
 import os
+import re
+import shutil
 from collections.abc import Callable
 
 from ich_tf import paths
@@ -29,6 +32,13 @@ class Verb:
     run: Callable[[argparse.Namespace], int | None]
     add_options: Callable[[argparse.ArgumentParser], None]
     examples: tuple[str, ...] = ()
+
+    def option_names(self) -> list[str]:
+        """Its options in full, as `--out`."""
+        parser = argparse.ArgumentParser()
+        self.add_options(parser)
+        add_verbosity(parser)
+        return re.findall(r"--[a-z][a-z-]+", parser.format_usage())
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +85,53 @@ def add_profile(parser: argparse.ArgumentParser, default: str = "demo") -> None:
     )
 
 
+def add_verbosity(parser: argparse.ArgumentParser) -> None:
+    """Add how much is said."""
+    level = parser.add_mutually_exclusive_group()
+    level.add_argument(
+        "--verbose", action="store_true", help="also show what TensorFlow says"
+    )
+    level.add_argument(
+        "--quiet", action="store_true", help="results and errors only, no progress"
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add where networks run."""
+    parser.add_argument(
+        "--device",
+        type=device,
+        default="auto",
+        metavar="auto|cpu|gpu:N",
+        help="where networks run; default: auto, every GPU or else the CPU",
+    )
+
+
+def device(text: str) -> str:
+    """A device, as the type of an option: "auto", "cpu" or "gpu:N"."""
+    if not re.fullmatch(r"auto|cpu|gpu:\d+", text):
+        raise argparse.ArgumentTypeError(f"must be auto, cpu or gpu:N, not {text}")
+    return text
+
+
+def use_device(name: str) -> None:
+    """Show this process only one device; call it before TensorFlow is imported.
+
+    Args:
+        name: As `device` returns it.
+
+    Raises:
+        ValueError: if a GPU is asked for and there is no NVIDIA driver.
+    """
+    kind, _, number = name.partition(":")
+    if kind == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    elif kind == "gpu":
+        if shutil.which("nvidia-smi") is None:
+            raise ValueError(f"--device {name}: no NVIDIA driver is installed here.")
+        os.environ["CUDA_VISIBLE_DEVICES"] = number
+
+
 def add_training(parser: argparse.ArgumentParser) -> None:
     """Add everything that verbs which train a row understand."""
     add_profile(parser)
@@ -96,6 +153,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--fresh", action="store_true", help="train again, ignoring earlier runs"
     )
+    add_device(parser)
     add_folders(parser)
 
 
@@ -139,5 +197,6 @@ def count(text: str) -> int:
 
 
 def say(line: str) -> None:
-    """Print a line at once, even into a pipe."""
-    print(line, flush=True)
+    """Print a line of progress at once, even into a pipe; nothing with `--quiet`."""
+    if logging.getLogger("ich_tf").isEnabledFor(logging.INFO):
+        print(line, flush=True)

@@ -20,6 +20,7 @@ def _add_scan(parser: argparse.ArgumentParser) -> None:
         metavar="UID",
         help="which series of a DICOM folder that has several",
     )
+    shared.add_device(parser)
     shared.add_weights_folder(parser)
 
 
@@ -96,6 +97,7 @@ def _add_detection(parser: argparse.ArgumentParser) -> None:
         "--out", required=True, metavar="DIR", help="folder for numbers and pictures"
     )
     _add_weights(parser)
+    shared.add_device(parser)
     shared.add_data(parser)
     shared.add_weights_folder(parser)
 

@@ -12,7 +12,7 @@ from ich_tf.metrics import display
 
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 DOCS = paths.PROJECT / "docs"
-RECORDED = DOCS / "demo.json"
+RECORDED = paths.recorded("demo.json")
 README = paths.PROJECT / "README.md"
 
 

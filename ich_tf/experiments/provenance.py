@@ -43,7 +43,9 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """The project's commit, with "-dirty" if files were changed; None without git."""
+    """The project's commit, "-dirty" if files were changed; None if installed."""
+    if not paths.IN_CHECKOUT:
+        return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         done = subprocess.run(

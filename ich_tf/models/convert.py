@@ -15,8 +15,7 @@ from ich_tf import models, paths
 from ich_tf.models import weights
 
 BUILD = {"name": "resnext101_32x8d", "kwargs": {"classes": None}}
-COMMAND = "python -m ich_tf weights --convert"
-FOLDER = "imagenet"
+COMMAND = "ich-tf weights --convert"
 LISTED_NAMES = 8
 
 # Names in torchvision, where they are others than ours.
@@ -93,12 +92,12 @@ def find(
     Args:
         key: A key of `PUBLISHED`.
         weights_dir: The file is looked up in `imagenet/` there; default
-            `paths.weights()`.
+            `paths.pretrained()`.
 
     Raises:
         WeightsUnavailable: if it is not there; the message says how to make it.
     """
-    folder = paths.weights(weights_dir) / FOLDER
+    folder = paths.pretrained(weights_dir)
     published = PUBLISHED[key]
     entry = weights.read_manifest(folder).get(published.name)
     if entry is None or not (folder / entry["file"]).is_file():
@@ -119,7 +118,7 @@ def convert(
     Args:
         path: The downloaded file, under its published name.
         weights_dir: The result goes to `imagenet/` there, with its checksum and shapes
-            in the `manifest.json` beside it; default `paths.weights()`.
+            in the `manifest.json` beside it; default `paths.pretrained()`.
 
     Returns:
         The path of the written file: the network without its 1000 ImageNet classes.
@@ -139,7 +138,7 @@ def convert(
         assign(model, read_state_dict(path))
     except ValueError as error:
         raise ValueError(f"{path} was not converted. {error}") from error
-    folder = paths.weights(weights_dir) / FOLDER
+    folder = paths.pretrained(weights_dir)
     entry = {
         "build": BUILD,
         "trained_on": published.trained_on,

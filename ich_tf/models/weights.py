@@ -28,14 +28,14 @@ def imagenet_getter(weights_dir: str | os.PathLike | None = None) -> Callable:
 
     Args:
         weights_dir: Files are looked up in, and downloaded to, `imagenet/` there;
-            default `paths.weights()`.
+            default `paths.pretrained()`.
 
     Returns:
         `get_file(name, address, **hash)`, which returns a path as a string.
     """
 
     def get_file(name, address, cache_subdir=None, file_hash=None, md5_hash=None):
-        folder = paths.weights(weights_dir) / "imagenet"
+        folder = paths.pretrained(weights_dir)
         return str(imagenet_file(name, address, file_hash or md5_hash, folder))
 
     return get_file
@@ -142,9 +142,42 @@ def companion(
     listed = entry.get("companions", {}).get(ending)
     if listed is None:
         return None
-    path = paths.weights(weights_dir) / listed["file"]
+    path = local_file(listed, paths.weights(weights_dir))
     _check_file(path, listed)
     return path
+
+
+def local_file(listed: dict, folder: pathlib.Path) -> pathlib.Path:
+    """The path of a shipped file, downloaded once if it is not in the folder.
+
+    Args:
+        listed: Its `file` and `sha256`, and for a file that does not come with the
+            package the `url` of the release that holds it.
+        folder: The weights folder.
+
+    Returns:
+        The path in the folder, or in `paths.cache()` after a download; the former too
+        if the file is neither there nor published.
+
+    Raises:
+        WeightsUnavailable: if the download fails; the message names the file, its
+            address, its checksum and the folder to put it into.
+    """
+    path = folder / listed["file"]
+    if path.is_file() or "url" not in listed:
+        return path
+    import pooch
+
+    cache = paths.cache() / "weights"
+    try:
+        known = f"sha256:{listed['sha256']}"
+        return pathlib.Path(pooch.retrieve(listed["url"], known, path.name, cache))
+    except (OSError, ValueError) as error:
+        raise WeightsUnavailable(
+            f"{path.name} could not be downloaded from {listed['url']}: {error}. "
+            f"Without a network, download it elsewhere and put it into {cache}; its "
+            f"sha256 is {listed['sha256']}."
+        ) from error
 
 
 def read_manifest(folder: str | os.PathLike | None = None) -> dict[str, dict]:
@@ -170,13 +203,14 @@ def shipped(
 
     Raises:
         ValueError: if the name is unknown.
+        WeightsUnavailable: if the file has to be downloaded and cannot be.
     """
     folder = paths.weights(weights_dir)
     manifest = read_manifest(folder)
     if name not in manifest:
         known = ", ".join(manifest) or "none"
         raise ValueError(f"No shipped weights {name!r} in {folder}. Known: {known}.")
-    return folder / manifest[name]["file"], manifest[name]
+    return local_file(manifest[name], folder), manifest[name]
 
 
 def load_shipped(

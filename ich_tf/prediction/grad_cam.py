@@ -1,6 +1,7 @@
 """Grad-CAM: where in a slice a classifier sees evidence for a class."""
 
 import warnings
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -43,7 +44,10 @@ def heatmap(
         Selvaraju et al., Grad-CAM, ICCV 2017, arXiv:1610.02391.
     """
     first, step = cell_centres(model, layer)
-    weighted = _weighted_maps(model, class_index, layer)
+    try:
+        weighted = library_maps(model, class_index, layer)
+    except ImportError:
+        weighted = plain_maps(model, class_index, layer)
     heat = np.empty(images.shape[:3], np.float32)
     for start in range(0, len(images), batch):
         part = slice(start, start + batch)
@@ -53,8 +57,12 @@ def heatmap(
     return np.divide(heat, highest, out=np.zeros_like(heat), where=highest > 0)
 
 
-def _weighted_maps(model, class_index, layer):
-    """Make the function from (n, h, w, 3) to the (n, rows, columns) of Grad-CAM."""
+def library_maps(model: keras.Model, class_index: int, layer: str) -> Callable:
+    """Make the function from (n, h, w, 3) to (n, rows, columns) with tf-keras-vis.
+
+    Raises:
+        ImportError: if tf-keras-vis is absent, or does not work with this SciPy.
+    """
     with warnings.catch_warnings():
         # tf-keras-vis 0.8.7 imports zoom from the old namespace of SciPy.
         warnings.filterwarnings(
@@ -81,6 +89,28 @@ def _weighted_maps(model, class_index, layer):
             ),
             np.float32,
         )
+
+    return weighted
+
+
+def plain_maps(model: keras.Model, class_index: int, layer: str) -> Callable:
+    """`library_maps` without tf-keras-vis, for which SciPy 2 is too new."""
+    import tensorflow as tf
+
+    outputs = [model.get_layer(name).output for name in (layer, resnext.LOGITS)]
+    explained = keras.Model(model.inputs, outputs)
+
+    def weighted(images):
+        images = tf.convert_to_tensor(images)
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            maps, logits = explained(images, training=False)
+            score = logits[:, class_index]
+        gradient = tf.cast(tape.gradient(score, maps), tf.float32)
+        importance = tf.reduce_mean(gradient, axis=(1, 2), keepdims=True)
+        return tf.nn.relu(
+            tf.reduce_sum(importance * tf.cast(maps, tf.float32), axis=-1)
+        ).numpy()
 
     return weighted
 

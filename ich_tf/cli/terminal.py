@@ -1,0 +1,76 @@
+"""How much reaches the terminal: progress or not, and no lines of TensorFlow."""
+
+import contextlib
+import importlib.abc
+import importlib.util
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+
+def set_verbosity(verbose: bool, quiet: bool) -> None:
+    """Choose how much is said.
+
+    Args:
+        verbose: Show TensorFlow's own lines and debugging messages too.
+        quiet: Show results and errors, no progress.
+    """
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("ich_tf").setLevel(level)
+    if verbose:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" not in sys.modules:
+        sys.meta_path.insert(0, SilentImport("tensorflow"))
+
+
+class SilentImport(importlib.abc.MetaPathFinder):
+    """Holds back what a package's libraries write while it is imported, once.
+
+    TensorFlow's libraries write to file descriptor 2 before any setting of theirs is
+    read. If the import fails, everything is shown.
+
+    Args:
+        package: Top-level name of the package.
+    """
+
+    def __init__(self, package: str):
+        self.package = package
+
+    def find_spec(self, fullname, path=None, target=None):
+        """Find the package as usual, with a loader that is silent."""
+        if fullname != self.package:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None:
+            load = spec.loader.exec_module
+
+            def load_silently(module):
+                with silent_stderr():
+                    load(module)
+
+            spec.loader.exec_module = load_silently
+        return spec
+
+
+@contextlib.contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2; show it if the block fails."""
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(shown, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(shown, 2)
+            os.close(shown)

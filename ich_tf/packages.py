@@ -1,0 +1,58 @@
+"""Optional packages: what brings them, said where one is missing."""
+
+import importlib.util
+
+EXTRAS = {
+    "tensorflow": "cpu",
+    "highdicom": "dicom",
+    "gradio": "app",
+    "apache_beam": "beam",
+    "jupytext": "notebooks",
+    "nbclient": "notebooks",
+    "onnx": "onnx",
+    "tf2onnx": "onnx",
+}
+"""Import name of an optional package -> the extra of ich_tf that brings it."""
+
+
+class MissingPackage(ImportError, ValueError):
+    """An optional package is not installed; the message has the command for it."""
+
+
+def require(*modules: str) -> None:
+    """Check that optional packages are installed, without importing them.
+
+    Args:
+        modules: Import names, each a key of `EXTRAS`.
+
+    Raises:
+        MissingPackage: names the first that is absent and the command to install it.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise MissingPackage(_message(module), name=module)
+
+
+def explain(error: ModuleNotFoundError) -> ImportError:
+    """The error for the user: with a command if an optional package is missing.
+
+    Args:
+        error: What an import raised.
+
+    Returns:
+        A `MissingPackage`, or the error itself if no extra brings the module.
+    """
+    module = (error.name or "").partition(".")[0]
+    if module not in EXTRAS:
+        return error
+    return MissingPackage(_message(module), name=module)
+
+
+def _message(module: str) -> str:
+    if module == "tensorflow":
+        return (
+            "TensorFlow is not installed. Install exactly one of: "
+            "`pip install 'ich_tf[cpu]'`, `pip install 'ich_tf[cuda]'` (NVIDIA GPU), "
+            "`pip install 'ich_tf[tpu]'` (Google TPU)."
+        )
+    return f"{module} is not installed. Run `pip install 'ich_tf[{EXTRAS[module]}]'`."
