@@ -1,5 +1,7 @@
 """What looks like blood in a head CT slice but is none, painted onto real slices."""
 
+import dataclasses
+
 import numpy as np
 
 from ich_tf.synthetic import landmarks
@@ -42,26 +44,30 @@ def after_blood(hu, found: landmarks.Landmarks, rng) -> np.ndarray:
         found: Its landmarks.
         rng: numpy Generator.
     """
-    import cv2
-
-    size = len(hu)
     plan = physics.ScannerPlan.draw(rng)
-    draws = rng.random(4)
-    inside = 0.0
-    if draws[:2].min() < max(_CUPPING_SHARE, _STREAK_SHARE):
-        inside = cv2.resize(fields.cover(-found.depth, 2.0), (size, size))
-    if draws[0] < _CUPPING_SHARE:
+    limits = (_CUPPING_SHARE, _STREAK_SHARE, _MOTION_SHARE, _NOISE_SHARE)
+    effects = tuple(rng.random(len(limits)) < limits)
+    return _disturbed(hu, found, plan, effects, rng)
+
+
+def _disturbed(hu, found: landmarks.Landmarks, plan, effects, rng) -> np.ndarray:
+    """Cupping, streaks, motion and noise, where `effects` has them."""
+    cupping, streaked, moves, noisy = effects
+    size = len(hu)
+    if cupping or streaked:
+        inside = _to_size(fields.cover(-found.depth, 2.0), size)
+    if cupping:
         rise = np.exp(-np.maximum(found.depth, 0) / 7.0) * np.float32(plan.cupping_hu)
-        hu = hu + cv2.resize(rise, (size, size)) * inside
-    if draws[1] < _STREAK_SHARE:
+        hu = hu + _to_size(rise, size) * inside
+    if streaked:
         turn = rng.uniform(-20, 20)
         x, y = found.x[::2, ::2], found.y[::2, ::2] + np.float32(turn)
         streaks = physics.petrous_streaks(rng, x, y, plan.streak_hu)
-        hu = hu + cv2.resize(streaks, (size, size)) * inside
-    if draws[2] < _MOTION_SHARE:
+        hu = hu + _to_size(streaks, size) * inside
+    if moves:
         pixel_mm = found.pixel_mm * landmarks.GRID / size
         hu = physics.move(hu, rng.uniform(1, 4) / pixel_mm, rng)
-    if draws[3] < _NOISE_SHARE:
+    if noisy:
         hu = hu + physics.noise(rng, size, plan) * np.float32(rng.uniform(0.2, 0.8))
     return hu
 
@@ -126,3 +132,129 @@ def _midline(found: landmarks.Landmarks, rng) -> np.ndarray:
     wide = np.maximum(np.float32(rng.uniform(3, 6)) - found.depth / 2, -1)
     sinus = np.maximum(np.abs(found.x - bend) - wide, 20 - found.y)
     return np.minimum(falx, sinus)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScanMimics:
+    """What resembles blood in a whole scan, and how its scanner disturbs it.
+
+    Attributes:
+        scanner: Strength of noise, cupping and streaks.
+        effects: Whether there are cupping, streaks, motion and noise.
+        sinus: (half width, lower end, slope, HU) of a dense straight sinus, or None.
+        torcula: (side, half width, HU) of a dense transverse sinus, or None.
+        tent: (apex, slope, half width, HU) of a dense tentorium, or None.
+        plexus: (x, y, z, radius, HU) of dense choroid plexus.
+        band: (y, half width, HU) of a bright band between the petrous bones, or None.
+        share: Of the slices that get other mimics.
+    """
+
+    scanner: physics.ScannerPlan
+    effects: tuple[bool, bool, bool, bool]
+    sinus: tuple[float, ...] | None
+    torcula: tuple[float, ...] | None
+    tent: tuple[float, ...] | None
+    plexus: tuple[tuple[float, ...], ...]
+    band: tuple[float, ...] | None
+    share: float
+
+
+def draw_scan(rng) -> ScanMimics:
+    """Draw the mimics of a scan."""
+    chances = rng.random(9)
+    limits = (_CUPPING_SHARE, 2 * _STREAK_SHARE, 0.15, _NOISE_SHARE)
+    effects = tuple(
+        bool(chance < limit) for chance, limit in zip(chances, limits, strict=False)
+    )
+    sinus = rng.uniform(1.0, 2.6), rng.uniform(-4, 6), rng.uniform(0.1, 0.5)
+    torcula = rng.choice([-1.0, 1.0]), rng.uniform(2.5, 5.5)
+    tent = rng.uniform(4, 14), rng.uniform(0.5, 0.9), rng.uniform(0.4, 1.1)
+    glomus = tuple(
+        (
+            side * rng.uniform(17, 27),
+            rng.uniform(28, 44),
+            rng.uniform(2, 16),
+            rng.uniform(1.5, 4.0),
+            rng.uniform(48, 110),
+        )
+        for side in (-1.0, 1.0)
+    )
+    band = rng.uniform(-2, 26), rng.uniform(3, 9), rng.uniform(4, 14)
+    return ScanMimics(
+        physics.ScannerPlan.draw(rng),
+        effects,
+        (*sinus, rng.uniform(46, 64)) if chances[4] < 0.3 else None,
+        (*torcula, rng.uniform(46, 66)) if chances[5] < 0.3 else None,
+        (*tent, rng.uniform(42, 58)) if chances[6] < 0.35 else None,
+        glomus if chances[7] < 0.3 else (),
+        band if chances[8] < 0.25 else None,
+        rng.uniform(0.0, 0.6),
+    )
+
+
+def before(hu, found: landmarks.Landmarks, height_mm: float, drawn: ScanMimics, seed):
+    """Paint a scan's mimics of blood into one of its slices.
+
+    Args:
+        hu: (y, x), Hounsfield units.
+        found: Its landmarks.
+        height_mm: Its height.
+        drawn: The scan's.
+        seed: Of the slice.
+    """
+    rng = np.random.default_rng([*seed, 11])
+    for level, density in _veins(found, height_mm, drawn):
+        if np.any(level < 0):
+            hu = _mix(hu, level, density, 1.5, found)
+    if rng.random() < drawn.share:
+        hu = before_blood(hu, found, rng)
+    return hu
+
+
+def _veins(found: landmarks.Landmarks, height_mm: float, drawn: ScanMimics):
+    """Distance to, and density of, sinuses, tentorium and plexus in a slice."""
+    x, y = found.x, found.y
+    if drawn.sinus is not None:
+        half, low, slope, density = drawn.sinus
+        across = np.abs(x) - half
+        # It falls from the middle to the back.
+        rise = np.abs(height_mm - (low + slope * (70 - y))) - 4.0
+        level = np.maximum(np.maximum(across, rise), 22 - y)
+        yield np.maximum(level, 3.0 - found.depth), density
+    if drawn.torcula is not None:
+        side, half, density = drawn.torcula
+        if -30 < height_mm < 8:
+            level = np.maximum(found.depth - half, 30 - y)
+            yield np.maximum(level, -side * x - 6), density
+    if drawn.tent is not None:
+        apex, slope, half, density = drawn.tent
+        along = np.hypot(x, 0.55 * np.maximum(y - 22, 0))
+        sheet = np.abs(height_mm - (apex - slope * along)) / np.hypot(1.0, slope)
+        yield np.maximum(sheet - half, 10 - y), density
+    for px, py, pz, radius, density in drawn.plexus:
+        away = np.sqrt((x - px) ** 2 + (y - py) ** 2 + (height_mm - pz) ** 2)
+        yield np.maximum(away - radius, found.ventricle - 1.0), density
+
+
+def after(hu, found: landmarks.Landmarks, drawn: ScanMimics, seed) -> np.ndarray:
+    """Disturb a slice as the scan's scanner does.
+
+    Args:
+        hu: (y, x), Hounsfield units.
+        found: Its landmarks.
+        drawn: The scan's.
+        seed: Of the slice.
+    """
+    rng = np.random.default_rng([*seed, 12])
+    if drawn.band is not None and rng.random() < 0.5:
+        middle, half, rise = drawn.band
+        share = np.exp(-(((found.y - middle) / half) ** 2) - (found.x / 45) ** 4)
+        share = share * fields.cover(-found.depth, 2.0) * np.float32(rise)
+        hu = hu + _to_size(share, len(hu))
+    return _disturbed(hu, found, drawn.scanner, drawn.effects, rng)
+
+
+def _to_size(image: np.ndarray, size: int) -> np.ndarray:
+    import cv2
+
+    return cv2.resize(image.astype(np.float32), (size, size))

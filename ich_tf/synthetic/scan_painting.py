@@ -1,0 +1,305 @@
+"""Paint hemorrhage into whole scans that show none.
+
+A lesion is one solid in the head; every slice shows its own cut through it, with its
+own skull, ventricles, sulci and noise, so that neighbouring slices agree. The truth is
+drawn as a radiologist outlines: slightly outside the edge, without holes, over parts
+that fade, and over neighbouring sulci that hold blood.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from ich_tf import labels
+from ich_tf.synthetic import kinds, landmarks, look, mimics, painting, scans
+from ich_tf.synthetic.landmarks import Landmarks
+from ich_tf.synthetic.phantom import fields
+from ich_tf.synthetic.scans import Points, Scan
+
+VERSION = 1
+"""Of what equal arguments paint; stored scans of another version are painted again."""
+SMALLEST_ML = 0.1
+"""Smaller lesions are not painted."""
+WIDER_PIXELS = 0.7
+"""The truth reaches so far beyond the blood, pixels of the grid."""
+
+_BRAIN_HU = 33.0
+_TISSUE_HU = 85.0
+_LARGEST_HOLE_MM2 = {"subarachnoid": 60.0}
+_USUAL_HOLE_MM2 = 250.0
+_SPECK_MM2 = 10.0
+_INSIDE = ("intraventricular", "subarachnoid")
+_FARTHEST_MM = {"sulcal": (20.0, 45.0), "cisternal": (30.0, 60.0)}
+_TRIES = 3
+_COUNTS = (0.25, 0.3, 0.3, 0.15)
+"""How often a scan has none, one, two or three lesions."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PaintedScan:
+    """A scan with painted hemorrhage and its truth.
+
+    Attributes:
+        hu: (z, y, x), float32, Hounsfield units.
+        subtypes: (z, y, x), uint8: 0 = no blood, i + 1 = `labels.SUBTYPES[i]`.
+    """
+
+    hu: np.ndarray
+    subtypes: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(z, 6), uint8, in the order of `labels.CLASSES`."""
+        present = [
+            np.any(self.subtypes == k + 1, axis=(1, 2))
+            for k in range(len(labels.SUBTYPES))
+        ]
+        return np.stack([*present, np.any(present, axis=0)], axis=-1).astype(np.uint8)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lesion:
+    """One solid of blood.
+
+    Attributes:
+        kind: A key of `kinds.KINDS`.
+        volume_ml: What was asked for.
+        seed: Of its place and form.
+        noise: Its noise.
+        reach_mm: Rank up to which it fills.
+        look: How it looks.
+    """
+
+    kind: str
+    volume_ml: float
+    seed: tuple[int, ...]
+    noise: kinds.Noise
+    reach_mm: float
+    look: look.Look
+
+    @property
+    def subtype(self) -> str:
+        """Its name in `labels.SUBTYPES`."""
+        return kinds.KINDS[self.kind][0]
+
+
+def paint(
+    scan: Scan,
+    seed: int,
+    *,
+    wanted: tuple[str, ...] | None = None,
+    with_mimics: bool = True,
+) -> PaintedScan:
+    """Paint a scan; equal arguments give equal bytes.
+
+    Args:
+        scan: From `scans.survey`, at `landmarks.GRID` pixels a side.
+        seed: Of everything drawn.
+        wanted: Keys of `kinds.KINDS`; () for mimics alone, None to draw them.
+        with_mimics: Whether to paint what resembles blood.
+
+    Returns:
+        The scan and its truth.
+    """
+    rng = np.random.default_rng([seed, 0])
+    if wanted is None:
+        wanted = kinds.draw_kinds(rng, int(rng.choice(len(_COUNTS), p=_COUNTS)))
+    hu, marks = scan.hu.copy(), list(scan.marks)
+    truth = np.zeros(hu.shape, np.uint8)
+    dense = mimics.draw_scan(np.random.default_rng([seed, 1])) if with_mimics else None
+    if dense is not None:
+        for z in scan.usable:
+            hu[z] = mimics.before(hu[z], marks[z], scan.heights_mm[z], dense, [seed, z])
+    grains = {z: painting._grain(hu[z], marks[z]) for z in scan.usable}
+    placed = place(scan, wanted, seed, rng)
+    # Masses first: they push the spaces that other blood then fills.
+    placed.sort(key=lambda lesion: lesion.subtype in _INSIDE)
+    for lesion in placed:
+        for z in scan.usable:
+            hu[z], marks[z] = _push(
+                hu[z], grains[z], marks[z], lesion, scan.heights_mm[z]
+            )
+    for lesion in placed:
+        for z in scan.usable:
+            hu[z], blood = _bleed(
+                hu[z], grains[z], marks[z], lesion, scan.heights_mm[z]
+            )
+            if blood is not None:
+                number = labels.SUBTYPES.index(lesion.subtype) + 1
+                truth[z][blood & (truth[z] == 0)] = number
+    if dense is not None:
+        for z in scan.usable:
+            hu[z] = mimics.after(hu[z], marks[z], dense, [seed, z])
+    if scan.hu_window is not None:
+        hu = np.clip(hu, *scan.hu_window)
+    return PaintedScan(hu, truth)
+
+
+def place(scan: Scan, wanted, seed: int, rng) -> list[Lesion]:
+    """Find room for lesions; those for which there is none are left out."""
+    points, voxel_ml = scans.coarse_points(scan)
+    placed = []
+    for number, kind in enumerate(wanted):
+        for attempt in range(_TRIES):
+            key = (seed, 3, number, attempt)
+            lesion = _lesion(kind, points, voxel_ml, key, rng)
+            if lesion is not None:
+                placed.append(lesion)
+                break
+    return placed
+
+
+def _lesion(kind: str, points: Points, voxel_ml: float, key, rng) -> Lesion | None:
+    offset = np.random.default_rng([*key, 1]).uniform(0, 300, 3).astype(np.float32)
+    noise = kinds.Noise(tuple(offset))
+    volume_ml = kinds.draw_volume_ml(kind, rng)
+    spread, _ = kinds.spread(kind, volume_ml, points, noise, list(key))
+    reach_mm = spread.reach_mm(volume_ml, voxel_ml, points.clear)
+    if not np.isfinite(reach_mm):
+        return None
+    if kind in _FARTHEST_MM:
+        # Where sulci are narrow a volume would spread over the whole head.
+        farthest = np.random.default_rng([*key, 6]).uniform(*_FARTHEST_MM[kind])
+        reach_mm = min(reach_mm, farthest)
+    inside = (spread.level(reach_mm) < 0) & points.clear
+    if np.count_nonzero(inside) * voxel_ml < SMALLEST_ML:
+        return None
+    drawn = look.draw(kind, points, inside, np.random.default_rng([*key, 2]))
+    return Lesion(kind, volume_ml, key, noise, reach_mm, drawn)
+
+
+def _spread(lesion: Lesion, points: Points):
+    return kinds.spread(
+        lesion.kind, lesion.volume_ml, points, lesion.noise, list(lesion.seed)
+    )
+
+
+def _push(hu, grain, found: Landmarks, lesion: Lesion, height_mm: float):
+    """Push the brain of one slice aside."""
+    if lesion.kind not in ("mass", "epidural", "convexity"):
+        return hu, found
+    where = found.depth > -3
+    points = scans.points_at(found, where, height_mm)
+    spread, center = _spread(lesion, points)
+    strength = np.random.default_rng([*lesion.seed, 4]).uniform(0.5, 1.0)
+    field = painting._displacement(
+        points, spread, lesion.reach_mm, center, lesion.volume_ml * strength
+    )
+    return painting._push(hu, grain, found, field, where)
+
+
+def _bleed(hu, grain, found: Landmarks, lesion: Lesion, height_mm: float):
+    """Paint the lesion's cut through one slice; the slice, and its truth or None."""
+    import cv2
+
+    where = found.depth > 0
+    points = scans.points_at(found, where, height_mm)
+    spread, _ = _spread(lesion, points)
+    level = painting._on_grid(spread.level(lesion.reach_mm), where, 9.0)
+    if not np.any((level < 0) & found.clear):
+        return hu, None
+    if lesion.subtype in _INSIDE:
+        # The wall of the space is partly fluid: blood takes the place of that part.
+        level = cv2.GaussianBlur(np.minimum(level, 4.0), (0, 0), 0.8) - 0.5
+    rows, columns = _box((level < 13.0) & where)
+    changed = _stained(
+        hu[rows, columns],
+        grain[rows, columns],
+        cropped(found, rows, columns),
+        lesion,
+        level[rows, columns],
+        height_mm,
+    )
+    hu = hu.copy()
+    hu[rows, columns] = changed
+    return hu, outline(lesion.subtype, level, found, lesion.look.strength)
+
+
+def _box(mask: np.ndarray) -> tuple[slice, slice]:
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def cropped(found: Landmarks, rows: slice, columns: slice) -> Landmarks:
+    """The landmarks of a part of the slice."""
+    return dataclasses.replace(
+        found,
+        **{
+            name: getattr(found, name)[rows, columns]
+            for name in ("depth", "x", "y", "ventricle", "sulcus", "clear")
+        },
+    )
+
+
+def _stained(part, grain, found: Landmarks, lesion: Lesion, level, height_mm):
+    """A part of a slice with blood, its edema and its grain."""
+    from ich_tf.synthetic.phantom import lesions
+
+    everywhere = np.ones(part.shape, bool)
+    points = scans.points_at(found, everywhere, height_mm)
+    # Scans of a narrower window than the nominal one show other densities.
+    shift = np.float32(found.brain_hu - _BRAIN_HU)
+    tissue = part - grain - shift
+    if lesion.kind == "mass":
+        width_mm = min(2 + 3 * np.cbrt(lesion.volume_ml), 12.0)
+        tissue = lesions.edema(tissue, level, width_mm)
+    draws = np.random.default_rng([*lesion.seed, 5])
+    flat = look.density_hu(lesion.look, lesion.subtype, points, lesion.noise, draws)
+    blood = flat.reshape(part.shape)
+    left = look.share(lesion.look, points, lesion.noise).reshape(part.shape)
+    beyond = 0.4 if lesion.subtype == "subarachnoid" else 0.0
+    cover = fields.cover(level - beyond, lesion.look.edge_mm) * left
+    stained = fields.blend(tissue, blood, cover) + shift + grain
+    within = fields.cover(-found.depth - 0.3, 1.5)
+    changed = fields.blend(part, stained, within)
+    bony = (found.depth < 2.0) | (part > _TISSUE_HU)
+    return np.where(bony, np.maximum(part, changed), changed)
+
+
+def outline(
+    subtype: str, level: np.ndarray, found: Landmarks, strength: float = 1.0
+) -> np.ndarray:
+    """The truth of one lesion in one slice, as a radiologist would draw it.
+
+    Args:
+        subtype: A name of `labels.SUBTYPES`.
+        level: (GRID, GRID), distance to the blood, negative inside, mm.
+        found: The slice's landmarks.
+        strength: Share of blood; faint subarachnoid blood is outlined over
+            neighbouring sulci.
+
+    Returns:
+        (GRID, GRID), bool.
+    """
+    import cv2
+
+    inside = (found.depth > 0) & found.clear
+    drawn = (level < WIDER_PIXELS * found.pixel_mm) & inside
+    mask = drawn.astype(np.uint8)
+    if subtype == "subarachnoid":
+        width_mm = 6.0 if strength < 0.85 else 4.0
+        kernel = landmarks._kernel(width_mm, found.pixel_mm)
+        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
+        mask = _without_specks(mask, _SPECK_MM2 / found.pixel_mm**2)
+    largest = _LARGEST_HOLE_MM2.get(subtype, _USUAL_HOLE_MM2) / found.pixel_mm**2
+    return _filled(mask, largest) & inside
+
+
+def _without_specks(mask: np.ndarray, smallest: float) -> np.ndarray:
+    """A mask without parts of fewer than `smallest` pixels."""
+    import cv2
+
+    _, parts, facts, _ = cv2.connectedComponentsWithStats(mask)
+    kept = facts[:, cv2.CC_STAT_AREA] >= smallest
+    kept[0] = False
+    return kept[parts].astype(np.uint8)
+
+
+def _filled(mask: np.ndarray, largest: float) -> np.ndarray:
+    """A mask without holes of up to `largest` pixels."""
+    import cv2
+
+    _, parts, facts, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
+    holes = facts[:, cv2.CC_STAT_AREA] <= largest
+    holes[0] = False
+    return (mask > 0) | holes[parts]
