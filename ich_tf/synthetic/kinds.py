@@ -16,7 +16,7 @@ from ich_tf.synthetic.scans import Points
 
 KINDS = {
     "epidural": ("epidural", 1.0),
-    "mass": ("intraparenchymal", 0.7),
+    "mass": ("intraparenchymal", 1.0),
     "contusions": ("intraparenchymal", 0.5),
     "ventricular cast": ("intraventricular", 0.5),
     "settled": ("intraventricular", 0.7),

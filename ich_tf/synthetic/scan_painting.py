@@ -31,7 +31,7 @@ _SPECK_MM2 = 10.0
 _INSIDE = ("intraventricular", "subarachnoid")
 _FARTHEST_MM = {"sulcal": (20.0, 45.0), "cisternal": (30.0, 60.0)}
 _TRIES = 3
-_COUNTS = (0.25, 0.3, 0.3, 0.15)
+_COUNTS = (0.15, 0.3, 0.35, 0.2)
 """How often a scan has none, one, two or three lesions."""
 
 

@@ -48,7 +48,7 @@ class Plan:
         learning_rate: Adam's, at the start; the number of replicas does not change
             it, for it does not change the batch.
         schedule: "inverse_time" (Keras' classic decay, `decay` per step), or
-            "cosine" down to zero over the whole run.
+            "cosine" down to zero over the whole run, after `warmup_steps`.
         decay: Decay per step of "inverse_time".
         batch_norm_momentum: Momentum of the running statistics; None keeps each
             layer's own (0.99), which needs several hundred steps to settle.
@@ -56,6 +56,9 @@ class Plan:
         precision: "float32", "mixed_bfloat16", "mixed_float16" or "auto".
         seed: Of weights, order of crops, augmentation and dropout.
         deterministic: Whether every operation must be repeatable to the bit.
+        warmup_steps: Steps over which "cosine" first rises from zero.
+        average: Momentum of a moving average of the weights, which is validated and
+            kept instead of them; None for none.
     """
 
     epochs: int
@@ -69,6 +72,8 @@ class Plan:
     precision: str = "auto"
     seed: int = 0
     deterministic: bool = True
+    warmup_steps: int = 0
+    average: float | None = None
 
     @property
     def steps(self) -> int:
@@ -213,7 +218,11 @@ def compile_model(
                 layer.momentum = plan.batch_norm_momentum
     distribute.synchronize(model)
     model.compile(
-        optimizer=Adam(_learning_rate(plan)),
+        optimizer=Adam(
+            _learning_rate(plan),
+            use_ema=plan.average is not None,
+            ema_momentum=plan.average or 0.99,
+        ),
         loss=losses.get(loss) if isinstance(loss, str) else loss,
         metrics=list(metrics),
         jit_compile=False,
@@ -248,9 +257,27 @@ class SoftJaccard(keras.metrics.Metric):
         return keras.ops.divide_no_nan(self.intersection, union)
 
 
+class HemorrhageJaccard(SoftJaccard):
+    """`SoftJaccard` of hemorrhage, from subtypes and a softmax over them."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch of subtypes (b, h, w, 1), 0 is background, and probabilities."""
+        bleeds = keras.ops.cast(y_true > 0, y_pred.dtype)
+        super().update_state(bleeds, 1.0 - y_pred[..., :1])
+
+
 def _learning_rate(plan: Plan):
     if plan.schedule == "cosine":
-        return keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.steps)
+        if not plan.warmup_steps:
+            return keras.optimizers.schedules.CosineDecay(
+                plan.learning_rate, plan.steps
+            )
+        return keras.optimizers.schedules.CosineDecay(
+            0.0,
+            plan.steps - plan.warmup_steps,
+            warmup_target=plan.learning_rate,
+            warmup_steps=plan.warmup_steps,
+        )
     if plan.schedule != "inverse_time":
         raise ValueError(
             f"Unknown schedule {plan.schedule!r}. Known: inverse_time, cosine"
@@ -344,6 +371,9 @@ def _set_aside(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
 def _fit(model, training, validation, plan, checkpoint, epoch, tensorboard) -> None:
     """Keras' `fit` on one device, `distribution.fit` on several."""
     callbacks = [checkpoint]
+    if plan.average is not None:
+        # Validation sees the averaged weights; `_save_weights` keeps them.
+        callbacks.append(keras.callbacks.SwapEMAWeights())
     verbose = "auto" if sys.stdout.isatty() else 2
     if not distribute.is_chief():
         verbose = 0
@@ -500,8 +530,24 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
 
 
 def _save_weights(model: keras.Model, path: pathlib.Path) -> None:
-    with files.atomic(path) as partial, _without_optimizer(model):
+    with files.atomic(path) as partial, _averaged(model), _without_optimizer(model):
         model.save_weights(partial)
+
+
+@contextlib.contextmanager
+def _averaged(model: keras.Model) -> Iterator[None]:
+    """Give a model its averaged weights for a while, where it keeps them."""
+    optimizer = model.optimizer
+    if not getattr(optimizer, "use_ema", False):
+        yield
+        return
+    kept = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_variables]
+    optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for weight, value in zip(model.trainable_variables, kept, strict=True):
+            weight.assign(value)
 
 
 @contextlib.contextmanager

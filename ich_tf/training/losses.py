@@ -61,6 +61,75 @@ def bce_jaccard(y_true, y_pred, per_image: bool = False, smooth: float = SMOOTH)
     return ops.mean(pixels, axis=axes) + distance
 
 
+def tversky_distance(y_true, y_pred, false: float, missed: float, smooth=1.0):
+    """Soft Tversky distance over a whole batch, the mean over classes.
+
+    `1 - (tp + smooth) / (tp + false * fp + missed * fn + smooth)`.
+
+    Args:
+        y_true: (batch, ..., classes), mask.
+        y_pred: (batch, ..., classes), probabilities.
+        false: Weight of what is marked falsely.
+        missed: Weight of what is missed.
+        smooth: In pixels.
+
+    Returns:
+        A scalar.
+
+    Reference:
+        Salehi et al. 2017, Tversky loss function for image segmentation
+        (arXiv:1706.05721).
+    """
+    axes = tuple(range(len(y_pred.shape) - 1))
+    both = ops.sum(y_true * y_pred, axis=axes)
+    only_predicted = ops.sum(y_pred, axis=axes) - both
+    only_true = ops.sum(y_true, axis=axes) - both
+    union = both + false * only_predicted + missed * only_true
+    return 1.0 - ops.mean((both + smooth) / (union + smooth))
+
+
+@keras.saving.register_keras_serializable(package="ich_tf")
+class SubtypeTversky(keras.losses.Loss):
+    """Cross-entropy of subtypes, and Tversky distances of hemorrhage and subtypes.
+
+    Truth is (batch, h, w, 1): 0 for background, or the number of a subtype.
+    Predictions are (batch, h, w, 1 + subtypes), a softmax; hemorrhage is what is not
+    background.
+
+    Args:
+        false: See `tversky_distance`.
+        missed: See `tversky_distance`.
+        subtype_weight: Of the subtypes' Tversky distance.
+        name: Name of the loss.
+        **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
+    """
+
+    def __init__(self, false=0.3, missed=0.7, subtype_weight=0.5, name=None, **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.false = false
+        self.missed = missed
+        self.subtype_weight = subtype_weight
+
+    def call(self, y_true, y_pred):
+        """(1,), of the batch."""
+        y_pred = ops.clip(ops.cast(y_pred, "float32"), 1e-6, 1.0)
+        subtypes = ops.cast(ops.squeeze(y_true, -1), "int32")
+        truth = ops.one_hot(subtypes, y_pred.shape[-1], dtype="float32")
+        pixels = -ops.mean(ops.sum(truth * ops.log(y_pred), axis=-1))
+        weights = self.false, self.missed
+        whole = tversky_distance(1 - truth[..., :1], 1 - y_pred[..., :1], *weights)
+        each = tversky_distance(truth[..., 1:], y_pred[..., 1:], *weights, 20.0)
+        # Keras divides a loss by the number of replicas unless it is a scalar.
+        return ops.reshape(pixels + whole + self.subtype_weight * each, (-1,))
+
+    def get_config(self) -> dict:
+        """The arguments, for saving."""
+        own = {
+            name: getattr(self, name) for name in ("false", "missed", "subtype_weight")
+        }
+        return {**super().get_config(), **own}
+
+
 class _JaccardLoss(keras.losses.Loss):
     function = None
 
@@ -113,6 +182,7 @@ LOSSES = {
     "bce": keras.losses.BinaryCrossentropy,
     "jaccard": JaccardDistance,
     "bce_jaccard": BceJaccard,
+    "subtype_tversky": SubtypeTversky,
 }
 
 

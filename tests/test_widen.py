@@ -1,0 +1,51 @@
+"""A wider network with more inputs and classes begins with a small one's answers."""
+
+import numpy as np
+import pytest
+
+from ich_tf import models
+from ich_tf.models import widen
+
+COMMON = {"upsampling": "nearest", "batch_normalization": True}
+
+
+def build(filters, channels, **arguments):
+    return models.build(
+        "unetplusplus",
+        filters=filters,
+        input_shape=(16, 16, channels),
+        **COMMON,
+        **arguments,
+    )
+
+
+def test_the_wide_network_answers_as_the_small_one():
+    small = build((2, 4), 1)
+    rng = np.random.default_rng(0)
+    small.set_weights(
+        [rng.uniform(0.1, 0.6, weight.shape) - 0.2 for weight in small.get_weights()]
+    )
+    for weight in small.weights:
+        if "variance" in weight.path:
+            weight.assign(np.full(weight.shape, 0.5))
+    large = build((4, 8), 3, classes=6, activation="softmax")
+    widen.transfer(small, large, seed=1)
+    images = rng.random((2, 16, 16, 3), dtype=np.float32)
+    old = np.asarray(small(images[..., 1:2], training=False))[..., 0]
+    new = np.asarray(large(images, training=False))
+    assert old.std() > 1e-3
+    np.testing.assert_allclose(1 - new[..., 0], old, atol=1e-5)
+    # All subtypes begin alike.
+    np.testing.assert_allclose(new[..., 1], new[..., 5], atol=1e-6)
+
+
+def test_copies_of_a_filter_are_read_unevenly():
+    small, large = build((2, 4), 1), build((4, 8), 1)
+    widen.transfer(small, large, seed=1)
+    kernel = large.get_layer("x1_0_1_conv").get_weights()[0]
+    assert np.abs(kernel[:, :, 0] - kernel[:, :, 1]).max() > 1e-3
+
+
+def test_filters_must_be_multiples():
+    with pytest.raises(ValueError, match="multiple"):
+        widen.transfer(build((2, 4), 1), build((3, 6), 1), seed=0)
