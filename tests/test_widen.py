@@ -23,7 +23,7 @@ def test_the_wide_network_answers_as_the_small_one():
     small = build((2, 4), 1)
     rng = np.random.default_rng(0)
     small.set_weights(
-        [rng.uniform(0.1, 0.6, weight.shape) - 0.2 for weight in small.get_weights()]
+        [rng.normal(0, 0.8, weight.shape) for weight in small.get_weights()]
     )
     for weight in small.weights:
         if "variance" in weight.path:
