@@ -82,6 +82,32 @@ def test_bce_jaccard_literal_values():
     assert float(losses.get("bce_jaccard")(mask, half)) == pytest.approx(batch)
 
 
+def test_keras_contribs_jaccard_distance_is_nearly_an_l1_loss():
+    """100 (1 - (tp + 100) / (t + p - tp + 100)), pixel by pixel, beside |t - p|.
+
+    t = 1, p = 1/2: 100 (1 - 100.5 / 101) = 0.49505; t = 0, p = 1/2: 100 (1 - 100 /
+    100.5) = 0.49751; t = 0, p = 1 and t = 1, p = 0: 100 (1 - 100 / 101) = 0.99010.
+    """
+    mask = np.array([[1, 0, 0, 1, 1, 0]], "float32")[..., None]
+    prediction = np.array([[0.5, 0.5, 1, 0, 1, 0]], "float32")[..., None]
+    pixels = [0.495050, 0.497512, 0.990099, 0.990099, 0.0, 0.0]
+    found = losses.keras_contrib_jaccard_distance(mask, prediction)
+    np.testing.assert_allclose(found, [pixels], atol=2e-5)
+    np.testing.assert_allclose(found, np.abs(mask - prediction)[..., 0], atol=0.01)
+    loss = losses.get("keras_contrib_jaccard")
+    assert float(loss(mask, prediction)) == pytest.approx(np.mean(pixels), abs=2e-5)
+
+
+@pytest.mark.parametrize(("share", "best"), [(0.4, 0.0), (0.6, 1.0)])
+def test_keras_contribs_jaccard_distance_prefers_black_below_one_half(share, best):
+    """One probability for ten pixels, four or six of them with blood: not the share."""
+    mask = (np.arange(10) < 10 * share).astype("float32")[None, :, None]
+    levels = np.linspace(0, 1, 11, dtype="float32")
+    loss = losses.get("keras_contrib_jaccard")
+    values = [float(loss(mask, np.full_like(mask, level))) for level in levels]
+    assert levels[np.argmin(values)] == best
+
+
 def test_bce_is_the_mean_over_pixels():
     mask = np.array([[[[1.0], [0.0]]]], "float32")
     prediction = np.array([[[[0.25], [0.5]]]], "float32")
@@ -96,7 +122,7 @@ def test_integer_masks_are_accepted():
 
 
 def test_unknown_loss():
-    with pytest.raises(ValueError, match="Known: bce, jaccard, bce_jaccard"):
+    with pytest.raises(ValueError, match="'dice'. Known: bce, jaccard, "):
         losses.get("dice")
 
 
@@ -106,6 +132,13 @@ def test_config_round_trip(name):
     copy = keras.losses.deserialize(keras.losses.serialize(loss))
     assert type(copy) is type(loss)
     assert (copy.per_image, copy.smooth) == (True, 1.0)
+
+
+def test_config_round_trip_of_keras_contribs():
+    loss = losses.get("keras_contrib_jaccard", smooth=7.0)
+    copy = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert type(copy) is type(loss)
+    assert copy.smooth == 7.0
 
 
 def test_saved_model_loads_with_its_loss_in_a_fresh_process(tmp_path):

@@ -126,6 +126,19 @@ def test_official_graph_of_resnet_upsamples_the_second_taps():
     assert model.get_layer("bn_data").input is model.input
 
 
+@pytest.mark.parametrize(
+    ("arguments", "layer", "initializer"),
+    [
+        ({"backbone": "vgg16"}, "x4_1_1_conv", keras.initializers.GlorotUniform),
+        ({"filters": (2, 2)}, "x0_1_1_conv", keras.initializers.HeNormal),
+    ],
+)
+def test_initializers_are_the_published_ones(arguments, layer, initializer):
+    """[5]'s code leaves a decoder over a backbone at Keras' default."""
+    model = models.build("unetplusplus", **arguments, input_shape=(32, 32, 3))
+    assert isinstance(model.get_layer(layer).kernel_initializer, initializer)
+
+
 def test_official_graph_of_vgg_has_all_nodes():
     model = models.build("unetplusplus", backbone="vgg16", input_shape=(32, 32, 3))
     assert len(nodes(model)) == 15

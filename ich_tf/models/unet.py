@@ -126,8 +126,13 @@ def unetplusplus(
             skips = {"P0": _units(images, filters[0], "x0_0", normalize), **skips}
         below = skips
 
+    # The published code leaves the decoder over a backbone at Keras' default.
+    initializer = "he_normal" if plain else "glorot_uniform"
+
     def node(source, earlier, row, name):
-        return _node(source, earlier, filters[row], name, upsampling, normalize)
+        return _node(
+            source, earlier, filters[row], name, upsampling, normalize, initializer
+        )
 
     nodes = nested_decoder(skips, below, node)
     depth = max(column for _, column in nodes)
@@ -251,7 +256,7 @@ def _plain_encoder(images, filters, normalize) -> backbones.Pyramid:
     return skips
 
 
-def _node(source, skips, filters, name, upsampling, normalize):
+def _node(source, skips, filters, name, upsampling, normalize, initializer="he_normal"):
     """Upsample, join the skips, convolve.
 
     A transposed convolution with batch normalization is the official block: 4x4,
@@ -267,7 +272,7 @@ def _node(source, skips, filters, name, upsampling, normalize):
             strides=2,
             padding="same",
             use_bias=not normalize,
-            kernel_initializer="he_normal",
+            kernel_initializer=initializer,
             name=f"{name}_up",
         )(source)
         if normalize:
@@ -276,22 +281,23 @@ def _node(source, skips, filters, name, upsampling, normalize):
             first = 2
     if skips:
         x = keras.layers.Concatenate(name=f"{name}_concat")([x, *skips])
-    return _units(x, filters, name, normalize, first)
+    return _units(x, filters, name, normalize, first, initializer)
 
 
-def _units(x, filters, name, normalize, first=1):
+def _units(x, filters, name, normalize, first=1, initializer="he_normal"):
     for number in range(first, 3):
-        x = _unit(x, filters, f"{name}_{number}", normalize)
+        unit = f"{name}_{number}"
+        x = _unit(x, filters, unit, normalize, initializer=initializer)
     return x
 
 
-def _unit(x, filters, name, normalize, kernel=3):
+def _unit(x, filters, name, normalize, kernel=3, initializer="he_normal"):
     x = layers.Conv2D(
         filters,
         kernel,
         padding="same",
         use_bias=not normalize,
-        kernel_initializer="he_normal",
+        kernel_initializer=initializer,
         name=f"{name}_conv",
     )(x)
     if normalize:

@@ -7,6 +7,8 @@ import keras
 from keras import ops
 
 SMOOTH = 1e-5
+CONTRIB_SMOOTH = 100.0
+"""The constant of keras-contrib's Jaccard distance."""
 
 
 def jaccard_distance(y_true, y_pred, per_image: bool = False, smooth: float = SMOOTH):
@@ -16,11 +18,11 @@ def jaccard_distance(y_true, y_pred, per_image: bool = False, smooth: float = SM
     summed over the whole batch (the default of segmentation-models, whose value this
     equals) or over each image; classes are averaged.
 
-    Empty masks: where the mask is empty, the distance is 1 - smooth / (sum(p) +
-    smooth): 0 for an empty prediction, and near 1 with almost no gradient as soon as
-    a few pixels are predicted. Per image, each slice without blood counts this way;
-    over the batch, only a batch entirely without blood does, and false positives on
-    empty slices enlarge the common union instead.
+    Where the mask is empty, the distance is 1 - smooth / (sum(p) + smooth): 0 for an
+    empty prediction, and near 1 with almost no gradient once a few pixels are
+    predicted. Per image, this holds for each slice without hemorrhage. Over the batch,
+    it holds only for a batch without hemorrhage; otherwise false positives on empty
+    slices enlarge the common union.
 
     Args:
         y_true: (batch, ..., classes), mask.
@@ -43,6 +45,34 @@ def jaccard_distance(y_true, y_pred, per_image: bool = False, smooth: float = SM
     return 1.0 - ops.mean((intersection + smooth) / (union + smooth), axis=-1)
 
 
+def keras_contrib_jaccard_distance(y_true, y_pred, smooth: float = CONTRIB_SMOOTH):
+    """The loss of keras-contrib that is named "Jaccard distance".
+
+    It is `smooth * (1 - (intersection + smooth) / (union + smooth))` with sums over the
+    last axis alone. With a single output channel that is a value for each pixel, and
+    nearly |t - p|: an L1 loss, whose best prediction is 0 wherever hemorrhage is less
+    than half likely.
+
+    Args:
+        y_true: (batch, ..., classes), mask.
+        y_pred: (batch, ..., classes), probabilities.
+        smooth: Added to intersection and union, and the factor of the result.
+
+    Returns:
+        (batch, ...), in [0, 1) for one class.
+
+    Example:
+        >>> keras_contrib_jaccard_distance([[[1.0], [0.0]]], [[[0.5], [0.5]]])
+        [[0.4950495, 0.4975124]]
+    """
+    y_pred = ops.convert_to_tensor(y_pred)
+    y_true = ops.cast(y_true, y_pred.dtype)
+    intersection = ops.sum(y_true * y_pred, axis=-1)
+    union = ops.sum(y_true + y_pred, axis=-1) - intersection
+    # The same as above, without the difference of two numbers near 1.
+    return smooth * (union - intersection) / (union + smooth)
+
+
 def bce_jaccard(y_true, y_pred, per_image: bool = False, smooth: float = SMOOTH):
     """Mean binary cross-entropy of all pixels plus `jaccard_distance`.
 
@@ -50,7 +80,7 @@ def bce_jaccard(y_true, y_pred, per_image: bool = False, smooth: float = SMOOTH)
         y_true: (batch, ..., classes), mask.
         y_pred: (batch, ..., classes), probabilities.
         per_image: Both terms for each image and not for the batch.
-        smooth: As in `jaccard_distance`.
+        smooth: Added to intersection and union, in pixels.
 
     Returns:
         (batch,) if `per_image`, else a scalar.
@@ -141,7 +171,7 @@ class _JaccardLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         """(batch,) if `per_image`, else (1,)."""
         distance = type(self).function(y_true, y_pred, self.per_image, self.smooth)
-        # Keras divides a loss by the number of replicas unless it is a scalar.
+        # Keras divides every loss but a scalar by the number of replicas.
         return ops.reshape(distance, (-1,))
 
     def get_config(self) -> dict:
@@ -178,9 +208,33 @@ class BceJaccard(_JaccardLoss):
     function = staticmethod(bce_jaccard)
 
 
+@keras.saving.register_keras_serializable(package="ich_tf")
+class KerasContribJaccardDistance(keras.losses.Loss):
+    """`keras_contrib_jaccard_distance` as a Keras loss: the mean over all pixels.
+
+    Args:
+        smooth: Added to intersection and union, and the factor of the result.
+        name: Name of the loss.
+        **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
+    """
+
+    def __init__(self, smooth=CONTRIB_SMOOTH, name=None, **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.smooth = smooth
+
+    def call(self, y_true, y_pred):
+        """(batch, ...), a value for each pixel."""
+        return keras_contrib_jaccard_distance(y_true, y_pred, self.smooth)
+
+    def get_config(self) -> dict:
+        """The arguments, for saving."""
+        return {**super().get_config(), "smooth": self.smooth}
+
+
 LOSSES = {
     "bce": keras.losses.BinaryCrossentropy,
     "jaccard": JaccardDistance,
+    "keras_contrib_jaccard": KerasContribJaccardDistance,
     "bce_jaccard": BceJaccard,
     "subtype_tversky": SubtypeTversky,
 }
