@@ -3,7 +3,7 @@ import concurrent.futures
 import numpy as np
 import pytest
 
-from ich_tf.preprocessing import augment
+from ich_tf.preprocessing import augment, augmentations, tensor_augment
 
 
 @pytest.fixture
@@ -118,6 +118,44 @@ def test_the_three_changes_of_burduja2020_come_independently_in_half():
     # 200 expected (deviation 10), and of them a quarter each (50, deviation 7).
     assert 160 < len(kept) < 240
     assert 25 < as_it_was < 75 and 25 < flipped < 75
+
+
+BRIGHTER = augmentations.BrightnessContrast(
+    (0.2, 0.2),
+    (0.0, 0.0),
+    probability=1.0,
+    mean=(0.1738, 0.1433, 0.1970),
+    standard_deviation=(0.3161, 0.2850, 0.3111),
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(0.1738, 0.23702), (0.0, 0.1738), (1.0, 0.4899)]
+)
+def test_brightness_of_normalized_images(before, after):
+    """In the brain window, of mean 0.1738 and deviation 0.3161.
+
+    The mean becomes 0.2 deviations more: 0.1738 + 0.2 x 0.3161. 0 is 0.55 deviations
+    below the mean, plus 0.2, clipped to the mean; 1 is 2.6 above, clipped to one.
+    """
+    image = np.full((4, 4, 3), before, np.float32)
+    for found in (
+        augment.image_augmenter([BRIGHTER])(image, 0),
+        tensor_augment.image_augmenter([BRIGHTER])(image, np.array([0, 1])),
+    ):
+        assert np.shape(found) == (4, 4, 3)
+        np.testing.assert_allclose(found[..., 0], after, atol=1e-5)
+
+
+def test_the_published_augmentation_of_1_clips_half_of_the_images():
+    """Black air is -0.55 deviations: where brightness changes, it becomes the mean."""
+    image = np.zeros((8, 8, 3), np.float32)
+    change = augment.image_augmenter("burduja2020_published")
+    found = np.array([change(image, seed)[0, 0, 0] for seed in range(200)])
+    clipped = np.isclose(found, 0.1738, atol=1e-6)
+    assert np.isclose(found[~clipped], 0, atol=1e-6).all()
+    # 100 expected, deviation 7.
+    assert 70 < clipped.sum() < 130
 
 
 def test_burduja2020_reflects_at_the_border():

@@ -103,16 +103,40 @@ def _seeded(
     return transform
 
 
-def _step(change: Transform) -> albumentations.BasicTransform:
+class _Normalized:
+    """A step that acts on normalized images."""
+
+    def __init__(self, step, mean, standard_deviation):
+        self.step = step
+        self.mean = np.array(mean, np.float32)
+        self.deviation = np.array(standard_deviation, np.float32)
+
+    def set_random_state(self, generator, numbers):
+        self.step.set_random_state(generator, numbers)
+
+    def __call__(self, **arrays):
+        names = [name for name in ("image", "images") if name in arrays]
+        for name in names:
+            arrays[name] = (arrays[name] - self.mean) / self.deviation
+        arrays = self.step(**arrays)
+        for name in names:
+            arrays[name] = arrays[name] * self.deviation + self.mean
+        return arrays
+
+
+def _step(change: Transform) -> albumentations.BasicTransform | _Normalized:
     """The transform of albumentations that makes this change."""
     chance = change.probability
     match change:
         case augmentations.Mirror():
             return albumentations.HorizontalFlip(p=chance)
         case augmentations.BrightnessContrast(brightness, contrast):
-            return albumentations.RandomBrightnessContrast(
+            step = albumentations.RandomBrightnessContrast(
                 brightness_limit=brightness, contrast_limit=contrast, p=chance
             )
+            if change.mean:
+                return _Normalized(step, change.mean, change.standard_deviation)
+            return step
         case augmentations.Blur(sigma_pixels):
             return albumentations.GaussianBlur(
                 blur_limit=0, sigma_limit=sigma_pixels, p=chance

@@ -54,15 +54,22 @@ class Affine:
 class BrightnessContrast:
     """x -> x * (1 + contrast) + brightness, clipped to [0, 1].
 
+    With a mean and a standard deviation the change, and its clipping, act on
+    (x - mean) / standard_deviation, which is then scaled back.
+
     Attributes:
         brightness: What is added.
         contrast: Change of the factor.
         probability: Share of the samples that change, in [0, 1].
+        mean: Of each channel; empty for 0.
+        standard_deviation: Of each channel; empty for 1.
     """
 
     brightness: Range
     contrast: Range
     probability: float
+    mean: tuple[float, ...] = ()
+    standard_deviation: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +97,10 @@ class Noise:
     deviation: Range
     probability: float
 
+
+# Of the training images, section III-B-2 of the report.
+MEAN = (0.1738, 0.1433, 0.1970)
+STANDARD_DEVIATION = (0.3161, 0.2850, 0.3111)
 
 Transform = Mirror | Affine | BrightnessContrast | Blur | Noise
 
@@ -135,13 +146,28 @@ AUGMENTATIONS: dict[str, tuple[Transform, ...]] = {
         _BURDUJA2020,
         BrightnessContrast((-0.2, 0.2), (-0.2, 0.2), probability=0.5),
     ),
+    # [1]'s code augments normalized images, so that a brightness of 0.2 is 0.063 of the
+    # brain window; and its library clips the result to [0, 1]: what is darker than the
+    # mean, or brighter than a standard deviation above it, becomes uniform.
+    "burduja2020_published": (
+        Mirror(),
+        _BURDUJA2020,
+        BrightnessContrast(
+            (-0.2, 0.2),
+            (-0.2, 0.2),
+            probability=0.5,
+            mean=MEAN,
+            standard_deviation=STANDARD_DEVIATION,
+        ),
+    ),
     # For short trainings: blood shows by its brightness, which stays as it is here.
     "burduja2020_mild": (
         Mirror(),
         dataclasses.replace(_BURDUJA2020, degrees=(-10.0, 10.0)),
     ),
 }
-"""By name. "hssayeni2020" is the augmentation of [2], "burduja2020" that of [1].
+"""By name. "hssayeni2020" is the augmentation of [2]; "burduja2020_published" that of
+[1]'s code, on normalized images; "burduja2020" the same changes of images in [0, 1].
 
 Reference:
     [1] Burduja, Ionescu, Verga, Sensors 20(19):5611, 2020, doi:10.3390/s20195611.

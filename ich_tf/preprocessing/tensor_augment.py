@@ -155,9 +155,11 @@ def _recoloured(image, listed, draws, seed) -> tf.Tensor:
     for number, (change, drawn) in enumerate(zip(listed, draws, strict=True)):
         match change:
             case augmentations.BrightnessContrast(brightness, contrast):
+                mean, deviation = change.mean or 0.0, change.standard_deviation or 1.0
                 factor = 1 + _within(contrast, drawn[1])
-                changed = image * factor + _within(brightness, drawn[2])
-                changed = tf.clip_by_value(changed, 0.0, 1.0)
+                changed = (image - mean) / deviation * factor
+                changed += _within(brightness, drawn[2])
+                changed = tf.clip_by_value(changed, 0.0, 1.0) * deviation + mean
             case augmentations.Blur(sigma_pixels):
                 changed = _blurred(image, _within(sigma_pixels, drawn[1]), change)
             case augmentations.Noise(deviation):

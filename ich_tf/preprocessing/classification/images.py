@@ -5,12 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ich_tf.preprocessing import windows
+from ich_tf.preprocessing.augmentations import MEAN, STANDARD_DEVIATION
 
-# Of the training images, section III-B-2 of the report; the network's first layer
-# subtracts and divides by them.
-MEAN = (0.1738, 0.1433, 0.1970)
-STANDARD_DEVIATION = (0.3161, 0.2850, 0.3111)
-
+__all__ = ["MEAN", "STANDARD_DEVIATION", "WINDOWS", "slice_images"]
 
 WINDOWS = tuple(windows.WINDOWS["classification"].values())
 
