@@ -10,14 +10,13 @@
 #                                same
 #   ./run_all.sh test [ARGS]     install, then the tests
 #   ./run_all.sh install         only install
-# ARGS: --ct-ich DIR, --rsna DIR, --weights-dir DIR, --results DIR; others go to `reproduce`.
+# ARGS: --ct-ich DIR, --rsna DIR, --weights-dir DIR, --results DIR, --strategy NAME, --fresh.
 # A second start reuses the environment and every finished or half-finished run.
 set -euo pipefail
-caller=$PWD
-cd "$(dirname "$0")"
-python=.venv/bin/python
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+python=$project/.venv/bin/python
 
-usage() { sed -n '2,14s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,14s/^# \{0,1\}//p' "$project/run_all.sh"; }
 
 find_python() {
   local candidate
@@ -32,253 +31,58 @@ find_python() {
   exit 1
 }
 
+# Without an NVIDIA driver the CUDA libraries of `tensorflow` would serve nothing.
+tensorflow_package() {
+  if [ "$(uname -sm)" = "Linux x86_64" ] && ! command -v nvidia-smi >/dev/null &&
+    [ ! -e /proc/driver/nvidia/version ] && [ ! -e /usr/lib/wsl/lib/nvidia-smi ]; then
+    echo tensorflow-cpu
+  else
+    echo tensorflow
+  fi
+}
+
+pip() { "$python" -m pip --quiet --disable-pip-version-check "$@"; }
+
 install() {
-  local wanted
-  if [ ! -x $python ]; then
+  local package wanted
+  cd "$project"
+  package=$(tensorflow_package)
+  if [ ! -x "$python" ]; then
     echo "== creating .venv"
     "$(find_python)" -m venv .venv
   fi
-  wanted=$(cat requirements.txt pyproject.toml | cksum)
-  if [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; then
-    echo "== installing requirements.txt into .venv"
-    $python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-    $python -m pip install --quiet --disable-pip-version-check --no-deps -e .
-    echo "$wanted" > .venv/installed
+  wanted="$(cat requirements.txt pyproject.toml setup.py | cksum) $package"
+  [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ] || return 0
+  echo "== installing requirements.txt into .venv"
+  if [ "$package" = tensorflow-cpu ]; then
+    echo "   no NVIDIA driver: tensorflow-cpu in place of tensorflow, the same version"
   fi
-}
-
-# What of a stage is printed is also kept in its log; a stage that fails ends it all.
-stage() {
-  local name=$1 began=$SECONDS
-  local log=$logs/$name.log
-  shift
-  echo "== $name: $((SECONDS / 60)) minutes so far$(time_left "$name")"
-  echo "== $(date '+%F %T') profile $profile: $*" >> "$log"
-  if ! "$@" 2>&1 | tee -a "$log"; then
-    echo "run_all.sh: the stage $name failed; its log is $log. Started again" \
-      "without --fresh, run_all.sh goes on from there." >&2
-    exit 1
+  # Both packages own the same files, so one must go before the other comes.
+  if [ -e .venv/installed ] && [ "$(sed 's/.* //' .venv/installed)" != "$package" ]; then
+    pip uninstall --yes tensorflow tensorflow-cpu
   fi
-  took+=("$name $(((SECONDS - began + 30) / 60))")
+  sed "s/^tensorflow==/$package==/" requirements.txt > .venv/requirements.txt
+  pip install -r .venv/requirements.txt
+  pip install --no-deps --editable .
+  echo "$wanted" > .venv/installed
 }
 
-# Minutes of each stage on two cores without bfloat16, about as measured, to say what is
-# left: more where the stages so far took longer. `reproduce` tells of its rows.
-time_left() {
-  local minutes name left=0 before=0 found=""
-  case $profile in
-    demo) minutes="tables-2-3=25 table-1=11 volume-3d=5 related=2 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=1" ;;
-    quick) minutes="tables-2-3=2 table-1=1 volume-3d=1 related=0 protocols=0 audit=0 tables=0 verify=0 report=1 notebooks=2" ;;
-    *) return ;;
-  esac
-  for name in $minutes; do
-    [ "${name%=*}" != "$1" ] || found=yes
-    if [ -n "$found" ]; then
-      left=$((left + ${name#*=}))
-    else
-      before=$((before + ${name#*=}))
-    fi
-  done
-  if [ "$before" -gt 0 ] && [ $((SECONDS / 60)) -gt "$before" ]; then
-    left=$((left * SECONDS / 60 / before))
-  fi
-  echo ", about $left left on two cores"
-}
-
-# Whether a file is there, and newer than the package, the notebooks and all results.
-fresh() {
-  [ -e "$1" ] && [ -z "$(find ich_tf notebooks "$results/$profile" -type f -newer "$1" \
-    \( -name '*.py' -o -name '*.html' -o -name '*.js' -o -name '*.css' -o -name '*.json' \) \
-    ! -path "$results/$profile/report.html" -print -quit)" ]
-}
-
-# The sweep of one row; of a row that could not be run there is none.
-protocols() {
-  local row=$results/$profile/$1
-  if [ ! -e "$row.json" ]; then
-    echo "$1 was not run"
-  elif [ "$row/protocols.png" -nt "$row.json" ]; then
-    echo "the sweep is up to date: $row/protocols.png"
-  else
-    $python -m ich_tf protocols "$1" --profile "$profile"
-  fi
-}
-
-tables() {
-  $python -m ich_tf tables --profile "$profile" > "$results/$profile/tables.md" || return
-  cat "$results/$profile/tables.md"
-}
-
-# 1 (something differs) and 2 (not run, or other data) are verdicts, no failures.
-verify() {
-  local found=$results/$profile/verify.txt status=0
-  $python -m ich_tf verify --profile "$profile" > "$found" || status=$?
-  cat "$found"
-  grep -Eq '^(report|regression): ' "$found" || return 1
-  case $status in
-    0) status="0: every number is reproduced, close or as recorded" ;;
-    1) status="1: something differs" ;;
-    2) status="2: nothing differs, but rows were not run or cannot be compared" ;;
-  esac
-  echo "$status" | tee "$found.status"
-}
-
-report() {
-  local page=$results/$profile/report.html
-  if fresh "$page"; then
-    echo "the report is up to date: $page"
-  else
-    $python -m ich_tf report --profile "$profile"
-  fi
-}
-
-notebooks() {
-  local out=$results/$profile/notebooks
-  if fresh "$out/built"; then
-    echo "the notebooks are up to date: $out"
-  else
-    ICH_TF_PROFILE=$profile $python notebooks/build.py --out "$out" || return
-    touch "$out/built"
-  fi
-}
-
-summary() {
-  echo "== done in $((SECONDS / 60)) minutes, profile $profile"
-  echo "tables       $results/$profile/tables.md (other formats: python -m ich_tf tables --format latex)"
-  if [ -d "$results/$profile/table1/resnext101/figures" ]; then
-    echo "figures 3-7  $results/$profile/table1/resnext101/figures"
-  fi
-  echo "report       $results/$profile/report.html"
-  echo "notebooks    $results/$profile/notebooks"
-  echo "verify       $results/$profile/verify.txt, status $(cat "$results/$profile/verify.txt.status")"
-  echo "logs         $logs"
-  echo "minutes      $(printf '%s, ' "${took[@]}" | sed 's/, $//')"
-  if [ "$profile" = demo ] && [ -z "${ICH_TF_CT_ICH:-}${ICH_TF_RSNA:-}" ]; then
-    echo "The phantom's numbers show that everything runs; they reproduce nothing."
-  fi
-}
-
-# Without real data, `demo` and `quick` take the phantom, and `paper` leaves a table out.
-run() {
-  local segmentation=(table2 table3) classification=(table1) volumes=(volume3d)
-  local more=(related) swept=table2/vgg16-random-bce
-  local arguments=(--profile "$profile" "$@")
-  if [ "$profile" = quick ]; then
-    segmentation=(table2/resnet50-random-bce table3/unet-hssayeni)
-    volumes=(volume3d/add)
-    more=(related/hu-threshold)
-    swept=table2/resnet50-random-bce
-  elif [ "$profile" = paper ]; then
-    more=(related audit)
-    swept=table2/densenet169-imagenet-jaccard
-    [ -n "${ICH_TF_CT_ICH:-}" ] || segmentation=() volumes=() more=()
-    [ -n "${ICH_TF_RSNA:-}" ] || classification=()
-    if [ ${#segmentation[@]} -eq 0 ] && [ ${#classification[@]} -eq 0 ]; then
-      echo "paper needs the real data: --ct-ich DIR, --rsna DIR or both" >&2
-      exit 2
-    fi
-  fi
-  install
-  if [ "$profile" = paper ]; then
-    echo "== looking for the data and the weights that the rows begin with"
-    $python -m ich_tf reproduce --check ${segmentation[@]+"${segmentation[@]}"} \
-      ${classification[@]+"${classification[@]}"} ${volumes[@]+"${volumes[@]}"} \
-      ${more[@]+"${more[@]}"} "${arguments[@]}"
-  fi
-  SECONDS=0
-  mkdir -p "$logs" "$results/$profile"
-  [ ${#segmentation[@]} -eq 0 ] ||
-    stage tables-2-3 $python -m ich_tf reproduce "${segmentation[@]}" "${arguments[@]}"
-  [ ${#classification[@]} -eq 0 ] ||
-    stage table-1 $python -m ich_tf reproduce "${classification[@]}" "${arguments[@]}"
-  [ ${#volumes[@]} -eq 0 ] ||
-    stage volume-3d $python -m ich_tf reproduce "${volumes[@]}" "${arguments[@]}"
-  [ ${#more[@]} -eq 0 ] ||
-    stage related $python -m ich_tf reproduce "${more[@]}" "${arguments[@]}"
-  [ ${#segmentation[@]} -eq 0 ] || stage protocols protocols "$swept"
-  stage audit $python -m ich_tf audit --profile "$profile"
-  stage tables tables
-  stage verify verify
-  stage report report
-  stage notebooks notebooks
-  summary
-}
-
-folder() {
-  case $1 in
-    /*) echo "$1" ;;
-    *) echo "$caller/$1" ;;
-  esac
-}
-
-main() {
-  local mode=run rest=()
-  profile=demo
-  case ${1:-} in
-    test | install) mode=$1 && shift ;;
-    demo | paper) profile=$1 && shift ;;
-    -h | --help | help) usage && return ;;
-    -* | "") ;;
-    *)
-      echo "unknown mode: $1" >&2
-      usage >&2
-      exit 2
-      ;;
-  esac
-  if [ "$mode" = test ]; then
-    install
+case ${1:-} in
+  -h | --help | help) usage ;;
+  install) (install) ;;
+  test)
+    (install)
     echo "== tests"
-    $python -m pytest -n auto --dist loadfile --no-loadscope-reorder "$@"
-    return
-  fi
-  while [ $# -gt 0 ]; do
-    case $1 in
-      --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-    esac
-    case $1 in
-      --quick) profile=quick && shift && continue ;;
-      --profile | --ct-ich | --rsna | --weights-dir | --results) ;;
-      --seed | --check | --fold)
-        echo "$1 is for one row: $python -m ich_tf reproduce ROW $1 ..." >&2
-        exit 2
-        ;;
-      --strategy)
-        [ $# -lt 2 ] || { rest+=("$1" "$2") && shift 2 && continue; } ;;
-      -*) rest+=("$1") && shift && continue ;;
-      *)
-        echo "$1 is no option; a profile comes first: ./run_all.sh paper ..." >&2
-        exit 2
-        ;;
-    esac
-    if [ $# -lt 2 ]; then
-      echo "$1 needs a value" >&2
-      exit 2
-    fi
-    case $1 in
-      --profile) profile=$2 ;;
-      --ct-ich) ICH_TF_CT_ICH=$(folder "$2") && export ICH_TF_CT_ICH ;;
-      --rsna) ICH_TF_RSNA=$(folder "$2") && export ICH_TF_RSNA ;;
-      --weights-dir) ICH_TF_WEIGHTS=$(folder "$2") && export ICH_TF_WEIGHTS ;;
-      --results) ICH_TF_RESULTS=$(folder "$2") && export ICH_TF_RESULTS ;;
-    esac
-    shift 2
-  done
-  case $profile in
-    demo | paper | quick) ;;
-    *)
-      echo "unknown profile: $profile (demo, paper, quick)" >&2
-      exit 2
-      ;;
-  esac
-  if [ "$mode" = install ]; then
-    install
-    return
-  fi
-  results=${ICH_TF_RESULTS:-results}
-  logs=$results/logs
-  took=()
-  export PYTHONUNBUFFERED=1
-  run ${rest[@]+"${rest[@]}"}
-}
-
-main "$@"
+    cd "$project"
+    exec "$python" -m pytest -n auto --dist loadfile --no-loadscope-reorder "${@:2}"
+    ;;
+  demo | paper | -* | "")
+    (install)
+    exec "$python" -m ich_tf all "$@"
+    ;;
+  *)
+    echo "unknown mode: $1" >&2
+    usage >&2
+    exit 2
+    ;;
+esac

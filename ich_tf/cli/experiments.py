@@ -3,6 +3,7 @@
 import argparse
 import shlex
 
+from ich_tf.cli import everything
 from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
 
@@ -101,6 +102,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 VERBS = (
+    everything.VERB,
     Verb(
         "reproduce",
         "train and evaluate rows, then print their tables",

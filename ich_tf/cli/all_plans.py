@@ -1,0 +1,78 @@
+"""What `ich-tf all` runs in each profile, and how long that takes."""
+
+import dataclasses
+
+ORDER = (
+    *("tables-2-3", "table-1", "volume-3d", "related", "protocols"),
+    *("audit", "tables", "verify", "report", "notebooks"),
+)
+"""The stages, in the order they run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What one profile runs.
+
+    Args:
+        segmentation: Rows and tables that need masks.
+        classification: Rows and tables that need labelled slices.
+        volumes: Rows and tables in 3-D.
+        more: Rows and tables beyond these.
+        swept: The row that is scored under every convention.
+        minutes: Stage -> minutes on two cores without bfloat16; empty if unknown.
+    """
+
+    segmentation: tuple[str, ...]
+    classification: tuple[str, ...]
+    volumes: tuple[str, ...]
+    more: tuple[str, ...]
+    swept: str
+    minutes: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+PLANS = {
+    "demo": Plan(
+        segmentation=("table2", "table3"),
+        classification=("table1",),
+        volumes=("volume3d",),
+        more=("related",),
+        swept="table2/vgg16-random-bce",
+        minutes={
+            **{"tables-2-3": 25, "table-1": 11, "volume-3d": 5, "related": 2},
+            **{"report": 1, "notebooks": 1},
+        },
+    ),
+    "quick": Plan(
+        segmentation=("table2/resnet50-random-bce", "table3/unet-hssayeni"),
+        classification=("table1",),
+        volumes=("volume3d/add",),
+        more=("related/hu-threshold",),
+        swept="table2/resnet50-random-bce",
+        minutes={
+            **{"tables-2-3": 2, "table-1": 1, "volume-3d": 1},
+            **{"report": 1, "notebooks": 2},
+        },
+    ),
+    "paper": Plan(
+        segmentation=("table2", "table3"),
+        classification=("table1",),
+        volumes=("volume3d",),
+        more=("related", "audit"),
+        swept="table2/densenet169-imagenet-jaccard",
+    ),
+}
+"""The profiles that `all` runs."""
+
+VERDICTS = {
+    True: {
+        0: "0: regression check passed; nothing was reproduced",
+        1: "1: regression check failed: a number is not as recorded",
+        2: "2: nothing differs, but rows were not run or cannot be compared",
+    },
+    False: {
+        0: "0: every number is equivalent or close to the report's, or as recorded",
+        1: "1: a number differs",
+        2: "2: nothing differs, but rows were not run or cannot be compared",
+    },
+}
+"""Whether the data are the phantom's -> exit status of `verify` -> what it means."""
