@@ -1,5 +1,6 @@
 """The stages of `ich-tf all`, from training to notebooks."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -261,28 +262,27 @@ def run_and_log(
     Returns:
         The exit status.
     """
-    with open(log or os.devnull, "a", encoding="utf-8") as kept:
+    with contextlib.ExitStack() as files:
+        kept = files.enter_context(open(log or os.devnull, "a", encoding="utf-8"))
         kept.write(f"== {time.strftime('%F %T')}: {' '.join(command)}\n")
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            stdout=subprocess.PIPE,
-            stderr=None if output else subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        copies = [kept]
+        if output is not None:
+            copies.append(files.enter_context(open(output, "w", encoding="utf-8")))
+        process = files.enter_context(
+            subprocess.Popen(
+                [sys.executable, *command],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if output is None else None,
+                text=True,
+                errors="replace",
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            )
         )
-        copy = open(output, "w", encoding="utf-8") if output else None
-        try:
-            for line in process.stdout:
-                print(line, end="", flush=True)
-                for file in (kept, copy):
-                    if file is not None:
-                        file.write(line)
-        finally:
-            if copy is not None:
-                copy.close()
-            status = process.wait()
-    return status
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            for file in copies:
+                file.write(line)
+    return process.returncode
 
 
 def _time(path: pathlib.Path) -> float:
