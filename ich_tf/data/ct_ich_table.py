@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from ich_tf import files, labels
+from ich_tf.io import table
+from ich_tf.io.source import InputError
 
 NIFTI, JPG = "1.3.1", "1.0"
 TABLES = {
@@ -33,9 +35,15 @@ _HEADER = (
 def _row_labels(row: dict[str, str], where: str) -> np.ndarray:
     values = np.zeros(len(labels.CLASSES), np.uint8)
     for column, name in (*_COLUMNS.items(), ("No_Hemorrhage", labels.ANY)):
-        if row[column] not in ("0", "1"):
-            raise ValueError(f"{where}: {column} must be 0 or 1, not {row[column]!r}.")
-        values[labels.index(name)] = int(row[column])
+        try:
+            value = table.whole(row[column])
+        except ValueError:
+            value = -1
+        if value not in (0, 1):
+            raise InputError(
+                f"{where}: {column} must be 0 or 1, not {row[column][:40]!r}."
+            )
+        values[labels.index(name)] = value
     values[labels.index(labels.ANY)] ^= 1
     return values
 
@@ -47,31 +55,23 @@ def read(path: pathlib.Path) -> dict[str, dict[int, np.ndarray]]:
         Patient ("049") to slice number (from 1) to the six labels.
 
     Raises:
-        ValueError: if a column is missing, a value is not 0 or 1 or a slice stands
-            there twice; the message names the line.
+        InputError: if a column is missing, a value is not 0 or 1 or a slice appears
+            twice; the message names the line.
     """
-    try:
-        # Tables of version 1.0 begin with a byte order mark.
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is no UTF-8 text.") from error
-    table = {}
-    reader = csv.DictReader(text.splitlines())
-    missing = set(_HEADER[:-1]) - set(reader.fieldnames or ())
-    if missing:
-        raise ValueError(f"{path}: no column {', '.join(sorted(missing))}.")
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
+    diagnoses = {}
+    for line, row in table.read_rows(path, _HEADER[:-1]):
+        where = f"{path}, line {line}"
         try:
-            patient = f"{int(row['PatientNumber']):03d}"
-            number = int(row["SliceNumber"])
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{where}: patient or slice is no number.") from error
-        slices = table.setdefault(patient, {})
-        if number in slices:
-            raise ValueError(f"{where}: slice {number} stands there twice.")
-        slices[number] = _row_labels(row, where)
-    return table
+            patient = f"{table.whole(row['PatientNumber']):03d}"
+            number = table.whole(row["SliceNumber"])
+        except ValueError as error:
+            raise InputError(f"{where}: patient or slice is no number.") from error
+        slices = diagnoses.setdefault(patient, {})
+        values = _row_labels(row, where)
+        if number in slices and not np.array_equal(slices[number], values):
+            raise InputError(f"{where}: slice {number} appears twice.")
+        slices[number] = values
+    return diagnoses
 
 
 def rows(patient: str, slice_labels: np.ndarray) -> Iterator[list[int]]:

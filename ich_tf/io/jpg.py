@@ -11,10 +11,14 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from ich_tf.io import source
+from ich_tf.io.source import InputError
+
 SIDE = 650
 BORDER = 5
 INTERIOR = SIDE - 2 * BORDER
 SIZE = 512
+MAX_FILE_BYTES = 2**25
 MASK_SUFFIX = "_HGE_Seg.jpg"
 BRAIN_WINDOW = (-20.0, 100.0)
 """Level 40, width 120 (Hssayeni et al.); nominal, single patients differ."""
@@ -26,18 +30,23 @@ _QUALITY = 95
 
 def _open(path: pathlib.Path) -> tuple[np.ndarray, str]:
     """The 640-pixel interior, 0 to 255, and the comment of the file."""
+    source.check_file(path, MAX_FILE_BYTES)
     try:
         with Image.open(path, formats=("JPEG",)) as image:
             # Checked before a pixel is decoded.
             if image.size != (SIDE, SIDE):
-                raise ValueError(
+                raise InputError(
                     f"{path}: must be {SIDE}x{SIDE} pixels, not "
                     f"{image.size[0]}x{image.size[1]}."
                 )
             comment = image.info.get("comment", b"")
             pixels = np.asarray(image.convert("L"), np.float32)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: not a readable JPEG ({error}).") from error
+    except InputError:
+        raise
+    # Pillow raises every kind of exception on damaged pictures.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path}: not a readable JPEG ({reason}).") from error
     interior = slice(BORDER, BORDER + INTERIOR)
     text = comment if isinstance(comment, str) else comment.decode("ascii", "replace")
     return pixels[interior, interior], text

@@ -163,8 +163,8 @@ def _spacing_notes(volume: Volume) -> list[Note]:
         off_mm = np.abs(np.cumsum(steps - median)).max()
         text = (
             f"uneven spacing: {steps.min():.2f} to {steps.max():.2f} mm between "
-            f"slices; the affine has the median and is up to {off_mm:.1f} mm off, "
-            "volumes in ml use the true steps"
+            f"slices; volumes in ml use the true steps, an even grid with the median "
+            f"would be up to {off_mm:.1f} mm off (files of masks repeat slices instead)"
         )
         notes.append(Note("uneven spacing", text))
     return notes

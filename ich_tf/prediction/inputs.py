@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from ich_tf.data import ct_ich
-from ich_tf.io import dicom, nifti
+from ich_tf.io import dicom, nifti, source
 from ich_tf.volume import Case, Note, Volume
 
 
@@ -19,8 +19,8 @@ def read_any(
 ) -> Case:
     """Read a NIfTI file, a DICOM file or folder, or a ct-ich patient folder.
 
-    What a folder is follows from its content: `brain/<n>.jpg` makes it a patient of
-    the JPG layout, everything else is searched for DICOM.
+    What an input is follows from its content, never from its name. `brain/<n>.jpg`
+    makes a folder a patient of the JPG layout, everything else is searched for DICOM.
 
     Args:
         path: The input.
@@ -36,32 +36,66 @@ def read_any(
             given.
     """
     path = pathlib.Path(path)
+    if not path.name or path.name == "..":
+        path = path.resolve()
     if not path.exists():
-        raise ValueError(f"{path}: there is no such file or folder.")
+        raise source.InputError(f"{path}: there is no such file or folder.")
     volume = _read(path, series_uid)
     if spacing_mm is not None:
         volume = _with_spacing(path, volume, spacing_mm)
     name = path.resolve().name
-    for suffix in (".gz", ".nii", ".dcm"):
-        name = name.removesuffix(suffix)
+    for suffix in (".gz", ".nii", ".dcm", ".img", ".hdr"):
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
     return Case(name, name, volume)
 
 
 def _read(path: pathlib.Path, series_uid: str | None) -> Volume:
-    is_patient = path.is_dir() and any((path / "brain").glob("*.jpg"))
-    is_nifti = path.is_file() and path.name.endswith((".nii", ".nii.gz"))
-    if series_uid is not None and (is_patient or is_nifti):
-        raise ValueError(f"{path} is no DICOM: it has no series {series_uid}.")
-    if is_patient:
-        return ct_ich.read_patient_folder(path)
-    if is_nifti:
+    if path.is_dir():
+        if ct_ich.is_patient_folder(path):
+            _check_no_series(path, series_uid)
+            return ct_ich.read_patient_folder(path)
+        return _read_folder(path, series_uid)
+    if nifti.is_nifti(path):
+        _check_no_series(path, series_uid)
         return nifti.read(path)
-    if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
-        raise ValueError(
-            f"{path}: a single picture has no Hounsfield units. Give the patient's "
-            "folder with `brain/<n>.jpg`, a NIfTI file, or a DICOM file or folder."
+    if dicom.looks_like_dicom(path):
+        return dicom.read(path, series_uid=series_uid)
+    name = source.name_format(path) or "no file that is known"
+    raise source.InputError(f"{path}: not a readable scan but {name}. {source.READ}.")
+
+
+def _read_folder(path: pathlib.Path, series_uid: str | None) -> Volume:
+    """A DICOM folder; without DICOM the error says what there is instead."""
+    found = dicom.find_series(path)
+    if any(series.kind != "unreadable" for series in found):
+        return dicom.read_found(path, found, series_uid)
+    walked = source.walk(path)
+    scans = [file for file in walked.files if _is_scan(file)]
+    if scans:
+        names = ", ".join(str(file.relative_to(path)) for file in scans[:5])
+        raise source.InputError(
+            f"{path}: holds {len(scans)} NIfTI file(s) and no DICOM; name one of them: "
+            f"{names}"
         )
-    return dicom.read(path, series_uid=series_uid)
+    told = [f"{p.relative_to(path)} {why}" for p, why in walked.problems.items()]
+    for file in walked.files[:5]:
+        told.append(f"{file.relative_to(path)} is {source.name_format(file)}")
+    instead = f" It holds {len(walked.files)} other file(s)"
+    listing = f": {'; '.join(told[:5])}" if told else ""
+    raise source.InputError(f"{path}: no DICOM file. {source.READ}.{instead}{listing}.")
+
+
+def _is_scan(path: pathlib.Path) -> bool:
+    try:
+        return nifti.is_nifti(path)
+    except source.InputError:
+        return False
+
+
+def _check_no_series(path: pathlib.Path, series_uid: str | None) -> None:
+    if series_uid not in (None, "all", "largest"):
+        raise source.InputError(f"{path} is no DICOM: it has no series {series_uid}.")
 
 
 def _with_spacing(

@@ -13,10 +13,8 @@ Reference:
 """
 
 import contextlib
-import dataclasses
 import functools
 import math
-import os
 import pathlib
 from collections.abc import Callable
 
@@ -25,7 +23,6 @@ import pydicom
 from pydicom import uid
 
 from ich_tf.io import nifti
-from ich_tf.io.dicom import files
 from ich_tf.io.source import InputError
 from ich_tf.io.stack import Plane
 from ich_tf.volume import PHANTOM_MARKER
@@ -40,37 +37,6 @@ CLASSIC_CT = uid.CTImageStorage
 _MULTIFRAME_CT = (uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
 _CAPTURES = "1.2.840.10008.5.1.4.1.1.7"  # all secondary capture classes begin so
 _SCREENS = ("SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE", "SCREEN", "DOSE INFO", "DOSE")
-PLACING_TAGS = [
-    pydicom.tag.Tag(keyword)
-    for keyword in (
-        "SOPClassUID SOPInstanceUID SeriesInstanceUID PatientID ImageType "
-        "ImageComments Modality Rows Columns NumberOfFrames BitsAllocated "
-        "PhotometricInterpretation RescaleSlope RescaleIntercept ImagePositionPatient "
-        "ImageOrientationPatient PixelSpacing SliceThickness SpacingBetweenSlices "
-        "SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence"
-    ).split()
-]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SliceHeader:
-    """What the header of a CT slice says about its scan and its place in it.
-
-    Attributes:
-        image_id: SOP Instance UID.
-        series_id: Series Instance UID.
-        patient_id: Patient ID.
-        position: (3,), LPS millimetres of the first pixel.
-        orientation: (6,), direction of a row, then of a column; None if unknown.
-        origin: See `Volume.origin`.
-    """
-
-    image_id: str
-    series_id: str
-    patient_id: str
-    position: np.ndarray
-    orientation: np.ndarray | None
-    origin: str
 
 
 def sop_class(dataset: pydicom.FileDataset) -> str:
@@ -276,53 +242,6 @@ def kind_of(path: pathlib.Path, dataset) -> tuple[str, Plane | None, str]:
         return "secondary capture", plane, ""
     axial = np.argmax(np.abs(plane.normal)) == 2
     return ("ct" if axial else "reformat"), plane, ""
-
-
-def read_header(path: str | os.PathLike) -> SliceHeader:
-    """Read what places a CT slice in its scan; the pixels are not read.
-
-    That uncompressed pixels are complete follows from the size of the file.
-
-    Raises:
-        InputError: if the file is damaged or truncated, has no pixel data, or is not
-            one CT slice with a position, a rescaling, a series and a patient.
-    """
-    path = pathlib.Path(path)
-    dataset, left = files.read_dataset(path, pixels=False, tags=PLACING_TAGS)
-    with files.reading(path):
-        kind, plane, fault = kind_of(path, dataset)
-        if fault:
-            raise InputError(fault)
-        if plane is None:
-            raise InputError(f"{path}: {kind}, not a CT slice.")
-        ids = [
-            text(dataset, keyword)
-            for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "PatientID")
-        ]
-        if size_of(path, dataset)[0] != 1 or plane.position is None:
-            raise InputError(f"{path}: not one slice with an Image Position.")
-        if not all(ids):
-            raise InputError(f"{path}: no UID of image or series, or no Patient ID.")
-        if not math.isfinite(plane.slope + plane.intercept):
-            raise InputError(f"{path}: {NO_HU}")
-        _check_pixel_bytes(path, dataset, plane.size, left)
-        origin = marker(dataset)
-    return SliceHeader(*ids, plane.position, plane.orientation, origin)
-
-
-def _check_pixel_bytes(path, dataset, size: tuple[int, int], left: int | None) -> None:
-    """Refuse a file that ends before its pixels do; `left`: bytes from their tag on."""
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if syntax is None:
-        raise InputError(f"{path}: {files.NO_SYNTAX}")
-    if left is None:
-        return
-    # Tag and length; explicit syntaxes also have the type.
-    found = left - (8 if syntax.is_implicit_VR else 12)
-    if found <= 0:
-        raise InputError(f"{path}: {NO_PIXELS}")
-    if not syntax.is_encapsulated:
-        check_length(path, dataset, math.prod(size), found)
 
 
 def check_length(path: pathlib.Path, dataset, pixels: int, found: int) -> int:

@@ -16,17 +16,14 @@ import numpy as np
 import pydicom
 
 from ich_tf.io import source
-from ich_tf.io.dicom import files, groups, headers
+from ich_tf.io.dicom import files, groups, headers, placing
 from ich_tf.io.dicom.groups import Item
 from ich_tf.io.source import InputError
-
-MAX_LISTED = 20
-ALL, LARGEST = "all", "largest"
 
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _MAX_TEXT = 64
 _TAGS = [
-    *headers.PLACING_TAGS,
+    *placing.PLACING_TAGS,
     *(
         pydicom.tag.Tag(keyword)
         for keyword in (
@@ -254,109 +251,3 @@ def find_series(folder: str | os.PathLike) -> list[Series]:
 def _named_like_image(path: pathlib.Path) -> bool:
     endings = {part.lower() for part in path.suffixes}
     return bool(endings & {".dcm", ".dicom", ".ima", ".dic"})
-
-
-def name_files(paths: Iterable[pathlib.Path]) -> str:
-    """The first file's name, and how many more there are."""
-    names = [path.name for path in paths]
-    more = f" and {len(names) - 1} more file(s)" if len(names) > 1 else ""
-    return f"{names[0]}{more}"
-
-
-def describe(series: Series) -> str:
-    """One line about a series, without data of the patient.
-
-    The description is left out where a part of it occurs in the patient's name,
-    identifiers or dates.
-    """
-    if series.kind not in ("ct", "reformat"):
-        why = series.reason.removeprefix(f"{series.files[0]}: ")
-        if series.kind == "no image":
-            why = ""
-        return f"{series.kind}: {name_files(series.files)}" + (
-            f": {why}" if why else ""
-        )
-    thickness = "/".join(f"{value:g}" for value in series.thickness_mm)
-    facts = [
-        f"{series.slices} image(s)",
-        f'"{series.description}"' if series.description else "",
-        f"kernel {series.kernel}" if series.kernel else "",
-        f"{thickness} mm thick" if thickness else "",
-        "with contrast agent" if series.contrast else "no contrast agent noted",
-        "{}x{}".format(*series.matrix) if series.matrix else "",
-        series.orientation,
-        name_files(series.files),
-    ]
-    return f"{series.kind}: {', '.join(fact for fact in facts if fact)}"
-
-
-def _choices(listed: list[Series]) -> str:
-    return "\n".join(f"  {series.uid}: {describe(series)}" for series in listed)
-
-
-def _listing(listed: list[Series]) -> str:
-    lines = [describe(series) for series in listed[:MAX_LISTED]]
-    more = len(listed) - MAX_LISTED
-    return "\n".join(
-        f"  {line}" for line in [*lines, *([f"and {more} more"] * (more > 0))]
-    )
-
-
-def usable(found: list[Series]) -> list[Series]:
-    """The series that can be read as scans."""
-    stacks = [series for series in found if series.kind == "ct"]
-    others = [s for s in found if s.kind not in ("no image", "localizer", "not CT")]
-    if not stacks and len(others) == 1 and others[0].kind == "ct without geometry":
-        return others
-    return stacks
-
-
-def select(name: str, found: list[Series], wanted: str | None) -> list[Series]:
-    """The series that a user names.
-
-    Args:
-        name: The input, for messages.
-        found: From `find_series`.
-        wanted: A UID, `UID#number` for one stack of several under one UID, "largest"
-            (most images, of these the first in the list), "all", or None for the only
-            series there is.
-
-    Returns:
-        One series; for "all" every series that can be read.
-
-    Raises:
-        InputError: if there is none, or several to choose from; the message lists
-            every one that can be chosen.
-    """
-    choosable = usable(found)
-    if not choosable:
-        described = [s for s in found if s.reason] + [s for s in found if not s.reason]
-        listing = _listing(described)
-        raise InputError(
-            f"{name}: no axial CT series{_wanted(wanted)}. Found:\n{listing}"
-        )
-    if wanted == ALL:
-        return choosable
-    if wanted == LARGEST:
-        return [max(choosable, key=lambda series: series.slices)]
-    matching = choosable
-    if wanted is not None:
-        matching = [s for s in choosable if wanted in (s.uid, *s.uids)]
-        exact = [s for s in choosable if s.uid == wanted]
-        matching = exact or matching
-    if not matching:
-        raise InputError(
-            f"{name}: no axial CT series{_wanted(wanted)}. There are:\n"
-            f"{_choices(choosable)}"
-        )
-    if len(matching) > 1:
-        raise InputError(
-            f"{name}: {len(matching)} CT series; choose one with `--series "
-            f"UID` (`series_uid`), with its #number if there is one:\n"
-            f"{_choices(matching)}"
-        )
-    return matching
-
-
-def _wanted(wanted: str | None) -> str:
-    return f" {wanted}" if wanted not in (None, ALL, LARGEST) else ""

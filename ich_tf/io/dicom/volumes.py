@@ -10,14 +10,8 @@ import numpy as np
 from ich_tf.io import source as entrance
 from ich_tf.io import stack
 from ich_tf.io.dicom import headers, pixels
-from ich_tf.io.dicom.series import (
-    Series,
-    describe,
-    find_series,
-    name_files,
-    select,
-    sort_series,
-)
+from ich_tf.io.dicom.choosing import describe, name_files, select
+from ich_tf.io.dicom.series import Series, find_series, sort_series
 from ich_tf.io.source import InputError
 from ich_tf.volume import Note, Volume
 
@@ -49,13 +43,29 @@ def read(
         # Of a file that is named there is nothing to choose from.
         if found[0].reason:
             raise InputError(found[0].reason)
-    elif all(series.kind == "unreadable" for series in found):
+    return read_found(name, found, series_uid)
+
+
+def read_found(
+    name: str | os.PathLike, found: list[Series], series_uid: str | None
+) -> Volume:
+    """Read one of the series that `find_series` listed.
+
+    Args:
+        name: The input, for messages.
+        found: From `find_series`.
+        series_uid: See `read`.
+
+    Raises:
+        InputError: see `read`.
+    """
+    if all(series.kind == "unreadable" for series in found):
         listing = "".join(f"\n  {describe(series)}" for series in found)
         raise InputError(f"{name}: no DICOM file. {entrance.READ}.{listing}")
-    if series_uid == "all":
-        raise InputError(f"{name}: `read` reads one series, not all.")
-    (chosen,) = select(name, found, series_uid)
-    return read_series(chosen, found)
+    chosen = select(str(name), found, series_uid)
+    if len(chosen) > 1:
+        raise InputError(f"{name}: one series can be read at a time, not all.")
+    return read_series(chosen[0], found)
 
 
 def _find(source) -> tuple[str, list[Series]]:
