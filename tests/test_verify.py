@@ -14,6 +14,7 @@ from PIL import Image as image
 from ich_tf import cli, files
 from ich_tf.data import ct_ich
 from ich_tf.evidence import audit, compare, docs, readme, tables, verify
+from ich_tf.evidence import conventions as sweeping
 from ich_tf.evidence import protocols as protocol_sweep
 from ich_tf.experiments import profiles, provenance, runner, spec
 from ich_tf.experiments import results as stored
@@ -463,7 +464,7 @@ def test_on_the_phantom_only_the_spread_is_said(swept):
     text = protocol_sweep.describe(run, conventions)
     assert "Not ranked: the report has no number of this row on phantom, or" in text
     assert "Nearest" not in text and "distance" not in text
-    moved = protocol_sweep.influence(conventions, "dice")
+    moved = sweeping.influence(conventions, "dice")
     assert "excluded" not in moved
     assert not {"truth_detection_pixels", "predicted_detection_pixels"} & set(moved)
     assert moved["empty"] > 0.1
@@ -472,21 +473,21 @@ def test_on_the_phantom_only_the_spread_is_said(swept):
 def test_pooled_voxels_are_compared_with_every_unit():
     def one(unit, empty, dice):
         scores = {"dice": dice}
-        return protocol_sweep.Convention(unit, empty, 0.5, False, False, 0, 0, scores)
+        return sweeping.Convention(unit, empty, 0.5, False, False, 0, 0, scores)
 
     conventions = [
         one("slice", "zero", 0.2),
         one("slice", "one", 0.5),
         one("pooled", "–", 0.9),
     ]
-    moved = protocol_sweep.influence(conventions, "dice")
+    moved = sweeping.influence(conventions, "dice")
     assert moved == {"unit": pytest.approx(0.7), "empty": pytest.approx(0.3)}
 
 
 def test_conventions_are_ranked_by_their_distance(swept):
     run, conventions = swept
     target = conventions[100]
-    found = protocol_sweep.ranked(conventions, target.scores)
+    found = sweeping.ranked(conventions, target.scores)
     assert found[0].distance == 0
     assert found[0].scores == target.scores
     distances = [one.distance for one in found if one.distance is not None]
@@ -495,7 +496,7 @@ def test_conventions_are_ranked_by_their_distance(swept):
     assert text.count("\n| 0.") >= 10
     # Overlap alone does not tell detection limits apart.
     overlap = {name: target.scores[name] for name in ("jaccard", "dice")}
-    assert len(protocol_sweep.ranked(conventions, overlap)) == len(conventions) / 4
+    assert len(sweeping.ranked(conventions, overlap)) == len(conventions) / 4
 
 
 def test_the_real_data_are_ranked(made, monkeypatch):
@@ -515,7 +516,7 @@ def test_protocols_from_a_result_file(made, monkeypatch, tmp_path, capsys):
     threshold_run.tiny(monkeypatch)
     path = stored.result_file(made[0], "demo", UNET)
     assert cli.main(["protocols", str(path), "--out", str(tmp_path)]) == 0
-    assert "How far Dice moves by one choice alone" in capsys.readouterr().out
+    assert "| dice | 0." in capsys.readouterr().out
     assert len(files.read_json(tmp_path / "protocols.json")) == 408
     with image.open(tmp_path / "protocols.png") as picture:
         pixels = np.asarray(picture.convert("RGB"))
