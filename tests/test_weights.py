@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from ich_tf import models
-from ich_tf.models import sm_keras3, weights
+from ich_tf import files, models
+from ich_tf.models import manifest, sm_keras3, weights
 
 # TensorFlow variables lack an argument that NumPy 2 wants of `__array__`.
 pytestmark = pytest.mark.filterwarnings(
@@ -293,3 +293,52 @@ def test_manifest_is_plain_json(tmp_path):
     weights.ship(small_model(), "small", tmp_path, {"build": BUILD})
     text = (tmp_path / "manifest.json").read_text()
     assert json.loads(text)["small"]["build"]["kwargs"]["filters"] == [4, 8]
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda entry: entry.pop("sha256"), "`sha256`"),
+        (lambda entry: entry.update(build=[]), "`build`"),
+        (lambda entry: entry.update(build={"name": "unet"}), "small"),
+        (lambda entry: entry["build"]["kwargs"].update(filters=["a"]), "small"),
+        (lambda entry: entry["build"]["kwargs"].update(filters=[10**7]), "10000000"),
+        (lambda entry: entry["build"]["kwargs"].update(unknown=1), "unknown"),
+        (lambda entry: entry.update(file="../small.weights.h5"), "../small"),
+        (lambda entry: entry["probe"].update(log_odds=None), "`log_odds`"),
+        (lambda entry: entry.update(preprocessing={"size": 1}), "`preprocessing`"),
+        (lambda entry: entry.update(companions={"a": {"file": 1}}), "`companions`"),
+    ],
+)
+def test_a_damaged_entry_is_named_and_builds_nothing(shipped_small, change, place):
+    entries = weights.read_manifest(shipped_small)
+    change(entries["small"])
+    files.write_json(shipped_small / "manifest.json", entries)
+    with pytest.raises(ValueError, match=r"manifest\.json|small\.weights") as caught:
+        weights.load_shipped("small", shipped_small)
+    assert place in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["preprocessing", "trained_on", "metric"])
+def test_weights_for_prediction_say_what_they_answer_for(shipped_small, missing):
+    entries = weights.read_manifest(shipped_small)
+    entries["small"] |= {
+        "preprocessing": {"images": "windows", "size": 16},
+        "trained_on": "nothing",
+        "metric": "none",
+    }
+    files.write_json(shipped_small / "manifest.json", entries)
+    model, entry = weights.load_for("small", manifest.SliceImages, shipped_small)
+    assert entry["trained_on"] == "nothing"
+    with pytest.raises(ValueError, match="lacks `approach`"):
+        weights.load_for("small", manifest.Segmentation, shipped_small)
+    entries["small"].pop(missing)
+    files.write_json(shipped_small / "manifest.json", entries)
+    with pytest.raises(ValueError, match=missing):
+        weights.load_for("small", manifest.SliceImages, shipped_small)
+
+
+@pytest.fixture
+def shipped_small(tmp_path):
+    weights.ship(small_model(), "small", tmp_path, {"build": BUILD})
+    return tmp_path

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 import keras
 import numpy as np
 
-from ich_tf import files, models, paths
+from ich_tf import files, models, paths, typed_json
+from ich_tf.models import manifest
 
-MANIFEST = "manifest.json"
+MANIFEST = manifest.MANIFEST
 PROBE_TOLERANCE = 0.1
 """In log-odds: far more than rounding makes, TensorFloat-32 included, and less than
 another network's answers differ by."""
@@ -180,16 +181,19 @@ def local_file(listed: dict, folder: pathlib.Path) -> pathlib.Path:
         ) from error
 
 
-def read_manifest(folder: str | os.PathLike | None = None) -> dict[str, dict]:
+def read_manifest(
+    folder: str | os.PathLike | None = None,
+) -> dict[str, manifest.Entry]:
     """Entries of the shipped weights by name; empty where none are shipped.
 
     Args:
         folder: The weights folder; default `paths.weights()`.
+
+    Raises:
+        ValueError: if the manifest is damaged.
     """
     path = paths.weights(folder) / MANIFEST
-    if not path.is_file():
-        return {}
-    return files.read_json(path)
+    return manifest.read(path) if path.exists() else {}
 
 
 def shipped(
@@ -206,11 +210,11 @@ def shipped(
         WeightsUnavailable: if the file has to be downloaded and cannot be.
     """
     folder = paths.weights(weights_dir)
-    manifest = read_manifest(folder)
-    if name not in manifest:
-        known = ", ".join(manifest) or "none"
+    entries = read_manifest(folder)
+    if name not in entries:
+        known = ", ".join(entries) or "none"
         raise ValueError(f"No shipped weights {name!r} in {folder}. Known: {known}.")
-    return local_file(manifest[name], folder), manifest[name]
+    return local_file(entries[name], folder), entries[name]
 
 
 def load_shipped(
@@ -226,9 +230,46 @@ def load_shipped(
         ValueError: if the name is unknown or the file is not the one listed.
     """
     path, entry = shipped(name, weights_dir)
-    model = models.build(entry["build"]["name"], **_arguments(entry))
+    _check_file(path, entry)
+    try:
+        model = models.build(entry["build"]["name"], **_arguments(entry))
+    except (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError) as error:
+        # What the arguments of a damaged entry break is Keras' own affair.
+        raise ValueError(
+            f"{paths.weights(weights_dir) / MANIFEST}: the network of {name!r} cannot be built "
+            f"({error}). {manifest.ADVICE}"
+        ) from error
     load_weights(model, path, entry)
     return model
+
+
+def load_for(
+    name: str, preprocessing: type, weights_dir: str | os.PathLike | None = None
+) -> tuple[keras.Model, manifest.Entry]:
+    """Load shipped weights that answer for scans, and check what they compute.
+
+    Args:
+        name: A key of the manifest.
+        preprocessing: `manifest.Segmentation` or `manifest.SliceImages`.
+        weights_dir: The weights folder; default `paths.weights()`.
+
+    Returns:
+        The network, and its entry with `preprocessing`, `trained_on` and `metric`.
+
+    Raises:
+        ValueError: if the name is unknown, the file is not the one listed, the network
+            computes other values than when it was shipped, or the entry does not say
+            what the network answers for.
+    """
+    _, entry = shipped(name, weights_dir)
+    place = f"{paths.weights(weights_dir) / MANIFEST}: {name!r}"
+    for key in ("preprocessing", "trained_on", "metric"):
+        if key not in entry:
+            raise ValueError(f"{place} lacks `{key}`. {manifest.ADVICE}")
+    typed_json.convert(entry["preprocessing"], preprocessing, f"{place}, preprocessing")
+    model = load_shipped(name, weights_dir)
+    check_probe(model, entry)
+    return model, entry
 
 
 def ship(
@@ -278,8 +319,7 @@ def ship(
         write(beside)
         listed = {"file": beside.name, "sha256": _digest(beside, "sha256")}
         complete.setdefault("companions", {})[ending] = listed
-    manifest = {**read_manifest(folder), name: complete}
-    files.write_json(folder / MANIFEST, manifest)
+    files.write_json(folder / MANIFEST, {**read_manifest(folder), name: complete})
     return complete
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ich_tf import paths
-from ich_tf.models import weights
+from ich_tf.models import manifest, weights
 from ich_tf.prediction import grad_cam, segment
 from ich_tf.preprocessing.classification import images, records
 from ich_tf.volume import Volume
@@ -78,16 +78,14 @@ def wrap(model: "keras.Model", entry: dict, shown: str = "windows") -> Classifie
 
 
 def _load(name: str, weights_dir: str | os.PathLike | None):
-    manifest, folder = weights.read_manifest(weights_dir), paths.weights(weights_dir)
-    if name not in manifest:
-        known = ", ".join(manifest) or "none"
+    entries, folder = weights.read_manifest(weights_dir), paths.weights(weights_dir)
+    if name not in entries:
+        known = ", ".join(entries) or "none"
         raise NotClassified(f"No shipped weights {name!r} in {folder}. Known: {known}.")
-    path = folder / manifest[name]["file"]
+    path = folder / entries[name]["file"]
     if not path.exists():
         raise NotClassified(f"{path} does not exist. The manifest lists it.")
-    model = weights.load_shipped(name, weights_dir)
-    weights.check_probe(model, manifest[name])
-    return model, manifest[name]
+    return weights.load_for(name, manifest.SliceImages, weights_dir)
 
 
 def provenance(entry: dict) -> dict:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ich_tf import files, owned_folder
 from ich_tf.metrics import evaluation
-from ich_tf.models import weights
+from ich_tf.models import manifest, weights
 from ich_tf.prediction import classify, figures, predict
 
 WRITER = "detection"
@@ -47,9 +47,7 @@ def detect(
             absent or damaged. Nothing is written then.
     """
     owned_folder.check(out, WRITER, ("detection.json", "detection.png"))
-    model = weights.load_shipped(weights_name, weights_dir)
-    _, entry = weights.shipped(weights_name, weights_dir)
-    weights.check_probe(model, entry)
+    model, entry = weights.load_for(weights_name, manifest.Segmentation, weights_dir)
     identity = dataset.fingerprint()["identity"]
     # Names of real patients; the phantom's heads have the same ones in this layout.
     seen = set() if identity == "phantom" else set(entry.get("seen", ()))
