@@ -234,10 +234,11 @@ def load_shipped(
     try:
         model = models.build(entry["build"]["name"], **_arguments(entry))
     except (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError) as error:
-        # What the arguments of a damaged entry break is Keras' own affair.
+        # The arguments of a damaged entry may break Keras in any of these ways.
+        place = paths.weights(weights_dir) / MANIFEST
         raise ValueError(
-            f"{paths.weights(weights_dir) / MANIFEST}: the network of {name!r} cannot be built "
-            f"({error}). {manifest.ADVICE}"
+            f"{place}: the network of {name!r} cannot be built ({error}). "
+            f"{manifest.ADVICE}"
         ) from error
     load_weights(model, path, entry)
     return model
