@@ -1,4 +1,5 @@
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -6,6 +7,7 @@ import time
 
 import pytest
 
+import ich_tf
 from ich_tf import cli
 from ich_tf.cli import options, terminal
 from ich_tf.cli.main import GROUPS
@@ -203,6 +205,55 @@ def test_lines_written_during_an_import_are_held_back(tmp_path):
         )
         assert ("noise" in done.stderr) is shown
         assert (done.returncode == 0) is not shown
+
+
+def test_info_names_what_a_bug_report_needs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ICH_TF_CT_ICH", str(tmp_path / "patients"))
+    monkeypatch.setenv("ICH_TF_RSNA", str(tmp_path))
+    for row in ("quick/table2/a.json", "quick/table2/b.json", "other/table2/c.json"):
+        (tmp_path / row).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / row).write_text("{}")
+    assert cli.main(["info", "--json", "--results", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    content = json.loads(text)
+    assert content["ich_tf"] == ich_tf.__version__
+    assert {"python", "keras", "tensorflow"} <= content["versions"].keys()
+    assert content["devices"] and content["tensorflow_from"]
+    assert content["data"] == {"ct-ich": "set, but not a folder", "rsna": "found"}
+    assert content["weights"]["unetplusplus-painted"] == "here"
+    assert content["results"] == {"quick": 2}
+    # No folder's name: the text is published with bug reports.
+    assert str(tmp_path) not in text
+    assert cli.main(["info", "--results", str(tmp_path)]) == 0
+    assert "quick 2" in capsys.readouterr().out
+
+
+def test_results_of_another_profile_are_pointed_at(tmp_path, capsys):
+    row = tmp_path / "quick" / "table2" / "a.json"
+    row.parent.mkdir(parents=True)
+    row.write_text("{}")
+    assert cli.main(["tables", "table2", "--results", str(tmp_path)]) == 0
+    assert "--profile quick" in capsys.readouterr().err
+    assert cli.main(["tables", "table2", "--results", str(tmp_path / "none")]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_shell_completes_every_verb(capsys):
+    for shell in ("bash", "zsh", "tcsh"):
+        assert cli.main(["completion", shell]) == 0
+        script = capsys.readouterr().out
+        for verb in ("predict", "reproduce", "check-data"):
+            assert verb in script
+
+
+def test_tables_fit_a_terminal(tmp_path, capsys):
+    calls = [["tables", "--format", "text", "--results", str(tmp_path)]]
+    calls.append([*calls[0], "table1", "table3"])
+    for call in calls:
+        assert cli.main(call) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) > 10
+        assert max(map(len, lines)) <= 100
 
 
 def test_a_device_hides_the_others(monkeypatch):

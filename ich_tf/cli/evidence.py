@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 
-from ich_tf import paths
 from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
 from ich_tf.evidence import tables
@@ -15,7 +14,9 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
         "names", nargs="*", metavar="TABLE", help="default: all that hold a number"
     )
     parser.add_argument(
-        "--format", choices=tables.FORMATS, default="md", help="default: md"
+        "--format",
+        choices=tables.FORMATS,
+        help="default: text in a terminal, else md",
     )
     shared.add_profile(parser)
     parser.add_argument(
@@ -38,7 +39,7 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
 def _tables(options: argparse.Namespace) -> None:
     from ich_tf.evidence import readme
 
-    results = paths.results(options.results)
+    results = shared.results_of(options)
     if options.readme:
         readme.update(results)
     if options.docs:
@@ -49,10 +50,15 @@ def _tables(options: argparse.Namespace) -> None:
         options.names or tables.worth_showing(results, options.profile),
         results,
         options.profile,
-        options.format,
+        options.format or _usual_format(),
         options.protocol,
     )
     print(text, end="")
+
+
+def _usual_format() -> str:
+    drawn = sys.stdout.isatty() and (sys.stdout.encoding or "").lower() == "utf-8"
+    return "text" if drawn else "md"
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +79,7 @@ def _verify(options: argparse.Namespace) -> int:
     from ich_tf.evidence import verify
 
     checks = verify.verify(
-        paths.results(options.results),
+        shared.results_of(options),
         options.profile,
         options.names,
         shared.folders(options) if options.recount else None,
@@ -103,7 +109,7 @@ def _compare(options: argparse.Namespace) -> None:
     text = compare.render(
         options.first,
         options.second,
-        paths.results(options.results),
+        shared.results_of(options),
         options.profile,
         options.seeds,
     )
@@ -201,7 +207,7 @@ def _audit(options: argparse.Namespace) -> None:
     from ich_tf.evidence import audit
 
     findings = audit.audit(
-        paths.results(options.results),
+        shared.results_of(options),
         options.profile,
         options.ct_ich or os.environ.get("ICH_TF_CT_ICH"),
     )

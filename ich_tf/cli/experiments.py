@@ -20,6 +20,11 @@ def _add_reproduce(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="only check that data and initial weights are there",
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only estimate minutes, memory and disk, from three steps of each row",
+    )
     shared.add_training(parser)
 
 
@@ -32,6 +37,10 @@ def _reproduce(options: argparse.Namespace) -> None:
         names, profile = options.names, options.profile
         reproduce.check(names, folders, profile=profile, say=shared.say)
         print("data and initial weights are there")
+        return
+    if options.dry_run:
+        names, profile = options.names, options.profile
+        reproduce.forecast(names, folders, profile=profile, say=print)
         return
     done = reproduce.reproduce(options.names, folders, **shared.training(options))
     shown = tables.showing(options.names)
@@ -110,6 +119,7 @@ VERBS = (
         _add_reproduce,
         (
             "ich-tf reproduce table2 --profile quick",
+            "ich-tf reproduce table2 --profile paper --ct-ich DIR --dry-run",
             "ich-tf reproduce table3 --profile paper --ct-ich DIR",
         ),
     ),

@@ -4,6 +4,7 @@ import argparse
 import os
 
 from ich_tf import paths
+from ich_tf.cli import info
 from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
 
@@ -124,7 +125,22 @@ def _weights(options: argparse.Namespace) -> None:
         print(f"  trained on {entry['trained_on']}; {entry['metric']}")
 
 
+def _add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "shell", choices=("bash", "zsh", "tcsh"), help="the shell that completes"
+    )
+
+
+def _completion(options: argparse.Namespace) -> None:
+    import shtab
+
+    from ich_tf.cli.main import parser
+
+    print(shtab.complete(parser(), shell=options.shell))
+
+
 VERBS = (
+    info.VERB,
     Verb(
         "check-data",
         "look for faults in a data set",
@@ -145,5 +161,12 @@ VERBS = (
         _weights,
         _add_weights,
         ("ich-tf weights", "ich-tf weights --convert FILE.pth"),
+    ),
+    Verb(
+        "completion",
+        "print the completion of verbs and options for a shell",
+        _completion,
+        _add_completion,
+        ("ich-tf completion bash > ~/.local/share/bash-completion/completions/ich-tf",),
     ),
 )

@@ -4,8 +4,10 @@ import argparse
 import dataclasses
 import logging
 import os
+import pathlib
 import re
 import shutil
+import sys
 from collections.abc import Callable
 
 from ich_tf import paths
@@ -174,6 +176,33 @@ def folders(options: argparse.Namespace):
         results=paths.results(options.results),
         weights=paths.weights(options.weights_dir),
     )
+
+
+def finished_rows(results: pathlib.Path) -> dict[str, int]:
+    """Count result files.
+
+    Args:
+        results: Folder of the results.
+
+    Returns:
+        Profile -> its number of finished rows, for profiles that have any.
+    """
+    counts = {name: len(list(results.glob(f"{name}/*/*.json"))) for name in PROFILES}
+    return {name: count for name, count in counts.items() if count}
+
+
+def results_of(options: argparse.Namespace) -> pathlib.Path:
+    """The folder of the results; says so where they are in another profile."""
+    results = paths.results(options.results)
+    rows = finished_rows(results)
+    if rows and options.profile not in rows:
+        listed = ", ".join(f"{name} ({count} rows)" for name, count in rows.items())
+        print(
+            f"No results of profile {options.profile} in {results}. There are results "
+            f"of profile {listed}: pass --profile {next(iter(rows))}.",
+            file=sys.stderr,
+        )
+    return results
 
 
 def training(options: argparse.Namespace) -> dict:

@@ -2,7 +2,7 @@
 
 import contextlib
 import importlib.abc
-import importlib.util
+import importlib.machinery
 import logging
 import os
 import sys
@@ -28,7 +28,7 @@ def set_verbosity(verbose: bool, quiet: bool) -> None:
 
 
 class SilentImport(importlib.abc.MetaPathFinder):
-    """Holds back what a package's libraries write while it is imported, once.
+    """Holds back what a package's libraries write while it is imported.
 
     TensorFlow's libraries write to file descriptor 2 before any setting of theirs is
     read. If the import fails, everything is shown.
@@ -44,8 +44,7 @@ class SilentImport(importlib.abc.MetaPathFinder):
         """Find the package as usual, with a loader that is silent."""
         if fullname != self.package:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None:
             load = spec.loader.exec_module
 

@@ -14,6 +14,7 @@ from collections.abc import Collection
 import numpy as np
 
 from ich_tf import labels, metrics
+from ich_tf.evidence import terminal
 from ich_tf.experiments import results as stored
 from ich_tf.experiments import spec
 from ich_tf.experiments.spec import Baseline, Classifier, Experiment
@@ -78,7 +79,7 @@ HEADINGS = {
     "seconds_per_epoch": "Seconds per epoch",
     "peak_memory_gb": "Peak memory, GB",
 }
-FORMATS = ("md", "csv", "latex", "html", "json")
+FORMATS = ("text", "md", "csv", "latex", "html", "json")
 _RUN_FROM = " [run from "
 
 
@@ -511,4 +512,9 @@ def _html(caption, header, body, notes) -> str:
     return "\n".join(lines) + "\n"
 
 
-_WRITERS = {"md": _markdown, "latex": _latex, "html": _html}
+_WRITERS = {
+    "text": terminal.text,
+    "md": _markdown,
+    "latex": _latex,
+    "html": _html,
+}

@@ -25,6 +25,8 @@ PACKAGES = (
     "pydicom",
     "nibabel",
 )
+DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")}
+"""Package -> what may bring it, of which one is installed."""
 
 
 def digest(content: Any) -> str:
@@ -35,11 +37,13 @@ def digest(content: Any) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on, if installed."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
+        for distribution in DISTRIBUTIONS.get(package, (package,)):
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                installed[package] = importlib.metadata.version(distribution)
+                break
+    return installed
 
 
 def commit() -> str | None:

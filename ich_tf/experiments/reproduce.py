@@ -228,6 +228,38 @@ def check(
         raise ValueError("Before anything is trained:\n" + "\n".join(missing))
 
 
+def forecast(
+    names: Iterable[str],
+    folders: Folders,
+    *,
+    profile: str,
+    say: Callable[[str], None] = LOGGER.info,
+) -> float:
+    """Estimate what the unfinished rows take, from three measured steps each.
+
+    Args:
+        names: Table names and experiment ids.
+        folders: Where data, weights and results are.
+        profile: Name of the rows' profile.
+        say: Takes a line for each row: time, memory and disk.
+
+    Returns:
+        Hours on this device.
+
+    Raises:
+        ValueError: if data or weights are missing.
+    """
+    runs = [run for run in prepare(names, profile, folders, say) if _applies(run, say)]
+    waiting = [run for run in runs if runner.state_of(run) != "finished"]
+    if not waiting:
+        say("every row is finished")
+    return sum(_say_forecast(waiting, say))
+
+
+def _duration(hours: float) -> str:
+    return f"{hours * 60:.0f} minutes" if hours < 2 else f"{hours:.1f} hours"
+
+
 def _say_forecast(waiting: list[Run], say: Callable[[str], None]) -> list[float]:
     """Print what all waiting rows will take; a missing weights file ends it here.
 
@@ -249,13 +281,13 @@ def _say_forecast(waiting: list[Run], say: Callable[[str], None]) -> list[float]
             continue
         hours[-1], disk = max(row.hours, 1 / 60), disk + row.disk_gb
         say(
-            f"{run.experiment.id}: about {row.hours:.1f} hours, {row.memory_gb:.1f} GB "
-            f"of memory, {row.disk_gb:.1f} GB of disk"
+            f"{run.experiment.id}: about {_duration(hours[-1])}, "
+            f"{row.memory_gb:.1f} GB of memory, {row.disk_gb:.1f} GB of disk"
         )
     if waiting:
         say(
-            f"all rows: about {sum(hours):.0f} hours and at most {disk:.0f} GB of disk "
-            "on this device, from three measured steps each"
+            f"all rows: about {_duration(sum(hours))} and at most {disk:.1f} GB of "
+            "disk on this device, from three measured steps each"
         )
     return hours
 
