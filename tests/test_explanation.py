@@ -9,7 +9,7 @@ from PIL import Image
 
 from ich_tf import cli, models, owned_folder
 from ich_tf.models import weights
-from ich_tf.prediction import classify, explain, figures, heads
+from ich_tf.prediction import classify, explain, figures, inputs
 from ich_tf.synthetic import layouts, phantom
 
 SIZE = 128
@@ -92,7 +92,7 @@ def test_the_verb_draws_and_says_which_network_answered(
     shown = capsys.readouterr().out
     for said in (f"{found['scan_probability']:.2f}", picture, classify.SLICES):
         assert said in shown
-    assert heads.DISCLAIMER in shown
+    assert inputs.DISCLAIMER in shown
     assert cli.main([*arguments, "--subtype", "tumor"]) == 2
     assert "ich-tf explain: Unknown hemorrhage class" in capsys.readouterr().err
 
@@ -163,7 +163,7 @@ def test_what_cannot_be_explained_is_refused(scans, weights_dir, tmp_path):
     ):
         with pytest.raises(ValueError, match=reason):
             explain.explain(source, out, subtype, weights_dir=weights_dir, shown=shown)
-    with pytest.raises(heads.NotHeadCT):
+    with pytest.raises(inputs.NotHeadCT):
         explain.explain(water, out, "EDH", weights_dir=weights_dir)
     with pytest.raises(ValueError, match="No shipped weights"):
         explain.explain(nifti_of(scans), out, "EDH", weights_dir=tmp_path)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ich_tf import cli, labels, models, paths
 from ich_tf.models import weights
-from ich_tf.prediction import classify, figures, heads, predict
+from ich_tf.prediction import classify, figures, inputs, predict
 from ich_tf.synthetic import layouts
 
 SIZE = 128
@@ -340,7 +340,7 @@ def test_shipped_weights_run_on_real_heads(shared, tmp_path, source):
     "source", ["mixed-study", "head-ct-dicom/chronic-sdh/ruined-by-lossy-coding.dcm"]
 )
 def test_what_only_looks_like_a_head_is_refused(shared, tmp_path, source):
-    with pytest.raises(heads.NotHeadCT, match="is refused"):
+    with pytest.raises(inputs.NotHeadCT, match="is refused"):
         predict.predict(shared / "data" / source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

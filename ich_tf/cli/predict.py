@@ -20,6 +20,11 @@ def _add_scan(parser: argparse.ArgumentParser) -> None:
         metavar="UID",
         help="which series of a DICOM folder that has several",
     )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="read a scan that does not look like head CT, with a note",
+    )
     shared.add_device(parser)
     shared.add_weights_folder(parser)
 
@@ -61,6 +66,7 @@ def _predict(options: argparse.Namespace) -> None:
         weights_dir=options.weights_dir,
         spacing_mm=tuple(options.spacing) if options.spacing else None,
         series_uid=options.series,
+        force=options.force,
         threshold=options.threshold,
     )
     pixels = sum(result["slice_pixels"])
@@ -143,6 +149,7 @@ def _explain(options: argparse.Namespace) -> None:
         options.out,
         options.subtype,
         series_uid=options.series,
+        force=options.force,
         weights_dir=options.weights_dir,
         shown=options.slices,
     )

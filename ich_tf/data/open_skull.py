@@ -19,7 +19,7 @@ HEAD_WIDTH_MM = (90.0, 260.0)
 BONE_DEPTH_MM = 30.0
 """How far below the skin the skull may begin."""
 
-SUTURE_DEGREES = 4
+SUTURE_DEGREES = 2
 ARC_SHARE = 0.12
 ARCS_SHARE = 0.40
 """The two longest arcs of bone, each and together, as shares of the outline."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from ich_tf import files, labels, owned_folder
 from ich_tf.models import resnext
-from ich_tf.prediction import classify, figures, grad_cam, heads
+from ich_tf.prediction import classify, figures, grad_cam, inputs
 from ich_tf.preprocessing.segmentation import slices
 from ich_tf.volume import Volume
 
@@ -22,6 +22,7 @@ def explain(
     subtype: str,
     *,
     series_uid: str | None = None,
+    force: bool = False,
     weights_name: str = classify.SLICES,
     weights_dir: str | os.PathLike | None = None,
     layer: str | None = None,
@@ -36,6 +37,7 @@ def explain(
             subtype are replaced, those of anybody else never.
         subtype: Name or short form, "any" included; case does not matter.
         series_uid: Which series of a DICOM folder with several.
+        force: Whether a scan that does not look like head CT is read with a note.
         weights_name: Name in the manifest of the classifier's weights.
         weights_dir: Folder of the weights.
         layer: The feature maps that Grad-CAM weighs; None takes
@@ -47,7 +49,7 @@ def explain(
         the probabilities are from.
 
     Raises:
-        heads.NotHeadCT: if the content cannot be a head CT.
+        inputs.NotHeadCT: if the content cannot be a head CT.
         ValueError: if the subtype is unknown, the input cannot be read or has lost
             values the windows need, the weights are absent or damaged, or `out`
             holds files of these names that no earlier call wrote.
@@ -58,7 +60,7 @@ def explain(
     short = labels.SHORT[labels.CLASSES[class_index]]
     names = [f"explanation-{short}.json", f"{short}-slice-*.png"]
     owned_folder.check(out, _writer(short), names)
-    volume = heads.read(source, series_uid=series_uid).volume
+    volume = inputs.read(source, series_uid=series_uid, force=force).volume
     network = classify.load(weights_name, weights_dir)
     probability = classify.slice_answers(network, volume)[1][:, class_index]
     chosen = np.sort(np.argsort(-probability, kind="stable")[:shown])
@@ -73,7 +75,7 @@ def explain(
         "weights": classify.provenance(network.entry),
         "notes": [note.text for note in volume.notes],
         "pictures": [],
-        "disclaimer": heads.DISCLAIMER,
+        "disclaimer": inputs.DISCLAIMER,
     }
     return _write(out, found, volume, chosen, heatmaps)
 

@@ -1,4 +1,4 @@
-"""One entry for every kind of input that `predict` takes."""
+"""The scan that a user gives: read whatever it is, refused if it is no head CT."""
 
 import dataclasses
 import math
@@ -7,9 +7,53 @@ import pathlib
 
 import numpy as np
 
-from ich_tf.data import ct_ich
+from ich_tf.data import checks, ct_ich
 from ich_tf.io import dicom, nifti, source
 from ich_tf.volume import Case, Note, Volume
+
+DISCLAIMER = "Research reproduction, not a medical device."
+THIN_MM = 2.0
+"""Slices closer than this look unlike the 5 mm slices the networks were trained on."""
+
+
+class NotHeadCT(ValueError):
+    """The input cannot be a head CT in Hounsfield units."""
+
+
+def read(
+    path: str | os.PathLike,
+    spacing_mm: tuple[float, float, float] | None = None,
+    series_uid: str | None = None,
+    *,
+    force: bool = False,
+) -> Case:
+    """Read one scan and refuse it if it cannot be a head CT.
+
+    Args:
+        path: A NIfTI file, a DICOM file or folder, or a ct-ich patient folder.
+        spacing_mm: (z, y, x), for inputs without.
+        series_uid: Which series of a DICOM folder with several; see `dicom.read`.
+        force: Whether a refused scan is read with a note instead.
+
+    Raises:
+        NotHeadCT: if the content cannot be a head CT; the message says why.
+        ValueError: if the input cannot be read. Values that are no numbers are
+            refused even with `force`.
+    """
+    case = read_any(path, spacing_mm, series_uid)
+    problems = checks.refuse_not_head_ct(case.volume)
+    if not problems:
+        return case
+    reasons = "; ".join(problem.message for problem in problems)
+    if not force or not np.all(np.isfinite(case.volume.hu)):
+        raise NotHeadCT(
+            f"{path} is refused: {reasons}. If it is a head CT, --force reads it."
+        )
+    note = Note(
+        "forced", f"read by force, though it does not look like head CT: {reasons}"
+    )
+    volume = dataclasses.replace(case.volume, notes=(*case.volume.notes, note))
+    return dataclasses.replace(case, volume=volume)
 
 
 def read_any(
@@ -43,6 +87,13 @@ def read_any(
     volume = _read(path, series_uid)
     if spacing_mm is not None:
         volume = _with_spacing(path, volume, spacing_mm)
+    if volume.spacing_mm is not None and volume.spacing_mm[0] < THIN_MM:
+        text = (
+            f"slices are {volume.spacing_mm[0]:.3g} mm apart; the networks learned "
+            "from slices of about 5 mm"
+        )
+        note = Note("scan", text)
+        volume = dataclasses.replace(volume, notes=(*volume.notes, note))
     name = path.resolve().name
     for suffix in (".gz", ".nii", ".dcm", ".img", ".hdr"):
         if name.lower().endswith(suffix):

@@ -13,7 +13,7 @@ import numpy as np
 from ich_tf import files, labels
 from ich_tf.io import nifti
 from ich_tf.models import weights
-from ich_tf.prediction import classify, figures, heads, ood, segment
+from ich_tf.prediction import classify, figures, inputs, ood, segment
 from ich_tf.preprocessing import windows
 from ich_tf.preprocessing.segmentation import slices
 from ich_tf.volume import Case, Volume
@@ -46,6 +46,7 @@ def predict(
     weights_dir: str | os.PathLike | None = None,
     spacing_mm: tuple[float, float, float] | None = None,
     series_uid: str | None = None,
+    force: bool = False,
     threshold: float = 0.5,
 ) -> dict:
     """Segment and classify one scan and write what was found.
@@ -59,6 +60,7 @@ def predict(
         weights_dir: Folder of the weights.
         spacing_mm: (z, y, x), for inputs without.
         series_uid: Which series of a DICOM folder with several.
+        force: Whether a scan that does not look like head CT is read with a note.
         threshold: A voxel is hemorrhage above this probability.
 
     Returns:
@@ -66,14 +68,14 @@ def predict(
         replaced together, when all are made.
 
     Raises:
-        heads.NotHeadCT: if the content cannot be a head CT; the message says why.
+        inputs.NotHeadCT: if the content cannot be a head CT; the message says why.
         ValueError: if the input cannot be read, the weights of the segmentation are
             absent, or any weights are damaged, or `out` holds files of these names
             that no earlier prediction wrote. Nothing is written then.
     """
     files.check_folder(out)
     _check_own(pathlib.Path(out))
-    case = heads.read(source, spacing_mm, series_uid)
+    case = inputs.read(source, spacing_mm, series_uid, force=force)
     if not 0 <= threshold < 1:
         raise ValueError(f"`threshold` must lie in [0, 1). Received: {threshold}")
     # Of two cores building and tracing a network leave one idle.
@@ -116,7 +118,7 @@ def predict(
             "classification": classification,
             "notes": [note.text for note in case.volume.notes],
             "pictures": ["overview.png", "uncertainty.png", *pictures],
-            "disclaimer": heads.DISCLAIMER,
+            "disclaimer": inputs.DISCLAIMER,
         }
         files.write_json(made / RESULT, found)
         for name in _written_before(out):
