@@ -67,6 +67,11 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_true", help="print the verdicts as JSON"
     )
     parser.add_argument(
+        "--plot",
+        metavar="DIR",
+        help="also draw each table as a forest plot, forest-<table>.png",
+    )
+    parser.add_argument(
         "--recount",
         action="store_true",
         help="count masks again from the stored probabilities and the data",
@@ -85,6 +90,11 @@ def _verify(options: argparse.Namespace) -> int:
         shared.folders(options) if options.recount else None,
     )
     print(verify.render(checks, options.json), end="")
+    if options.plot:
+        from ich_tf.report import forest
+
+        for path in forest.write([check.cell for check in checks], options.plot):
+            print(f"plotted {path}", file=sys.stderr)
     return verify.status(checks)
 
 
