@@ -3,6 +3,7 @@
     import ich_tf
 
     prediction = ich_tf.predict("scan.nii.gz")     # arrays, ml, probabilities
+    scores = ich_tf.evaluate("predicted", "masks") # overlap of masks, per case
     dataset = ich_tf.open_dataset("ct-ich", DIR)   # cases of a published data set
     model = ich_tf.build("unetplusplus")           # an untrained network
     model = ich_tf.load_weights("unetplusplus-painted")
@@ -23,6 +24,7 @@ __version__ = "0.2.0"
 # Public name -> module and the name there; the same as __init__.pyi.
 _PUBLIC = {
     "build": ("ich_tf.models", "build"),
+    "evaluate": ("ich_tf.evidence.evaluate", "evaluate"),
     "load_weights": ("ich_tf.models.weights", "load_shipped"),
     "open_dataset": ("ich_tf.data", "open_dataset"),
     "predict": ("ich_tf.prediction.predict", "predict"),

@@ -1,8 +1,6 @@
 # %% [markdown]
 # # The data and the windows
 #
-# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/ich_tf/blob/main/notebooks/01_data_and_windows.ipynb)
-#
 # A head CT is a stack of slices in Hounsfield units (HU): air is -1000, water 0, fresh
 # blood 50 to 80, bone several hundred. A screen cannot show that range, so a *window*
 # cuts out a part of it. This notebook shows what goes into the networks: slices,

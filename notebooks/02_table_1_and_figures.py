@@ -1,8 +1,6 @@
 # %% [markdown]
 # # Table I and Figures 3-7: classification
 #
-# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/ich_tf/blob/main/notebooks/02_table_1_and_figures.ipynb)
-#
 # A ResNeXt answers for each slice; its features, reduced by PCA, go through a
 # bidirectional LSTM that sees the whole scan, after Burduja et al. [1]. The report
 # trains this on RSNA 2019. Without that data, this notebook shows the demo on the

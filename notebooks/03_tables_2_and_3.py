@@ -1,8 +1,6 @@
 # %% [markdown]
 # # Tables II and III: segmentation
 #
-# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/ich_tf/blob/main/notebooks/03_tables_2_and_3.ipynb)
-#
 # UNet++ over several encoders, against the U-Net of Hssayeni et al. [2]. The report
 # trains on ct-ich 1.3.1, in five folds by patient. Without that data, this notebook
 # shows the demo on the phantom, where most rows are trained for a few steps only.

@@ -1,8 +1,6 @@
 # %% [markdown]
 # # The 3-D UNet++ that the report could not train
 #
-# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/ich_tf/blob/main/notebooks/04_unetplusplus_3d.ipynb)
-#
 # Section V of the report: a 3-D UNet++ over whole volumes ran out of GPU memory, so it
 # prints no number. It proposes two remedies: training on the CPU, and adding the skip
 # connections instead of concatenating them. A third is to compute activations again

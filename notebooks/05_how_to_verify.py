@@ -1,8 +1,6 @@
 # %% [markdown]
 # # How to verify
 #
-# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/ich_tf/blob/main/notebooks/05_how_to_verify.ipynb)
-#
 # A table is easily typed. Here every number is computed from a result file that holds
 # the counts of each case, what it was made of and with; `verify` computes the means
 # again before it gives a verdict. This notebook shows the verdicts, plants faults into

@@ -1,8 +1,6 @@
 # %% [markdown]
 # # How far synthetic hemorrhage carries
 #
-# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/ich_tf/blob/main/notebooks/06_synthetic_hemorrhage.ipynb)
-#
 # Masks of hemorrhage are hard to come by, heads without hemorrhage are not. So the
 # network behind `predict` was trained without a single real mask: blood is painted onto
 # slices that show none, and heads of the phantom are mixed in. This notebook shows the

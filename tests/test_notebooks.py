@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-import tomllib
 
 import jupytext
 import nbformat
@@ -76,16 +75,8 @@ def test_what_is_built_was_run_and_can_be_shared(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_first_cells_are_for_colab(name):
-    links = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["urls"]
-    repository = links["Repository"]
-    title, install, first, *_ = built(name).cells
-    page = repository.removeprefix("https://github.com/")
-    address = (
-        f"colab.research.google.com/github/{page}/blob/main/notebooks/{name}.ipynb"
-    )
-    assert address in title.source
-    assert address in (PROJECT / "README.md").read_text()
-    assert f'repository = "{repository}"' in install.source
+    _, install, first, *_ = built(name).cells
+    assert "google.colab" in install.source
     assert install.outputs == []
     assert re.search(r"^DATA = .*notebook\.PHANTOM$", first.source, re.MULTILINE)
 

@@ -99,6 +99,11 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.keras",
         help="save the classifier as one Keras model: HU of a scan to probabilities",
     )
+    parser.add_argument(
+        "--cards",
+        action="store_true",
+        help="first write the facts of the manifest into the model cards",
+    )
     shared.add_folders(parser)
 
 
@@ -115,6 +120,11 @@ def _weights(options: argparse.Namespace) -> None:
         from ich_tf.models import convert
 
         print(f"converted to {convert.convert(options.convert, folder)}")
+    if options.cards:
+        from ich_tf.models import cards
+
+        for path in cards.write(folder):
+            print(f"wrote {path}")
     if options.chain:
         from ich_tf.prediction import classify
 
