@@ -162,7 +162,7 @@ Markdown(
 # %% [markdown]
 # ## The report held against itself
 #
-# `python -m ich_tf audit`: sums, bounds and whole numbers that the report's own
+# `ich-tf audit`: sums, bounds and whole numbers that the report's own
 # numbers must obey, and the published facts of its data sets. These need no data.
 # Rows that were trained for it on the phantom are in
 # [docs/audit.md](../docs/audit.md).
@@ -184,7 +184,7 @@ Markdown(
 #
 # ```
 # ./run_all.sh paper --ct-ich DIR --rsna DIR
-# python -m ich_tf verify --profile paper --recount --ct-ich DIR
+# ich-tf verify --profile paper --recount --ct-ich DIR
 # ```
 #
 # The second also counts all masks again, from the stored probabilities and the data.

@@ -126,7 +126,7 @@ Markdown(f"Shipped: {entry['parameters']:,} weights. Measured: {entry['metric']}
 # %% [markdown]
 # ## Real slices
 #
-# `python -m ich_tf detection --ct-ich DIR --out results/detection/NAME` draws the
+# `ich-tf detection --ct-ich DIR --out results/detection/NAME` draws the
 # slices with hemorrhage in which most was found, those in which least was found, and
 # the worst false alarms.
 

@@ -116,7 +116,7 @@ def test_all_run_without_any_result(tmp_path):
             assert pictures(notebook)
         if name[:2] in ("02", "03"):
             assert "recorded numbers of the demo" in text
-            assert "python -m ich_tf reproduce" in text
+            assert "ich-tf reproduce" in text
     assert "Exit status 2" in said["05"]
     found = "4 of 4 planted faults are found, and 0 in the file as it is"
     assert found in said["05"]

@@ -41,7 +41,7 @@ def classification(results: str | os.PathLike, profile: str = "demo") -> str:
         [
             "# Classification: what was measured",
             "",
-            "Made by `python -m ich_tf tables --docs` from result files. Intervals are "
+            "Made by `ich-tf tables --docs` from result files. Intervals are "
             "95 %, expanded percentiles of 2,000 draws of patients; DeLong's beside "
             "them.",
             "",
@@ -105,7 +105,7 @@ def synthetic(results: str | os.PathLike, profile: str = "demo") -> str:
     lines = [
         "# How far synthetic hemorrhage carries",
         "",
-        "Made by `python -m ich_tf tables --docs` from result files. No network here "
+        "Made by `ich-tf tables --docs` from result files. No network here "
         "has seen a real mask, or a real slice with hemorrhage: it is painted onto "
         "slices of patients without (`ich_tf/synthetic/painting.py`), and phantom "
         "heads are mixed in.",
@@ -171,7 +171,7 @@ def audited(results: str | os.PathLike, profile: str = "demo") -> str:
     lines = [
         "# The report held against itself",
         "",
-        "Made by `python -m ich_tf tables --docs`. Sums, bounds and whole numbers are "
+        "Made by `ich-tf tables --docs`. Sums, bounds and whole numbers are "
         "reckoned from what the report prints and from the published facts of its data "
         "sets (`ich_tf/evidence/reference.yaml`); no data are needed, and `python "
         "-m ich_tf audit` prints them at once. The last findings are of rows that "
@@ -205,7 +205,7 @@ def ingredients(results: str | os.PathLike, recorded: pathlib.Path) -> str:
         return "\n".join(_painted_table(names, results, "demo"))
     text = recorded.read_text(encoding="utf-8")
     section = text.partition(INGREDIENTS)[2].partition(NETWORK)[0].strip()
-    command = "`python -m ich_tf reproduce painted --ct-ich DIR`"
+    command = "`ich-tf reproduce painted --ct-ich DIR`"
     said = f"No row was run here: these are recorded. {command} makes them."
     return f"{section}\n\n{said}"
 
@@ -286,7 +286,7 @@ def _before_and_after(results: pathlib.Path) -> list[str]:
     lines = [
         "## Weights trained on the phantom alone, and these",
         "",
-        "`python -m ich_tf detection --ct-ich DIR --weights NAME --out "
+        "`ich-tf detection --ct-ich DIR --weights NAME --out "
         f"results/detection/NAME`; the {count} patients that none has seen, at "
         "their own pixels. They differ in more than the paint: "
         f"{_recipe(profiles.SHIPPED)} for the phantom's, "

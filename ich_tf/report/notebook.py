@@ -53,7 +53,7 @@ class Session:
         if self.results(name):
             return display.Markdown(_compact(name, self))
         made_with = name.removesuffix("-losses")
-        command = f"`python -m ich_tf reproduce {made_with} --profile {self.profile}`"
+        command = f"`ich-tf reproduce {made_with} --profile {self.profile}`"
         recorded = files.read_json(readme.RECORDED).get(name)
         if recorded is None:
             return display.Markdown(
@@ -70,7 +70,7 @@ class Session:
         from IPython import display
 
         return display.Markdown(
-            f"Not run here: `python -m ich_tf reproduce {' '.join(names)} --profile "
+            f"Not run here: `ich-tf reproduce {' '.join(names)} --profile "
             f"{self.profile}` makes what belongs here."
         )
 

@@ -95,7 +95,7 @@ def write(
             _provenance(results),
         ],
         viewer=_viewer(folders, results, profile, cases, say),
-        footer="Made by `python -m ich_tf report`. Research use, no medical device.",
+        footer="Made by `ich-tf report`. Research use, no medical device.",
         style=markupsafe.Markup((TEMPLATES / "report.css").read_text("utf-8")),
         script=markupsafe.Markup(script),
         script_hash=_hash(script),
