@@ -37,11 +37,13 @@ class Target:
         write_seeds: Writes good files to a folder and returns their paths.
         read: Reads a file; called in the child process.
         documented: What it may raise; the text must contain the file's name.
+        mutate: Changes the content of a seed; None takes `mutate`.
     """
 
     write_seeds: Callable[[pathlib.Path], list[pathlib.Path]]
     read: Callable[[pathlib.Path], object]
     documented: tuple[type[Exception], ...] = (ValueError,)
+    mutate: Callable[[bytes, random.Random], bytes] | None = None
 
 
 def mutate(content: bytes, generator: random.Random) -> bytes:
@@ -223,7 +225,8 @@ def run(
         for number in range(count):
             source = seeds[number % len(seeds)]
             path = folder / f"{number:05d}-{source.name}"
-            path.write_bytes(mutate(source.read_bytes(), generator))
+            change = target.mutate or mutate
+            path.write_bytes(change(source.read_bytes(), generator))
             outcome, detail = child.ask(path)
             report.outcomes[outcome] += 1
             if outcome in FAULTS:

@@ -5,6 +5,7 @@ import pathlib
 import harness
 import nibabel
 import numpy as np
+import own_files
 import pydicom
 from pydicom import uid
 
@@ -137,4 +138,5 @@ TARGETS = {
     "csv-diagnosis": harness.Target(_diagnosis_seeds, ct_ich_table.read),
     "csv-labels": harness.Target(_label_seeds, rsna_labels.read),
     "csv-metadata": harness.Target(_metadata_seeds, rsna_metadata.read),
+    **own_files.TARGETS,
 }
