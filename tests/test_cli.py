@@ -10,7 +10,7 @@ import pytest
 import ich_tf
 from ich_tf import cli
 from ich_tf.cli import options, terminal
-from ich_tf.cli.main import GROUPS
+from ich_tf.cli.main import CLOSED_PIPE, GROUPS
 
 
 def run(*arguments):
@@ -311,3 +311,16 @@ def test_what_is_missing_is_told_before_anything_is_trained(tmp_path, capsys):
     assert error.count("The weights 'wsl' are not in") == 2
     assert "table1/resnext101-lstm: " in error
     assert not (tmp_path / "results" / "paper" / "table1").exists()
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ich_tf", "tables", "--results", tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    with process.stderr as errors:
+        said = errors.read()
+    assert process.wait() == CLOSED_PIPE
+    assert said == b""

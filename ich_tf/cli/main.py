@@ -16,6 +16,9 @@ GROUPS = {
     "Data and weights": maintain.VERBS,
 }
 
+CLOSED_PIPE = 141
+"""Exit status of a shell's command that wrote into a closed pipe."""
+
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 
@@ -35,6 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         shared.use_device(getattr(options, "device", "auto"))
         return options.run(options) or 0
+    except BrokenPipeError:
+        # What reads the pipe, such as `head`, has closed it; nothing more is shown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
     except ConnectionError as error:
         _complain(options, error)
         # At a regular end TensorFlow would wait for the worker that was lost.

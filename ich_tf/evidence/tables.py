@@ -13,7 +13,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from ich_tf import labels, metrics
+from ich_tf import labels, metrics, suggestions
 from ich_tf.evidence import terminal
 from ich_tf.experiments import results as stored
 from ich_tf.experiments import spec
@@ -175,7 +175,8 @@ def cells(
         ValueError: if the table is unknown.
     """
     if table not in TABLES:
-        raise ValueError(f"Unknown table {table!r}. Known: {', '.join(TABLES)}")
+        near = suggestions.did_you_mean(table, TABLES)
+        raise ValueError(f"Unknown table {table!r}.{near} Known: {', '.join(TABLES)}")
     found = []
     for group, experiment in itertools.product(groups(table, protocol), shown(table)):
         result = stored.load_result(results, profile, experiment.id, without)

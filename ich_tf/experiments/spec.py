@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 import yaml
 
+from ich_tf import suggestions
+
 # A table name -> the rows that are trained for it, by dotted name.
 EXPERIMENTS = {
     "table1": "ich_tf.experiments.rows.table1:ROWS",
@@ -432,6 +434,9 @@ def find(name: str) -> tuple[Experiment, ...]:
     known = [experiment for table in EXPERIMENTS for experiment in rows(table)]
     found = tuple(experiment for experiment in known if experiment.id == name)
     if not found:
-        ids = ", ".join([*EXPERIMENTS, *(experiment.id for experiment in known)])
-        raise ValueError(f"Unknown experiment {name!r}. Known: {ids}")
+        names = [*EXPERIMENTS, *(experiment.id for experiment in known)]
+        near = suggestions.did_you_mean(name, names)
+        raise ValueError(
+            f"Unknown experiment {name!r}.{near} Known: {', '.join(names)}"
+        )
     return found

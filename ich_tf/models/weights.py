@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import keras
 import numpy as np
 
-from ich_tf import files, models, paths, typed_json
+from ich_tf import files, models, paths, suggestions, typed_json
 from ich_tf.models import manifest
 
 MANIFEST = manifest.MANIFEST
@@ -213,7 +213,10 @@ def shipped(
     entries = read_manifest(folder)
     if name not in entries:
         known = ", ".join(entries) or "none"
-        raise ValueError(f"No shipped weights {name!r} in {folder}. Known: {known}.")
+        near = suggestions.did_you_mean(name, manifest)
+        raise ValueError(
+            f"No shipped weights {name!r} in {folder}.{near} Known: {known}."
+        )
     return local_file(entries[name], folder), entries[name]
 
 
