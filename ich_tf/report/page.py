@@ -379,7 +379,7 @@ def _viewer(folders, results, profile: str, cases: int, say) -> dict | None:
     made = viewer.cases(runs, chosen, cases, network, say)
     text = (
         f"{len(made)} held-out cases of {chosen[0]['data']['identity']}: from the "
-        f"lowest to the highest Dice of {chosen[0]['title']}, evenly spread, and one "
+        f"highest to the lowest Dice of {chosen[0]['title']}, evenly spread, and one "
         f"without hemorrhage where there is one. {heat}"
     )
     return {"cases": made, "text": text}

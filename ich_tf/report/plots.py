@@ -76,27 +76,48 @@ def scores_per_case(scores: Mapping[str, Sequence[float]], label: str) -> "Figur
 def roc_curves(
     answers: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]],
 ) -> "Figure":
-    """Receiver operating characteristic of each class, one panel a class.
+    """Receiver operating characteristic of each class, a panel for each class.
+
+    A class of which no slice, or every slice, is positive has no curve and no panel.
 
     Args:
         answers: A class to a network's name to its truth (n,) and probability (n,).
+
+    Raises:
+        ValueError: if no class has a curve.
     """
     from sklearn import metrics
 
-    figure, axes = panels(len(answers), 2.4)
-    for axis, (name, networks) in zip(axes, answers.items(), strict=True):
-        axis.plot([0, 1], [0, 1], ":", color="#999999", lw=0.8)
-        for colour, (network, answer) in zip(COLOURS, networks.items(), strict=False):
-            truth, probability = answer
-            if 0 < np.count_nonzero(truth) < len(truth):
-                false, true, _ = metrics.roc_curve(truth, probability)
-                axis.plot(false, true, color=colour, lw=1.2, label=network)
+    curved = {
+        name: {
+            network: answer
+            for network, answer in networks.items()
+            if 0 < np.count_nonzero(answer[0]) < len(answer[0])
+        }
+        for name, networks in answers.items()
+    }
+    curved = {name: networks for name, networks in curved.items() if networks}
+    if not curved:
+        raise ValueError("No class has positive and negative slices.")
+    figure, axes = panels(len(curved), 2.6)
+    drawn = {}
+    for axis, (name, networks) in zip(axes, curved.items(), strict=True):
+        axis.plot([0, 1], [0, 1], ":", color="#999999", lw=0.8, label="_chance")
+        for network, (truth, probability) in networks.items():
+            colour = COLOURS[list(answers[name]).index(network) % len(COLOURS)]
+            false, true, _ = metrics.roc_curve(truth, probability)
+            (drawn[network],) = axis.plot(false, true, color=colour, lw=1.2)
         axis.set_title(name, fontsize=8)
         axis.set_aspect("equal")
-    axes[0].set_ylabel("sensitivity")
-    axes[0].set_xlabel("1 - specificity")
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=7)
+        axis.set_ylabel("sensitivity")
+        axis.set_xlabel("1 - specificity")
+    figure.legend(
+        list(drawn.values()),
+        list(drawn),
+        loc="outside lower center",
+        ncols=3,
+        fontsize=7,
+    )
     return figure
 
 

@@ -29,8 +29,8 @@ def cases(
 
     Args:
         runs: Finished runs of segmentation rows on the same data.
-        results: Their results; the first one chooses the cases: from the lowest to
-            the highest Dice per volume, evenly spread, and one case without
+        results: Their results; the first one chooses the cases: from the highest to
+            the lowest Dice per volume, evenly spread, and one case without
             hemorrhage.
         count: Number of cases.
         network: Slice network for heatmaps of "any"; None draws none.
@@ -84,7 +84,8 @@ def _spread(result: dict, count: int) -> list[str]:
     bleeding.sort(key=lambda name: (plots.dice(counts[name]), name))
     healthy = sorted(set(counts) - set(bleeding))[: 1 if count > 1 else 0]
     places = np.linspace(0, len(bleeding) - 1, min(count - len(healthy), len(bleeding)))
-    return [bleeding[round(place)] for place in places] + healthy
+    # The page opens at the first case.
+    return [bleeding[round(place)] for place in places[::-1]] + healthy
 
 
 def _heat(case, network: classify.Classifier | None) -> str | None:
