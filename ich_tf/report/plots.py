@@ -82,9 +82,6 @@ def roc_curves(
 
     Args:
         answers: A class to a network's name to its truth (n,) and probability (n,).
-
-    Raises:
-        ValueError: if no class has a curve.
     """
     from sklearn import metrics
 
@@ -97,9 +94,11 @@ def roc_curves(
         for name, networks in answers.items()
     }
     curved = {name: networks for name, networks in curved.items() if networks}
+    figure, axes = panels(max(len(curved), 1), 2.6)
     if not curved:
-        raise ValueError("No class has positive and negative slices.")
-    figure, axes = panels(len(curved), 2.6)
+        axes[0].set_axis_off()
+        axes[0].text(0, 0.5, "No class has positive and negative slices.")
+        return figure
     drawn = {}
     for axis, (name, networks) in zip(axes, curved.items(), strict=True):
         axis.plot([0, 1], [0, 1], ":", color="#999999", lw=0.8, label="_chance")
