@@ -1,7 +1,8 @@
-"""How well shipped segmentation weights tell slices with hemorrhage, from labels alone.
+"""How well shipped segmentation weights detect hemorrhage, judged by labels alone.
 
-Public data sets with labels but no masks are many. The largest area that a network
-predicts in a slice is held against the slice's label.
+Many public data sets have labels of slices but no masks. A slice's score is compared
+with its label: the largest connected area that the network marks, and, by class, the
+mean of its highest probabilities.
 """
 
 import os
@@ -11,11 +12,17 @@ from collections.abc import Callable
 import numpy as np
 
 from ich_tf import files, owned_folder
-from ich_tf.metrics import evaluation
-from ich_tf.models import manifest, weights
-from ich_tf.prediction import classify, figures, predict
+from ich_tf.metrics import detection, evaluation
+from ich_tf.prediction import classify, figures, real_heads
+from ich_tf.volume import Case
 
+JUDGES = (
+    *("049", "050", "052", "066", "071", "073", "075", "076", "077", "081"),
+    *("087", "091", "092", "094"),
+)
+"""Patients of ct-ich with hemorrhage who neither train nor calibrate anything."""
 WRITER = "detection"
+_USUAL_FIELD_MM = 240.0
 SHOWN = 10
 """Slices of each kind in the picture."""
 
@@ -24,11 +31,13 @@ def detect(
     dataset,
     out: str | os.PathLike,
     *,
-    weights_name: str = predict.DEFAULT_WEIGHTS,
+    weights_name: str = real_heads.DEFAULT_WEIGHTS,
     weights_dir: str | os.PathLike | None = None,
     say: Callable[[str], None],
 ) -> dict:
     """Predict all cases that the weights have not seen, and score them.
+
+    Of ct-ich `judges` scores the patients of `JUDGES` with those who do not bleed.
 
     Args:
         dataset: Has labels of slices; its cases are patients.
@@ -47,7 +56,8 @@ def detect(
             absent or damaged. Nothing is written then.
     """
     owned_folder.check(out, WRITER, ("detection.json", "detection.png"))
-    model, entry = weights.load_for(weights_name, manifest.Segmentation, weights_dir)
+    network = real_heads.load(weights_dir, weights_name)
+    entry = network.entry
     identity = dataset.fingerprint()["identity"]
     # Names of real patients; the phantom's heads have the same ones in this layout.
     seen = set() if identity == "phantom" else set(entry.get("seen", ()))
@@ -61,10 +71,9 @@ def detect(
             unreadable[name] = str(error)
             continue
         if case.labels is None:
-            raise ValueError(f"Case {name} has no labels to hold a prediction against.")
-        probability = predict.segment_case(model, entry["preprocessing"], case)
-        cases[name] = evaluation.label_and_area(case, probability)
-        kept = _most_telling(kept, name, case, probability, cases[name])
+            raise ValueError(f"Case {name} has no labels to compare predictions with.")
+        cases[name], marked = record(network, case)
+        kept = _most_telling(kept, name, case, marked, cases[name])
         if number % 10 == 0:
             say(f"detection: case {number} of {len(names)}")
     if not cases:
@@ -74,6 +83,8 @@ def detect(
         "unreadable": unreadable,
         "left_out": [name for name in dataset.case_ids() if name in seen],
         **evaluation.detection(cases),
+        **detection.score(cases),
+        "judges": _judges(cases, identity),
         "cases": cases,
         "weights": classify.provenance(entry),
     }
@@ -83,10 +94,48 @@ def detect(
     return found
 
 
-def _most_telling(kept: list, name: str, case, probability, one: dict) -> list:
+def record(network: real_heads.Network, case: Case) -> tuple[dict, np.ndarray]:
+    """Answer a case with labels.
+
+    Returns:
+        Its record for `metrics.detection`, with `truth` and `largest` as
+        `evaluation.label_and_area` gives them; and the mask, (z, y, x), bool.
+    """
+    answer = network.segment(case)
+    marked = answer.hemorrhage > network.threshold
+    probabilities = network.probabilities(answer)
+    spacing_mm, width = case.volume.spacing_mm, marked.shape[2]
+    side_mm = (_USUAL_FIELD_MM / width,) * 2 if spacing_mm is None else spacing_mm[1:]
+    found = {
+        "truth": case.labels[:, -1].tolist(),
+        "largest": evaluation.largest_areas(marked).tolist(),
+        "labels": case.labels.tolist(),
+        "scores": answer.scores.round(5).tolist(),
+        "pixels": np.count_nonzero(marked, axis=(1, 2)).tolist(),
+        "pixel_mm2": float(np.prod(side_mm)),
+        "probabilities": probabilities and probabilities.slices.round(4).tolist(),
+    }
+    return found, marked
+
+
+def _judges(cases: dict[str, dict], identity: str) -> dict | None:
+    """Scores of the judges and the patients without hemorrhage; None elsewhere."""
+    if not identity.startswith("ct-ich"):
+        return None
+    judging = {
+        name: found
+        for name, found in cases.items()
+        if name in JUDGES or not any(found["truth"])
+    }
+    if not any(any(found["truth"]) for found in judging.values()):
+        return None
+    return {**evaluation.detection(judging), **detection.score(judging)}
+
+
+def _most_telling(kept: list, name: str, case, marked, one: dict) -> list:
     """The `SHOWN` best and worst slices with hemorrhage, and the worst without."""
     for z, (truth, area) in enumerate(zip(one["truth"], one["largest"], strict=True)):
-        picture = case.volume.hu[z], probability[z] > 0.5
+        picture = case.volume.hu[z], marked[z]
         if truth:
             kept.append(("found", -area, name, z, *picture))
             kept.append(("missed", area, name, z, *picture))

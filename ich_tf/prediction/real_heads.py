@@ -7,13 +7,14 @@ they cannot contradict the mask unnoticed: `contradictions` lists where they do.
 """
 
 import dataclasses
+import functools
 import os
 import typing
 
 import numpy as np
 
 from ich_tf import labels
-from ich_tf.models import weights
+from ich_tf.models import manifest, weights
 from ich_tf.prediction import calibration as calibrations
 from ich_tf.prediction import ood, segment
 from ich_tf.preprocessing import windows
@@ -159,19 +160,37 @@ class Network:
 
     def _forward(self, small, step) -> tuple[np.ndarray, np.ndarray | None]:
         """Answers (z, side, side, 6) and features (z, d) for slices of one size."""
+        if not self.knows_subtypes:
+            return self._one_class(small)
         approach = self.entry["preprocessing"]["approach"]
-        box = (slice(0, small.shape[1]), slice(0, small.shape[2]))
-        if self.knows_subtypes:
-            box = context.head_box(small)
+        box = context.head_box(small)
         part = windows.channels(context.cut(small, box, small.min()), approach, 1)
         images = context.neighbours(part[..., 0], self.model.input_shape[-1], step)
         layer = self.known and self.known.layer
-        forward = segment.whole_slices(self.model, layer, _BATCH)
-        answers, features = forward(images)
-        if not self.knows_subtypes:
-            share = np.repeat(answers / len(labels.SUBTYPES), len(labels.SUBTYPES), -1)
-            answers = np.concatenate([1 - answers, share], axis=-1)
+        answers, features = segment.whole_slices(self.model, layer, _BATCH)(images)
         return context.paste(answers, box, small.shape[1], _BACKGROUND), features
+
+    def _one_class(self, small) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `_forward`, of a network that only knows hemorrhage."""
+        preprocessing = self.entry["preprocessing"]
+        to_channels = functools.partial(
+            windows.channels,
+            approach=preprocessing["approach"],
+            count=preprocessing["channels"],
+        )
+        network = segment.predictor(
+            self.model,
+            to_channels,
+            preprocessing["tile"],
+            preprocessing["stride"],
+            batch=_BATCH,
+            layer=self.known and self.known.layer,
+        )
+        bleeds, features = segment.predict_with_features(network, small)
+        bleeds = bleeds[..., np.newaxis]
+        count = len(labels.SUBTYPES)
+        share = np.repeat(bleeds / count, count, axis=-1)
+        return np.concatenate([1 - bleeds, share], axis=-1), features
 
 
 def load(
@@ -187,9 +206,7 @@ def load(
         ValueError: if the weights or a file beside them are absent or damaged, or
             compute other values than when they were shipped.
     """
-    model = weights.load_shipped(name, weights_dir)
-    _, entry = weights.shipped(name, weights_dir)
-    weights.check_probe(model, entry)
+    model, entry = weights.load_for(name, manifest.Segmentation, weights_dir)
     known = weights.companion(entry, LIKENESS, weights_dir)
     calibration = weights.companion(entry, CALIBRATION, weights_dir)
     return Network(
