@@ -48,6 +48,21 @@ PAINTED = dataclasses.replace(
     painted_split=(0.4, 0.3, 0.3),
     copies=2,
 )
+REAL_HEADS = dataclasses.replace(
+    profiles.REAL_HEADS_SHIPPED,
+    size=64,
+    tile=32,
+    epochs=1,
+    steps_per_epoch=2,
+    batch=2,
+    validation_crops=4,
+    phantom=PAINTED.phantom,
+    split=PAINTED.split,
+    painted_split=PAINTED.painted_split,
+    copies=1,
+    phantom_heads=0,
+    warmup_steps=1,
+)
 CLASSIFIER = dataclasses.replace(
     profiles.CLASSIFIER_DEMO,
     size=32,
@@ -84,6 +99,12 @@ KINDS = {
     "baseline": (_row("related/hu-threshold"), SEGMENTATION),
     "volumes": (_row("volume3d/add", levels=3), VOLUMES),
     "painted": (_row("painted/both", filters=(4, 8, 16)), PAINTED),
+    "real-heads": (
+        dataclasses.replace(
+            _row("shipped/real-heads", filters=(2, 4, 8)), begins_with=None
+        ),
+        REAL_HEADS,
+    ),
     "classification": (_row("table1/resnext101"), CLASSIFIER),
 }
 

@@ -7,6 +7,7 @@ from ich_tf.experiments.spec import (
     ClassifierProfile,
     PaintedProfile,
     Profile,
+    RealHeadsProfile,
     Stage,
     VolumeProfile,
 )
@@ -174,6 +175,28 @@ PAINTED_DEMO = dataclasses.replace(
     steps_per_epoch=200,
     phantom={**SHIPPED.phantom, "cases": 120},
     copies=8,
+)
+
+REAL_HEADS_SHIPPED = RealHeadsProfile(
+    **{
+        **{
+            field.name: getattr(PAINTED_SHIPPED, field.name)
+            for field in dataclasses.fields(PAINTED_SHIPPED)
+        },
+        "tile": 128,
+        "batch": 4,
+        "epochs": 16,
+        "steps_per_epoch": 60,
+        "learning_rate": 5e-4,
+        "lesion_share": 0.65,
+        "batch_norm_momentum": None,
+        "output_bias": None,
+        "validation_crops": 96,
+        "copies": 12,
+    },
+    phantom_heads=60,
+    warmup_steps=50,
+    average=0.99,
 )
 
 CLASSIFIER_PAPER = ClassifierProfile(
@@ -374,6 +397,7 @@ CLASSIFIER_QUICK = dataclasses.replace(
 
 PROFILES = {"paper": PAPER, "demo": DEMO, "quick": QUICK, "shipped": SHIPPED}
 PAINTED_PROFILES = {"demo": PAINTED_DEMO, "shipped": PAINTED_SHIPPED}
+REAL_HEADS_PROFILES = {"shipped": REAL_HEADS_SHIPPED}
 VOLUME_PROFILES = {"paper": VOLUME_PAPER, "demo": VOLUME_DEMO, "quick": VOLUME_QUICK}
 CLASSIFIER_PROFILES = {
     "paper": CLASSIFIER_PAPER,
@@ -393,6 +417,7 @@ def profile(task: str, name: str) -> Profile | VolumeProfile | ClassifierProfile
     known = {
         "volumes": VOLUME_PROFILES,
         "synthetic": PAINTED_PROFILES,
+        "real-heads": REAL_HEADS_PROFILES,
         "classification": CLASSIFIER_PROFILES,
     }.get(task, PROFILES)
     if name not in known:

@@ -135,6 +135,13 @@ class PaintedExperiment(Experiment):
 
 
 @dataclasses.dataclass(frozen=True)
+class RealHeadsExperiment(PaintedExperiment):
+    """One network of subtypes, trained on whole painted scans."""
+
+    task: ClassVar[str] = "real-heads"
+
+
+@dataclasses.dataclass(frozen=True)
 class Classifier:
     """One trained row of the classification table: slices, or whole scans.
 
@@ -248,6 +255,23 @@ class PaintedProfile(Profile):
 
     copies: int = 1
     painted_split: tuple[float, float, float] = (0.7, 0.1, 0.2)
+
+
+@dataclasses.dataclass(frozen=True)
+class RealHeadsProfile(PaintedProfile):
+    """The scale of a network that is trained on whole painted scans.
+
+    Attributes:
+        phantom_heads: Number of phantom heads mixed in.
+        warmup_steps: See `loop.Plan`.
+        average: See `loop.Plan`.
+        threshold: A pixel is hemorrhage above this probability.
+    """
+
+    phantom_heads: int = 0
+    warmup_steps: int = 0
+    average: float | None = None
+    threshold: float = 0.5
 
 
 @dataclasses.dataclass(frozen=True)

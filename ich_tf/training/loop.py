@@ -417,6 +417,19 @@ def _as_dataset(batches: tf.data.Dataset | Iterator[tuple]) -> tf.data.Dataset:
     ).prefetch(2)
 
 
+def validation_data(
+    batches: Iterable[tuple[np.ndarray, np.ndarray]], batch: int
+) -> tf.data.Dataset:
+    """The same batches after every epoch, in memory.
+
+    Args:
+        batches: Inputs and truth.
+        batch: Units of a batch.
+    """
+    inputs, truth = (np.concatenate(part) for part in zip(*batches, strict=True))
+    return tf.data.Dataset.from_tensor_slices((inputs, truth)).batch(batch)
+
+
 def stored_spec(folder: str | os.PathLike) -> dict | None:
     """What the run in this folder is, None if there is no state."""
     path = pathlib.Path(folder) / STATE

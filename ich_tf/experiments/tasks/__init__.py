@@ -14,6 +14,7 @@ def of(row: spec.Row) -> Task:
     from ich_tf.experiments.tasks.baseline import BaselineTask
     from ich_tf.experiments.tasks.classification import ClassificationTask
     from ich_tf.experiments.tasks.painted import PaintedTask
+    from ich_tf.experiments.tasks.real_heads import RealHeadsTask
     from ich_tf.experiments.tasks.segmentation import SegmentationTask
     from ich_tf.experiments.tasks.volumes import VolumesTask
 
@@ -21,6 +22,7 @@ def of(row: spec.Row) -> Task:
         spec.Experiment: SegmentationTask,
         spec.VolumeExperiment: VolumesTask,
         spec.PaintedExperiment: PaintedTask,
+        spec.RealHeadsExperiment: RealHeadsTask,
         spec.Baseline: BaselineTask,
         spec.Classifier: ClassificationTask,
     }

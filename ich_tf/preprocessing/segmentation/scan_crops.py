@@ -99,7 +99,9 @@ def _sample(painted, phantom, recipe: Recipe, augment, rng):
     if rng.random() < recipe.bleeding_share:
         subtype = int(rng.integers(len(chosen.bleeding)))
     pool = chosen.clean if subtype is None else chosen.bleeding[subtype]
-    number = int(rng.choice(pool if pool.size else chosen.clean))
+    if not pool.size:
+        pool = np.arange(len(chosen.scans.images))
+    number = int(rng.choice(pool))
     row, column = _corner(chosen.scans.subtypes[number], subtype, recipe.crop, rng)
     image, truth = crop(chosen.scans, number, row, column, recipe.crop, recipe.channels)
     if augment is not None:

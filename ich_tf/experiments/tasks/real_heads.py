@@ -1,0 +1,297 @@
+"""The row behind `predict`: one network for mask, subtypes and probabilities.
+
+Trained on whole painted scans and phantom heads with subtypes, with three neighbouring
+slices as channels. It begins with the weights of a smaller network of one class.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ich_tf import labels, models
+from ich_tf.data import splits
+from ich_tf.experiments.runner import Run
+from ich_tf.experiments.task import DoesNotApply, Say, applying
+from ich_tf.experiments.tasks import (
+    masks,
+    painted_data,
+    real_heads_data,
+    segmentation,
+)
+from ich_tf.experiments.tasks.crop_data import TrainingData
+from ich_tf.experiments.tasks.painted import PaintedTask
+from ich_tf.metrics import detection as scores
+from ich_tf.metrics import painted_slices
+from ich_tf.models import weights, widen
+from ich_tf.prediction import calibration, detection, ood, real_heads
+from ich_tf.preprocessing import augment
+from ich_tf.preprocessing.segmentation import scan_crops
+from ich_tf.synthetic import painted, scan_painting
+from ich_tf.training import loop
+from ich_tf.volume import Case, Volume
+
+CLASSES = len(real_heads.CLASSES)
+
+
+class RealHeadsTask(PaintedTask):
+    """A network that answers subtypes of hemorrhage on neighbouring slices."""
+
+    def inputs(self, run: Run) -> dict[str, Any]:
+        """As for painted slices, with the version of the painted scans."""
+        return {**super().inputs(run), "scan_painting": scan_painting.VERSION}
+
+    def check(self, run: Run) -> None:
+        """Refuse data that cannot be painted on, and first weights that saw the test.
+
+        Raises:
+            DoesNotApply: if there is no head to paint on, if a window is too narrow,
+                or if the first weights have seen a held-out head.
+        """
+        with applying():
+            patients = painted_data.painter_of(run).patients()
+        segmentation.check_windows(run, run.dataset.load(patients[0]))
+        if run.experiment.begins_with is None:
+            return
+        entry = weights.shipped(run.experiment.begins_with, run.folders.weights)[1]
+        held_out = {
+            name.removeprefix(painted.PAINTED)
+            for fold in run.folds
+            for name in fold.test
+        }
+        seen = sorted(held_out & set(entry.get("seen", ())))
+        if seen and run.fingerprint["identity"] != "phantom":
+            raise DoesNotApply(
+                f"{run.experiment.begins_with} has seen {', '.join(seen)}, which are "
+                "held out here. Begin with other weights."
+            )
+
+    def training_data(self, run: Run, fold: splits.Fold) -> TrainingData:
+        """Crops of painted scans and of phantom heads."""
+        profile = run.profile
+        plan = loop.Plan(
+            epochs=profile.epochs,
+            steps_per_epoch=profile.steps_per_epoch,
+            batch=profile.batch,
+            learning_rate=profile.learning_rate,
+            schedule=profile.schedule,
+            seed=run.seed,
+            warmup_steps=profile.warmup_steps,
+            average=profile.average,
+            batch_norm_momentum=profile.batch_norm_momentum,
+            deterministic=False,
+        )
+        train = scan_crops.source(
+            real_heads_data.stored(run, fold.train, profile.copies)
+        )
+        phantom = real_heads_data.stored_phantom(run)
+        phantom = phantom and scan_crops.source(phantom)
+        held_out = real_heads_data.stored(run, fold.validation, profile.copies)
+        change = augment.augmenter(profile.augmentation)
+        recipe = real_heads_data.recipe(run)
+
+        def batches(first_step: int, last_step: int):
+            return scan_crops.batches(
+                train, phantom, recipe, change, run.seed, first_step, last_step
+            )
+
+        validation = real_heads_data.validation_batches(run, held_out)
+        return TrainingData(plan, batches, validation)
+
+    def build(self, run: Run, plan: loop.Plan, say: Say) -> tuple[Any, str]:
+        """The compiled network, which answers as the weights it begins with."""
+        loop.start(plan)
+        shape = (run.profile.tile, run.profile.tile, run.experiment.channels)
+        model = models.build(
+            run.experiment.model, input_shape=shape, **run.experiment.arguments
+        )
+        init = run.experiment.begins_with
+        if init is not None:
+            small = weights.load_shipped(init, run.folders.weights)
+            widen.transfer(small, model, seed=run.seed)
+        score = loop.HemorrhageJaccard(name="soft_jaccard")
+        loop.compile_model(model, run.experiment.loss, plan, [score])
+        return model, init or "random"
+
+    def predictor(self, run: Run, model: Any) -> masks.Predict:
+        """From Hounsfield units to the probability of hemorrhage."""
+        network = network_of(run, model)
+
+        def predict(hu: np.ndarray) -> np.ndarray:
+            volume = Volume(hu, None, None, None)
+            return network.segment(Case("", "", volume)).hemorrhage
+
+        return predict
+
+    def evaluate(self, run: Run, number: int, model: Any, say: Say) -> dict:
+        """Predict held-out phantom heads, painted scans and labelled slices.
+
+        Returns:
+            `counts` of the phantom heads; `painted`, the rows of the painted scans'
+            slices; `labelled`, records of the cases that were not trained on.
+        """
+        network = network_of(run, model)
+        found = masks.MaskTask.evaluate(self, run, number, model, say)
+        say(f"{run.experiment.id}: predicting painted scans and labelled slices")
+        held_out = real_heads_data.stored(
+            run, run.folds[number].test, real_heads_data.HELD_OUT_COPIES
+        )
+        used = _painted_on(run.folds[number])
+        judged = [name for name in run.dataset.case_ids() if name not in used]
+        return {
+            **found,
+            "painted": real_heads_data.painted_rows(network, held_out, 0.5),
+            "labelled": {
+                name: detection.record(network, run.dataset.load(name))[0]
+                for name in judged
+            },
+        }
+
+    def summarise(self, run: Run, folds: list[dict]) -> dict:
+        """As for painted slices, with the scores by class.
+
+        Returns:
+            Besides those of `PaintedTask.summarise`, `classes`: `metrics.detection.
+            score` of the labelled cases.
+        """
+        (fold,) = folds
+        found = super().summarise(run, folds)
+        return {
+            **found,
+            "painted": painted_slices.dice_by_kind(
+                [row for row in fold["painted"] if row["truth"]]
+            ),
+            "classes": scores.score(fold["labelled"]),
+        }
+
+    def describe(self, run: Run, result: dict) -> dict:
+        """Manifest fields: the network takes slices of any size."""
+        described = super().describe(run, result)
+        described.update(manifest_fields(run))
+        described["scan_painting"] = result["spec"]["scan_painting"]
+        return described
+
+    def artifacts(self, run: Run, model: Any) -> dict[str, Callable]:
+        """Statistics of the training slices, and the calibration."""
+        return artifacts(run, model)
+
+
+def artifacts(run: Run, model: Any) -> dict[str, Callable]:
+    """The files beside the weights: name to a writer of the path.
+
+    Slices of the patients who were painted on for training are the reference of the
+    out-of-distribution detector; those of the other patients without hemorrhage set
+    its limit. The calibration is fitted on painted scans of held-out patients, and
+    for any hemorrhage of a slice on real ones; judges are left out.
+    """
+    layer = ood.deepest_layer(model)
+    known = ood.Likeness(layer, np.zeros(1), np.zeros((1, 1)), 0.0)
+    network = network_of(run, model, known)
+    (fold,) = run.folds
+
+    def features(names):
+        return np.concatenate(
+            [
+                network.segment(
+                    run.dataset.load(name.removeprefix(painted.PAINTED))
+                ).features
+                for name in names
+                if name.startswith(painted.PAINTED)
+            ]
+        )
+
+    others = (*fold.validation, *fold.test)
+    detector = ood.fit(layer, features(fold.train), features(others))
+    fitted = calibrate(run, network)
+    return {
+        real_heads.LIKENESS: functools.partial(ood.save, found=detector),
+        real_heads.CALIBRATION: functools.partial(
+            calibration.save, calibration=fitted, states=_FITTED_ON
+        ),
+    }
+
+
+_FITTED_ON = (
+    "subtypes and scans: painted scans of patients held out; any hemorrhage of a "
+    "slice: real slices of patients who neither train nor judge"
+)
+
+
+def calibrate(run: Run, network: real_heads.Network) -> calibration.Calibration:
+    """Fit the calibration of a network; see `artifacts`."""
+    (fold,) = run.folds
+    held_out = real_heads_data.stored(run, fold.test, real_heads_data.HELD_OUT_COPIES)
+    made = [
+        (case.labels, network.segment(case).scores)
+        for case, _ in real_heads_data.as_cases(held_out)
+    ]
+    used = _painted_on(fold).union(detection.JUDGES)
+    real = []
+    for name in run.dataset.case_ids():
+        if name not in used:
+            case = run.dataset.load(name)
+            real.append((case.labels, network.segment(case).scores))
+    return fit_calibration(made, real)
+
+
+def fit_calibration(
+    made: list[tuple[np.ndarray, np.ndarray]],
+    real: list[tuple[np.ndarray, np.ndarray]],
+) -> calibration.Calibration:
+    """Fit lines on scans: labels (z, 6) and scores (z, 6).
+
+    Args:
+        made: Painted scans.
+        real: Real scans, for any hemorrhage of a slice; none leaves the painted ones.
+    """
+    truth, scored = (np.concatenate(part) for part in zip(*made, strict=True))
+    odds = calibration.log_odds(scored)
+    sums = np.concatenate([calibration.log_sums(one[np.newaxis]) for _, one in made])
+    bleeds = np.array([rows.any(axis=0) for rows, _ in made])
+    count = len(labels.CLASSES)
+    of_slices = [calibration.fit_line(odds[:, k], truth[:, k]) for k in range(count)]
+    of_scans = [calibration.fit_line(sums[:, k], bleeds[:, k]) for k in range(count)]
+    if real:
+        truth, scored = (np.concatenate(part) for part in zip(*real, strict=True))
+        k = labels.index(labels.ANY)
+        odds = calibration.log_odds(scored)
+        of_slices[k] = calibration.fit_line(odds[:, k], truth[:, k])
+    return calibration.Calibration(np.array(of_slices), np.array(of_scans))
+
+
+def network_of(
+    run: Run, model: Any, known: ood.Likeness | None = None
+) -> real_heads.Network:
+    """A trained model as `predict` takes it, for slices of any size."""
+    fields = manifest_fields(run)
+    whole = models.build(fields["build"]["name"], **fields["build"]["kwargs"])
+    whole.set_weights(model.get_weights())
+    return real_heads.Network(whole, {**fields, "file": run.experiment.id}, known, None)
+
+
+def manifest_fields(run: Run) -> dict:
+    """`build` and `preprocessing` of the manifest."""
+    return {
+        "build": {
+            "name": run.experiment.model,
+            "kwargs": {
+                **run.experiment.arguments,
+                "input_shape": (None, None, run.experiment.channels),
+            },
+        },
+        "preprocessing": {
+            "approach": run.experiment.approach,
+            "channels": run.experiment.channels,
+            "size": run.profile.size,
+            "threshold": run.profile.threshold,
+        },
+    }
+
+
+def _painted_on(fold: splits.Fold) -> set[str]:
+    return {
+        name.removeprefix(painted.PAINTED)
+        for name in (*fold.train, *fold.validation)
+        if name.startswith(painted.PAINTED)
+    }

@@ -1,0 +1,146 @@
+"""Painted scans of a row for real heads, and how it is judged on them."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from ich_tf import labels
+from ich_tf.experiments import provenance
+from ich_tf.experiments.runner import Run
+from ich_tf.prediction import real_heads
+from ich_tf.preprocessing.segmentation import scan_crops
+from ich_tf.synthetic import landmarks, painted, painted_scans, scan_painting
+from ich_tf.training import distribute, loop
+from ich_tf.volume import Case, Volume
+
+PHANTOM_SEED = 4021
+"""Of the phantom heads for training; held-out ones have another seed."""
+HELD_OUT_COPIES = 8
+_FIELD_MM = 240.0
+_STEP_MM = 5.0
+
+
+def stored(run: Run, names: Iterable[str], copies: int) -> painted_scans.StoredScans:
+    """Painted copies of heads on disk, painted if they are absent.
+
+    Args:
+        run: The run.
+        names: "painted:<patient>"; others are left out.
+        copies: Of each patient.
+    """
+    patients = [
+        name.removeprefix(painted.PAINTED)
+        for name in names
+        if name.startswith(painted.PAINTED)
+    ]
+    mimics = run.experiment.with_look_alikes
+    key = provenance.digest(
+        [run.fingerprint, patients, copies, run.seed, mimics, scan_painting.VERSION]
+    )
+    with distribute.chief_first():
+        return painted_scans.store(
+            _folder(run, key),
+            painted_scans.painted_heads(
+                run.dataset, patients, copies, run.seed, with_mimics=mimics
+            ),
+        )
+
+
+def stored_phantom(run: Run) -> painted_scans.StoredScans | None:
+    """Phantom heads with subtypes on disk; None if the row does without."""
+    count = run.profile.phantom_heads
+    if "phantom" not in run.experiment.sources or not count:
+        return None
+    key = provenance.digest(["phantom", PHANTOM_SEED, count])
+    with distribute.chief_first():
+        return painted_scans.store(
+            _folder(run, key), painted_scans.phantom_heads(0, count, PHANTOM_SEED)
+        )
+
+
+def _folder(run: Run, key: str):
+    return run.folders.results / run.profile.name / "scans" / key
+
+
+def recipe(run: Run) -> scan_crops.Recipe:
+    """How the row's batches are drawn."""
+    return scan_crops.Recipe(
+        crop=run.profile.tile,
+        batch=run.profile.batch,
+        channels=run.experiment.channels,
+        bleeding_share=run.profile.lesion_share,
+    )
+
+
+def validation_batches(run: Run, scans: painted_scans.StoredScans):
+    """The same batches after every epoch, as a data set; None for none."""
+    if not run.profile.validation_crops:
+        return None
+    drawn = dataclasses.replace(recipe(run), batch=8)
+    count = -(-run.profile.validation_crops // drawn.batch)
+    made = scan_crops.batches(
+        scan_crops.source(scans), None, drawn, None, run.seed + 1, 0, count
+    )
+    return loop.validation_data(made, drawn.batch)
+
+
+def as_cases(scans: painted_scans.StoredScans) -> Iterator[tuple[Case, np.ndarray]]:
+    """Stored scans as cases without spacing, each with its subtypes (z, y, x)."""
+    low, high = painted_scans.WINDOW_HU
+    for number, name in enumerate(scans.names):
+        part = slice(scans.starts[number], scans.starts[number + 1])
+        hu = scans.images[part].astype(np.float32) / 255 * (high - low) + low
+        volume = Volume(hu, None, None, None, hu_window=painted_scans.WINDOW_HU)
+        subtypes = np.asarray(scans.subtypes[part])
+        made = scan_painting.PaintedScan(hu, subtypes)
+        mask = (subtypes > 0).astype(np.uint8)
+        yield Case(name, name.split(":")[0], volume, mask, made.labels), subtypes
+
+
+def painted_rows(
+    network: real_heads.Network, scans: painted_scans.StoredScans, threshold: float
+) -> list[dict]:
+    """Counts of every slice of painted scans, for `painted_slices.score_slices`.
+
+    Args:
+        network: The network.
+        scans: Painted scans.
+        threshold: A pixel is hemorrhage above this probability.
+    """
+    rows = []
+    for case, subtypes in as_cases(scans):
+        answer = network.segment(case)
+        marked = answer.label_map(threshold)
+        for z in range(len(marked)):
+            rows.append(_row(case, z, subtypes[z], marked[z], answer.scores[z]))
+    return rows
+
+
+def _row(case: Case, z: int, truth, marked, scores) -> dict:
+    pixel_mm2 = (_FIELD_MM / landmarks.GRID) ** 2
+    both = (truth > 0) & (marked > 0)
+    bleeds = truth > 0
+    density = float(case.volume.hu[z][bleeds].mean()) if bleeds.any() else None
+    return {
+        "case": case.case_id,
+        "patient": case.patient_id,
+        "slice": z,
+        "labels": case.labels[z].tolist(),
+        "truth": int(bleeds.sum()),
+        "predicted": int((marked > 0).sum()),
+        "both": int(both.sum()),
+        "area_mm2": round(float(bleeds.sum() * pixel_mm2), 1),
+        "predicted_mm2": round(float((marked > 0).sum() * pixel_mm2), 1),
+        "density_hu": density and round(density, 1),
+        "right_subtype": int(np.count_nonzero(both & (truth == marked))),
+        "subtypes": [
+            [
+                int(np.count_nonzero(truth == k + 1)),
+                int(np.count_nonzero(marked == k + 1)),
+                int(np.count_nonzero((truth == k + 1) & (marked == k + 1))),
+            ]
+            for k in range(len(labels.SUBTYPES))
+        ],
+        "scores": scores.round(5).tolist(),
+    }
