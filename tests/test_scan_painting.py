@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from ich_tf import labels
-from ich_tf.synthetic import kinds, landmarks, painted_scans, scan_painting, scans
+from ich_tf.synthetic import (
+    kinds,
+    landmarks,
+    outlines,
+    painted_scans,
+    scan_painting,
+    scans,
+)
 from ich_tf.synthetic.phantom import head as heads
 from ich_tf.synthetic.phantom import plan as planning
 
@@ -90,7 +97,7 @@ def test_the_outline_is_wider_than_the_blood_and_has_no_holes():
     row, column = np.mgrid[:256, :256].astype(np.float32)
     radius = np.hypot(row - 128, column - 128)
     ring = np.maximum(radius - 20, 5 - radius)  # mm, a hole of radius 5
-    drawn = scan_painting.outline("intraparenchymal", ring, _marks())
+    drawn = outlines.outline("intraparenchymal", ring, _marks())
     # 0.7 pixels wider: all pixels within 20.7, none beyond.
     np.testing.assert_array_equal(drawn, radius < 20.7)
 
@@ -98,7 +105,7 @@ def test_the_outline_is_wider_than_the_blood_and_has_no_holes():
 def test_an_outline_stays_within_the_skull():
     level = np.full((256, 256), -5.0, np.float32)
     marks = dataclasses.replace(_marks(), depth=np.full((256, 256), -1.0, np.float32))
-    assert not scan_painting.outline("epidural", level, marks).any()
+    assert not outlines.outline("epidural", level, marks).any()
 
 
 def test_stored_scans_keep_their_bounds(tmp_path):

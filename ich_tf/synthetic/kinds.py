@@ -53,25 +53,14 @@ class Noise:
 
     def fine(self, points: Points) -> np.ndarray:
         """Noise of 16 mm at the points, deviation 1."""
-        return _fields()[0].at(self._moved(points))
+        return fields.lesion_noise()[0].at(self._moved(points))
 
     def slow(self, points: Points) -> np.ndarray:
         """Noise of 28 mm at the points, deviation 1."""
-        return _fields()[1].at(self._moved(points))
+        return fields.lesion_noise()[1].at(self._moved(points))
 
     def _moved(self, points):
         return tuple(p + o for p, o in zip(points.xyz, self.offset, strict=True))
-
-
-_FIELDS: list[fields.BandNoise] = []
-
-
-def _fields() -> list[fields.BandNoise]:
-    if not _FIELDS:
-        rng = np.random.default_rng(7)
-        _FIELDS.append(fields.BandNoise.draw(rng, 16.0))
-        _FIELDS.append(fields.BandNoise.draw(rng, 28.0, side=48))
-    return _FIELDS
 
 
 def draw_kinds(rng, count: int) -> list[str]:
@@ -132,8 +121,8 @@ def spread(
 def _thin(points: Points, rng) -> Spread:
     """A thin layer over one hemisphere, a few millimetres thick."""
     side = rng.choice([-1.0, 1.0])
-    direction = lesions._direction(side * rng.uniform(50, 130), rng.uniform(0, 45))
-    rank, lateral_mm2 = lesions._lens(
+    direction = lesions.direction_of(side * rng.uniform(50, 130), rng.uniform(0, 45))
+    rank, lateral_mm2 = lesions.lens(
         points.xyz, points.depth, direction, rng.uniform(7.0, 13.0), 0.5
     )
     beneath = np.maximum(-points.depth, 2.5 - side * points.xyz[0])
@@ -174,7 +163,9 @@ def _contusions(points: Points, rng, noise: Noise) -> Spread:
     )
     rank = None
     for _ in range(rng.integers(1, 6)):
-        direction = lesions._direction(azimuth + rng.normal(0, 9), rng.uniform(-25, 45))
+        direction = lesions.direction_of(
+            azimuth + rng.normal(0, 9), rng.uniform(-25, 45)
+        )
         center = direction * rng.uniform(44, 62)
         size = rng.uniform(0.5, 1.3)
         distance = (
@@ -205,7 +196,7 @@ def _subarachnoid(points: Points, rng, noise: Noise, basal: bool) -> Spread:
     if basal:
         center = _CISTERNS[rng.choice(5, p=[0.45, 0.15, 0.15, 0.1, 0.15])]
     else:
-        center = 56 * lesions._direction(rng.uniform(-150, 150), rng.uniform(-5, 60))
+        center = 56 * lesions.direction_of(rng.uniform(-150, 150), rng.uniform(-5, 60))
     away = np.sqrt(sum((p - c) ** 2 for p, c in zip(points.xyz, center, strict=True)))
     fine = noise.fine(points)
     space = points.sulcus - 0.7

@@ -100,7 +100,8 @@ def signed_distance(mask: np.ndarray, pixel_mm: float) -> np.ndarray:
     return cv2.GaussianBlur((outside - within) * np.float32(pixel_mm), (0, 0), 0.7)
 
 
-def _kernel(width_mm: float, pixel_mm: float) -> np.ndarray:
+def disc(width_mm: float, pixel_mm: float) -> np.ndarray:
+    """A round kernel for morphology, uint8."""
     import cv2
 
     side = 2 * round(width_mm / pixel_mm / 2) + 1
@@ -112,11 +113,11 @@ def _inside(small: np.ndarray, pixel_mm: float) -> np.ndarray | None:
     import cv2
 
     bone = (small >= BONE_HU).astype(np.uint8)
-    ring = cv2.morphologyEx(bone, cv2.MORPH_CLOSE, _kernel(_RING_GAP_MM, pixel_mm))
+    ring = cv2.morphologyEx(bone, cv2.MORPH_CLOSE, disc(_RING_GAP_MM, pixel_mm))
     filled = cv2.copyMakeBorder(ring, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     cv2.floodFill(filled, None, (0, 0), 2)
     hollow = (filled[1:-1, 1:-1] == 0).astype(np.uint8)
-    hollow = cv2.morphologyEx(hollow, cv2.MORPH_OPEN, _kernel(5.0, pixel_mm))
+    hollow = cv2.morphologyEx(hollow, cv2.MORPH_OPEN, disc(5.0, pixel_mm))
     outlines, _ = cv2.findContours(hollow, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not outlines:
         return None
@@ -166,7 +167,7 @@ def _fluid(smooth, depth, x, y, brain_hu, pixel_mm) -> tuple[np.ndarray, np.ndar
     fluid_hu = np.clip(darkest, brain_hu - 32, brain_hu - 18)
     share = (brain_hu - smooth) / (brain_hu - fluid_hu)
     deep = ((share > 0.6) & (depth > 20)).astype(np.uint8)
-    deep = cv2.morphologyEx(deep, cv2.MORPH_OPEN, _kernel(2.0, pixel_mm))
+    deep = cv2.morphologyEx(deep, cv2.MORPH_OPEN, disc(2.0, pixel_mm))
     _, parts, facts, _ = cv2.connectedComponentsWithStats(deep)
     large = np.flatnonzero(facts[:, cv2.CC_STAT_AREA] * pixel_mm**2 > 25)
     central = (np.abs(x) < 42) & (np.abs(y) < 62)
@@ -175,7 +176,7 @@ def _fluid(smooth, depth, x, y, brain_hu, pixel_mm) -> tuple[np.ndarray, np.ndar
     ]
     ventricle = signed_distance(np.isin(parts, within), pixel_mm)
     # Furrows are darker than what lies on both sides of them; noise is so everywhere.
-    closed = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, _kernel(7.0, pixel_mm))
+    closed = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, disc(7.0, pixel_mm))
     furrow = closed - smooth
     furrow = (furrow - np.median(furrow[depth > 6])) / (brain_hu - fluid_hu)
     furrow[depth > 30] = 0

@@ -11,12 +11,11 @@ Look-alikes of blood are painted, too, but are not in the truth.
 """
 
 import dataclasses
-import functools
 
 import numpy as np
 
 from ich_tf import labels
-from ich_tf.synthetic import landmarks, mimics
+from ich_tf.synthetic import landmarks, mimics, pushing
 from ich_tf.synthetic.phantom import fields, lesions
 from ich_tf.synthetic.phantom import plan as planning
 
@@ -33,12 +32,7 @@ _STACK_MM = np.arange(-40.0, 41.0, 5.0, dtype=np.float32)
 _STACK_PIXELS = 5
 # The inside of a skull is about a ball: this far from the slice it ends.
 _HEAD_MM = 72.0
-_TISSUE_HU = 85.0
 _WALL_MM = 0.5
-_RIM_MM = 4.5
-_LEAST_PUSH_MM = 0.3
-# How far beyond the blood at the bone the brain gives way.
-_PUSH_MM = 40.0
 _USUAL_BRAIN_HU = 33.0
 _INSIDE_BRAIN = ("intraventricular", "subarachnoid")
 _CHRONIC_ML = (15.0, 130.0)
@@ -84,12 +78,12 @@ class _Points:
     @property
     def wobble(self) -> np.ndarray:
         """Noise of 16 mm at the points, deviation 1."""
-        return _noise()[0].at(self.shifted)
+        return fields.lesion_noise()[0].at(self.shifted)
 
     @property
     def slow(self) -> np.ndarray:
         """Noise of 28 mm at the points, deviation 1."""
-        return _noise()[1].at(self.shifted)
+        return fields.lesion_noise()[1].at(self.shifted)
 
 
 def paint(
@@ -142,13 +136,6 @@ def paint(
     if hu_window is not None:
         hu = np.clip(hu, *hu_window)
     return Painted(hu, painted)
-
-
-@functools.cache
-def _noise() -> tuple[fields.BandNoise, fields.BandNoise]:
-    """Noise of 16 and of 28 mm; every lesion takes another piece of it."""
-    rng = np.random.default_rng(7)
-    return fields.BandNoise.draw(rng, 16.0), fields.BandNoise.draw(rng, 28.0, side=48)
 
 
 def _at(found: landmarks.Landmarks, where, height_mm, offset) -> _Points:
@@ -241,7 +228,7 @@ def _bleed(hu, found, subtypes, seed, mass_effect, rng):
     middle_mm = float(rng.normal(12.0, 6.0))
     strength = rng.uniform(0.5, 1.0)
     where = found.depth > -3
-    grain = _grain(hu, found)
+    grain = pushing.grain_of(hu, found)
     placed = []
     # Masses first: they push what the others then fill. No blood is painted before all
     # have pushed, or it would move away from its truth.
@@ -253,20 +240,20 @@ def _bleed(hu, found, subtypes, seed, mass_effect, rng):
         height_mm, reach, offset = cut
         points = _at(found, where, height_mm, offset)
         spread, center = _spread(name, volumes[name], points, key)
-        level = _on_grid(spread.level(reach), where, 4.0)
+        level = pushing.on_grid(spread.level(reach), where, 4.0)
         if found.area_mm2((level < 0) & found.clear) < SMALLEST_MM2:
             continue
         if mass_effect:
-            field = _displacement(
+            field = pushing.displacement(
                 points, spread, reach, center, volumes[name] * strength
             )
-            hu, found = _push(hu, grain, found, field, where)
+            hu, found = pushing.push(hu, grain, found, field, where)
         placed.append((name, key, height_mm, offset, level))
     for name, key, height_mm, offset, level in placed:
         draws = np.random.default_rng([*key, 2])
         near = where & (level < 4.0)
         points = _at(found, near, height_mm, offset)
-        wobble, slow = (_on_grid(n, near) for n in (points.wobble, points.slow))
+        wobble, slow = (pushing.on_grid(n, near) for n in (points.wobble, points.slow))
         hu, blood = _stain(
             hu,
             grain,
@@ -291,120 +278,18 @@ def _volumes_ml(subtypes, rng) -> dict[str, float]:
     return drawn[rng.choice(len(drawn), p=slices / slices.sum())]
 
 
-def _on_grid(values, where, fill: float = 0.0) -> np.ndarray:
-    grid = np.full(where.shape, fill, np.float32)
-    grid[where] = values
-    return grid
-
-
-def _enlarged(image: np.ndarray, size: int) -> np.ndarray:
-    import cv2
-
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-
-
-def _displacement(points, spread, reach, center, volume_ml):
-    """How far (x, y; mm) off the brain at each point lay before; None if there."""
-    if center is not None:
-        came_from = lesions.displace_by_mass(points.xyz, center, volume_ml)
-    elif spread.lateral_mm2 is not None:
-        came_from, _ = lesions.displace_by_lens(points.xyz, points.depth, spread, reach)
-    else:
-        return None
-    across, along = (c - p for c, p in zip(came_from[:2], points.xyz[:2], strict=True))
-    # What lay right beneath the bone is bright with it: it does not come along, and
-    # where no blood came between, the brain stays at the bone.
-    level = np.maximum(spread.level(reach), 0)
-    most = np.maximum(points.depth - _RIM_MM, 0)
-    share = np.minimum(1.0, most / (np.hypot(across, along) + 1e-3))
-    if center is None:
-        share = share * np.exp(-level / _PUSH_MM)
-    return across * share, along * share
-
-
-@functools.cache
-def _pixels(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Column and row of each pixel, float32."""
-    row, column = np.mgrid[:size, :size].astype(np.float32)
-    return column, row
-
-
-def _push(hu, grain, found, field, where):
-    """Move the brain, in the slice and in its landmarks."""
-    import cv2
-
-    if field is None:
-        return hu, found
-    steps = _steps(found, field, where)
-    far_mm = np.hypot(*steps) * found.pixel_mm
-    if far_mm.max() < _LEAST_PUSH_MM:
-        return hu, found
-    size = len(hu)
-    box = _box((far_mm > 0.1) & (found.depth > 0), size)
-
-    def moved(image, box, how=cv2.INTER_LINEAR):
-        scale = np.float32(len(image) / len(where))
-        column, row = (
-            place[box] + scale * _enlarged(step, len(image))[box]
-            for place, step in zip(_pixels(len(image)), steps, strict=True)
-        )
-        return cv2.remap(image, column, row, how, borderMode=cv2.BORDER_REPLICATE)
-
-    depth, part = _enlarged(found.depth, size), hu[box]
-    # What moves in from beneath the bone nobody has seen.
-    beneath = (depth < _RIM_MM - 1) | ((depth < 6.0) & (hu > _TISSUE_HU))
-    tissue = np.where(beneath, found.brain_hu + grain, hu)
-    depth = depth[box]
-    share = _enlarged(np.clip(2 * far_mm, 0, 1), size)[box] * (depth > 0.5)
-    pushed = fields.blend(part, moved(tissue, box, cv2.INTER_CUBIC), share)
-    hu = hu.copy()
-    hu[box] = np.where(depth < 1.5, np.maximum(part, pushed), pushed)
-    whole = (slice(None), slice(None))
-    return hu, dataclasses.replace(
-        found,
-        ventricle=moved(found.ventricle, whole),
-        sulcus=moved(found.sulcus, whole),
-    )
-
-
-def _steps(found, field, where) -> list[np.ndarray]:
-    """A displacement along the head's axes as columns and rows of the grid."""
-    import cv2
-
-    across, along = (
-        (found.x[0, 1] - found.x[0, 0], found.y[0, 1] - found.y[0, 0]),
-        (found.x[1, 0] - found.x[0, 0], found.y[1, 0] - found.y[0, 0]),
-    )
-    edge = np.clip(found.depth[where] / 2.0, 0, 1) / np.float32(found.pixel_mm**2)
-    steps = [
-        _on_grid(edge * (field[0] * x + field[1] * y), where)
-        for x, y in (across, along)
-    ]
-    return [cv2.GaussianBlur(step, (0, 0), 1.5) for step in steps]
-
-
-def _grain(hu, found) -> np.ndarray:
-    """The noise of a slice, (y, x), Hounsfield units."""
-    import cv2
-
-    sigma = 0.9 / (found.pixel_mm * landmarks.GRID / len(hu))
-    grain = np.clip(hu - cv2.GaussianBlur(hu, (7, 7), sigma), -10, 10)
-    # Beside the bone it is the edge of the bone.
-    return grain * _enlarged(np.clip(found.depth / 3 - 0.7, 0, 1), len(hu))
-
-
 def _stain(hu, grain, found, level, name, volume_ml, age, rng, wobble, slow):
     """Paint blood over a slice; the slice, and where it is blood."""
     import cv2
 
     size = len(hu)
-    rows, columns = _box((level < 14.0) & (found.depth > -3), size)
+    rows, columns = pushing.box_of((level < 14.0) & (found.depth > -3), size)
     part = hu[rows, columns]
     if name in _INSIDE_BRAIN:
         # The wall of the space is fluid in part: the blood takes that part's place.
         level = cv2.GaussianBlur(np.minimum(level, 4.0), (0, 0), 0.8) - _WALL_MM
     level, wobble, slow, depth, clear = (
-        _enlarged(image, size)[rows, columns]
+        pushing.enlarged(image, size)[rows, columns]
         for image in (level, wobble, slow, found.depth, found.clear.astype(np.float32))
     )
     smooth = part - grain[rows, columns]
@@ -427,21 +312,9 @@ def _stain(hu, grain, found, level, name, volume_ml, age, rng, wobble, slow):
     if name == "subarachnoid":
         share = share * np.float32(rng.uniform(0.6, 1.0))
     changed = fields.blend(part, stained, share)
-    bony = (depth < 2.0) | (part > _TISSUE_HU)
+    bony = (depth < 2.0) | (part > pushing.TISSUE_HU)
     hu = hu.copy()
     hu[rows, columns] = np.where(bony, np.maximum(part, changed), changed)
     blood = np.zeros(hu.shape, bool)
     blood[rows, columns] = (level < 0) & (clear > 0.5)
     return hu, blood
-
-
-def _box(mask: np.ndarray, size: int) -> tuple[slice, slice]:
-    """Rows and columns of a slice that hold a mask on the grid."""
-    scale = size / len(mask)
-    found = []
-    for axis in (1, 0):
-        taken = np.flatnonzero(mask.any(axis=axis))
-        found.append(
-            slice(int(taken[0] * scale), int(np.ceil((taken[-1] + 1) * scale)))
-        )
-    return tuple(found)

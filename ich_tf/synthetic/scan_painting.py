@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 from ich_tf import labels
-from ich_tf.synthetic import kinds, landmarks, look, mimics, painting, scans
+from ich_tf.synthetic import kinds, look, mimics, outlines, pushing, scans
 from ich_tf.synthetic.landmarks import Landmarks
 from ich_tf.synthetic.phantom import fields
 from ich_tf.synthetic.scans import Points, Scan
@@ -20,14 +20,8 @@ VERSION = 1
 """Of what equal arguments paint; stored scans of another version are painted again."""
 SMALLEST_ML = 0.1
 """Smaller lesions are not painted."""
-WIDER_PIXELS = 0.7
-"""The truth reaches so far beyond the blood, pixels of the grid."""
 
 _BRAIN_HU = 33.0
-_TISSUE_HU = 85.0
-_LARGEST_HOLE_MM2 = {"subarachnoid": 60.0}
-_USUAL_HOLE_MM2 = 250.0
-_SPECK_MM2 = 10.0
 _INSIDE = ("intraventricular", "subarachnoid")
 _FARTHEST_MM = {"sulcal": (20.0, 45.0), "cisternal": (30.0, 60.0)}
 _TRIES = 3
@@ -110,7 +104,7 @@ def paint(
     if dense is not None:
         for z in scan.usable:
             hu[z] = mimics.before(hu[z], marks[z], scan.heights_mm[z], dense, [seed, z])
-    grains = {z: painting._grain(hu[z], marks[z]) for z in scan.usable}
+    grains = {z: pushing.grain_of(hu[z], marks[z]) for z in scan.usable}
     placed = place(scan, wanted, seed, rng)
     # Masses first: they push the spaces that other blood then fills.
     placed.sort(key=lambda lesion: lesion.subtype in _INSIDE)
@@ -182,10 +176,10 @@ def _push(hu, grain, found: Landmarks, lesion: Lesion, height_mm: float):
     points = scans.points_at(found, where, height_mm)
     spread, center = _spread(lesion, points)
     strength = np.random.default_rng([*lesion.seed, 4]).uniform(0.5, 1.0)
-    field = painting._displacement(
+    field = pushing.displacement(
         points, spread, lesion.reach_mm, center, lesion.volume_ml * strength
     )
-    return painting._push(hu, grain, found, field, where)
+    return pushing.push(hu, grain, found, field, where)
 
 
 def _bleed(hu, grain, found: Landmarks, lesion: Lesion, height_mm: float):
@@ -195,7 +189,7 @@ def _bleed(hu, grain, found: Landmarks, lesion: Lesion, height_mm: float):
     where = found.depth > 0
     points = scans.points_at(found, where, height_mm)
     spread, _ = _spread(lesion, points)
-    level = painting._on_grid(spread.level(lesion.reach_mm), where, 9.0)
+    level = pushing.on_grid(spread.level(lesion.reach_mm), where, 9.0)
     if not np.any((level < 0) & found.clear):
         return hu, None
     if lesion.subtype in _INSIDE:
@@ -212,7 +206,7 @@ def _bleed(hu, grain, found: Landmarks, lesion: Lesion, height_mm: float):
     )
     hu = hu.copy()
     hu[rows, columns] = changed
-    return hu, outline(lesion.subtype, level, found, lesion.look.strength)
+    return hu, outlines.outline(lesion.subtype, level, found, lesion.look.strength)
 
 
 def _box(mask: np.ndarray) -> tuple[slice, slice]:
@@ -252,54 +246,5 @@ def _stained(part, grain, found: Landmarks, lesion: Lesion, level, height_mm):
     stained = fields.blend(tissue, blood, cover) + shift + grain
     within = fields.cover(-found.depth - 0.3, 1.5)
     changed = fields.blend(part, stained, within)
-    bony = (found.depth < 2.0) | (part > _TISSUE_HU)
+    bony = (found.depth < 2.0) | (part > pushing.TISSUE_HU)
     return np.where(bony, np.maximum(part, changed), changed)
-
-
-def outline(
-    subtype: str, level: np.ndarray, found: Landmarks, strength: float = 1.0
-) -> np.ndarray:
-    """The truth of one lesion in one slice, as a radiologist would draw it.
-
-    Args:
-        subtype: A name of `labels.SUBTYPES`.
-        level: (GRID, GRID), distance to the blood, negative inside, mm.
-        found: The slice's landmarks.
-        strength: Share of blood; faint subarachnoid blood is outlined over
-            neighbouring sulci.
-
-    Returns:
-        (GRID, GRID), bool.
-    """
-    import cv2
-
-    inside = (found.depth > 0) & found.clear
-    drawn = (level < WIDER_PIXELS * found.pixel_mm) & inside
-    mask = drawn.astype(np.uint8)
-    if subtype == "subarachnoid":
-        width_mm = 6.0 if strength < 0.85 else 4.0
-        kernel = landmarks._kernel(width_mm, found.pixel_mm)
-        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
-        mask = _without_specks(mask, _SPECK_MM2 / found.pixel_mm**2)
-    largest = _LARGEST_HOLE_MM2.get(subtype, _USUAL_HOLE_MM2) / found.pixel_mm**2
-    return _filled(mask, largest) & inside
-
-
-def _without_specks(mask: np.ndarray, smallest: float) -> np.ndarray:
-    """A mask without parts of fewer than `smallest` pixels."""
-    import cv2
-
-    _, parts, facts, _ = cv2.connectedComponentsWithStats(mask)
-    kept = facts[:, cv2.CC_STAT_AREA] >= smallest
-    kept[0] = False
-    return kept[parts].astype(np.uint8)
-
-
-def _filled(mask: np.ndarray, largest: float) -> np.ndarray:
-    """A mask without holes of up to `largest` pixels."""
-    import cv2
-
-    _, parts, facts, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
-    holes = facts[:, cv2.CC_STAT_AREA] <= largest
-    holes[0] = False
-    return (mask > 0) | holes[parts]

@@ -1,6 +1,7 @@
 """Small tools of implicit modelling: soft edges, solids, tubes and random fields."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -146,6 +147,13 @@ def _between(start: np.ndarray, end: np.ndarray, share: np.ndarray) -> np.ndarra
     end *= share
     end += start
     return end
+
+
+@functools.cache
+def lesion_noise() -> tuple[BandNoise, BandNoise]:
+    """Noise of 16 and of 28 mm; every painted lesion takes another piece of it."""
+    rng = np.random.default_rng(7)
+    return BandNoise.draw(rng, 16.0), BandNoise.draw(rng, 28.0, side=48)
 
 
 def smooth_volume(rng, shape, spacing_mm, wavelength_mm: float) -> np.ndarray:

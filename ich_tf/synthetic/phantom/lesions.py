@@ -51,7 +51,7 @@ class Spread:
         return np.maximum(self.rank - reach_mm, self.space)
 
 
-def _direction(azimuth_deg: float, height_deg: float) -> np.ndarray:
+def direction_of(azimuth_deg: float, height_deg: float) -> np.ndarray:
     """Unit vector; azimuth from the front (0) over the left (90) to the back."""
     azimuth, height = np.deg2rad([azimuth_deg, height_deg])
     return np.array(
@@ -64,7 +64,7 @@ def _direction(azimuth_deg: float, height_deg: float) -> np.ndarray:
     )
 
 
-def _lens(points, depth, direction, flatness, anisotropy=1.0):
+def lens(points, depth, direction, flatness, anisotropy=1.0):
     """Rank and `lateral_mm2` of a lens on the inner table.
 
     The lens has its middle in `direction`; `flatness` is its radius over its
@@ -93,8 +93,8 @@ def epidural(points, depth, rng) -> Spread:
     side = rng.choice([-1.0, 1.0])
     frontal = rng.random() < 0.25
     azimuth = rng.uniform(42, 56) if frontal else rng.uniform(85, 112)
-    direction = _direction(side * azimuth, rng.uniform(2, 30))
-    rank, lateral_mm2 = _lens(points, depth, direction, rng.uniform(1.5, 2.2))
+    direction = direction_of(side * azimuth, rng.uniform(2, 30))
+    rank, lateral_mm2 = lens(points, depth, direction, rng.uniform(1.5, 2.2))
     coronal = -34 + 0.25 * z
     lambdoid = 58 - 0.3 * z
     bone = coronal - y if not frontal else y - coronal
@@ -124,8 +124,8 @@ def subdural(points, depth, rng, falx_share: float = 0.2) -> Spread:
         callosum = 1.15 - np.hypot((y + 2) / 42, (z - 5) / 24)
         space = np.maximum(np.maximum(0.8 - side * x, callosum * 25), -depth)
         return Spread(rank, np.maximum(space, 8 - z))
-    direction = _direction(side * rng.uniform(60, 125), rng.uniform(5, 40))
-    rank, lateral_mm2 = _lens(points, depth, direction, rng.uniform(4.5, 8.0), 0.6)
+    direction = direction_of(side * rng.uniform(60, 125), rng.uniform(5, 40))
+    rank, lateral_mm2 = lens(points, depth, direction, rng.uniform(4.5, 8.0), 0.6)
     core = _CORE_MM - np.sqrt(x * x + y * y + z * z)
     return Spread(rank, np.maximum(np.maximum(beneath, core), -26 - z), lateral_mm2)
 
@@ -209,7 +209,7 @@ def subarachnoid(points, depth, sulcus, rng, wobble) -> Spread:
     if rng.random() < 0.5:
         focus = np.array(_CISTERNS[rng.choice(4, p=[0.5, 0.2, 0.2, 0.1])])
     else:
-        focus = 54 * _direction(rng.uniform(-150, 150), rng.uniform(5, 60))
+        focus = 54 * direction_of(rng.uniform(-150, 150), rng.uniform(5, 60))
     distance = np.sqrt(sum((p - c) ** 2 for p, c in zip(points, focus, strict=True)))
     return Spread(distance * (1 + 0.10 * wobble), np.maximum(sulcus - 0.7, 0.4 - depth))
 
