@@ -157,3 +157,35 @@ def test_saved_model_loads_with_its_loss_in_a_fresh_process(tmp_path):
         check=False,
     )
     assert run.stdout.strip() == "0.5", run.stderr
+
+
+def _softmax_of(rows):
+    """(1, n, 1, classes) predictions."""
+    return np.array(rows, np.float32)[np.newaxis, :, np.newaxis]
+
+
+def test_tversky_weighs_what_is_missed_and_what_is_false():
+    truth = np.array([1.0, 1, 0, 0], np.float32).reshape(1, 4, 1, 1)
+    predicted = np.array([1.0, 0, 1, 0], np.float32).reshape(1, 4, 1, 1)
+    found = losses.tversky_distance(truth, predicted, 0.3, 0.7, smooth=0.0)
+    # One pixel right, one false and one missed: 1 - 1 / (1 + 0.3 + 0.7).
+    assert float(found) == pytest.approx(0.5)
+
+
+def test_subtypes_and_hemorrhage_are_asked_apart():
+    truth = np.array([0, 1, 2], np.float32).reshape(1, 3, 1, 1)
+    right = _softmax_of([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    unsure = _softmax_of([[1, 0, 0], [0, 0.5, 0.5], [0, 0.5, 0.5]])
+    loss = losses.SubtypeTversky(subtype_weight=0.5)
+    assert float(loss(truth, right)) == pytest.approx(0, abs=1e-4)
+    # Hemorrhage is right, both subtypes have half: 0.5 times log 2.
+    assert float(loss(truth, unsure)) == pytest.approx(0.5 * np.log(2), abs=1e-4)
+
+
+def test_each_subtype_of_a_batch_weighs_the_same():
+    truth = np.array([1, 1, 1, 2], np.float32).reshape(1, 4, 1, 1)
+    all_first = _softmax_of([[0, 0.9, 0.1]] * 4)
+    found = losses.SubtypeTversky(subtype_weight=1.0)(truth, all_first)
+    # The mean of the two subtypes' losses, not of four pixels'.
+    expected = -(np.log(0.9) + np.log(0.1)) / 2
+    assert float(found) == pytest.approx(expected, abs=1e-3)

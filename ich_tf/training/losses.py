@@ -120,16 +120,20 @@ def tversky_distance(y_true, y_pred, false: float, missed: float, smooth=1.0):
 
 @keras.saving.register_keras_serializable(package="ich_tf")
 class SubtypeTversky(keras.losses.Loss):
-    """Cross-entropy of subtypes, and Tversky distances of hemorrhage and subtypes.
+    """Whether a pixel is hemorrhage, and of which subtype it is, as two questions.
+
+    The first has the binary cross-entropy and the Tversky distance of hemorrhage,
+    which is what is not background. The second has the cross-entropy of the subtypes'
+    shares in hemorrhage over the true pixels, each subtype of a batch weighing the
+    same. Asked as one, a subtype that leads by chance takes all of hemorrhage.
 
     Truth is (batch, h, w, 1): 0 for background, or the number of a subtype.
-    Predictions are (batch, h, w, 1 + subtypes), a softmax; hemorrhage is what is not
-    background.
+    Predictions are (batch, h, w, 1 + subtypes), a softmax.
 
     Args:
         false: See `tversky_distance`.
         missed: See `tversky_distance`.
-        subtype_weight: Of the subtypes' Tversky distance.
+        subtype_weight: Of the second question.
         name: Name of the loss.
         **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
     """
@@ -145,12 +149,22 @@ class SubtypeTversky(keras.losses.Loss):
         y_pred = ops.clip(ops.cast(y_pred, "float32"), 1e-6, 1.0)
         subtypes = ops.cast(ops.squeeze(y_true, -1), "int32")
         truth = ops.one_hot(subtypes, y_pred.shape[-1], dtype="float32")
-        pixels = -ops.mean(ops.sum(truth * ops.log(y_pred), axis=-1))
-        weights = self.false, self.missed
-        whole = tversky_distance(1 - truth[..., :1], 1 - y_pred[..., :1], *weights)
-        each = tversky_distance(truth[..., 1:], y_pred[..., 1:], *weights, 20.0)
+        bleeds, predicted = 1 - truth[..., :1], 1 - y_pred[..., :1]
+        pixels = ops.mean(keras.losses.binary_crossentropy(bleeds, predicted))
+        distance = tversky_distance(bleeds, predicted, self.false, self.missed)
+        which = self._which(truth[..., 1:], y_pred[..., 1:])
         # Keras divides a loss by the number of replicas unless it is a scalar.
-        return ops.reshape(pixels + whole + self.subtype_weight * each, (-1,))
+        return ops.reshape(pixels + distance + self.subtype_weight * which, (-1,))
+
+    def _which(self, truth, y_pred):
+        """Cross-entropy of the subtypes' shares, the mean over those of the batch."""
+        shares = y_pred / ops.sum(y_pred, axis=-1, keepdims=True)
+        axes = tuple(range(len(y_pred.shape) - 1))
+        counts = ops.sum(truth, axis=axes)
+        losses = -ops.sum(truth * ops.log(shares), axis=axes)
+        present = ops.cast(counts > 0, "float32")
+        means = losses / ops.maximum(counts, 1.0)
+        return ops.sum(means) / ops.maximum(ops.sum(present), 1.0)
 
     def get_config(self) -> dict:
         """The arguments, for saving."""
