@@ -27,6 +27,7 @@ from ich_tf.data.rsna import index as rsna_index
 from ich_tf.data.rsna import labels as rsna_labels
 from ich_tf.data.rsna import metadata as rsna_metadata
 from ich_tf.data.rsna.scan import read_scan
+from ich_tf.io.source import InputError
 from ich_tf.volume import PHANTOM_MARKER, Case
 
 __all__ = ["IDENTITY", "Rsna", "ScanSlices", "read_scan"]
@@ -72,37 +73,57 @@ class LeftOut:
     images: np.ndarray
     messages: np.ndarray | None = None
 
-    def problems(self, root: pathlib.Path) -> list[Problem]:
+    def problems(self, listing: rsna_headers.Listing) -> list[Problem]:
         """One for each image, and one for the rest where there are very many."""
         found = []
         for number, image in enumerate(self.images[:MAX_LISTED]):
-            path = root / IMAGES / f"{os.fsdecode(image)}{rsna_headers.SUFFIX}"
+            path = listing.path(bytes(image))
             message = self.reason
             if self.messages is not None:
                 message = self.messages[number].decode()
             found.append(Problem(self.kind, str(path), message))
         if len(self.images) > MAX_LISTED:
             more = f"{len(self.images) - MAX_LISTED} more images: {self.reason}"
-            found.append(Problem(self.kind, str(root / IMAGES), more))
+            found.append(Problem(self.kind, str(listing.folder), more))
         return found
 
 
 def _find_root(root: pathlib.Path) -> pathlib.Path:
     """The data set in a folder, or up to two folders below it."""
     if not root.is_dir():
-        raise ValueError(f"{root} is not a folder.")
+        raise InputError(f"{root} is not a folder.")
     for pattern in ("", "*/", "*/*/"):
         folders = sorted(root.glob(pattern)) if pattern else [root]
         found = [folder for folder in folders if (folder / IMAGES).is_dir()]
         if len(found) > 1:
             names = ", ".join(str(folder) for folder in found)
-            raise ValueError(f"{root} holds several data sets, name one: {names}")
+            raise InputError(f"{root} holds several data sets, name one: {names}")
         if found:
             return found[0]
-    raise ValueError(
+    raise InputError(
         f"{root} does not hold RSNA 2019: there is no folder {IMAGES} with the images "
-        f"(and beside it {LABELS}). Other DICOM files are read by `predict`."
+        f"(and beside it {LABELS}).{_instead(root)} Other DICOM files are read by "
+        "`predict`."
     )
+
+
+def _instead(root: pathlib.Path) -> str:
+    """What a folder holds, for the message that it is not the data set."""
+    names = sorted(path.name for path in root.iterdir())
+    if any(name.startswith("stage_1") for name in names):
+        return " It holds stage 1 of the challenge; stage 2 is needed."
+    archives = [name for name in names if name.lower().endswith((".zip", ".7z"))]
+    if archives:
+        return f" It holds {archives[0]}: unpack it first."
+    return f" It holds: {', '.join(names[:5])}." if names else " It is empty."
+
+
+def _images_folder(root: pathlib.Path) -> pathlib.Path:
+    """The folder of the images; some archives unpack to one within one."""
+    folder = root / IMAGES
+    while (folder / IMAGES).is_dir():
+        folder = folder / IMAGES
+    return folder
 
 
 class Rsna:
@@ -136,8 +157,9 @@ class Rsna:
         table = None
         if (self.root / LABELS).is_file():
             table = rsna_labels.read(self.root / LABELS)
+        self._listing = rsna_headers.list_images(_images_folder(self.root))
         index = rsna_index.open_index(
-            self.root / IMAGES,
+            self._listing,
             metadata=rsna_metadata.find(self.root),
             file=index_file,
             workers=workers,
@@ -180,18 +202,17 @@ class Rsna:
             ValueError: if there is no such scan.
         """
         number = self._find(case_id)
-        images = [os.fsdecode(i) for i in self._index.images[self._rows(number)]]
-        folder = self.root / IMAGES
+        names = self._index.images[self._rows(number)].tolist()
         return ScanSlices(
             self._index.patients[number].decode(),
-            tuple(images),
-            tuple(folder / f"{image}{rsna_headers.SUFFIX}" for image in images),
+            tuple(map(os.fsdecode, names)),
+            tuple(map(self._listing.path, names)),
             None if self._labels is None else self._labels[self._rows(number)],
         )
 
     def _find(self, case_id: str) -> int:
         if case_id not in self._number:
-            raise ValueError(f"{self.root}: no scan {case_id!r} among the usable ones.")
+            raise InputError(f"{self.root}: no scan {case_id!r} among the usable ones.")
         return self._number[case_id]
 
     def _rows(self, number: int) -> slice:
@@ -226,7 +247,7 @@ class Rsna:
             path = str(self.root / LABELS)
             found.append(Problem("labels", path, "there is no such table"))
         for group in self._left_out:
-            found += group.problems(self.root)
+            found += group.problems(self._listing)
         return found
 
     def fingerprint(self) -> dict:

@@ -11,12 +11,12 @@ import hashlib
 import logging
 import os
 import pathlib
-import zipfile
 
 import numpy as np
 
 from ich_tf import files, parallel
 from ich_tf.io import dicom
+from ich_tf.io.source import InputError
 
 VERSION = 1
 CHUNK_FILES = 2000
@@ -45,20 +45,22 @@ class Listing:
         folder: Where they are.
         images: (n,), their names without `.dcm` as bytes, sorted.
         file_bytes: (n,), int64, their sizes.
+        endings: Name to ending, where that is not `.dcm` but `.DCM` or the like.
     """
 
     folder: pathlib.Path
     images: np.ndarray
     file_bytes: np.ndarray
+    endings: dict[bytes, str] = dataclasses.field(default_factory=dict)
 
     def path(self, image: bytes) -> pathlib.Path:
         """The file of an image."""
-        return self.folder / (os.fsdecode(image) + SUFFIX)
+        return self.folder / (os.fsdecode(image) + self.endings.get(image, SUFFIX))
 
     def take(self, images: np.ndarray) -> "Listing":
         """The listing of some of the images."""
         images = np.sort(images)
-        return Listing(self.folder, images, self.bytes_of(images))
+        return Listing(self.folder, images, self.bytes_of(images), self.endings)
 
     def bytes_of(self, images: np.ndarray) -> np.ndarray:
         """The sizes of the files of some images."""
@@ -73,18 +75,33 @@ class Listing:
 
 
 def list_images(folder: str | os.PathLike) -> Listing:
-    """List the `.dcm` files of a folder; hidden files are passed over."""
-    names, sizes = [], []
+    """List the `.dcm` files of a folder; hidden files are passed over.
+
+    Raises:
+        InputError: if the folder holds files but none of them is called `.dcm`.
+    """
+    names, sizes, others = {}, [], []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.endswith(SUFFIX) and not entry.name.startswith("."):
-                if entry.is_file():
-                    names.append(os.fsencode(entry.name.removesuffix(SUFFIX)))
-                    sizes.append(entry.stat().st_size)
-    images = np.array(names, np.bytes_)
+            if entry.name.startswith(".") or not entry.is_file():
+                continue
+            stem, ending = os.path.splitext(entry.name)
+            if ending.lower() != SUFFIX:
+                others.append(ending)
+            elif os.fsencode(stem) not in names:
+                names[os.fsencode(stem)] = ending
+                sizes.append(entry.stat().st_size)
+    if others and not names:
+        raise InputError(
+            f"{folder}: holds {len(others)} file(s) {others[0]} and no DICOM file "
+            "(.dcm). Pictures have no Hounsfield units; download the "
+            "DICOM files of the challenge."
+        )
+    images = np.array(list(names), np.bytes_)
     order = np.argsort(images)
+    unusual = {name: ending for name, ending in names.items() if ending != SUFFIX}
     return Listing(
-        pathlib.Path(folder), images[order], np.array(sizes, np.int64)[order]
+        pathlib.Path(folder), images[order], np.array(sizes, np.int64)[order], unusual
     )
 
 
@@ -101,16 +118,18 @@ def read_headers(listing: Listing) -> dict[str, np.ndarray]:
         path = listing.path(image)
         try:
             header = dicom.read_header(path)
-            if os.fsencode(header.image_id) != image:
+            if header.image_id.encode("utf-8", "surrogateescape") != image:
                 raise ValueError(f"{path}: holds the image {header.image_id}.")
         except ValueError as error:
-            problems.append((image, str(error).removeprefix(f"{path}: ").encode()))
+            problems.append(
+                (image, str(error).removeprefix(f"{path}: ").encode("utf-8", "replace"))
+            )
             continue
         ids = (header.series_id, header.patient_id, header.origin)
         orientation = header.orientation
         if orientation is None:
             orientation = np.full(6, np.nan)
-        encoded = (image, *(text.encode() for text in ids))
+        encoded = (image, *(text.encode("utf-8", "surrogateescape") for text in ids))
         rows.append((*encoded, header.position, orientation, file_bytes))
     return {
         **_columns(rows, HEADER_COLUMNS),
@@ -180,9 +199,15 @@ def _read_parallel(chunks: list[Listing], parts: pathlib.Path, workers: int) -> 
 
 
 def save(path: pathlib.Path, digest: str, columns: dict[str, np.ndarray]) -> None:
-    """Keep columns, with what they were made of."""
-    with files.atomic(path) as partial:
-        np.savez(partial, digest=np.array(digest), **columns)
+    """Keep columns, with what they were made of; where nothing can be written, do not.
+
+    A read-only data set is read without an index that is kept.
+    """
+    try:
+        with files.atomic(path) as partial:
+            np.savez(partial, digest=np.array(digest), **columns)
+    except OSError as error:
+        _log.warning("%s cannot be kept (%s); it is made again", path, error.strerror)
 
 
 def load(path: pathlib.Path, digest: str) -> dict[str, np.ndarray] | None:
@@ -195,6 +220,7 @@ def load(path: pathlib.Path, digest: str) -> dict[str, np.ndarray] | None:
             if str(stored["digest"]) != digest:
                 return None
             return {name: stored[name] for name in stored if name != "digest"}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        _log.warning("%s is damaged and is made anew", path)
+    # NumPy and zipfile raise every kind of exception on damaged archives.
+    except Exception:
+        _log.warning("%s is damaged and is made again", path)
         return None

@@ -15,6 +15,7 @@ import numpy as np
 
 from ich_tf.data.rsna import headers as rsna_headers
 from ich_tf.data.rsna import metadata as rsna_metadata
+from ich_tf.io import source
 
 FILE = "ich_tf-index.npz"
 NO_FILE = "but has no file."
@@ -64,7 +65,7 @@ class Index:
 
 
 def open_index(
-    folder: str | os.PathLike,
+    images: str | os.PathLike | rsna_headers.Listing,
     *,
     metadata: str | os.PathLike | None = None,
     file: str | os.PathLike | None = None,
@@ -75,7 +76,7 @@ def open_index(
     Files are told by name and size: after a change that keeps both, delete the index.
 
     Args:
-        folder: Holds `<image>.dcm`.
+        images: The folder that holds `<image>.dcm`, or its listing.
         metadata: A metadata table, see `rsna_metadata`; without it the headers of all
             files are read.
         file: Where the index is kept. Default: beside the folder, or in the user's
@@ -86,9 +87,13 @@ def open_index(
         ValueError: if the metadata table is faulty. An unreadable image is no error:
             it is listed and left out.
     """
-    listing = rsna_headers.list_images(folder)
+    listing = images
+    if not isinstance(images, rsna_headers.Listing):
+        listing = rsna_headers.list_images(images)
     file = _default_file(listing.folder) if file is None else pathlib.Path(file)
-    extra = (pathlib.Path(metadata).read_bytes(),) if metadata else ()
+    extra = ()
+    if metadata:
+        extra = (source.read_bytes(metadata, rsna_metadata.MAX_BYTES),)
     digest = listing.digest(*extra)
     columns = rsna_headers.load(file, digest)
     if columns is None:

@@ -5,6 +5,7 @@ class, `ID_<hex>_<class>`; a few rows are repeated. It is read in blocks, so tha
 4.5 million rows need little memory.
 """
 
+import csv
 import dataclasses
 import itertools
 import os
@@ -14,11 +15,15 @@ import re
 import numpy as np
 
 from ich_tf import labels
+from ich_tf.io import source, table
+from ich_tf.io.source import InputError
 
 HEADER = ("ID", "Label")
 UNKNOWN = 255
 BLOCK_ROWS = 200_000
 MAX_ID_BYTES = 96
+MAX_BYTES = 2**31
+_MAX_HEADER = 10_000
 
 _ROW = re.compile(rb"[^,\s]+_(%s),[01]" % "|".join(labels.CLASSES).encode())
 _SORTED_CLASSES = np.sort(np.array(labels.CLASSES, np.bytes_))
@@ -71,18 +76,17 @@ def read(path: str | os.PathLike) -> LabelTable:
             each other; the message names the file and the row.
     """
     path = pathlib.Path(path)
+    source.check_file(path, MAX_BYTES)
     names, cells, values = [], [], []
     offset = 0
     with open(path, "rb") as file:
-        header = file.readline().decode("utf-8-sig", "replace").strip()
-        if tuple(header.split(",")) != HEADER:
-            raise ValueError(f"{path}: must begin with ID,Label, not {header[:80]!r}.")
+        dialect = _dialect(path, file.readline(_MAX_HEADER))
         first_line = 2
         while lines := list(itertools.islice(file, BLOCK_ROWS)):
             if not any(map(bytes.strip, lines)):
                 first_line += len(lines)
                 continue
-            images, classes, block_values = _block(path, lines, first_line)
+            images, classes, block_values = _block(path, lines, first_line, dialect)
             # The six rows of an image usually follow each other: one name is kept.
             starts = np.flatnonzero(np.concatenate([[True], images[1:] != images[:-1]]))
             run = np.repeat(np.arange(len(starts)), np.diff([*starts, len(images)]))
@@ -93,19 +97,68 @@ def read(path: str | os.PathLike) -> LabelTable:
             offset += len(starts)
             first_line += len(lines)
     if not names:
-        raise ValueError(f"{path}: has no rows.")
+        raise InputError(f"{path}: has no rows.")
     return _pivot(path, *map(np.concatenate, (names, cells, values)))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Dialect:
+    """How a table was saved.
+
+    Attributes:
+        delimiter: Between columns.
+        columns: Where ID and Label are.
+    """
+
+    delimiter: str
+    columns: tuple[int, int]
+
+    def plain(self, lines: list[bytes]) -> list[bytes]:
+        """Lines as `<ID>,<Label>`; a line that is no row stays as it is."""
+        written = []
+        for line in lines:
+            text = line.decode("utf-8", "replace")
+            cells = next(csv.reader([text], delimiter=self.delimiter), [])
+            try:
+                name, label = (cells[column].strip() for column in self.columns)
+                written.append(f"{name},{table.whole(label)}".encode())
+            except (IndexError, ValueError):
+                written.append(line)
+        return written
+
+
+def _dialect(path: pathlib.Path, first: bytes) -> _Dialect:
+    """The dialect of a table from its first line."""
+    header = first.decode("utf-8-sig", "replace").strip()
+    delimiter = table.delimiter_of(header, HEADER)
+    names = [name.strip().strip('"').strip() for name in header.split(delimiter)]
+    if not set(HEADER) <= set(names):
+        raise InputError(
+            f"{path}: must begin with ID,Label, not {header[:80]!r}: six rows for each "
+            "image are needed, `<image>_<class>,<0 or 1>`."
+        )
+    return _Dialect(delimiter, tuple(names.index(name) for name in HEADER))
+
+
+def _load(lines: list[bytes]) -> np.ndarray:
+    row_type = [("id", f"S{MAX_ID_BYTES}"), ("label", "u1")]
+    return np.loadtxt(lines, row_type, comments=None, delimiter=",", ndmin=1)
+
+
 def _block(
-    path: pathlib.Path, lines: list[bytes], first_line: int
+    path: pathlib.Path, lines: list[bytes], first_line: int, dialect: _Dialect
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image names, class numbers and labels of some lines."""
-    row_type = [("id", f"S{MAX_ID_BYTES}"), ("label", "u1")]
     filled = [line for line in map(bytes.strip, lines) if line]
     try:
-        rows = np.loadtxt(filled, row_type, comments=None, delimiter=",", ndmin=1)
-    except ValueError as error:
+        if dialect != _PLAIN or b'"' in filled[0]:
+            filled = dialect.plain(filled)
+        try:
+            rows = _load(filled)
+        except ValueError:
+            # Labels like "1.0", or quotes further down.
+            rows = _load(dialect.plain(filled))
+    except (ValueError, csv.Error) as error:
         raise _fault(path, lines, first_line) from error
     images, _, classes = np.strings.rpartition(rows["id"], b"_")
     position = np.searchsorted(_SORTED_CLASSES, classes)
@@ -119,16 +172,19 @@ def _block(
     return images, _CLASS_OF_SORTED[position], rows["label"].copy()
 
 
-def _fault(path: pathlib.Path, lines: list[bytes], first_line: int) -> ValueError:
+_PLAIN = _Dialect(",", (0, 1))
+
+
+def _fault(path: pathlib.Path, lines: list[bytes], first_line: int) -> InputError:
     """The error that names the first line which is no row."""
     for number, line in enumerate(lines, first_line):
         text = line.strip()
         if text and (not _ROW.fullmatch(text) or len(text) > MAX_ID_BYTES):
-            return ValueError(
+            return InputError(
                 f"{path}: line {number} is {line[:80]!r}, not <image>_<class>,<0 or "
                 f"1> with one of the classes {', '.join(labels.CLASSES)}."
             )
-    return ValueError(f"{path}: lines {first_line} and following cannot be read.")
+    return InputError(f"{path}: lines {first_line} and following cannot be read.")
 
 
 def _pivot(
@@ -144,7 +200,7 @@ def _pivot(
     against = np.flatnonzero(table[cells] != values)
     if against.size:
         image, number = divmod(int(cells[against[0]]), count)
-        raise ValueError(
+        raise InputError(
             f"{path}: {images[image].decode()}_{labels.CLASSES[number]} is labelled "
             "both 0 and 1."
         )

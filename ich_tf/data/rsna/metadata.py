@@ -17,6 +17,9 @@ import re
 
 import numpy as np
 
+from ich_tf.io import source, table
+from ich_tf.io.source import InputError
+
 FILES = (
     "train_metadata_noidx.csv",
     "train_metadata.csv",
@@ -38,6 +41,9 @@ A position is a number that rises towards the head, or three numbers of which th
 one does.
 """
 BLOCK_ROWS = 50_000
+MAX_BYTES = 2**30
+_MAX_HEADER = 10_000
+_ALL_COLUMNS = tuple(name for names in COLUMNS.values() for name in names)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,28 +77,31 @@ def read(path: str | os.PathLike) -> Metadata:
             each other; the message names the file and the row.
     """
     path = pathlib.Path(path)
+    source.check_file(path, MAX_BYTES)
     blocks = []
     with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file)
         try:
+            delimiter = table.delimiter_of(file.readline(_MAX_HEADER), _ALL_COLUMNS)
+            file.seek(0)
+            rows = csv.reader(file, delimiter=delimiter)
             chosen = _columns(path, next(rows, []))
             while block := list(itertools.islice(rows, BLOCK_ROWS)):
                 first_line = rows.line_num - len(block) + 1
                 if any(map(any, block)):
                     blocks.append(_block(path, block, chosen, first_line))
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: is not in UTF-8 ({error.reason}).") from error
+            raise InputError(f"{path}: is not in UTF-8 ({error.reason}).") from error
         except csv.Error as error:
-            raise ValueError(f"{path}: line {rows.line_num}: {error}.") from error
+            raise InputError(f"{path}: line {rows.line_num}: {error}.") from error
     if not blocks:
-        raise ValueError(f"{path}: has no rows.")
+        raise InputError(f"{path}: has no rows.")
     images, series, positions = map(np.concatenate, zip(*blocks, strict=True))
     _, first, row = np.unique(images, return_index=True, return_inverse=True)
     earlier = first[row]
     against = (series != series[earlier]) | (positions != positions[earlier])
     if against.any():
         image = images[np.flatnonzero(against)[0]].decode()
-        raise ValueError(f"{path}: two rows of {image} contradict each other.")
+        raise InputError(f"{path}: two rows of {image} contradict each other.")
     once = np.sort(first)
     return Metadata(path, images[once], series[once], positions[once])
 
@@ -100,10 +109,11 @@ def read(path: str | os.PathLike) -> Metadata:
 def _columns(path: pathlib.Path, header: list[str]) -> list[int]:
     """Where image, series and position are."""
     chosen = []
+    header = [name.strip() for name in header]
     for what, names in COLUMNS.items():
         found = [header.index(name) for name in names if name in header]
         if not found:
-            raise ValueError(
+            raise InputError(
                 f"{path}: no column for the {what}; one of {', '.join(names)} is "
                 f"needed. It has: {', '.join(header)[:300]}. Without this file the "
                 "headers of all images are read instead."
@@ -125,12 +135,12 @@ def _block(
         )
         height = _height(position)
         if not image or not scan or not np.isfinite(height):
-            raise ValueError(
+            raise InputError(
                 f"{path}: line {line} lacks an image, a series or a position along "
                 "the body: a number, or three in ImagePositionPatient."
             )
-        images.append(os.fsencode(image.removesuffix(".dcm")))
-        series.append(scan.encode())
+        images.append(os.fsencode(re.sub(r"\.dcm$", "", image, flags=re.IGNORECASE)))
+        series.append(os.fsencode(scan))
         positions.append(height)
     return np.array(images), np.array(series), np.array(positions, np.float64)
 

@@ -11,6 +11,8 @@ import pydicom
 from ich_tf.io.dicom import files, headers
 from ich_tf.io.source import InputError
 
+MAX_ID_LENGTH = 128
+
 PLACING_TAGS = [
     pydicom.tag.Tag(keyword)
     for keyword in (
@@ -67,6 +69,8 @@ def read_header(path: str | os.PathLike) -> SliceHeader:
         ]
         if headers.size_of(path, dataset)[0] != 1 or plane.position is None:
             raise InputError(f"{path}: not one slice with an Image Position.")
+        if any(len(identifier) > MAX_ID_LENGTH for identifier in ids):
+            raise InputError(f"{path}: a UID or the Patient ID is damaged.")
         if not all(ids):
             raise InputError(f"{path}: no UID of image or series, or no Patient ID.")
         if not math.isfinite(plane.slope + plane.intercept):
