@@ -75,7 +75,12 @@ class Note:
     files: tuple[str, ...] = ()
 
     def __post_init__(self):
-        """Refuse an unknown kind."""
+        """Refuse an unknown kind; write names that are no UTF-8 so that all can show.
+
+        Such a name, as the system gives it, cannot be written to a file or terminal.
+        """
+        shown = self.text.encode("utf-8", "backslashreplace").decode()
+        object.__setattr__(self, "text", shown)
         if self.kind not in NOTE_KINDS:
             raise ValueError(f"Unknown kind of note {self.kind!r}. Known: {NOTE_KINDS}")
 

@@ -122,7 +122,11 @@ def _decode(path, dataset, shape: tuple[int, int, int]) -> tuple[np.ndarray, lis
     if _is_plain(dataset, syntax):
         return _plain_values(dataset)[: math.prod(shape)].reshape(shape), notes
     if syntax.is_encapsulated:
+        _high_bit_shift(path, dataset, 16, allowed=0)
         stored = codecs.decode(path, syntax, math.prod(shape))
+    elif syntax.is_little_endian and headers.get(dataset, "BitsAllocated") == 16:
+        # pydicom would clear the upper bits, in which the values may be.
+        stored = _words(dataset)[: math.prod(shape)]
     else:
         stored = dataset.pixel_array
     if stored.size != math.prod(shape) or stored.dtype.kind not in "iu":
@@ -151,11 +155,35 @@ def _plain_values(dataset) -> np.ndarray:
 
     The decoder takes longer than all the rest of reading a slice.
     """
-    kind = "<i2" if headers.get(dataset, "PixelRepresentation") else "<u2"
-    content = dataset.PixelData
-    values = np.frombuffer(content, kind, len(content) // 2)
+    values = _words(dataset)
     unused = 16 - headers.get(dataset, "BitsStored")
     return (values << unused) >> unused if unused else values
+
+
+def _words(dataset) -> np.ndarray:
+    """The 16-bit words of uncompressed pixel data."""
+    kind = "<i2" if headers.get(dataset, "PixelRepresentation") else "<u2"
+    content = dataset.PixelData
+    return np.frombuffer(content, kind, len(content) // 2)
+
+
+def _high_bit_shift(path, dataset, width: int, allowed: int | None = None) -> int:
+    """How many bits lie below the values.
+
+    Raises:
+        InputError: if Bits Stored and High Bit fit no word of this width, or it is
+            more than `allowed`.
+    """
+    bits = headers.integer(path, dataset, "BitsStored", 1, width)
+    high = headers.number(path, dataset.get, "HighBit")
+    shift = 0 if high is None else int(high) + 1 - bits
+    most = width - bits if allowed is None else allowed
+    if not 0 <= shift <= most:
+        raise InputError(
+            f"{path}: HighBit {high:g} does not fit BitsStored {bits}; it should be "
+            f"{bits - 1}. Have the series exported again."
+        )
+    return shift
 
 
 def _stored_bits(path, dataset, values: np.ndarray) -> np.ndarray:
@@ -164,23 +192,16 @@ def _stored_bits(path, dataset, values: np.ndarray) -> np.ndarray:
     Raises:
         InputError: if Bits Stored and High Bit do not say where the values are.
     """
-    width = 8 * values.dtype.itemsize
-    bits = headers.integer(path, dataset, "BitsStored", 1, width)
-    high = headers.number(path, dataset.get, "HighBit")
-    shift = 0 if high is None else int(high) + 1 - bits
-    if not 0 <= shift <= width - bits:
-        raise InputError(
-            f"{path}: HighBit {high:g} does not fit BitsStored {bits}; it should be "
-            f"{bits - 1}. Have the series exported again."
-        )
+    shift = _high_bit_shift(path, dataset, 8 * values.dtype.itemsize)
+    bits = int(headers.get(dataset, "BitsStored"))
     if shift:
         # Some writers fill the upper bits, some only claim so.
         if not np.any(values & (2**shift - 1)):
             values = values >> shift
         elif np.any(_cut(values, bits) != values):
             raise InputError(
-                f"{path}: HighBit {high:g} contradicts BitsStored {bits}, and the "
-                "pixels fit neither. Have the series exported again."
+                f"{path}: HighBit {bits + shift - 1} contradicts BitsStored {bits} "
+                "and the pixels fit neither. Have the series exported again."
             )
     return _cut(values, bits)
 

@@ -95,13 +95,18 @@ def _description(dataset) -> str:
     return re.sub(r"[<>&\"'`]", "", shown)[:_MAX_TEXT]
 
 
+def _uid(told: str) -> str:
+    """A UID that can be shown and typed, whatever stands in a damaged header."""
+    return re.sub(r"[^\w.-]", "", told)[:_MAX_TEXT]
+
+
 def read_item(path: pathlib.Path) -> Item:
     """What the header of a file says; an unreadable one is an item with a reason."""
     series_uid = ""
     try:
         dataset, _ = files.read_dataset(path, pixels=False, tags=_TAGS)
         with files.reading(path):
-            series_uid = headers.text(dataset, "SeriesInstanceUID")
+            series_uid = _uid(headers.text(dataset, "SeriesInstanceUID"))
             return _item(path, dataset, series_uid)
     except InputError as error:
         return Item(path, "unreadable", series_uid, reason=str(error))
