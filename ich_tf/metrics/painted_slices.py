@@ -7,6 +7,10 @@ from ich_tf.metrics import evaluation, intervals
 
 SIZES_MM2 = (100.0, 400.0, 1600.0)
 """Borders between the sizes of painted lesions."""
+DENSITIES_HU = (40.0, 55.0)
+"""Borders between the mean densities of painted blood, where rows hold them."""
+MOST_FALSE_MM2 = 10.0
+"""A threshold may mark so much in a painted slice without blood, on average."""
 
 
 def score_slices(
@@ -27,14 +31,18 @@ def score_slices(
     """
     return {
         "painted": dice_by_kind([row for row in painted_rows if row["truth"]]),
-        "false_mm2": _false_mm2([row for row in painted_rows if not row["truth"]]),
+        "false_mm2": false_mm2([row for row in painted_rows if not row["truth"]]),
         "labelled": {"data": identity, **evaluation.detection(labelled)},
     }
 
 
 def dice_by_kind(rows: list[dict]) -> dict[str, dict]:
-    """Mean Dice of slices by subtype and size; a subtype takes slices with it alone."""
+    """Mean Dice of slices by subtype, size and density, as JSON.
+
+    A subtype takes slices with it alone.
+    """
     names = ("under 100", "100 to 400", "400 to 1600", "over 1600")
+    densities = ("under 40", "40 to 55", "over 55")
     groups: dict[str, list[dict]] = {"all": rows}
     for k, subtype in enumerate(labels.SUBTYPES):
         groups[subtype] = [
@@ -43,6 +51,13 @@ def dice_by_kind(rows: list[dict]) -> dict[str, dict]:
     for number, name in enumerate(names):
         groups[f"{name} mm2"] = [
             row for row in rows if np.digitize(row["area_mm2"], SIZES_MM2) == number
+        ]
+    for number, name in enumerate(densities):
+        groups[f"{name} HU"] = [
+            row
+            for row in rows
+            if row.get("density_hu") is not None
+            and np.digitize(row["density_hu"], DENSITIES_HU) == number
         ]
     return {
         name: evaluation.as_json(
@@ -56,8 +71,70 @@ def dice_by_kind(rows: list[dict]) -> dict[str, dict]:
     }
 
 
-def _false_mm2(rows: list[dict]) -> dict:
+def false_mm2(rows: list[dict]) -> dict:
     """Mean area that is predicted in slices without blood."""
     areas = [row["predicted_mm2"] for row in rows]
     patients = [row["patient"] for row in rows]
     return evaluation.as_json(intervals.bootstrap_mean(areas, patients))
+
+
+def subtype_confusion(rows: list[dict]) -> dict[str, dict[str, int]]:
+    """Pixels of each painted subtype: all, found, and found as that subtype."""
+    found = {}
+    for k, subtype in enumerate(labels.SUBTYPES):
+        alone = [
+            row for row in rows if row["labels"][k] and sum(row["labels"][:-1]) == 1
+        ]
+        found[subtype] = {
+            "pixels": sum(row["truth"] for row in alone),
+            "found": sum(row["both"] for row in alone),
+            "right_subtype": sum(row["right_subtype"] for row in alone),
+        }
+    return found
+
+
+def choose_threshold(rows: dict[str, list[dict]]) -> str:
+    """The threshold with the highest mean Dice among those that mark little falsely.
+
+    Args:
+        rows: Threshold to the rows of all slices. Where all thresholds mark more than
+            `MOST_FALSE_MM2` falsely, the highest is taken.
+    """
+    allowed = {}
+    for threshold, every in rows.items():
+        clean = [row for row in every if not row["truth"]]
+        if not clean or false_mm2(clean)["mean"] <= MOST_FALSE_MM2:
+            bleeding = [row for row in every if row["truth"]]
+            allowed[threshold] = dice_by_kind(bleeding)["all"]["mean"]
+    if not allowed:
+        return max(rows, key=float)
+    return max(allowed, key=allowed.get)
+
+
+def choose_by_halves(rows: dict[str, list[dict]]) -> dict[str, dict]:
+    """Choose a threshold on patients of odd numbers, score the even ones; and reverse.
+
+    Args:
+        rows: Threshold to rows, whose patients are numbers.
+
+    Returns:
+        "odd" and "even" to the `threshold` chosen there and the `dice` of the other
+        half.
+    """
+    found = {}
+    for name, parity in (("odd", 1), ("even", 0)):
+        here = _of_parity(rows, parity)
+        chosen = choose_threshold(here)
+        other = [row for row in _of_parity(rows, 1 - parity)[chosen] if row["truth"]]
+        found[name] = {
+            "threshold": float(chosen),
+            "dice": dice_by_kind(other)["all"],
+        }
+    return found
+
+
+def _of_parity(rows: dict[str, list[dict]], parity: int) -> dict[str, list[dict]]:
+    return {
+        threshold: [row for row in every if int(row["patient"]) % 2 == parity]
+        for threshold, every in rows.items()
+    }
