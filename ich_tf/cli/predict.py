@@ -102,6 +102,11 @@ def _add_detection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder for numbers and pictures"
     )
+    parser.add_argument(
+        "--figure",
+        metavar="PNG",
+        help="also draw the slices of judges with the highest and lowest probability",
+    )
     _add_weights(parser)
     shared.add_device(parser)
     shared.add_data(parser)
@@ -125,6 +130,22 @@ def _detection(options: argparse.Namespace) -> None:
             f"area under the ROC curve of the largest predicted area, by {unit}: {auc}"
         )
     print(f"{result['data']}; pictures: {options.out}/detection.png")
+    if options.figure:
+        _draw_judges(options, result)
+
+
+def _draw_judges(options: argparse.Namespace, result: dict) -> None:
+    from ich_tf import data
+    from ich_tf.evidence import real_slices
+    from ich_tf.prediction import real_heads
+
+    name = options.weights or real_heads.DEFAULT_WEIGHTS
+    real_slices.draw(
+        options.figure,
+        data.open_dataset("ct-ich", paths.ct_ich(options.ct_ich)),
+        real_heads.load(options.weights_dir, name),
+        real_slices.choose(result["cases"]),
+    )
 
 
 def _add_explain(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from ich_tf import files
-from ich_tf.evidence import audit, compare, localization, tables
+from ich_tf.evidence import audit, compare, localization, real_heads, tables
 from ich_tf.experiments import profiles
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.rows import audit as audit_rows
@@ -338,6 +338,7 @@ def write(results: str | os.PathLike, docs: pathlib.Path, say) -> None:
     made = {
         "classification": classification,
         "synthetic": synthetic,
+        "real-heads": lambda _: real_heads.page(),
         "audit": audited,
     }
     for name, make in made.items():

@@ -7,7 +7,7 @@ import yaml
 
 from ich_tf import files, labels
 from ich_tf.evidence import real_slices
-from ich_tf.metrics import display
+from ich_tf.metrics import display, painted_slices
 from ich_tf.models import weights
 
 NAME = "real-heads"
@@ -41,7 +41,11 @@ def page(weights_dir: str | os.PathLike | None = None) -> str:
     path = weights.companion(entry, MEASURED, weights_dir)
     if path is None:
         raise ValueError(f"{NAME} has no {MEASURED} beside its weights.")
-    measured = files.read_json(path)
+    return render(files.read_json(path))
+
+
+def render(measured: dict) -> str:
+    """The page from the content of `measured.json`, as Markdown."""
     lines = [
         "# One network for real heads",
         "",
@@ -66,6 +70,44 @@ def page(weights_dir: str | os.PathLike | None = None) -> str:
         *[f"- {fault}" for fault in measured["faults"]],
     ]
     return "\n".join(lines) + "\n"
+
+
+def measured_of(
+    before: tuple[str, dict], after: dict, rows: dict[str, list[dict]], threshold: str
+) -> dict:
+    """What the page shows, from records and counts.
+
+    Args:
+        before: Name and `detection.json` of the weights before.
+        after: `detection.json` of the new ones.
+        rows: Threshold to the rows of painted held-out scans.
+        threshold: The one that was chosen.
+
+    Returns:
+        The content of `measured.json`, without `notes` and `faults`, which are
+        sentences about it.
+    """
+    name, old = before
+    chosen = rows[threshold]
+    return {
+        "before": name,
+        "threshold": float(threshold),
+        "judges": {
+            "data": old["data"],
+            "before": old["judges"],
+            "after": after["judges"],
+        },
+        "painted": {
+            "dice": painted_slices.dice_by_kind(
+                [row for row in chosen if row["truth"]]
+            ),
+            "false_mm2": painted_slices.false_mm2(
+                [row for row in chosen if not row["truth"]]
+            ),
+            "halves": painted_slices.choose_by_halves(rows),
+            "subtypes": painted_slices.subtype_confusion(chosen),
+        },
+    }
 
 
 def _judged(measured: dict) -> list[str]:

@@ -41,7 +41,15 @@ def choose(cases: dict[str, dict]) -> list[tuple[str, str, int, float]]:
     Returns:
         Subtype, case id, z index and probability: first the highest of each subtype
         that judges show, then the lowest.
+
+    Raises:
+        ValueError: if the network that made the records has no calibration.
     """
+    if any(record["probabilities"] is None for record in cases.values()):
+        raise ValueError(
+            "The rule needs probabilities of subtypes, which these weights do not "
+            "give. Name weights with a calibration."
+        )
     highest, lowest = [], []
     for k, subtype in enumerate(labels.SUBTYPES):
         shown = [

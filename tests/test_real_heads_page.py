@@ -1,0 +1,95 @@
+"""The page about the network of real heads, and the rule of its figure."""
+
+import numpy as np
+import pytest
+
+from ich_tf import labels
+from ich_tf.evidence import real_heads, real_slices
+from ich_tf.metrics import detection, painted_slices
+
+SUBDURAL = labels.index("subdural")
+
+
+def record(truth, probability):
+    rows = np.zeros((len(truth), 6), int)
+    rows[:, [SUBDURAL, 5]] = np.array(truth)[:, None]
+    given = np.zeros((len(truth), 6))
+    given[:, [SUBDURAL, 5]] = np.array(probability)[:, None]
+    return {
+        "truth": list(truth),
+        "labels": rows.tolist(),
+        "scores": given.tolist(),
+        "probabilities": given.tolist(),
+        "pixels": [0] * len(truth),
+        "pixel_mm2": 1.0,
+    }
+
+
+def painted_row(patient, truth, predicted, both):
+    return {
+        "patient": patient,
+        "labels": [0, 0, 0, 0, int(truth > 0), int(truth > 0)],
+        "truth": truth,
+        "predicted": predicted,
+        "both": both,
+        "right_subtype": both // 2,
+        "area_mm2": float(truth),
+        "predicted_mm2": float(predicted),
+        "density_hu": 50.0 if truth else None,
+    }
+
+
+ROWS = {
+    # Dice 20 / 30 and no false pixel, or Dice 1 and twelve of them.
+    "0.5": [painted_row(str(k), 20, 10, 10) for k in (1, 2)]
+    + [painted_row(str(k), 0, 0, 0) for k in (1, 2)],
+    "0.3": [painted_row(str(k), 20, 20, 20) for k in (1, 2)]
+    + [painted_row(str(k), 0, 12, 0) for k in (1, 2)],
+}
+
+
+def test_the_figure_shows_the_extremes_of_judges():
+    cases = {
+        "049": record([1, 0, 1], [0.7, 0.99, 0.2]),
+        "050": record([1], [0.9]),
+        "999": record([1], [1.0]),  # no judge
+    }
+    assert real_slices.choose(cases) == [
+        ("subdural", "050", 0, 0.9),
+        ("subdural", "049", 2, 0.2),
+    ]
+    cases["049"]["probabilities"] = None
+    with pytest.raises(ValueError, match="calibration"):
+        real_slices.choose(cases)
+
+
+def test_outlines_have_the_colour_of_their_subtype():
+    subtypes = np.zeros((40, 40), np.uint8)
+    subtypes[10:20, 10:20] = labels.SUBTYPES.index("subdural") + 1
+    picture = real_slices.outlined(np.zeros((40, 40), np.float32), subtypes)
+    assert tuple(picture[10, 15]) == real_slices.COLOURS["subdural"]
+    assert len(np.unique(picture[15, 15])) == 1
+
+
+def test_a_threshold_may_not_mark_too_much_falsely():
+    assert painted_slices.choose_threshold(ROWS) == "0.5"
+    few = {name: [row for row in rows if row["truth"]] for name, rows in ROWS.items()}
+    assert painted_slices.choose_threshold(few) == "0.3"
+    halves = painted_slices.choose_by_halves(ROWS)
+    # 2 * 10 / (20 + 10) of the patients that did not choose.
+    assert halves["odd"]["dice"]["mean"] == pytest.approx(2 / 3)
+    assert halves["odd"]["threshold"] == 0.5
+
+
+def test_the_page_holds_what_was_measured():
+    cases = {"049": record([1, 0, 1], [0.7, 0.1, 0.2]), "050": record([1, 0], [0.9, 0])}
+    scored = {
+        **detection.score(cases),
+        "slice": {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 5, "n_undefined": 0},
+        "patient": {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 2, "n_undefined": 0},
+    }
+    found = {"data": "ct-ich 1.0", "judges": scored}
+    measured = real_heads.measured_of(("old", found), found, ROWS, "0.5")
+    text = real_heads.render({**measured, "notes": ["A note."], "faults": ["A fault."]})
+    for expected in ("ct-ich 1.0", "`old`", "| subdural | 0.50 | 0.50 |", "- A fault."):
+        assert expected in text
