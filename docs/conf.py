@@ -37,14 +37,21 @@ napoleon_numpy_docstring = False
 # Links between pages of the checkout that are no pages of the site.
 suppress_warnings = ["myst.xref_missing", "myst.header"]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+LINKS = {
+    r"(\.\./)?docs/": "../",
+    r"notebooks/(?=\w+\.ipynb)": "",
+    r"weights/(?=[\w-]+\.md)": "weights-",
+    r"(?=unetplusplus-[\w-]+\.md)": "weights-",
+}
+"""How a link in a page that was copied begins -> how it begins on the site."""
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.suffix == ".md":
         text = source.read_text(encoding="utf-8")
-        # Pictures of a page that has moved.
-        text = re.sub(r"\]\(docs/([^)#]+\.(png|svg))\)", r"](../\1)", text)
+        for link, place in LINKS.items():
+            text = re.sub(rf"\]\({link}", f"]({place}", text)
         target.write_text(text, encoding="utf-8")
     else:
         shutil.copy2(source, target)
