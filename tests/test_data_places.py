@@ -11,15 +11,13 @@ from ich_tf.data import checks, ct_ich, ct_ich_files, ct_ich_table
 from ich_tf.data.rsna import dataset as rsna
 from ich_tf.data.rsna import labels as rsna_labels
 from ich_tf.io import jpg, table
-from ich_tf.synthetic import ct_ich_writer, layouts, rsna_writer
+from ich_tf.synthetic import ct_ich_writer, phantom, rsna_writer
 
 
 @pytest.fixture(scope="module")
 def cases():
     return [
-        layouts.phantom.generate(
-            0, number, slices=3, size=32, bleeding=number == 0
-        ).case
+        phantom.generate(0, number, slices=3, size=64, bleeding=number == 0).case
         for number in range(2)
     ]
 
@@ -90,10 +88,7 @@ def test_copies_of_slices_are_named_and_system_files_are_not(jpg_root):
     dataset = ct_ich.CtIch(jpg_root)
     assert len(dataset.load("049").volume.hu) == 3
     named = [os.path.basename(problem.file) for problem in dataset.problems()]
-    assert named == ["1 (1).jpg", "1 - Kopie.jpg"] or sorted(named) == [
-        "1 (1).jpg",
-        "1 - Kopie.jpg",
-    ]
+    assert named == ["1 (1).jpg", "1 - Kopie.jpg"]
 
 
 def test_a_slice_number_out_of_all_reason_takes_no_time(jpg_root):
@@ -124,8 +119,9 @@ def test_a_faulty_case_is_named_and_can_be_left_out(layout, request):
     dataset = ct_ich.CtIch(root, leave_out=True)
     assert dataset.case_ids() == ["050"]
     assert sum(dataset.left_out().values()) == 1
-    (problem,) = checks.check_dataset(dataset)
-    assert (problem.kind, problem.file) == ("unreadable", "049")
+    found = checks.check_dataset(dataset)
+    (problem,) = [problem for problem in found if problem.kind == "unreadable"]
+    assert problem.file == "049"
     assert os.path.basename(faulty) in problem.message
 
 
