@@ -88,8 +88,8 @@ def _check_pixel_bytes(path, dataset, size: tuple[int, int], left: int | None) -
     if left is None:
         return
     # Tag and length; explicit syntaxes also have the type.
-    found = left - (8 if syntax.is_implicit_VR else 12)
-    if found <= 0:
+    available = left - (8 if syntax.is_implicit_VR else 12)
+    if available <= 0:
         raise InputError(f"{path}: {headers.NO_PIXELS}")
     if not syntax.is_encapsulated:
-        headers.check_length(path, dataset, math.prod(size), found)
+        headers.check_length(path, dataset, math.prod(size), available)
