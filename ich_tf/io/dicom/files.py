@@ -44,7 +44,7 @@ class _Bounded(io.BufferedReader):
     """
 
     def __init__(self, path: pathlib.Path, size: int):
-        super().__init__(open(path, "rb", buffering=0))  # noqa: SIM115
+        super().__init__(open(path, "rb", buffering=0), 2 * _HEADER_BYTES)
         self._size = size
 
     def read(self, size: int | None = -1, /) -> bytes:
