@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from ich_tf.data import checks
+from ich_tf.io import nifti
+from ich_tf.prediction import inputs
 from ich_tf.volume import Volume
 
 SIDE, PIXEL_MM = 160, 1.5
@@ -113,3 +115,14 @@ def test_what_is_no_head_is_refused(drawn):
 def test_a_single_such_slice_of_a_trunk_is_not_enough():
     slices = [_trunk()] * 4 + [_head([(100, 300)])] + [_trunk()] * 4
     assert checks.refuse_not_head_ct(_volume(slices)) != []
+
+
+def test_a_refused_scan_is_read_by_force_with_a_note(tmp_path):
+    path = tmp_path / "trunk.nii.gz"
+    nifti.write(path, _volume([_trunk()] * 3))
+    with pytest.raises(inputs.NotHeadCT, match=r"trunk\.nii\.gz is refused"):
+        inputs.read(path)
+    notes = inputs.read(path, force=True).volume.notes
+    assert [note.kind for note in notes] == ["forced"]
+    nifti.write(path, _volume([_head()] * 3))
+    assert inputs.read(path, force=True).volume.notes == ()

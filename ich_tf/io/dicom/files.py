@@ -48,6 +48,8 @@ class _Bounded(io.BufferedReader):
         self._size = size
 
     def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and 0 <= size <= _HEADER_BYTES:
+            return super().read(size)
         left = max(self._size - self.tell(), 0)
         return super().read(left if size is None or size < 0 else min(size, left))
 

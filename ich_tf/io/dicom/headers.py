@@ -135,7 +135,7 @@ def size_of(path: pathlib.Path, dataset) -> tuple[int, int, int]:
     rows = integer(path, dataset, "Rows", 1, MAX_ROWS_OR_COLUMNS)
     columns = integer(path, dataset, "Columns", 1, MAX_ROWS_OR_COLUMNS)
     frames = 1
-    if text(dataset, "NumberOfFrames"):
+    if "NumberOfFrames" in dataset and text(dataset, "NumberOfFrames"):
         frames = integer(path, dataset, "NumberOfFrames", 1, MAX_FRAMES)
     if frames * rows * columns > MAX_VOXELS:
         raise InputError(

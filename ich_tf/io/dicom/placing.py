@@ -67,7 +67,8 @@ def read_header(path: str | os.PathLike) -> SliceHeader:
             headers.text(dataset, keyword)
             for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "PatientID")
         ]
-        if headers.size_of(path, dataset)[0] != 1 or plane.position is None:
+        frames = headers.text(dataset, "NumberOfFrames")
+        if frames not in ("", "1") or plane.position is None:
             raise InputError(f"{path}: not one slice with an Image Position.")
         if any(len(identifier) > MAX_ID_LENGTH for identifier in ids):
             raise InputError(f"{path}: a UID or the Patient ID is damaged.")
