@@ -155,6 +155,11 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--fresh", action="store_true", help="train again, ignoring earlier runs"
     )
+    parser.add_argument(
+        "--leave-out",
+        action="store_true",
+        help="train and test without the cases of ct-ich that cannot be read",
+    )
     add_device(parser)
     add_folders(parser)
 
@@ -175,6 +180,7 @@ def folders(options: argparse.Namespace):
         rsna=options.rsna or os.environ.get("ICH_TF_RSNA"),
         results=paths.results(options.results),
         weights=paths.weights(options.weights_dir),
+        leave_out=getattr(options, "leave_out", False),
     )
 
 

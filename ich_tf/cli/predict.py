@@ -74,6 +74,8 @@ def _predict(options: argparse.Namespace) -> None:
     volume = result["volume_ml"]
     amount = f"{volume:.1f} ml" if volume is not None else f"{pixels} pixels"
     print(f"{amount} in {positive} of {result['slices']} slices; see {options.out}")
+    if result["missing_mm"]:
+        print(f"{result['missing_mm']:g} mm of the scan have no slice: not in the ml")
     if result["likeness"]["unlike"]:
         print(
             f"unlike the training data: {len(result['likeness']['slices_unlike'])} of "

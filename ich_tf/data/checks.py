@@ -51,27 +51,27 @@ def check_dataset(dataset) -> Iterator[Problem]:
 
 def check_case(case: Case) -> list[Problem]:
     """Look for faults in one case: values, geometry, slices, mask and labels."""
-    found = [
+    problems = [
         dataclasses.replace(problem, file=case.case_id)
         for problem in refuse_not_head_ct(case.volume)
     ]
-    found += _check_geometry(case)
-    found += [
+    problems += _check_geometry(case)
+    problems += [
         Problem("slices", case.case_id, note.text)
         for note in case.volume.notes
         if note.kind in ("missing slices", "uneven spacing")
     ]
     if case.mask is not None and case.mask.max() > 1:
         message = f"values must be 0 and 1, the largest is {case.mask.max()}"
-        found.append(Problem("mask", case.case_id, message))
-    return found + _check_labels(case)
+        problems.append(Problem("mask", case.case_id, message))
+    return problems + _check_labels(case)
 
 
 def _check_geometry(case: Case) -> list[Problem]:
     volume = case.volume
     if volume.affine is None:
         return []
-    found = []
+    problems = []
     step, down, right = volume.affine[:3, :3].T
     normal = np.cross(right, down)
     along = step @ normal / max(np.linalg.norm(normal), 1e-12)
@@ -81,13 +81,13 @@ def _check_geometry(case: Case) -> list[Problem]:
     if np.any(np.abs(apart) > SPACING_TOLERANCE * np.array(volume.spacing_mm)[known]):
         steps = tuple(round(float(value), 4) for value in from_affine)
         message = f"the affine has steps {steps} mm, the spacing is {volume.spacing_mm}"
-        found.append(Problem("geometry", case.case_id, message))
+        problems.append(Problem("geometry", case.case_id, message))
     limits = (BETWEEN_SLICES_MM, IN_PLANE_MM, IN_PLANE_MM)
     for name, value, (low, high) in zip("zyx", volume.spacing_mm, limits, strict=True):
         if value < low or value > high:
             message = f"a {name} spacing of {value:g} mm is not in {low:g} to {high:g}"
-            found.append(Problem("geometry", case.case_id, message))
-    return found
+            problems.append(Problem("geometry", case.case_id, message))
+    return problems
 
 
 def _slice_list(where: np.ndarray) -> str:
@@ -98,12 +98,12 @@ def _check_labels(case: Case) -> list[Problem]:
     """Compare labels with the mask, and `any` with the subtypes."""
     if case.labels is None:
         return []
-    found = []
+    problems = []
     any_label = case.labels[:, labels.index(labels.ANY)] > 0
     of_subtypes = case.labels[:, : len(labels.SUBTYPES)].any(axis=1)
     if case.labels.max() > 1:
         message = f"values must be 0 and 1, the largest is {case.labels.max()}"
-        found.append(Problem("labels", case.case_id, message))
+        problems.append(Problem("labels", case.case_id, message))
     findings = [("`any` contradicts the subtypes in", any_label != of_subtypes)]
     if case.mask is not None:
         drawn = case.mask.any(axis=(1, 2))
@@ -112,5 +112,5 @@ def _check_labels(case: Case) -> list[Problem]:
     for what, where in findings:
         if where.any():
             message = f"{what} slice(s) {_slice_list(where)}, counted from the foot"
-            found.append(Problem("labels", case.case_id, message))
-    return found
+            problems.append(Problem("labels", case.case_id, message))
+    return problems

@@ -1,8 +1,8 @@
 """PhysioNet ct-ich, read in both published layouts.
 
 1.3.1 holds NIfTI volumes in HU with masks; 1.0 to 1.2 hold JPG slices in a brain
-window, with mask files only where there is hemorrhage. The layouts are told apart
-by what a folder holds, never by its name.
+window, with mask files only where there is hemorrhage. What a folder holds,
+never its name, decides which layout it is.
 
 Slice numbers of the diagnosis table count from 1 along the slice axis of the file,
 which may run either way; the arrays here always go from foot to head.
@@ -123,24 +123,26 @@ class CtIch:
         if mask is not None and slice_labels is not None:
             bare = slice_labels.any(axis=1) & ~mask.any(axis=(1, 2))
             if bare.any():
-                found = ct_ich_files.ranges(numbers[k] for k in np.flatnonzero(bare))
-                said = f"labelled as hemorrhage, but without a mask: slice(s) {found}"
+                unmasked = ct_ich_files.ranges(numbers[k] for k in np.flatnonzero(bare))
+                said = (
+                    f"labelled as hemorrhage, but without a mask: slice(s) {unmasked}"
+                )
                 notes = (*notes, Note("mask", said))
         volume = dataclasses.replace(volume, notes=volume.notes + notes)
         return Case(case_id, case_id, volume, mask, slice_labels)
 
     def _load_nifti(self, case_id: str, path: pathlib.Path) -> Case:
         volume = nifti.read(path)
-        mask, found = None, []
+        mask, mask_notes = None, []
         if self._masks:
             if case_id not in self._masks:
                 raise InputError(f"{path}: no mask for it in {self.root / 'masks'}.")
-            mask = nifti.read_mask(self._masks[case_id], volume, found)
+            mask = nifti.read_mask(self._masks[case_id], volume, mask_notes)
         numbers = list(range(1, len(volume.hu) + 1))
         if volume.source.flips[0]:
             numbers.reverse()
         slice_labels, notes = self._labels(case_id, numbers)
-        notes = (*volume.notes, *found, *notes)
+        notes = (*volume.notes, *mask_notes, *notes)
         volume = dataclasses.replace(volume, notes=notes)
         return Case(case_id, case_id, volume, mask, slice_labels)
 
@@ -172,14 +174,14 @@ class CtIch:
 
     def problems(self) -> list[Problem]:
         """What is wrong with the folder as a whole; `checks` asks for it."""
-        found = [
+        problems = [
             Problem("unreadable", case_id, f"left out: {reason}")
             for case_id, reason in self._left_out.items()
         ]
         if self._table is None:
             text = "there is no such table"
-            return [*found, Problem("labels", str(self._table_path), text)]
-        found += [
+            return [*problems, Problem("labels", str(self._table_path), text)]
+        problems += [
             Problem(
                 "labels",
                 str(self._table_path),
@@ -191,8 +193,8 @@ class CtIch:
         ]
         if self._layout == ct_ich_table.JPG:
             for case_id, folder in self._cases.items():
-                found += self._picture_problems(case_id, folder)
-        return found
+                problems += self._picture_problems(case_id, folder)
+        return problems
 
     def left_out(self) -> dict[str, int]:
         """Reason to the number of cases that are not read."""

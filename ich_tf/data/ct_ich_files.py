@@ -50,16 +50,16 @@ def nifti_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     Raises:
         InputError: if a patient has two files.
     """
-    found = {}
+    matches = {}
     for path in _entries(folder):
         match = _NIFTI.fullmatch(path.name)
         if not match:
             continue
         patient = patient_name(match[1])
-        if patient in found:
-            raise InputError(f"{found[patient]} and {path} are the same patient.")
-        found[patient] = path
-    return found
+        if patient in matches:
+            raise InputError(f"{matches[patient]} and {path} are the same patient.")
+        matches[patient] = path
+    return matches
 
 
 def patient_name(name: str) -> str:
@@ -73,15 +73,15 @@ def patient_folders(root: pathlib.Path) -> dict[str, pathlib.Path]:
     Raises:
         InputError: if a patient has two folders.
     """
-    found = {}
+    matches = {}
     for folder in _entries(root / _PATIENTS):
         if not (folder / "brain").is_dir():
             continue
         patient = patient_name(folder.name)
-        if patient in found:
-            raise InputError(f"{found[patient]} and {folder} are the same patient.")
-        found[patient] = folder
-    return dict(sorted(found.items()))
+        if patient in matches:
+            raise InputError(f"{matches[patient]} and {folder} are the same patient.")
+        matches[patient] = folder
+    return dict(sorted(matches.items()))
 
 
 def is_patient_folder(folder: pathlib.Path) -> bool:
@@ -95,27 +95,27 @@ def brain_files(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     Raises:
         InputError: if there is none, or a number has two files.
     """
-    found = {}
+    matches = {}
     for path in _entries(folder / "brain"):
         match = _SLICE.fullmatch(path.name)
         if match:
             number = int(match[1])
-            if number in found:
-                raise InputError(f"{found[number]} and {path} are the same slice.")
-            found[number] = path
-    if not found:
+            if number in matches:
+                raise InputError(f"{matches[number]} and {path} are the same slice.")
+            matches[number] = path
+    if not matches:
         raise InputError(f"{folder}: no slices `brain/<number>.jpg`.")
-    return dict(sorted(found.items()))
+    return dict(sorted(matches.items()))
 
 
 def mask_files(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     """Slice number to the file of its mask, for one patient in the JPG layout."""
-    found = {}
+    matches = {}
     for path in _entries(folder / "brain"):
         match = _MASK.fullmatch(path.name)
         if match:
-            found[int(match[1])] = path
-    return found
+            matches[int(match[1])] = path
+    return matches
 
 
 def spare_files(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -138,14 +138,14 @@ def find_layout(root: pathlib.Path) -> tuple[pathlib.Path, str]:
         raise InputError(f"{root} is not a folder.")
     level, seen = [root], set()
     for _ in range(MAX_DEPTH + 1):
-        found = [(folder, layout) for folder in level if (layout := _holds(folder))]
-        if len(found) > 1:
-            names = ", ".join(str(folder) for folder, _ in found)
+        matches = [(folder, layout) for folder in level if (layout := _holds(folder))]
+        if len(matches) > 1:
+            names = ", ".join(str(folder) for folder, _ in matches)
             raise InputError(
                 f"{root} holds several data sets, name one of them: {names}"
             )
-        if found:
-            return found[0]
+        if matches:
+            return matches[0]
         level = list(_below(level, seen))
     raise InputError(
         f"{root} holds neither layout of ct-ich: `{_SCANS}/*.nii` (1.3.1) or "

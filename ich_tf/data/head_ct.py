@@ -114,12 +114,12 @@ def _open_skull(volume: Volume, order: list[int]) -> bool:
     """Whether enough slices show brain in a skull that bone closes only in part."""
     needed = min(open_skull.SLICES, len(volume.hu))
     tried = order[:: max(1, len(order) // MAX_TRIED)]
-    found = 0
+    shown = 0
     for left, index in zip(range(len(tried), 0, -1), tried, strict=True):
-        if found + left < needed:
+        if shown + left < needed:
             break
-        found += _shows_open_skull(volume, volume.hu[index])
-        if found == needed:
+        shown += _shows_open_skull(volume, volume.hu[index])
+        if shown == needed:
             return True
     return False
 
@@ -154,7 +154,7 @@ def _inside_bone(
 
     Returns:
         The region, 2 mm away from bone; the distance of each pixel to bone in mm;
-        and how much of the region's outline has bone beside it, 0 to 1.
+        and the share of the region's outline that bone borders, 0 to 1.
     """
     spacing_mm = (volume.spacing_mm or _NOMINAL_MM)[1:]
     bone = _bone(volume, hu)

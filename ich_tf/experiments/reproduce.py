@@ -65,7 +65,13 @@ def _open_data(folders: Folders, say, name: str, phantom: tuple) -> data.Dataset
     given = {"ct-ich": folders.ct_ich, "rsna": folders.rsna}[name]
     if given is None and phantom:
         return _open_phantom(folders, say, name, phantom)
-    return data.open_dataset(name, paths.data_set(name, given))
+    if name != "ct-ich" or not folders.leave_out:
+        return data.open_dataset(name, paths.data_set(name, given))
+    dataset = data.open_dataset(name, paths.data_set(name, given), leave_out=True)
+    for problem in dataset.problems():
+        if problem.kind == "unreadable":
+            say(f"{problem.file}: {problem.message}")
+    return dataset
 
 
 def _open_phantom(folders: Folders, say, name: str, phantom: tuple) -> data.Dataset:

@@ -39,12 +39,15 @@ class Folders:
         weights: Folder of weights.
         ct_ich: Folder of ct-ich; None takes the phantom, in profiles that have one.
         rsna: Folder of RSNA 2019, likewise.
+        leave_out: Whether cases of ct-ich that cannot be read are left out; else they
+            are an error.
     """
 
     results: pathlib.Path
     weights: pathlib.Path
     ct_ich: pathlib.Path | None = None
     rsna: pathlib.Path | None = None
+    leave_out: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

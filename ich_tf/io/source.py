@@ -129,7 +129,7 @@ def _special(mode: int) -> str:
 
 
 def is_system_file(name: str) -> bool:
-    """Whether a file is made by macOS or Windows beside the user's own files."""
+    """Whether a file is that macOS or Windows adds to the user's own."""
     return name.startswith("._") or name.lower() in _SYSTEM_FILES
 
 
@@ -145,7 +145,7 @@ def walk(folder: str | os.PathLike) -> Walk:
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.")
-    found, problems, seen = [], {}, set()
+    regular, problems, seen = [], {}, set()
     waiting = [folder]
     while waiting:
         current = waiting.pop()
@@ -162,15 +162,17 @@ def walk(folder: str | os.PathLike) -> Walk:
             continue
         seen.add((status.st_dev, status.st_ino))
         for name in names:
-            _sort_in(current / name, found, waiting, problems, seen)
-        if len(found) > MAX_FILES:
+            _sort_in(current / name, regular, waiting, problems, seen)
+        if len(regular) > MAX_FILES:
             raise InputError(
                 f"{folder}: holds more than {MAX_FILES} files; name the scan's folder."
             )
-    return Walk(tuple(sorted(found)), problems)
+    return Walk(tuple(sorted(regular)), problems)
 
 
-def _sort_in(path: pathlib.Path, found: list, waiting: list, problems: dict, seen: set):
+def _sort_in(
+    path: pathlib.Path, regular: list, waiting: list, problems: dict, seen: set
+):
     """Put an entry of a folder to the files, folders or problems."""
     if is_system_file(path.name) or path.name in _SYSTEM_FOLDERS:
         return
@@ -188,7 +190,7 @@ def _sort_in(path: pathlib.Path, found: list, waiting: list, problems: dict, see
         if status.st_size == 0:
             problems[path] = "is empty (0 bytes)"
         else:
-            found.append(path)
+            regular.append(path)
 
 
 # Magic bytes, where they are, and the name of the format.

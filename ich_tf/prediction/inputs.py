@@ -13,7 +13,7 @@ from ich_tf.volume import Case, Note, Volume
 
 DISCLAIMER = "Research reproduction, not a medical device."
 THIN_MM = 2.0
-"""Slices closer than this look unlike the 5 mm slices the networks were trained on."""
+"""Slices closer than this differ from the 5 mm slices the networks were trained on."""
 
 
 class NotHeadCT(ValueError):
@@ -118,9 +118,9 @@ def _read(path: pathlib.Path, series_uid: str | None) -> Volume:
 
 def _read_folder(path: pathlib.Path, series_uid: str | None) -> Volume:
     """A DICOM folder; without DICOM the error says what there is instead."""
-    found = dicom.find_series(path)
-    if any(series.kind != "unreadable" for series in found):
-        return dicom.read_found(path, found, series_uid)
+    listed = dicom.find_series(path)
+    if any(series.kind != "unreadable" for series in listed):
+        return dicom.read_found(path, listed, series_uid)
     walked = source.walk(path)
     scans = [file for file in walked.files if _is_scan(file)]
     if scans:
@@ -129,11 +129,11 @@ def _read_folder(path: pathlib.Path, series_uid: str | None) -> Volume:
             f"{path}: holds {len(scans)} NIfTI file(s) and no DICOM; name one of them: "
             f"{names}"
         )
-    told = [f"{p.relative_to(path)} {why}" for p, why in walked.problems.items()]
+    shown = [f"{p.relative_to(path)} {why}" for p, why in walked.problems.items()]
     for file in walked.files[:5]:
-        told.append(f"{file.relative_to(path)} is {source.name_format(file)}")
+        shown.append(f"{file.relative_to(path)} is {source.name_format(file)}")
     instead = f" It holds {len(walked.files)} other file(s)"
-    listing = f": {'; '.join(told[:5])}" if told else ""
+    listing = f": {'; '.join(shown[:5])}" if shown else ""
     raise source.InputError(f"{path}: no DICOM file. {source.READ}.{instead}{listing}.")
 
 

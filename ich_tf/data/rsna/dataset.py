@@ -42,7 +42,7 @@ _FULL_IMAGES, _FULL_SCANS = 752_803, 21_744
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ScanSlices:
-    """The slices of one scan from foot to head, as far as headers and labels tell.
+    """The slices of one scan from foot to head, as far as headers and labels say.
 
     Attributes:
         patient_id: Patient ID.
@@ -75,17 +75,17 @@ class LeftOut:
 
     def problems(self, listing: rsna_headers.Listing) -> list[Problem]:
         """One for each image, and one for the rest where there are very many."""
-        found = []
+        problems = []
         for number, image in enumerate(self.images[:MAX_LISTED]):
             path = listing.path(bytes(image))
             message = self.reason
             if self.messages is not None:
                 message = self.messages[number].decode()
-            found.append(Problem(self.kind, str(path), message))
+            problems.append(Problem(self.kind, str(path), message))
         if len(self.images) > MAX_LISTED:
             more = f"{len(self.images) - MAX_LISTED} more images: {self.reason}"
-            found.append(Problem(self.kind, str(listing.folder), more))
-        return found
+            problems.append(Problem(self.kind, str(listing.folder), more))
+        return problems
 
 
 def _find_root(root: pathlib.Path) -> pathlib.Path:
@@ -94,16 +94,16 @@ def _find_root(root: pathlib.Path) -> pathlib.Path:
         raise InputError(f"{root} is not a folder.")
     for pattern in ("", "*/", "*/*/"):
         folders = sorted(root.glob(pattern)) if pattern else [root]
-        found = [folder for folder in folders if (folder / IMAGES).is_dir()]
-        if len(found) > 1:
-            names = ", ".join(str(folder) for folder in found)
+        matches = [folder for folder in folders if (folder / IMAGES).is_dir()]
+        if len(matches) > 1:
+            names = ", ".join(str(folder) for folder in matches)
             raise InputError(f"{root} holds several data sets, name one: {names}")
-        if found:
-            return found[0]
+        if matches:
+            return matches[0]
     raise InputError(
         f"{root} does not hold RSNA 2019: there is no folder {IMAGES} with the images "
-        f"(and beside it {LABELS}).{_instead(root)} Other DICOM files are read by "
-        "`predict`."
+        f"(and, in the same folder, {LABELS}).{_instead(root)} Other DICOM files are "
+        "read by `predict`."
     )
 
 
@@ -242,13 +242,13 @@ class Rsna:
 
         Pixels are not looked at; see `load`.
         """
-        found = []
+        problems = []
         if self._labels is None:
             path = str(self.root / LABELS)
-            found.append(Problem("labels", path, "there is no such table"))
+            problems.append(Problem("labels", path, "there is no such table"))
         for group in self._left_out:
-            found += group.problems(self._listing)
-        return found
+            problems += group.problems(self._listing)
+        return problems
 
     def fingerprint(self) -> dict:
         """Say what the data is, from headers and labels.

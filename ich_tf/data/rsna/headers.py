@@ -1,7 +1,7 @@
 """The headers of a folder of DICOM slices as columns, read in parallel.
 
 They are read in chunks, each kept as a file until all of them are there, so that a
-killed run goes on where it ended. Columns are kept as `.npz`: NumPy reads it without
+killed run resumes where it ended. Columns are kept as `.npz`: NumPy reads it without
 pickles. (Parquet would need pyarrow, which nothing else here needs.)
 """
 
@@ -67,7 +67,7 @@ class Listing:
         return self.file_bytes[np.searchsorted(self.images, images)]
 
     def digest(self, *parts: bytes) -> str:
-        """Tell one set of files, and what else decides an index, from another."""
+        """Identify a set of files, and what else decides an index."""
         digest = hashlib.sha256(b"\0".join([b"%d" % VERSION, *parts]))
         digest.update(b"\0".join(self.images.tolist()))
         digest.update(self.file_bytes.tobytes())

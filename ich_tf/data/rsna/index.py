@@ -1,7 +1,7 @@
 """Where every slice of RSNA 2019 is, as columns: slices in scans, scans in order.
 
-The facts come from the headers of all files. Where a metadata table lies beside the
-images, it gives the scans, their order and the order of their slices instead, and
+The facts come from the headers of all files. Where a metadata table lies in the same
+folder, it gives the scans, their order and the order of their slices instead, and
 only one header of each scan is read.
 """
 
@@ -73,13 +73,14 @@ def open_index(
 ) -> Index:
     """The index of a folder of images, made if there is none for these very files.
 
-    Files are told by name and size: after a change that keeps both, delete the index.
+    Files are identified by name and size: after a change that keeps both, delete the
+    index.
 
     Args:
         images: The folder that holds `<image>.dcm`, or its listing.
         metadata: A metadata table, see `rsna_metadata`; without it the headers of all
             files are read.
-        file: Where the index is kept. Default: beside the folder, or in the user's
+        file: Where the index is kept. Default: in the parent folder, or in the user's
             cache where nothing can be written there.
         workers: Processes that read headers. Default: one for each core.
 
@@ -111,9 +112,9 @@ def open_index(
 
 
 def _default_file(folder: pathlib.Path) -> pathlib.Path:
-    beside = folder.parent / FILE
-    if beside.exists() or os.access(folder.parent, os.W_OK):
-        return beside
+    place = folder.parent / FILE
+    if place.exists() or os.access(folder.parent, os.W_OK):
+        return place
     import pooch
 
     name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
@@ -162,12 +163,12 @@ def _one_header_each(
     workers: int,
 ) -> dict[str, np.ndarray]:
     """The columns of the first readable file of each series."""
-    found = [rsna_headers.read_headers(listing.take(table.images[:0]))]
-    tried, known = np.zeros(len(rows), bool), found[0]["series"]
+    columns_read = [rsna_headers.read_headers(listing.take(table.images[:0]))]
+    tried, known = np.zeros(len(rows), bool), columns_read[0]["series"]
     while True:
         waiting = rows[~tried & ~np.isin(table.series[rows], known)]
         if not waiting.size:
-            return rsna_headers.join(found)
+            return rsna_headers.join(columns_read)
         _, first = np.unique(table.series[waiting], return_index=True)
         chosen = waiting[first]
         tried |= np.isin(rows, chosen)
@@ -181,7 +182,7 @@ def _one_header_each(
                     f"its file, {name.decode()}."
                 )
         known = np.concatenate([known, headers["series"]])
-        found.append(headers)
+        columns_read.append(headers)
 
 
 def _add_problems(columns: dict, images: np.ndarray, reason: str) -> dict:

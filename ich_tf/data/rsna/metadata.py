@@ -1,4 +1,4 @@
-"""The metadata table that goes round with RSNA 2019: image, scan, place in the scan.
+"""The metadata table that is shared with RSNA 2019: image, scan, place in the scan.
 
 Burduja et al. published one with the columns ImageId, SeriesInstanceUID and
 ImagePositionSpan; its order of scans decides the split of the report. Tables made
@@ -35,7 +35,7 @@ COLUMNS = {
         "ImagePositionSpan",
     ),
 }
-"""What is needed, and the columns that may hold it; the first one found is read.
+"""What is needed, and the columns that may hold it; the first that is there is read.
 
 A position is a number that rises towards the head, or three numbers of which the last
 one does.
@@ -65,8 +65,8 @@ class Metadata:
 
 def find(folder: pathlib.Path) -> pathlib.Path | None:
     """The metadata table in a folder, None if there is none."""
-    found = (folder / name for name in FILES)
-    return next((path for path in found if path.is_file()), None)
+    candidates = (folder / name for name in FILES)
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def read(path: str | os.PathLike) -> Metadata:
@@ -111,14 +111,14 @@ def _columns(path: pathlib.Path, header: list[str]) -> list[int]:
     chosen = []
     header = [name.strip() for name in header]
     for what, names in COLUMNS.items():
-        found = [header.index(name) for name in names if name in header]
-        if not found:
+        places = [header.index(name) for name in names if name in header]
+        if not places:
             raise InputError(
                 f"{path}: no column for the {what}; one of {', '.join(names)} is "
                 f"needed. It has: {', '.join(header)[:300]}. Without this file the "
                 "headers of all images are read instead."
             )
-        chosen.append(found[0])
+        chosen.append(places[0])
     return chosen
 
 

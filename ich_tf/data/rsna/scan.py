@@ -27,7 +27,7 @@ def read_scan(paths: Sequence[pathlib.Path]) -> tuple[Volume, list[int]]:
         ValueError: if no slice can be read; the message has the reason of the first.
             Also if the slices, of whatever size, have more voxels than are read.
     """
-    found, reasons, voxels, block = {}, {}, 0, None
+    slices_read, reasons, voxels, block = {}, {}, 0, None
     for number, path in enumerate(paths):
         try:
             plane, hu, remarks = dicom.read_slice(path)
@@ -43,12 +43,12 @@ def read_scan(paths: Sequence[pathlib.Path]) -> tuple[Volume, list[int]]:
         if block is None:
             most = min(len(paths), dicom.MAX_VOXELS // hu.size)
             block = _Block(most, hu.shape)
-        found[number] = plane, block.place(hu), remarks
-    if not found:
+        slices_read[number] = plane, block.place(hu), remarks
+    if not slices_read:
         raise ValueError(
             f"{paths[0].parent}: none of {len(paths)} slices can be read: {reasons[0]}"
         )
-    reasons |= _leave_out_other_sizes(found)
+    reasons |= _leave_out_other_sizes(slices_read)
     notes = [
         Note(
             "missing slices",
@@ -57,7 +57,7 @@ def read_scan(paths: Sequence[pathlib.Path]) -> tuple[Volume, list[int]]:
         )
         for number, reason in sorted(reasons.items())
     ]
-    planes, stacks, remarks = zip(*found.values(), strict=True)
+    planes, stacks, remarks = zip(*slices_read.values(), strict=True)
     counts = collections.Counter(
         remark for of_slice in remarks for remark in dict.fromkeys(of_slice)
     )
@@ -65,7 +65,7 @@ def read_scan(paths: Sequence[pathlib.Path]) -> tuple[Volume, list[int]]:
         Note("values", f"{count} slice(s): {remark}")
         for remark, count in counts.items()
     ]
-    return _volume(list(planes), block.join(stacks), notes, list(found))
+    return _volume(list(planes), block.join(stacks), notes, list(slices_read))
 
 
 class _Block:
@@ -94,18 +94,18 @@ class _Block:
         return np.stack(placed)
 
 
-def _leave_out_other_sizes(found: dict[int, tuple]) -> dict[int, str]:
+def _leave_out_other_sizes(slices_read: dict[int, tuple]) -> dict[int, str]:
     """Remove the slices of another size than most; number of the file to the reason.
 
     Args:
-        found: Number of the file to its plane, HU and notes; changed in place.
+        slices_read: Number of the file to its plane, HU and notes; changed in place.
     """
-    sizes = collections.Counter(hu.shape for _, hu, _ in found.values())
+    sizes = collections.Counter(hu.shape for _, hu, _ in slices_read.values())
     usual = max(sizes, key=sizes.get)
-    others = [number for number, (_, hu, _) in found.items() if hu.shape != usual]
+    others = [number for number, (_, hu, _) in slices_read.items() if hu.shape != usual]
     reasons = {}
     for number in others:
-        plane, hu, _ = found.pop(number)
+        plane, hu, _ = slices_read.pop(number)
         reasons[number] = (
             f"{plane.path.name}: is {hu.shape} pixels large, {sizes[usual]} other "
             f"slice(s) are {usual}."

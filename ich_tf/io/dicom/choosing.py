@@ -59,21 +59,21 @@ def _listing(listed: list[Series]) -> str:
     )
 
 
-def usable(found: list[Series]) -> list[Series]:
+def usable(listed: list[Series]) -> list[Series]:
     """The series that can be read as scans."""
-    stacks = [series for series in found if series.kind == "ct"]
-    others = [s for s in found if s.kind not in ("no image", "localizer", "not CT")]
+    stacks = [series for series in listed if series.kind == "ct"]
+    others = [s for s in listed if s.kind not in ("no image", "localizer", "not CT")]
     if not stacks and len(others) == 1 and others[0].kind == "ct without geometry":
         return others
     return stacks
 
 
-def select(name: str, found: list[Series], wanted: str | None) -> list[Series]:
+def select(name: str, listed: list[Series], wanted: str | None) -> list[Series]:
     """The series that a user names.
 
     Args:
         name: The input, for messages.
-        found: From `find_series`.
+        listed: From `find_series`.
         wanted: A UID, `UID#number` for one stack of several under one UID, "largest"
             (most images, of these the first in the list), "all", or None for the only
             series there is.
@@ -85,9 +85,11 @@ def select(name: str, found: list[Series], wanted: str | None) -> list[Series]:
         InputError: if there is none, or several to choose from; the message lists
             every one that can be chosen.
     """
-    choosable = usable(found)
+    choosable = usable(listed)
     if not choosable:
-        described = [s for s in found if s.reason] + [s for s in found if not s.reason]
+        described = [s for s in listed if s.reason] + [
+            s for s in listed if not s.reason
+        ]
         listing = _listing(described)
         raise InputError(
             f"{name}: no axial CT series{_wanted(wanted)}. Found:\n{listing}"

@@ -44,10 +44,12 @@ class _Bounded(io.BufferedReader):
     """
 
     def __init__(self, path: pathlib.Path, size: int):
-        super().__init__(open(path, "rb", buffering=0))  # noqa: SIM115
+        super().__init__(open(path, "rb", buffering=0), 2 * _HEADER_BYTES)
         self._size = size
 
     def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and 0 <= size <= _HEADER_BYTES:
+            return super().read(size)
         left = max(self._size - self.tell(), 0)
         return super().read(left if size is None or size < 0 else min(size, left))
 

@@ -102,16 +102,16 @@ def numbers(path, find: Callable, keyword: str, count: int) -> np.ndarray | None
         value = find(keyword)
         if value is None or isinstance(value, str) and not value.strip():
             return None
-        found = np.array(value, dtype=float, ndmin=1)
+        values = np.array(value, dtype=float, ndmin=1)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: {keyword} is no number.") from error
-    if found.size == 0:
+    if values.size == 0:
         return None
-    if found.shape != (count,) or not np.all(np.isfinite(found)):
+    if values.shape != (count,) or not np.all(np.isfinite(values)):
         raise InputError(
-            f"{path}: {keyword} must be {count} finite number(s), not {found}."
+            f"{path}: {keyword} must be {count} finite number(s), not {values}."
         )
-    return found
+    return values
 
 
 def number(path, find: Callable, keyword: str) -> float | None:
@@ -135,7 +135,7 @@ def size_of(path: pathlib.Path, dataset) -> tuple[int, int, int]:
     rows = integer(path, dataset, "Rows", 1, MAX_ROWS_OR_COLUMNS)
     columns = integer(path, dataset, "Columns", 1, MAX_ROWS_OR_COLUMNS)
     frames = 1
-    if text(dataset, "NumberOfFrames"):
+    if "NumberOfFrames" in dataset and text(dataset, "NumberOfFrames"):
         frames = integer(path, dataset, "NumberOfFrames", 1, MAX_FRAMES)
     if frames * rows * columns > MAX_VOXELS:
         raise InputError(
@@ -244,12 +244,12 @@ def kind_of(path: pathlib.Path, dataset) -> tuple[str, Plane | None, str]:
     return ("ct" if axial else "reformat"), plane, ""
 
 
-def check_length(path: pathlib.Path, dataset, pixels: int, found: int) -> int:
+def check_length(path: pathlib.Path, dataset, pixels: int, available: int) -> int:
     """The bytes that uncompressed pixels must have; fewer are an error."""
     expected = pixels * integer(path, dataset, "BitsAllocated", 1, 64) // 8
-    if found < expected:
+    if available < expected:
         raise InputError(
-            f"{path}: truncated, {found} bytes of pixel data instead of {expected}."
+            f"{path}: truncated, {available} bytes of pixel data instead of {expected}."
         )
     return expected
 

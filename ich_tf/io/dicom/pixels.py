@@ -114,9 +114,9 @@ def _decode(path, dataset, shape: tuple[int, int, int]) -> tuple[np.ndarray, lis
         raise InputError(f"{path}: a colour image has no Hounsfield units.")
     notes = []
     if not syntax.is_encapsulated:
-        found = len(dataset.PixelData)
-        expected = headers.check_length(path, dataset, math.prod(shape), found)
-        if found > expected + 1:
+        available = len(dataset.PixelData)
+        expected = headers.check_length(path, dataset, math.prod(shape), available)
+        if available > expected + 1:
             notes.append("more pixel data than the header claims")
             dataset.PixelData = dataset.PixelData[: expected + expected % 2]
     if _is_plain(dataset, syntax):

@@ -67,7 +67,8 @@ def read_header(path: str | os.PathLike) -> SliceHeader:
             headers.text(dataset, keyword)
             for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "PatientID")
         ]
-        if headers.size_of(path, dataset)[0] != 1 or plane.position is None:
+        frames = headers.text(dataset, "NumberOfFrames")
+        if frames not in ("", "1") or plane.position is None:
             raise InputError(f"{path}: not one slice with an Image Position.")
         if any(len(identifier) > MAX_ID_LENGTH for identifier in ids):
             raise InputError(f"{path}: a UID or the Patient ID is damaged.")
@@ -88,8 +89,8 @@ def _check_pixel_bytes(path, dataset, size: tuple[int, int], left: int | None) -
     if left is None:
         return
     # Tag and length; explicit syntaxes also have the type.
-    found = left - (8 if syntax.is_implicit_VR else 12)
-    if found <= 0:
+    available = left - (8 if syntax.is_implicit_VR else 12)
+    if available <= 0:
         raise InputError(f"{path}: {headers.NO_PIXELS}")
     if not syntax.is_encapsulated:
-        headers.check_length(path, dataset, math.prod(size), found)
+        headers.check_length(path, dataset, math.prod(size), available)

@@ -174,18 +174,18 @@ def sort_series(paths: Iterable[pathlib.Path]) -> list[Series]:
         item = read_item(path)
         sorted_in[item.series_uid, item.kind].append(item)
     stacks = {key: items for key, items in sorted_in.items() if key[1] == "ct"}
-    found = []
+    listed = []
     for (uid, kind), items in sorted_in.items():
         if kind != "ct":
-            found.append(_series(uid, kind, items))
+            listed.append(_series(uid, kind, items))
     for uid, members in groups.join_single_images(
         {uid: items for (uid, _), items in stacks.items()}
     ).items():
         parts = groups.split(members)
         for number, part in enumerate(parts, 1):
             name = uid if len(parts) == 1 else f"{uid}#{number}"
-            found.append(_series(name, "ct", part))
-    return sorted(found, key=lambda series: (_uid_order(series.uid), series.kind))
+            listed.append(_series(name, "ct", part))
+    return sorted(listed, key=lambda series: (_uid_order(series.uid), series.kind))
 
 
 def _uid_order(name: str) -> tuple[str, int]:
@@ -233,9 +233,9 @@ def find_series(folder: str | os.PathLike) -> list[Series]:
     Raises:
         InputError: if the folder is missing or cannot be listed.
     """
-    found = source.walk(folder)
-    paths, unreadable = [], dict(found.problems)
-    for path in found.files:
+    walked = source.walk(folder)
+    paths, unreadable = [], dict(walked.problems)
+    for path in walked.files:
         try:
             if files.looks_like_dicom(path):
                 paths.append(path)

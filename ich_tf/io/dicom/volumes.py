@@ -38,34 +38,34 @@ def read(
             too large or of a transfer syntax that cannot be decoded, or if the slices
             do not form one volume. The message names the file.
     """
-    name, found = _find(source)
+    name, listed = _find(source)
     if isinstance(source, str | os.PathLike) and not pathlib.Path(source).is_dir():
         # Of a file that is named there is nothing to choose from.
-        if found[0].reason:
-            raise InputError(found[0].reason)
-    return read_found(name, found, series_uid)
+        if listed[0].reason:
+            raise InputError(listed[0].reason)
+    return read_found(name, listed, series_uid)
 
 
 def read_found(
-    name: str | os.PathLike, found: list[Series], series_uid: str | None
+    name: str | os.PathLike, listed: list[Series], series_uid: str | None
 ) -> Volume:
     """Read one of the series that `find_series` listed.
 
     Args:
         name: The input, for messages.
-        found: From `find_series`.
+        listed: From `find_series`.
         series_uid: See `read`.
 
     Raises:
         InputError: see `read`.
     """
-    if all(series.kind == "unreadable" for series in found):
-        listing = "".join(f"\n  {describe(series)}" for series in found)
+    if all(series.kind == "unreadable" for series in listed):
+        listing = "".join(f"\n  {describe(series)}" for series in listed)
         raise InputError(f"{name}: no DICOM file. {entrance.READ}.{listing}")
-    chosen = select(str(name), found, series_uid)
+    chosen = select(str(name), listed, series_uid)
     if len(chosen) > 1:
         raise InputError(f"{name}: one series can be read at a time, not all.")
-    return read_series(chosen[0], found)
+    return read_series(chosen[0], listed)
 
 
 def _find(source) -> tuple[str, list[Series]]:
@@ -78,12 +78,12 @@ def _find(source) -> tuple[str, list[Series]]:
     return f"{len(paths)} files", sort_series(paths)
 
 
-def read_series(chosen: Series, found: Iterable[Series] = ()) -> Volume:
+def read_series(chosen: Series, listed: Iterable[Series] = ()) -> Volume:
     """Read a series that `find_series` listed.
 
     Args:
         chosen: The series.
-        found: Everything that was listed, so that notes can name what is left out.
+        listed: Everything that was listed, so that notes can name what is left out.
 
     Raises:
         InputError: if a file is damaged or cannot be decoded, or the slices do not
@@ -111,7 +111,7 @@ def read_series(chosen: Series, found: Iterable[Series] = ()) -> Volume:
             remarks[remark].append(item.path)
     _check_one_time(planes)
     notes = [
-        *_left_out(chosen, list(found)),
+        *_left_out(chosen, list(listed)),
         *(
             Note("values", f"{name_files(paths)}: {remark}")
             for remark, paths in remarks.items()
@@ -149,14 +149,14 @@ def _scan_notes(chosen: Series) -> list[Note]:
     return notes
 
 
-def _left_out(chosen: Series, found: list[Series]) -> list[Note]:
-    """Notes on everything else that was found.
+def _left_out(chosen: Series, listed: list[Series]) -> list[Note]:
+    """Notes on everything else that was listed.
 
     Files that cannot be read and whose series is unknown, or is the chosen one, may
     belong to the scan: then it may be incomplete.
     """
     notes, alike = [], 0
-    for series in found:
+    for series in listed:
         if series is chosen or series.uid == chosen.uid and series.kind == chosen.kind:
             continue
         if series.kind == chosen.kind:

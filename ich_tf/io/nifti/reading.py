@@ -30,7 +30,7 @@ LOWEST_HU = -8192.0
 """Nothing below this is a Hounsfield unit; one value there is a background."""
 
 SILENT_MM = 1e-3
-"""How far a mask may lie beside its volume without a note."""
+"""How far a mask may lie off its volume without a note."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +189,7 @@ def read_mask(
 
 
 def _place_notes(content: Content, affine: np.ndarray, volume: Volume) -> list[Note]:
-    """Refuse a mask that lies half a pixel or more beside its volume."""
+    """Refuse a mask that lies half a pixel or more off its volume."""
     shape = content.shape
     corners = np.array([[0, 0, 0, 1], *(np.diag(shape) @ np.eye(3, 4)), [*shape, 1]])
     corners[:, 3] = 1
@@ -203,7 +203,7 @@ def _place_notes(content: Content, affine: np.ndarray, volume: Volume) -> list[N
         )
     if apart_mm <= SILENT_MM:
         return []
-    text = f"the mask lies up to {apart_mm:.2g} mm beside its volume; read as it is"
+    text = f"the mask lies up to {apart_mm:.2g} mm off its volume; read as it is"
     return [Note("mask", text)]
 
 
@@ -215,8 +215,10 @@ def _binary(path: pathlib.Path, values: np.ndarray) -> tuple[np.ndarray, list[No
         return mask.astype(np.uint8), []
     high, low = rounded >= 250, (rounded >= 0) & (rounded <= 5)
     if not np.all(low | high & (rounded <= 255)) or not high.any():
-        found = np.unique(rounded)[:5].tolist()
-        raise InputError(f"{path}: a mask holds 0 and 255, or 0 and 1. Found: {found}")
+        samples = np.unique(rounded)[:5].tolist()
+        raise InputError(
+            f"{path}: a mask holds 0 and 255, or 0 and 1. Found: {samples}"
+        )
     odd = int(np.count_nonzero((rounded != 0) & (rounded != 255)))
     share = share_text(odd, rounded.size)
     text = f"mask: {share} voxels are close to 0 or 255, not equal; rounded"
