@@ -209,3 +209,26 @@ def test_the_viewer_works_in_a_browser(browser_page, written):
     ]
     assert logged == []
     assert HOSTILE in opened.inner_text("#row")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(written, scheme):
+    """Contrast, names, roles and what the keyboard reaches, every section open."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    from axe_playwright_python.sync_playwright import Axe
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        # The page's own policy would keep the checker's script out.
+        context = browser.new_context(color_scheme=scheme, bypass_csp=True)
+        opened = context.new_page()
+        opened.goto(written.as_uri())
+        opened.wait_for_function("document.getElementById('slice').width > 8")
+        opened.evaluate("document.querySelectorAll('details').forEach(d => d.open = 1)")
+        violations = Axe().run(opened).response["violations"]
+        browser.close()
+    assert [violation["id"] for violation in violations] == []
