@@ -7,6 +7,7 @@ python benchmarks/fused.py
 """
 
 import contextlib
+import os
 import pathlib
 import sys
 import time
@@ -17,8 +18,8 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from ich_tf import models  # noqa: E402
-from ich_tf.models import layers, sm_keras3  # noqa: E402
-from ich_tf.training import loop  # noqa: E402
+from ich_tf.models import cpu_layers  # noqa: E402
+from ich_tf.training import keras_private, plans  # noqa: E402
 
 STEPS = 6
 NETWORKS = {
@@ -51,18 +52,14 @@ NETWORKS = {
         },
     ),
 }
-KERAS_LAYER = keras.layers.BatchNormalization
-ADAM = (mock.patch.object(loop, "Adam", keras.optimizers.Adam),)
-NORMALIZATION = (
-    mock.patch.object(layers, "BatchNormalization", KERAS_LAYER),
-    mock.patch.dict(sm_keras3._OWN, BatchNormalization=KERAS_LAYER),
+ADAM = (
+    mock.patch.object(keras_private, "FusedAdam", keras.optimizers.Adam),
+    mock.patch.dict(os.environ, {cpu_layers.VARIABLE: "off"}),
 )
-CONVOLUTIONS = (mock.patch.object(layers, "_plain", lambda layer: False),)
 WAYS = {
-    "Keras'": (*ADAM, *NORMALIZATION, *CONVOLUTIONS),
-    "own Adam": (*NORMALIZATION, *CONVOLUTIONS),
-    "and batch normalization": CONVOLUTIONS,
-    "and convolutions": (),
+    "Keras'": ADAM,
+    "own Adam": ADAM[1:],
+    "and layers": (mock.patch.dict(os.environ, {cpu_layers.VARIABLE: "on"}),),
 }
 
 
@@ -71,10 +68,10 @@ def seconds(batch: int, arguments: dict, patches) -> tuple[float, float]:
     with contextlib.ExitStack() as stack:
         for patch in patches:
             stack.enter_context(patch)
-        plan = loop.Plan(1, 1, batch, learning_rate=1e-3)
-        loop.start(plan)
+        plan = plans.Plan(1, 1, batch, learning_rate=1e-3)
+        plans.start(plan)
         model = models.build(**arguments)
-        loop.compile_model(model, "bce", plan)
+        plans.compile_model(model, "bce", plan)
         rng = np.random.default_rng(0)
         images = rng.random((batch, *model.input_shape[1:]), dtype=np.float32)
         truth = rng.random((batch, *model.output_shape[1:]), dtype=np.float32) > 0.9

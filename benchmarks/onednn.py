@@ -32,14 +32,14 @@ def seconds() -> dict[str, float]:
     """Median seconds of a training step and of an answer, batches of 8."""
     sys.path.insert(0, str(PROJECT))
     from ich_tf import models
-    from ich_tf.training import loop
+    from ich_tf.training import plans
 
     found = {}
     for name, arguments in NETWORKS.items():
-        plan = loop.Plan(epochs=1, steps_per_epoch=1, batch=8, learning_rate=1e-3)
-        loop.start(plan)
+        plan = plans.Plan(epochs=1, steps_per_epoch=1, batch=8, learning_rate=1e-3)
+        plans.start(plan)
         model = models.build("unetplusplus", **arguments)
-        loop.compile_model(model, "bce", plan)
+        plans.compile_model(model, "bce", plan)
         shape = (8, *arguments["input_shape"])
         images = np.random.default_rng(0).random(shape, dtype=np.float32)
         masks = (images[..., :1] > 0.9).astype(np.float32)

@@ -26,7 +26,7 @@ from ich_tf.prediction import segment  # noqa: E402
 from ich_tf.preprocessing import augment, windows
 from ich_tf.preprocessing.segmentation import pipeline, slices, tiles
 from ich_tf.synthetic import phantom  # noqa: E402
-from ich_tf.training import loop  # noqa: E402
+from ich_tf.training import plans  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 SMP_PYTHON = HERE.parent / ".venv-smp" / "bin" / "python"
@@ -38,12 +38,12 @@ SEED = 2024
 
 def network(precision: str, loss: str = "bce", **changes):
     """UNet++ over DenseNet169, compiled as the project trains it."""
-    plan = loop.Plan(1, 1, TRAINING_BATCH, precision=precision, **changes)
-    loop.start(plan)
+    plan = plans.Plan(1, 1, TRAINING_BATCH, precision=precision, **changes)
+    plans.start(plan)
     model = models.build(
         "unetplusplus", backbone="densenet169", input_shape=(TILE, TILE, CHANNELS)
     )
-    loop.compile_model(model, loss, plan, [loop.SoftJaccard()])
+    plans.compile_model(model, loss, plan, [plans.SoftJaccard()])
     return model
 
 

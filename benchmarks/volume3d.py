@@ -74,11 +74,11 @@ def watched(command: list, limit_gb: float) -> dict | None:
 def network(size: int, depth: int, filters: int, variant: str, precision: str):
     """The compiled network of a variant."""
     from ich_tf import models
-    from ich_tf.training import loop
+    from ich_tf.training import plans
 
     skip, remat = VARIANTS[variant]
-    plan = loop.Plan(1, 1, 1, 1e-3, precision=precision, deterministic=False)
-    loop.start(plan)
+    plan = plans.Plan(1, 1, 1, 1e-3, precision=precision, deterministic=False)
+    plans.start(plan)
     model = models.build(
         "unetplusplus_3d",
         input_shape=(depth, size, size, 1),
@@ -86,19 +86,20 @@ def network(size: int, depth: int, filters: int, variant: str, precision: str):
         skip=skip,
         remat=remat,
     )
-    loop.compile_model(model, "bce_jaccard", plan)
+    plans.compile_model(model, "bce_jaccard", plan)
     return model
 
 
 def estimate(options: argparse.Namespace) -> None:
     """Print the estimated memory."""
-    from ich_tf.models import layers
+    from ich_tf.models import memory
 
     model = network(
         options.size, options.depth, options.filters, options.variant, options.precision
     )
     policy = model.dtype_policy.name
-    print(json.dumps(layers.training_gigabytes(model, 1, policy)))
+    needed = memory.training_gigabytes(model, 1, policy)
+    print(json.dumps(needed + memory.PROCESS_GIGABYTES))
 
 
 def child(options: argparse.Namespace) -> None:

@@ -26,25 +26,25 @@ def train(workers: int, batch: int, steps: int, folder: str) -> float:
     import tensorflow as tf
 
     from ich_tf import models
-    from ich_tf.training import distribute, loop
+    from ich_tf.training import distribute, fit, plans
 
     threads = max(1, os.cpu_count() // workers)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     distribute.choose("multiworker" if workers > 1 else "one")
-    plan = loop.Plan(
+    plan = plans.Plan(
         EPOCHS, steps, batch, 1e-3, precision="float32", deterministic=False
     )
-    loop.start(plan)
+    plans.start(plan)
     model = models.build(
         "unetplusplus",
         input_shape=(SIDE, SIDE, 1),
         filters=(16, 32, 64),
         batch_normalization=True,
     )
-    loop.compile_model(model, "bce_jaccard", plan)
+    plans.compile_model(model, "bce_jaccard", plan)
     images = tf.random.stateless_uniform((batch, SIDE, SIDE, 1), (0, 0))
     one = tf.data.Dataset.from_tensors((images, tf.cast(images > 0.7, tf.float32)))
-    history = loop.fit(
+    history = fit.fit(
         model,
         lambda first, last: one.repeat(last - first),
         None,

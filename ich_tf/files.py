@@ -43,7 +43,7 @@ def link(source: pathlib.Path, path: pathlib.Path) -> None:
         os.replace(partial, path)
 
 
-def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+def write_bytes(path: str | os.PathLike, content: bytes | memoryview) -> None:
     """Write a file atomically."""
     with atomic(path) as partial:
         partial.write_bytes(content)

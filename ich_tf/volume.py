@@ -9,6 +9,12 @@ import dataclasses
 
 import numpy as np
 
+AIR_HU = -1000.0
+"""Hounsfield units of air; outside a volume there is air."""
+
+BODY_HU = -200.0
+"""Between air and skin: voxels above it belong to the head."""
+
 PHANTOM_MARKER = "ich_tf phantom"
 """How `Volume.origin` begins in every volume made by the phantom."""
 

@@ -28,7 +28,7 @@ from IPython.display import Markdown, display
 
 from ich_tf import models
 from ich_tf.experiments import profiles
-from ich_tf.models import layers
+from ich_tf.models import memory as step_memory
 from ich_tf.prediction import figures
 from ich_tf.report import notebook, plots
 from ich_tf.synthetic import phantom
@@ -91,7 +91,8 @@ for name, arguments in VARIANTS.items():
         network = models.build(
             "unetplusplus_3d", input_shape=(32, side, side, 1), filters=16, **arguments
         )
-        gigabytes = layers.training_gigabytes(network, 1, "mixed_bfloat16")
+        gigabytes = step_memory.training_gigabytes(network, 1, "mixed_bfloat16")
+        gigabytes += step_memory.PROCESS_GIGABYTES
         memory.setdefault(name, []).append(gigabytes)
     parameters[name] = network.count_params()
 

@@ -22,14 +22,14 @@ from ich_tf import models
 from ich_tf.models import sequence
 from ich_tf.prediction import segment
 from ich_tf.preprocessing.classification import sequences
-from ich_tf.training import distribute, loop
+from ich_tf.training import checkpoint, distribute, distributed_fit, fit, plans
 
 BATCH, STEPS = 4, 20
 
 
 def plan(steps=STEPS):
     """One step an epoch, so that the history has the loss of each."""
-    return loop.Plan(steps, 1, BATCH, 1e-3, precision="float32", seed=7)
+    return plans.Plan(steps, 1, BATCH, 1e-3, precision="float32", seed=7)
 
 
 def two_devices():
@@ -130,14 +130,14 @@ def train(folder, network, resume=False, steps=STEPS):
         and this is no worker of several, which only train.
     """
     scale = plan(steps)
-    loop.start(scale)
+    plans.start(scale)
     model, loss, batches, validation = NETWORKS[network]()
     scored = validation is not None
-    loop.compile_model(model, loss, scale, [loop.SoftJaccard()] if scored else [])
+    plans.compile_model(model, loss, scale, [plans.SoftJaccard()] if scored else [])
     if network == "unetplusplus" and "TF_CONFIG" not in os.environ:
         # Measures a few steps, which the losses must not show.
-        assert loop.estimate(model, batches(0, 2), scale).seconds_per_step > 0
-    history = loop.fit(
+        assert fit.estimate(model, batches(0, 2), scale).seconds_per_step > 0
+    history = fit.fit(
         model,
         batches,
         validation,
@@ -164,18 +164,18 @@ def train(folder, network, resume=False, steps=STEPS):
 def losses_with_xla(network):
     """Losses of three steps, without XLA and compiled with it."""
     scale = dataclasses.replace(plan(), deterministic=False)
-    loop.start(scale)
+    plans.start(scale)
     model, loss, batches, _ = NETWORKS[network]()
-    loop.compile_model(model, loss, scale)
-    batch = next(iter(loop._as_dataset(batches(0, 1))))
-    variables = loop._variables(model)
+    plans.compile_model(model, loss, scale)
+    batch = next(iter(fit.as_dataset(batches(0, 1))))
+    variables = checkpoint.variables_of(model)
     saved = [keras.ops.convert_to_numpy(variable) for variable in variables]
     losses = []
     for compiled in (False, True):
         for variable, value in zip(variables, saved, strict=True):
             variable.assign(value)
         step = tf.function(
-            functools.partial(distribute.train_step, model),
+            functools.partial(distributed_fit.train_step, model),
             autograph=False,
             jit_compile=compiled,
         )

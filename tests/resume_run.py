@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from ich_tf import models
-from ich_tf.training import loop
+from ich_tf.training import fit, plans
 
-PLAN = loop.Plan(
+PLAN = plans.Plan(
     epochs=6,
     steps_per_epoch=4,
     batch=2,
@@ -40,11 +40,11 @@ def batches(first, last):
 
 
 def main(folder, mode):
-    loop.start(PLAN)
+    plans.start(PLAN)
     # Dropout has a random state that a resumed run must carry on.
     model = models.build("unet_hssayeni", input_shape=(16, 16, 1), filters=(4, 8, 8))
-    loop.compile_model(model, "bce_jaccard", PLAN, [loop.SoftJaccard()])
-    loop.fit(
+    plans.compile_model(model, "bce_jaccard", PLAN, [plans.SoftJaccard()])
+    fit.fit(
         model,
         batches,
         batches(100, 102),

@@ -29,7 +29,7 @@ def certain(transforms, share):
         fields = {"probability": 1.0}
         for field in dataclasses.fields(change):
             value = getattr(change, field.name)
-            if isinstance(value, tuple):
+            if field.type == augmentations.Range:
                 low, high = value
                 fields[field.name] = (low + share * (high - low),) * 2
         return dataclasses.replace(change, **fields)

@@ -24,6 +24,24 @@ TRUTH = scans(a=[0, 1, 1], b=[0, 0], c=[1, 0])
 PROBABILITY = scans(a=[0.2, 0.9, 0.4], b=[0.6, 0.1], c=[0.5, 0.3])
 
 
+def scored(truth, probability, level, name="any"):
+    """Scores of one class at one level."""
+    units = classification.pool(truth, probability, level)
+    column = labels.CLASSES.index(name)
+    return classification.class_scores(
+        units.truth[:, column], units.probability[:, column]
+    )
+
+
+def losses(truth, probability):
+    """Mean cross-entropy and mean loss of the challenge, over slices."""
+    units = classification.pool(truth, probability, "slice")
+    return (
+        float(classification.cross_entropy(units).mean()),
+        float(classification.weighted_log_loss(units).mean()),
+    )
+
+
 def test_a_scan_has_the_maxima_of_its_slices():
     units = classification.pool(TRUTH, PROBABILITY, "scan")
     assert units.truth[:, ANY].tolist() == [True, False, True]
@@ -45,17 +63,17 @@ def test_each_class_is_scored_for_itself():
     truth["a"][0, [EPIDURAL, ANY]] = 1
     probability = {"a": np.full((2, 6), 0.1), "b": np.full((1, 6), 0.2)}
     probability["a"][1, ANY] = 0.7
-    found = classification.scores(truth, probability)
-    assert found["scan"]["any"]["auc"] == 1.0
-    assert found["scan"]["epidural"]["auc"] == 0.0
-    assert found["slice"]["any"]["auc"] == 0.0
-    assert found["scan"]["any"]["accuracy"] == 1.0
-    assert found["scan"]["epidural"]["accuracy"] == 0.5
+    of_any = scored(truth, probability, "scan")
+    of_epidural = scored(truth, probability, "scan", "epidural")
+    assert (of_any["auc"], of_any["accuracy"]) == (1.0, 1.0)
+    assert (of_epidural["auc"], of_epidural["accuracy"]) == (0.0, 0.5)
+    assert scored(truth, probability, "slice")["auc"] == 0.0
 
 
 def test_scores_drawn_by_hand():
-    found = classification.scores(TRUTH, PROBABILITY)
-    scan, pooled = found["scan"]["subdural"], found["slice"]["subdural"]
+    scan, pooled = (
+        scored(TRUTH, PROBABILITY, level, "subdural") for level in ("scan", "slice")
+    )
     # 0.9 > 0.6 is won, 0.5 < 0.6 is lost.
     assert scan["auc"] == 0.5
     assert [scan[key] for key in ("tp", "fp", "fn", "tn")] == [1, 1, 1, 0]
@@ -67,9 +85,6 @@ def test_scores_drawn_by_hand():
     # A probability of exactly 0.5 is not above the threshold.
     assert [pooled[key] for key in ("tp", "fp", "fn", "tn")] == [1, 1, 2, 3]
     assert pooled["accuracy"] == pytest.approx(4 / 7)
-    squares = [0.04, 0.01, 0.36, 0.36, 0.01, 0.25, 0.09]
-    assert pooled["brier"] == pytest.approx(sum(squares) / 7)
-    assert found["undefined"] == []
 
 
 def test_equal_scores_count_half():
@@ -82,27 +97,26 @@ def test_equal_scores_count_half():
 def test_losses_drawn_by_hand():
     truth = {"a": np.array([[0, 0, 0, 0, 1, 1]])}
     probability = {"a": np.array([[0.5, 0.5, 0.5, 0.5, 0.25, 0.125]])}
-    found = classification.scores(truth, probability)
+    entropy, weighted = losses(truth, probability)
     two = math.log(2)
-    assert found["bce"] == pytest.approx((4 * two + 2 * two + 3 * two) / 6)
-    assert found["weighted_log_loss"] == pytest.approx((4 + 2 + 2 * 3) * two / 7)
+    assert entropy == pytest.approx((4 * two + 2 * two + 3 * two) / 6)
+    assert weighted == pytest.approx((4 + 2 + 2 * 3) * two / 7)
 
 
 def test_losses_are_means_over_slices_not_over_scans():
     truth = scans(a=[0, 0, 0], b=[1])
     probability = scans(a=[0.5, 0.5, 0.5], b=[0.25])
-    found = classification.scores(truth, probability)
-    assert found["bce"] == pytest.approx(5 / 4 * math.log(2))
+    assert losses(truth, probability)[0] == pytest.approx(5 / 4 * math.log(2))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_sure_error_costs_what_the_challenge_takes(dtype):
     certain = scans(a=[0.0, 1.0])
     wrong = {"a": certain["a"].astype(dtype)}
-    found = classification.scores(scans(a=[1, 0]), wrong)
-    assert found["bce"] == pytest.approx(-math.log(1e-15), rel=1e-3)
-    right = classification.scores(scans(a=[0, 1]), wrong)
-    assert right["weighted_log_loss"] == pytest.approx(1e-15, rel=0.2)
+    entropy, _ = losses(scans(a=[1, 0]), wrong)
+    assert entropy == pytest.approx(-math.log(1e-15), rel=1e-3)
+    _, weighted = losses(scans(a=[0, 1]), wrong)
+    assert weighted == pytest.approx(1e-15, rel=0.2)
 
 
 def test_agrees_with_scikit_learn():
@@ -113,7 +127,6 @@ def test_agrees_with_scikit_learn():
     truth = rng.random(500) < probability**2
     found = classification.class_scores(truth, probability)
     assert found["auc"] == pytest.approx(metrics.roc_auc_score(truth, probability))
-    assert found["brier"] == pytest.approx(metrics.brier_score_loss(truth, probability))
     units = classification.pool(
         {"all": np.repeat(truth[:, None], 6, 1)},
         {"all": np.repeat(probability[:, None], 6, 1)},
@@ -145,18 +158,14 @@ def test_the_ends_of_the_scale_have_bins():
     assert classification.calibration_error(curve) == 0.0
 
 
-def test_what_is_undefined_is_nan_and_listed():
-    found = classification.scores(scans(a=[0, 0], b=[0]), scans(a=[0.2, 0.7], b=[0.1]))
-    scan = found["scan"]["any"]
+def test_what_is_undefined_is_nan():
+    scan = scored(scans(a=[0, 0], b=[0]), scans(a=[0.2, 0.7], b=[0.1]), "scan")
     assert math.isnan(scan["auc"]) and math.isnan(scan["sensitivity"])
     assert scan["specificity"] == 0.5
-    assert len(found["undefined"]) == 2 * 6 * 2
-    assert "slice epidural auc" in found["undefined"]
-    assert "scan any sensitivity" in found["undefined"]
 
 
 def test_scores_are_plain_numbers():
-    found = classification.scores(TRUTH, PROBABILITY)
+    found = scored(TRUTH, PROBABILITY, "slice")
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
@@ -174,7 +183,7 @@ def test_wrong_answers_are_named(change, reason):
     changed = {**PROBABILITY, **change}
     answers = {scan: answer for scan, answer in changed.items() if answer is not None}
     with pytest.raises(ValueError, match=reason):
-        classification.scores(TRUTH, answers)
+        classification.pool(TRUTH, answers, "slice")
 
 
 @pytest.mark.parametrize(
@@ -189,7 +198,7 @@ def test_wrong_answers_are_named(change, reason):
 def test_wrong_labels_are_named(truth, reason):
     probability = {scan: np.zeros(np.shape(array)) for scan, array in truth.items()}
     with pytest.raises(ValueError, match=reason):
-        classification.scores(truth, probability)
+        classification.pool(truth, probability, "slice")
 
 
 def test_an_unknown_level_is_named():
@@ -286,16 +295,13 @@ def test_networks_of_two_folds_are_not_ranked_against_each_other():
 
 def test_losses_of_two_models_are_compared_by_their_means():
     worse = scans(a=[0.4, 0.5, 0.4], b=[0.6, 0.5], c=[0.5, 0.5])
-    losses = [
+    by_slice = [
         classification.weighted_log_loss(classification.pool(TRUTH, answers, "slice"))
         for answers in (worse, PROBABILITY)
     ]
     patients = classification.pool(TRUTH, PROBABILITY, "slice").patients
-    found = intervals.bootstrap_mean(losses[1] - losses[0], patients)
-    difference = [
-        classification.scores(TRUTH, answers)["weighted_log_loss"]
-        for answers in (worse, PROBABILITY)
-    ]
+    found = intervals.bootstrap_mean(by_slice[1] - by_slice[0], patients)
+    difference = [losses(TRUTH, answers)[1] for answers in (worse, PROBABILITY)]
     assert found.mean == pytest.approx(difference[1] - difference[0])
     assert found.low <= found.mean <= found.high
 

@@ -29,7 +29,7 @@ def root(tmp_path_factory):
 def weights_dir(tmp_path_factory):
     """A network that finds what is bright; it has seen one patient."""
     folder = tmp_path_factory.mktemp("weights")
-    model = models.build("unet", filters=(2, 4), input_shape=(SIZE, SIZE, 1))
+    model = models.build("unetplusplus", filters=(2, 4), input_shape=(SIZE, SIZE, 1))
     for layer in model.layers:
         for weight in layer.weights:
             weight.assign(np.full(weight.shape, 0.3))
@@ -38,7 +38,7 @@ def weights_dir(tmp_path_factory):
             layer.bias.assign([-4.0])
     kwargs = {"filters": [2, 4], "input_shape": [SIZE, SIZE, 1]}
     entry = {
-        "build": {"name": "unet", "kwargs": kwargs},
+        "build": {"name": "unetplusplus", "kwargs": kwargs},
         "preprocessing": {
             "approach": "approach1",
             "channels": 1,

@@ -128,13 +128,6 @@ def test_wilson(successes, n, low, high):
     assert intervals.wilson(successes, n) == pytest.approx((low, high), abs=1e-6)
 
 
-def test_wilson_equals_scipys():
-    from scipy import stats
-
-    theirs = stats.binomtest(7, 23).proportion_ci(0.9, method="wilson")
-    assert intervals.wilson(7, 23, 0.9) == pytest.approx(tuple(theirs))
-
-
 def test_wilson_without_trials_is_undefined():
     assert np.isnan(intervals.wilson(0, 0)).all()
     with pytest.raises(ValueError, match="successes=3, n=2"):

@@ -35,15 +35,22 @@ MIXING = (0,)
 
 ONLY_IN = {
     "tensorflow": (
+        "preprocessing/host_batches.py",
         "preprocessing/segmentation/pipeline.py",
+        "preprocessing/segmentation/tensor_pipeline.py",
         "preprocessing/classification/image_pipeline.py",
         "preprocessing/tensor_augment.py",
         "training/distribute.py",
-        "training/loop.py",
+        "training/distributed_fit.py",
+        "training/fit.py",
+        "training/keras_private.py",
+        "training/plans.py",
+        "training/precision.py",
         "preprocessing/classification/shard_writer.py",
         "prediction/grad_cam.py",
         "models/sm_keras3.py",
-        "models/layers.py",
+        "models/blocks.py",
+        "models/cpu_layers.py",
     ),
     "pydicom": (
         "io/dicom/codec_process.py",
@@ -267,7 +274,7 @@ def test_a_planted_violation_is_found(tmp_path, file, source, reason):
     [
         ("data/a.py", "from ich_tf.data import b\nfrom . import c\nimport scipy"),
         ("data/a.py", "from ich_tf import files, labels\nfrom ich_tf.volume import x"),
-        ("training/loop.py", "import tensorflow\nfrom ich_tf import models, data"),
+        ("training/fit.py", "import tensorflow\nfrom ich_tf import models, data"),
         ("prediction/a.py", "from ich_tf import training"),
         ("experiments/a.py", "from ich_tf import metrics, training, prediction"),
         ("report/a.py", "from ich_tf.evidence import tables"),

@@ -25,7 +25,7 @@ PREPROCESSING = {
 
 @pytest.fixture(scope="module")
 def model():
-    return models.build("unet", filters=(4, 8, 16), input_shape=(SIZE, SIZE, 1))
+    return models.build("unetplusplus", filters=(4, 8, 16), input_shape=(SIZE, SIZE, 1))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def weights_dir(model, known, tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     entry = {
         "build": {
-            "name": "unet",
+            "name": "unetplusplus",
             "kwargs": {"filters": [4, 8, 16], "input_shape": [SIZE, SIZE, 1]},
         },
         "preprocessing": PREPROCESSING,

@@ -35,10 +35,23 @@ def leave(number):
     os._exit(1)
 
 
-@pytest.mark.parametrize("workers", (1, 2))
-def test_results_come_in_the_order_of_the_items(workers):
-    squares = parallel.ordered_map(slow_square, range(6), workers=workers)
+@pytest.mark.parametrize(("workers", "threads"), ((1, False), (2, False), (2, True)))
+def test_results_come_in_the_order_of_the_items(workers, threads):
+    squares = parallel.ordered_map(
+        slow_square, range(6), workers=workers, threads=threads
+    )
     assert list(squares) == [0, 1, 4, 9, 16, 25]
+
+
+def test_threads_work_while_the_caller_does():
+    results = parallel.ordered_map(
+        lambda number: time.sleep(0.2) or number, range(4), workers=2, threads=True
+    )
+    assert next(results) == 0
+    time.sleep(0.3)
+    began = time.monotonic()
+    assert next(results) == 1
+    assert time.monotonic() - began < 0.1
 
 
 def test_setup_runs_once_in_each_process():

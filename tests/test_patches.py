@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from ich_tf.preprocessing import augment
-from ich_tf.preprocessing.segmentation import patches, pipeline
+from ich_tf.preprocessing import augment, host_batches
+from ich_tf.preprocessing.segmentation import patches
 from ich_tf.preprocessing.segmentation.slices import Slices
+from ich_tf.volume import AIR_HU
 
 DEPTHS, PATCH = (6, 3, 5), (4, 8, 8)
 
@@ -69,10 +70,10 @@ def test_without_hemorrhage_any_patch_will_do(source):
 def test_cut_fills_with_air_and_never_takes_the_next_volume(source):
     hu, mask = patches.cut(source, 1, np.array([0, 4, 2]), PATCH)
     np.testing.assert_array_equal(hu[:3], source.slices.hu[6:9, 4:, 2:])
-    assert np.all(hu[3] == patches.AIR_HU) and not mask.any()
+    assert np.all(hu[3] == AIR_HU) and not mask.any()
     hu, _ = patches.cut(source, 2, np.zeros(3, int), (5, 16, 10))
     np.testing.assert_array_equal(hu[:, :12], source.slices.hu[9:])
-    assert np.all(hu[:, 12:] == patches.AIR_HU)
+    assert np.all(hu[:, 12:] == AIR_HU)
 
 
 def test_a_batch_is_a_function_of_seed_and_step(source):
@@ -95,7 +96,7 @@ def test_tf_data_hands_on_the_same_batches(source):
     def load(step):
         return batch(source, int(step))
 
-    dataset = pipeline.of_steps(load, 4, 7, (3, *PATCH), 1)
+    dataset = host_batches.of_steps(load, 4, 7, (3, *PATCH), 1)
     assert dataset.element_spec[0].shape == (3, *PATCH, 1)
     found = list(dataset.as_numpy_iterator())
     assert len(found) == 3

@@ -47,8 +47,8 @@ def weights_dir(tmp_path_factory):
     """A small network that answers with the brightness of its input."""
     folder = tmp_path_factory.mktemp("weights")
     kwargs = {"filters": [4, 8], "input_shape": [64, 64, 1]}
-    build = {"name": "unet", "kwargs": kwargs}
-    model = models.build("unet", filters=(4, 8), input_shape=(64, 64, 1))
+    build = {"name": "unetplusplus", "kwargs": kwargs}
+    model = models.build("unetplusplus", filters=(4, 8), input_shape=(64, 64, 1))
     entry = {
         "build": build,
         "preprocessing": {

@@ -14,7 +14,7 @@ from ich_tf.experiments.rows import table3
 from ich_tf.experiments.tasks import crop_data, masks, segmentation
 from ich_tf.models import weights
 from ich_tf.synthetic import layouts
-from ich_tf.training import loop
+from ich_tf.training import checkpoint, fit, precision
 
 ROW = "table3/unet-hssayeni"
 TINY = dataclasses.replace(
@@ -123,7 +123,7 @@ def test_whole_slices_are_answered_by_the_network_trained_on_tiles(folders, done
     )
     arguments = {**run.experiment.arguments, "input_shape": (32, 32, 1)}
     model = models.build(run.experiment.model, **arguments)
-    loop.load_weights(model, run.fold_folder(0) / loop.FINAL)
+    checkpoint.load_weights(model, run.fold_folder(0) / checkpoint.FINAL)
     whole = models.build(
         run.experiment.model, **{**arguments, "input_shape": (64, 64, 1)}
     )
@@ -171,7 +171,7 @@ def test_a_finished_run_is_kept_on_a_device_of_another_precision(
 ):
     here = dataclasses.replace(folders, results=tmp_path / "results")
     shutil.copytree(folders.results, here.results)
-    monkeypatch.setattr(loop, "precision_policy", lambda name="auto": "elsewhere")
+    monkeypatch.setattr(precision, "precision_policy", lambda name="auto": "elsewhere")
     run = reproduce.find_run(ROW, "demo", here, print)
     assert runner.state_of(run) == "finished"
     run.file.unlink()
@@ -213,7 +213,7 @@ def test_a_second_start_does_nothing_anew(folders, done, monkeypatch):
     def never(*arguments, **named):
         raise RuntimeError("trained again")
 
-    monkeypatch.setattr(loop, "fit", never)
+    monkeypatch.setattr(fit, "fit", never)
     lines = []
     (again,) = reproduce.reproduce([ROW], folders, say=lines.append)
     assert again == result
@@ -231,11 +231,11 @@ def test_an_interrupted_run_goes_on(done, elsewhere, monkeypatch):
         written(self, epoch, logs)
         raise KeyboardInterrupt
 
-    written = loop.Checkpoint.on_epoch_end
-    monkeypatch.setattr(loop.Checkpoint, "on_epoch_end", interrupt)
+    written = checkpoint.Checkpoint.on_epoch_end
+    monkeypatch.setattr(checkpoint.Checkpoint, "on_epoch_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
         reproduce.reproduce([ROW], elsewhere)
-    monkeypatch.setattr(loop.Checkpoint, "on_epoch_end", written)
+    monkeypatch.setattr(checkpoint.Checkpoint, "on_epoch_end", written)
     run = reproduce.find_run(ROW, "demo", elsewhere, print)
     assert runner.state_of(run) == "interrupted"
     (result,) = reproduce.reproduce([ROW], elsewhere, resume=True)
@@ -334,7 +334,7 @@ def test_demo_says_that_a_row_ran_from_random_weights(
     folders, done, offline, monkeypatch
 ):
     history = [{"epoch": 1, "seconds": 1.0}]
-    monkeypatch.setattr(loop, "fit", lambda *of, **modes: history)
+    monkeypatch.setattr(fit, "fit", lambda *of, **modes: history)
     run = reproduce.find_run("table2/resnet50-imagenet-bce", "demo", folders, print)
     run = dataclasses.replace(run, profile=dataclasses.replace(TINY, epochs=1))
     lines = []

@@ -11,7 +11,7 @@ from ich_tf import models
 from ich_tf.models import chain, sequence
 from ich_tf.preprocessing import windows
 from ich_tf.preprocessing.classification import images, sequences
-from ich_tf.training import loop
+from ich_tf.training import fit, plans
 
 FIXTURE = pathlib.Path(__file__).parent / "fixtures" / "lstm.npz"
 SMALL = {"features": 8, "components": 4, "hidden": 5, "layers": 2}
@@ -351,17 +351,17 @@ def test_training_goes_on_at_any_step():
 def test_fit_takes_scans_of_any_length(tmp_path):
     """Also where the first two batches happen to be of one length."""
     lengths = [8, 8, 3, 30, 5]
-    plan = loop.Plan(1, len(lengths), 2, 1e-3, precision="float32")
-    loop.start(plan)
+    plan = plans.Plan(1, len(lengths), 2, 1e-3, precision="float32")
+    plans.start(plan)
     model = sequence.build_sequence(**SMALL)
-    loop.compile_model(model, sequence.scan_loss(), plan)
+    plans.compile_model(model, sequence.scan_loss(), plan)
 
     def batches(first, last):
         for length in lengths[first:last]:
             scans = some_scans([length, max(1, length - 2)])
             yield sequences.scan_batch(scans, np.array([0, 1]), 2)
 
-    history = loop.fit(model, batches, None, plan, tmp_path, spec={}, tensorboard=False)
+    history = fit.fit(model, batches, None, plan, tmp_path, spec={}, tensorboard=False)
     assert np.isfinite(history[0]["loss"])
 
 

@@ -18,7 +18,7 @@ from ich_tf.metrics import evaluation
 from ich_tf.models import weights
 from ich_tf.prediction import classify
 from ich_tf.synthetic import layouts
-from ich_tf.training import loop
+from ich_tf.training import checkpoint
 
 SLICES, SCANS = "table1/resnext101", "table1/resnext101-lstm"
 TINY = dataclasses.replace(
@@ -342,7 +342,7 @@ def test_a_row_learns_from_painted_slices_of_its_own_patients_first(
     result = runner.execute(run, say=said.append)
     assert sum("training on painted slices" in line for line in said) == 3
     assert len(result["predictions"]) == 8
-    weights_before = run.folder / "pretraining-0" / loop.FINAL
+    weights_before = run.folder / "pretraining-0" / checkpoint.FINAL
     written = weights_before.stat().st_mtime_ns
     # Killed while it learned from real slices, it does not learn from paint again.
     (run.fold_folder(0) / "fold.json").unlink()

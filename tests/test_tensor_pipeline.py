@@ -12,7 +12,7 @@ from ich_tf.experiments import runner
 from ich_tf.experiments.tasks import classifier_networks, crop_data
 from ich_tf.experiments.tasks.classification import ClassificationTask
 from ich_tf.preprocessing.classification import records
-from ich_tf.preprocessing.segmentation import pipeline, slices
+from ich_tf.preprocessing.segmentation import pipeline, slices, tensor_pipeline
 from ich_tf.preprocessing.windows import Window
 from ich_tf.training import distribute
 
@@ -84,7 +84,7 @@ def test_crops_for_a_tpu_need_no_python(crops, monkeypatch, share):
 
 def tensor_batches(crops, first, last, **changes):
     arguments = {"channels": 1, "batch": 4, "seed": 1, **changes}
-    made = pipeline.tensor_training_batches(
+    made = tensor_pipeline.training_batches(
         crops, SHOWN, first_step=first, last_step=last, **arguments
     )
     return list(made.as_numpy_iterator())
@@ -146,7 +146,7 @@ def test_validation_crops_are_those_of_the_other_pipeline(crops):
         plain = pipeline.validation_batches(
             crops, to_channels, channels=1, batch=4, limit=limit
         )
-        tensor = pipeline.tensor_validation_batches(
+        tensor = tensor_pipeline.validation_batches(
             crops, SHOWN, channels=1, batch=4, limit=limit
         )
         pairs = zip(plain.as_numpy_iterator(), tensor.as_numpy_iterator(), strict=True)
@@ -157,7 +157,7 @@ def test_validation_crops_are_those_of_the_other_pipeline(crops):
 
 def test_windows_that_do_not_fill_the_channels_are_refused(crops):
     with pytest.raises(ValueError, match="2 windows do not fill 3 channels"):
-        pipeline.tensor_validation_batches(crops, (*SHOWN, *SHOWN), channels=3, batch=4)
+        tensor_pipeline.validation_batches(crops, (*SHOWN, *SHOWN), channels=3, batch=4)
 
 
 @pytest.fixture(scope="module")

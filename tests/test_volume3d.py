@@ -12,7 +12,7 @@ from ich_tf.evidence import tables
 from ich_tf.experiments import profiles, reproduce, runner, spec
 from ich_tf.experiments.rows import volume3d
 from ich_tf.experiments.tasks import volumes
-from ich_tf.training import loop
+from ich_tf.training import checkpoint
 
 ADD, REMAT = "volume3d/add", "volume3d/add-remat"
 TINY = dataclasses.replace(
@@ -147,7 +147,7 @@ def test_free_memory_is_that_of_the_container(tmp_path):
             tf.errors.ResourceExhaustedError(None, None, "OOM"),
             reproduce.OUT_OF_MEMORY,
         ),
-        (loop.Diverged("loss: nan"), "loss: nan"),
+        (checkpoint.Diverged("loss: nan"), "loss: nan"),
     ],
 )
 def test_a_row_that_cannot_be_trained_leaves_the_others(
@@ -183,14 +183,14 @@ def test_the_table_says_that_the_report_has_no_numbers(folders, done):
 
 
 def test_interrupted_training_goes_on_where_it_was(done, elsewhere):
-    written = loop.Checkpoint.on_epoch_end
+    written = checkpoint.Checkpoint.on_epoch_end
 
     def interrupt(self, epoch, logs=None):
         written(self, epoch, logs)
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.Checkpoint, "on_epoch_end", interrupt)
+        patch.setattr(checkpoint.Checkpoint, "on_epoch_end", interrupt)
         with pytest.raises(KeyboardInterrupt):
             reproduce.train_one(ADD, 0, elsewhere, say=lambda line: None)
     (result,) = reproduce.reproduce([ADD], elsewhere, resume=True)

@@ -235,7 +235,7 @@ def test_ship_keeps_other_entries_and_refuses_a_wrong_build(tmp_path):
     weights.ship(model, "first", tmp_path, {"build": BUILD})
     weights.ship(model, "second", tmp_path, {"build": BUILD})
     assert list(weights.read_manifest(tmp_path)) == ["first", "second"]
-    other = {"name": "unet", "kwargs": {**BUILD["kwargs"], "filters": [4, 16]}}
+    other = {"name": "unetplusplus", "kwargs": {**BUILD["kwargs"], "filters": [4, 16]}}
     with pytest.raises(ValueError, match="another network"):
         weights.ship(model, "third", tmp_path, {"build": other})
     assert not (tmp_path / "third.weights.h5").exists()

@@ -55,9 +55,9 @@ def gather(options: argparse.Namespace) -> dict[str, Any]:
 def _devices() -> list[str]:
     if importlib.util.find_spec("tensorflow") is None:
         return []
-    from ich_tf.training import loop
+    from ich_tf.training import precision
 
-    return [loop.device_name() or f"CPU ({platform.machine()})"]
+    return [precision.device_name() or f"CPU ({platform.machine()})"]
 
 
 def _state(folder: str | None) -> str:

@@ -146,6 +146,12 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="devices to train on, see docs/distributed.md; default: all that fit",
     )
+    parser.add_argument(
+        "--deterministic",
+        action=argparse.BooleanOptionalAction,
+        help="repeat every operation to the bit; default: on a CPU only, where a "
+        "killed run resumes with the same bits",
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--resume",
@@ -212,7 +218,13 @@ def results_of(options: argparse.Namespace) -> pathlib.Path:
 
 
 def training(options: argparse.Namespace) -> dict:
-    """What `add_training` adds, as arguments of `experiments.reproduce`."""
+    """What `add_training` adds, as arguments of `experiments.reproduce`.
+
+    Determinism goes into the environment, which `training.precision` reads.
+    """
+    if options.deterministic is not None:
+        state = "on" if options.deterministic else "off"
+        os.environ["ICH_TF_DETERMINISTIC"] = state
     return {
         "profile": options.profile,
         "seed": options.seed,

@@ -6,7 +6,7 @@ from scipy import ndimage
 from ich_tf.data import open_skull
 from ich_tf.data.problems import Problem
 from ich_tf.io.source import share_text
-from ich_tf.volume import Volume
+from ich_tf.volume import BODY_HU, Volume
 
 # What a slice through a brain looks like. On the real head series the largest slice
 # has 120 to 210 cm2 inside the skull, 0.94 to 1.00 of it tissue; a chest slice has
@@ -17,7 +17,6 @@ MIN_TISSUE_SHARE = 0.6
 TISSUE_HU = (-10.0, 90.0)
 MEDIAN_HU = (10.0, 65.0)
 BONE_HU = 200.0
-AIR_HU = -200.0
 MIN_AIR_SHARE = 0.005
 # Gaps in the ring of bone: none to speak of, then open sutures (infants) and bone
 # flaps. Bone must still lie along most of the outline: 0.91 and more in an infant of
@@ -67,7 +66,7 @@ def _impossible_values(volume: Volume) -> Problem | None:
         return Problem("values", "", f"{low:g} to {high:g} cannot be Hounsfield units")
     if volume.hu_window is not None:
         return None
-    if np.mean(hu < AIR_HU) >= MIN_AIR_SHARE:
+    if np.mean(hu < BODY_HU) >= MIN_AIR_SHARE:
         return None
     reason = f"no air: the values run from {low:g} to {high:g}"
     if 0 <= low and high <= 255:

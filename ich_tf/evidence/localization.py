@@ -13,12 +13,12 @@ from ich_tf.metrics import display, evaluation, intervals, localization
 from ich_tf.models import resnext
 from ich_tf.prediction import classify, explain, figures
 from ich_tf.synthetic import phantom
+from ich_tf.volume import BODY_HU
 
 FIRST_FIGURE = 3
 FOLDER, MEASURED = "figures", "localization.json"
 # Of the heads that figures are drawn of; no profile trains on this seed.
 SEED, HEADS = 7, 12
-AIR_HU = -200.0
 
 
 def draw_and_measure(
@@ -143,7 +143,7 @@ def head_pixels(hu: np.ndarray) -> np.ndarray:
     """
     from scipy import ndimage
 
-    parts, count = ndimage.label(hu > AIR_HU)
+    parts, count = ndimage.label(hu > BODY_HU)
     if not count:
         return np.zeros(hu.shape, bool)
     sizes = np.bincount(parts.ravel())[1:]

@@ -32,6 +32,7 @@ _LESION_CROPS = {"crops": "lesion", "lesion_share": None}
 
 PAPER = Profile(
     name="paper",
+    cpu_layers=False,
     size=512,
     tile=128,
     stride=64,
@@ -201,6 +202,7 @@ REAL_HEADS_SHIPPED = RealHeadsProfile(
 
 CLASSIFIER_PAPER = ClassifierProfile(
     name="paper",
+    cpu_layers=False,
     size=256,
     images="windows",
     split="burduja2020",
@@ -305,6 +307,7 @@ CLASSIFIER_SHIPPED = dataclasses.replace(
 # Whole volumes of up to 32 slices, deeper ones in two patches.
 VOLUME_PAPER = VolumeProfile(
     name="paper",
+    cpu_layers=False,
     size=512,
     patch=(32, 512, 512),
     overlap=0.5,

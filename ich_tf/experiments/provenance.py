@@ -62,9 +62,9 @@ def commit() -> str | None:
 
 def device() -> str:
     """The accelerators TensorFlow sees, else the CPU's architecture."""
-    from ich_tf.training import loop
+    from ich_tf.training import precision
 
-    return loop.device_name() or f"CPU ({platform.machine()})"
+    return precision.device_name() or f"CPU ({platform.machine()})"
 
 
 def restart_memory_peak() -> None:
@@ -72,9 +72,9 @@ def restart_memory_peak() -> None:
 
     What was freed before goes back to the system first.
     """
-    from ich_tf.training import loop
+    from ich_tf.training import precision
 
-    loop.restart_gpu_memory_peak()
+    precision.restart_gpu_memory_peak()
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -91,9 +91,9 @@ def memory_peak_gb() -> float | None:
     Of the GPU that took most; without one, of resident memory, to which files belong
     that are mapped.
     """
-    from ich_tf.training import loop
+    from ich_tf.training import precision
 
-    of_gpu = loop.gpu_memory_peak()
+    of_gpu = precision.gpu_memory_peak()
     if of_gpu is not None:
         return round(of_gpu / 1e9, 2)
     try:

@@ -14,7 +14,7 @@ from ich_tf.experiments.runner import Folders, Run
 from ich_tf.experiments.task import DoesNotApply
 from ich_tf.models import weights as model_weights
 from ich_tf.synthetic import layouts
-from ich_tf.training import distribute, loop
+from ich_tf.training import checkpoint, distribute, fit
 
 LOGGER = logging.getLogger(__name__)
 NO_CUDA = (
@@ -150,9 +150,9 @@ def reproduce(
             say(f"{run.experiment.id}: row {ran} of {len(waiting)}")
         try:
             results.append(runner.execute(run, fresh=fresh, say=say))
-        except loop.OutOfMemory:
+        except fit.OutOfMemory:
             say(f"{run.experiment.id}: not run. {OUT_OF_MEMORY}")
-        except loop.Diverged as error:
+        except checkpoint.Diverged as error:
             say(f"{run.experiment.id}: not run. {error}")
         if run in waiting and ran < len(waiting):
             pace = (time.monotonic() - began) / sum(weights[:ran])
@@ -282,7 +282,7 @@ def _say_forecast(waiting: list[Run], say: Callable[[str], None]) -> list[float]
         hours.append(1 / 60)
         try:
             row = run.task.forecast(run, say)
-        except loop.OutOfMemory:
+        except fit.OutOfMemory:
             say(f"{run.experiment.id}: {OUT_OF_MEMORY}")
             continue
         hours[-1], disk = max(row.hours, 1 / 60), disk + row.disk_gb
@@ -398,7 +398,7 @@ def train_one(
     kept = max(
         trained.history, key=lambda epoch: epoch.get("val_soft_jaccard", epoch["epoch"])
     )
-    return Trained(run.fold_folder(fold) / loop.FINAL, kept)
+    return Trained(run.fold_folder(fold) / checkpoint.FINAL, kept)
 
 
 def _weight(run: Run) -> float:

@@ -20,7 +20,7 @@ from ich_tf.experiments import profiles, provenance, spec
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.spec import Profile, Row, settings, wanted_init
 from ich_tf.experiments.task import Task
-from ich_tf.training import loop
+from ich_tf.training import checkpoint, precision
 
 LOGGER = logging.getLogger(__name__)
 SEED = 0
@@ -114,7 +114,7 @@ class Run:
         spec = {
             **settings(self.experiment, self.profile),
             "data": provenance.digest(self.fingerprint),
-            "precision": loop.precision_policy(self.task.precision(self)),
+            "precision": precision.precision_policy(self.task.precision(self)),
             "seed": self.seed,
             **self.task.inputs(self),
         }
@@ -154,7 +154,7 @@ def _same(stored: dict | None, wanted: dict) -> bool:
 
 def _stored_spec(run: Run, number: int) -> dict | None:
     """What the state of a fold belongs to, but for the initialisation it got."""
-    spec = loop.stored_spec(run.fold_folder(number))
+    spec = checkpoint.stored_spec(run.fold_folder(number))
     return spec and {key: value for key, value in spec.items() if key != "init"}
 
 
@@ -206,10 +206,10 @@ def begin_fold(
             begun on a device with another precision.
     """
     folder, wanted = run.fold_folder(number), run.fold_spec(number)
-    stored = loop.stored_spec(folder)
+    stored = checkpoint.stored_spec(folder)
     if resume and not _same(_stored_spec(run, number), wanted):
         reason = "is of other settings" if stored else "does not exist"
-        raise ValueError(f"Nothing to resume: {folder / loop.STATE} {reason}.")
+        raise ValueError(f"Nothing to resume: {folder / checkpoint.STATE} {reason}.")
     wanted["init"] = init
     if stored != wanted and not fresh and _same(stored, wanted):
         raise ValueError(
@@ -219,7 +219,7 @@ def begin_fold(
         )
     interrupted = stored == wanted and not fresh
     if stored and not interrupted and not fresh:
-        changed = loop.differences(stored, wanted)
+        changed = checkpoint.differences(stored, wanted)
         say(f"{run.experiment.id}: its settings changed ({changed}), starting anew")
     return wanted, interrupted
 

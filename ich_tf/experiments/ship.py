@@ -4,7 +4,7 @@ from ich_tf import models
 from ich_tf.experiments import provenance, runner
 from ich_tf.experiments.runner import Run
 from ich_tf.models import weights
-from ich_tf.training import loop
+from ich_tf.training import checkpoint
 
 
 def ship(run: Run) -> dict:
@@ -28,7 +28,7 @@ def ship(run: Run) -> dict:
     described = run.task.describe(run, result)
     build = described["build"]
     model = models.build(build["name"], **build["kwargs"])
-    loop.load_weights(model, run.fold_folder(0) / loop.FINAL)
+    checkpoint.load_weights(model, run.fold_folder(0) / checkpoint.FINAL)
     entry = {
         "trained_on": run.fingerprint["identity"],
         **described,

@@ -210,6 +210,8 @@ class Profile:
         crops: Name in `pipeline.CROPS` of the rule for crops.
         split: Shares of train, validation and test patients for "holdout".
         deviations: Each way in which this differs from the report's setting.
+        cpu_layers: Whether networks have the layers of `models.cpu_layers`, which
+            change numbers by rounding only.
         row_changes: Experiment id -> fields of this profile that differ for it.
     """
 
@@ -235,6 +237,7 @@ class Profile:
     crops: str = "all"
     split: tuple[float, float, float] = (0.7, 0.1, 0.2)
     deviations: tuple[str, ...] = ()
+    cpu_layers: bool = True
     row_changes: Mapping[str, Mapping[str, Any]] = dataclasses.field(
         default_factory=dict
     )
@@ -263,8 +266,8 @@ class RealHeadsProfile(PaintedProfile):
 
     Attributes:
         phantom_heads: Number of phantom heads mixed in.
-        warmup_steps: See `loop.Plan`.
-        average: See `loop.Plan`.
+        warmup_steps: See `plans.Plan`.
+        average: See `plans.Plan`.
         threshold: A pixel is hemorrhage above this probability.
     """
 
@@ -298,6 +301,8 @@ class VolumeProfile:
         precision: See `training.Plan`.
         split: As in `Profile`.
         deviations: Each way in which this differs from whole volumes at full size.
+        cpu_layers: Whether networks have the layers of `models.cpu_layers`, which
+            change numbers by rounding only.
         row_changes: As in `Profile`.
     """
 
@@ -320,6 +325,7 @@ class VolumeProfile:
     precision: str = "auto"
     split: tuple[float, float, float] = (0.7, 0.1, 0.2)
     deviations: tuple[str, ...] = ()
+    cpu_layers: bool = True
     row_changes: Mapping[str, Mapping[str, Any]] = dataclasses.field(
         default_factory=dict
     )
@@ -367,6 +373,8 @@ class ClassifierProfile:
         network: "model" and "arguments" that take the place of the experiment's.
         sequence_arguments: Arguments of `build_sequence` likewise.
         deviations: Each way in which this differs from the report's setting.
+        cpu_layers: Whether networks have the layers of `models.cpu_layers`, which
+            change numbers by rounding only.
         row_changes: As in `Profile`.
     """
 
@@ -381,6 +389,7 @@ class ClassifierProfile:
     network: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     sequence_arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     deviations: tuple[str, ...] = ()
+    cpu_layers: bool = True
     row_changes: Mapping[str, Mapping[str, Any]] = dataclasses.field(
         default_factory=dict
     )
@@ -408,11 +417,11 @@ class PretrainedClassifier(Classifier):
 def settings(
     row: Experiment | Baseline | Classifier, scale: Profile | ClassifierProfile
 ) -> dict[str, dict]:
-    """What of a row and its scale decides the numbers, as JSON: all but the prose."""
+    """What of a row and its scale decides the numbers, as JSON: no prose, no layers."""
     row, scale = dataclasses.asdict(row), dataclasses.asdict(scale)
     for prose in ("title", "states", "leaves_open", "assumptions", "reported"):
         row.pop(prose)
-    for prose in ("deviations", "row_changes"):
+    for prose in ("deviations", "row_changes", "cpu_layers"):
         scale.pop(prose)
     return json.loads(json.dumps({"experiment": row, "profile": scale}))
 

@@ -2,7 +2,7 @@
 
 [1] is Burduja et al. 2020, doi:10.3390/s20195611. A scan's label and probability of a
 class are the maxima over its slices; at slice level the slices of all scans are
-pooled. A score that is undefined is NaN and is listed, never 0 or 1.
+pooled. A score that is undefined is NaN, never 0 or 1.
 """
 
 import math
@@ -15,7 +15,7 @@ from ich_tf import labels
 
 LEVELS = ("scan", "slice")
 THRESHOLD = 0.5
-"""A slice or scan is called positive above this probability."""
+"""A slice or scan is predicted positive above this probability."""
 CLIP = 1e-15
 """Losses take probabilities clipped to [CLIP, 1 - CLIP], as the challenge does."""
 BINS = 15
@@ -30,7 +30,7 @@ class Pooled(NamedTuple):
         truth: (n, 6), bool.
         probability: (n, 6), float64.
         patients: (n,), the patient of each unit.
-        folds: (n,), the fold of each unit, whose network gave the probability.
+        folds: (n,), the fold whose network predicted each unit.
     """
 
     truth: np.ndarray
@@ -53,7 +53,7 @@ def pool(
         probability: The same scans to (z, 6), in [0, 1].
         level: "scan": maxima over the slices of a scan; "slice": all slices.
         patients: Scan to patient; None: each scan is a patient of its own.
-        folds: Scan to fold; None: one network answered for all scans.
+        folds: Scan to fold; None: one network predicted all scans.
 
     Raises:
         ValueError: if the level is unknown or a scan's arrays do not fit.
@@ -63,13 +63,13 @@ def pool(
     _check(truth, probability)
     reduce = _maximum if level == "scan" else np.asarray
     truths = [reduce(truth[scan]) for scan in truth]
-    answers = [reduce(probability[scan]) for scan in truth]
+    predictions = [reduce(probability[scan]) for scan in truth]
     owners = [scan if patients is None else patients[scan] for scan in truth]
     numbers = [0 if folds is None else folds[scan] for scan in truth]
     lengths = [len(units) for units in truths]
     return Pooled(
         np.concatenate(truths).astype(bool),
-        np.concatenate(answers).astype(np.float64),
+        np.concatenate(predictions).astype(np.float64),
         np.repeat(owners, lengths),
         np.repeat(numbers, lengths),
     )
@@ -94,46 +94,6 @@ def weighted_log_loss(units: Pooled) -> np.ndarray:
     return cross_entropy(units) @ (CHALLENGE_WEIGHTS / CHALLENGE_WEIGHTS.sum())
 
 
-def scores(
-    truth: Mapping[str, np.ndarray], probability: Mapping[str, np.ndarray]
-) -> dict:
-    """Everything about one model on one set of scans.
-
-    Args:
-        truth: As in `pool`.
-        probability: As in `pool`.
-
-    Returns:
-        `bce` and `weighted_log_loss` (over slices), `scan` and `slice` with what
-        `class_scores` gives for each class, and `undefined`: names such as "scan
-        epidural auc" of the scores that are NaN. Plain numbers, strings and lists.
-
-    Raises:
-        ValueError: if a scan's arrays do not fit.
-    """
-    units = {level: pool(truth, probability, level) for level in LEVELS}
-    found = {
-        level: {
-            name: class_scores(units[level].truth[:, k], units[level].probability[:, k])
-            for k, name in enumerate(labels.CLASSES)
-        }
-        for level in LEVELS
-    }
-    undefined = [
-        f"{level} {name} {score}"
-        for level in LEVELS
-        for name in labels.CLASSES
-        for score, value in found[level][name].items()
-        if isinstance(value, float) and math.isnan(value)
-    ]
-    return {
-        "bce": float(cross_entropy(units["slice"]).mean()),
-        "weighted_log_loss": float(weighted_log_loss(units["slice"]).mean()),
-        **found,
-        "undefined": undefined,
-    }
-
-
 def class_scores(truth: np.ndarray, probability: np.ndarray) -> dict:
     """Scores of one class.
 
@@ -143,15 +103,15 @@ def class_scores(truth: np.ndarray, probability: np.ndarray) -> dict:
 
     Returns:
         `n`, `positives`, the counts `tp`, `fp`, `fn`, `tn` above `THRESHOLD`, `auc`
-        (ties count half), `accuracy`, `sensitivity`, `specificity`, `brier`,
+        (ties count half), `accuracy`, `sensitivity`, `specificity`,
         `calibration_error` and `reliability` (see `reliability`). NaN: AUC with one
         class only, sensitivity without positives, specificity without negatives.
     """
     from sklearn import metrics
 
-    called = probability > THRESHOLD
-    tp, fp = int(np.sum(truth & called)), int(np.sum(~truth & called))
-    fn, tn = int(np.sum(truth & ~called)), int(np.sum(~truth & ~called))
+    predicted = probability > THRESHOLD
+    tp, fp = int(np.sum(truth & predicted)), int(np.sum(~truth & predicted))
+    fn, tn = int(np.sum(truth & ~predicted)), int(np.sum(~truth & ~predicted))
     curve = reliability(truth, probability)
     both = tp + fn > 0 and fp + tn > 0
     return {
@@ -165,7 +125,6 @@ def class_scores(truth: np.ndarray, probability: np.ndarray) -> dict:
         "accuracy": (tp + tn) / len(truth),
         "sensitivity": tp / (tp + fn) if tp + fn else math.nan,
         "specificity": tn / (fp + tn) if fp + tn else math.nan,
-        "brier": float(np.mean((probability - truth) ** 2)),
         "calibration_error": calibration_error(curve),
         "reliability": curve,
     }
@@ -224,15 +183,15 @@ def _check(truth: Mapping, probability: Mapping) -> None:
         absent = "truth" if scan in probability else "probability"
         raise ValueError(f"Scan {scan}: has no {absent}.")
     for scan, labelled in truth.items():
-        answer = np.asarray(probability[scan])
+        prediction = np.asarray(probability[scan])
         shape = np.shape(labelled)
         if len(shape) != 2 or shape[0] == 0 or shape[1] != len(labels.CLASSES):
             raise ValueError(f"Scan {scan}: labels must be (z, 6), not {shape}.")
-        if answer.shape != shape:
+        if prediction.shape != shape:
             raise ValueError(
-                f"Scan {scan}: labels are {shape}, probabilities {answer.shape}."
+                f"Scan {scan}: labels are {shape}, probabilities {prediction.shape}."
             )
         if not np.isin(labelled, (0, 1)).all():
             raise ValueError(f"Scan {scan}: labels must be 0 or 1.")
-        if not np.all((answer >= 0) & (answer <= 1)):
+        if not np.all((prediction >= 0) & (prediction <= 1)):
             raise ValueError(f"Scan {scan}: probabilities must lie in [0, 1].")

@@ -438,9 +438,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
         )
     if n == 0:
         return math.nan, math.nan
-    z = _normal(confidence)
-    share = successes / n
-    centre = share + z**2 / (2 * n)
-    spread = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    scale = 1 + z**2 / n
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    from scipy import stats
+
+    interval = stats.binomtest(successes, n).proportion_ci(confidence, "wilson")
+    return float(interval.low), float(interval.high)

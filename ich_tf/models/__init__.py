@@ -8,7 +8,6 @@ if typing.TYPE_CHECKING:
 
 MODELS = {
     "unetplusplus": "ich_tf.models.unet.unetplusplus",
-    "unet": "ich_tf.models.unet.unet",
     "unet_hssayeni": "ich_tf.models.unet.unet_hssayeni",
     "unetplusplus_3d": "ich_tf.models.unet3d.unetplusplus_3d",
     "resnext101_32x8d": "ich_tf.models.resnext.resnext101_32x8d",

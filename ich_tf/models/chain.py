@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from ich_tf.models import layers  # noqa: F401
+from ich_tf.models import cpu_layers, layers  # noqa: F401
 
 
 @keras.saving.register_keras_serializable(package="ich_tf")

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-AIR_HU, BONE_HU = -1000.0, 150.0
+from ich_tf.volume import AIR_HU
+
+BONE_HU = 150.0
 BLOOD_HU = (50.0, 95.0)
 """Acute blood lies in this range; brain below, calcification and bone above."""
 SMALLEST_SHARE = 2e-4
@@ -148,8 +150,9 @@ def haar_denoised(images: np.ndarray, threshold: float, levels: int = 2) -> np.n
 
     Args:
         images: (z, y, x) with sides that 2**levels divides.
-        threshold: What coefficients shrink by, in the images' unit.
-        levels: Of the transform.
+        threshold: Step between neighbouring pixels that is still taken for noise, in
+            the images' unit.
+        levels: Levels of the transform.
 
     Raises:
         ValueError: if a side does not divide.
@@ -162,21 +165,15 @@ def haar_denoised(images: np.ndarray, threshold: float, levels: int = 2) -> np.n
         raise ValueError(
             f"Sides must be multiples of {2**levels}. Received: {images.shape}"
         )
-    if not levels:
-        return images
-    a, b = images[:, ::2, ::2], images[:, ::2, 1::2]
-    c, d = images[:, 1::2, ::2], images[:, 1::2, 1::2]
-    mean = (a + b + c + d) / 4
-    details = [(a - b + c - d) / 4, (a + b - c - d) / 4, (a - b - c + d) / 4]
-    x, y, xy = (
-        np.sign(detail) * np.maximum(np.abs(detail) - threshold / 4, 0)
-        for detail in details
-    )
-    mean = haar_denoised(mean, threshold, levels - 1)
-    joined = np.empty(images.shape)
-    joined[:, ::2, ::2], joined[:, ::2, 1::2] = mean + x + y + xy, mean - x + y - xy
-    joined[:, 1::2, ::2], joined[:, 1::2, 1::2] = mean + x - y - xy, mean - x - y + xy
-    return joined
+    import pywt
+
+    mean, *details = pywt.wavedec2(images, "haar", level=levels, axes=(1, 2))
+    kept = [mean]
+    for level, bands in zip(range(levels, 0, -1), details, strict=True):
+        # A step of this size in one pixel is a coefficient of 2**level / 4 of it.
+        limit = threshold * 2**level / 4
+        kept.append(tuple(pywt.threshold(band, limit, "soft") for band in bands))
+    return pywt.waverec2(kept, "haar", axes=(1, 2))
 
 
 def chan_vese(hu: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import warnings
 
 import keras
 
-from ich_tf.models import convert, layers, weights
+from ich_tf.models import convert, cpu_layers, layers, weights
 
 FEATURE_MAP = "stage4_out"
 """Layer with the last feature map, 32 times smaller than the image (for Grad-CAM)."""
@@ -190,7 +190,7 @@ def _convolution(x, filters, kernel, stride, name, groups=1):
     padding = kernel // 2
     if padding and stride > 1:
         x = keras.layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
-    kind = layers.Conv2D if groups == 1 else layers.GroupedConv2D
+    kind = cpu_layers.layer("Conv2D") if groups == 1 else layers.GroupedConv2D
     return kind(
         filters,
         kernel,
@@ -204,7 +204,8 @@ def _convolution(x, filters, kernel, stride, name, groups=1):
 
 
 def _normalization(x, name):
-    return layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=name)(x)
+    normalize = cpu_layers.layer("BatchNormalization")
+    return normalize(momentum=MOMENTUM, epsilon=EPSILON, name=name)(x)
 
 
 def _load(encoder, init, weights_dir) -> None:

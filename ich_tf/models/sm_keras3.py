@@ -19,7 +19,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from ich_tf.models import layers
+from ich_tf.models import cpu_layers
 
 
 @keras.saving.register_keras_serializable(package="ich_tf")
@@ -52,13 +52,6 @@ def _scaled_sum(function, arguments, output_shape=None, **kwargs) -> ScaledSum:
     return ScaledSum(arguments["scale"], **kwargs)
 
 
-_OWN = {
-    "Lambda": _scaled_sum,
-    "BatchNormalization": layers.BatchNormalization,
-    "Conv2D": layers.Conv2D,
-}
-
-
 class _Layers:
     """`keras.layers`, except that names are legal in Keras 3 and never automatic."""
 
@@ -66,7 +59,7 @@ class _Layers:
         self._unnamed = collections.Counter()
 
     def __getattr__(self, kind: str) -> Callable:
-        make = _OWN.get(kind) or getattr(keras.layers, kind)
+        make = _scaled_sum if kind == "Lambda" else cpu_layers.layer(kind)
 
         def layer(*args, name: str | None = None, **kwargs) -> keras.layers.Layer:
             if name is None:

@@ -1,4 +1,4 @@
-"""UNet++, with an encoder or plain, and two U-Nets.
+"""UNet++, with an encoder or plain, and the U-Net of Hssayeni et al.
 
 Nodes are named as in the paper of UNet++: `x{row}_{column}` is X(i,j), row 0 has the
 size of the image, column 0 is the encoder.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import keras
 
-from ich_tf.models import backbones, layers
+from ich_tf.models import backbones, cpu_layers
 
 PLAIN_FILTERS = (32, 64, 128, 256, 512)
 # Rows 0-4. An index of the official code wraps round: its list 256, 128, 64, 32, 16
@@ -58,7 +58,6 @@ def unetplusplus(
     input_shape: tuple[int, int, int] = (128, 128, 3),
     classes: int = 1,
     init: str | os.PathLike = "random",
-    deep_supervision: bool = False,
     filters: tuple[int, ...] | None = None,
     batch_normalization: bool | None = None,
     input_scaling: str = "auto",
@@ -81,8 +80,6 @@ def unetplusplus(
             of 2**(len(filters) - 1) without.
         classes: Number of outputs.
         init: "random", "imagenet", or the path of a weights file of the encoder.
-        deep_supervision: Return a list of outputs, one for each X(0,j) with j >= 1,
-            instead of the last alone. Not with graph="official".
         filters: Filters of the rows from the top. With a backbone, of the decoder.
         batch_normalization: Of the decoder; default True with a backbone only.
         input_scaling: See `backbones.pyramid`.
@@ -103,8 +100,6 @@ def unetplusplus(
     check_choice("activation", activation, ("sigmoid", "softmax"))
     if plain and init != "random":
         raise ValueError("`init` is for encoders: without a backbone it is random.")
-    if official and deep_supervision:
-        raise ValueError("`deep_supervision` needs graph='paper' or no backbone.")
     default = (
         PLAIN_FILTERS if plain else OFFICIAL_FILTERS if official else PAPER_FILTERS
     )
@@ -136,44 +131,9 @@ def unetplusplus(
 
     nodes = nested_decoder(skips, below, node)
     depth = max(column for _, column in nodes)
-    outputs = [
-        _head(nodes[0, column], classes, 1 if plain else 3, f"x0_{column}", activation)
-        for column in (range(1, depth + 1) if deep_supervision else [depth])
-    ]
+    output = _head(nodes[0, depth], classes, 1 if plain else 3, f"x0_{depth}")
     name = "unetplusplus" if plain else f"unetplusplus_{backbone}"
-    return keras.Model(images, outputs if deep_supervision else outputs[0], name=name)
-
-
-def unet(
-    upsampling: str = "transpose",
-    input_shape: tuple[int, int, int] = (128, 128, 1),
-    classes: int = 1,
-    filters: tuple[int, ...] = PLAIN_FILTERS,
-    batch_normalization: bool = False,
-) -> keras.Model:
-    """U-Net as the plain network of UNet++: the same blocks, one skip each.
-
-    Args:
-        upsampling: "nearest" or "transpose".
-        input_shape: (height, width, channels), multiples of 2**(len(filters) - 1).
-        classes: Independent sigmoid outputs.
-        filters: Filters of the rows from the top.
-        batch_normalization: After each convolution.
-
-    Returns:
-        A model from images in [0, 1] to float32 probabilities.
-    """
-    check_input_shape(input_shape, 2 ** (len(filters) - 1))
-    check_choice("upsampling", upsampling, ("nearest", "transpose"))
-    images = keras.Input(input_shape, name="images")
-    skips = _plain_encoder(images, filters, batch_normalization)
-    x = skips[f"P{len(filters) - 1}"]
-    for row in reversed(range(len(filters) - 1)):
-        name = f"x{row}_1"
-        x = _node(
-            x, [skips[f"P{row}"]], filters[row], name, upsampling, batch_normalization
-        )
-    return keras.Model(images, _head(x, classes, 1, "x0_1"), name="unet")
+    return keras.Model(images, output, name=name)
 
 
 def unet_hssayeni(
@@ -266,7 +226,7 @@ def _node(source, skips, filters, name, upsampling, normalize, initializer="he_n
     if upsampling == "nearest":
         x = keras.layers.UpSampling2D(2, name=f"{name}_up")(source)
     else:
-        x = layers.Conv2DTranspose(
+        x = cpu_layers.layer("Conv2DTranspose")(
             filters,
             4 if normalize else 2,
             strides=2,
@@ -276,7 +236,7 @@ def _node(source, skips, filters, name, upsampling, normalize, initializer="he_n
             name=f"{name}_up",
         )(source)
         if normalize:
-            x = layers.BatchNormalization(name=f"{name}_up_bn")(x)
+            x = cpu_layers.layer("BatchNormalization")(name=f"{name}_up_bn")(x)
             x = keras.layers.ReLU(name=f"{name}_up_relu")(x)
             first = 2
     if skips:
@@ -292,7 +252,7 @@ def _units(x, filters, name, normalize, first=1, initializer="he_normal"):
 
 
 def _unit(x, filters, name, normalize, kernel=3, initializer="he_normal"):
-    x = layers.Conv2D(
+    x = cpu_layers.layer("Conv2D")(
         filters,
         kernel,
         padding="same",
@@ -301,13 +261,15 @@ def _unit(x, filters, name, normalize, kernel=3, initializer="he_normal"):
         name=f"{name}_conv",
     )(x)
     if normalize:
-        x = layers.BatchNormalization(name=f"{name}_bn")(x)
+        x = cpu_layers.layer("BatchNormalization")(name=f"{name}_bn")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
 def _head(x, classes, kernel, name, activation="sigmoid"):
     """Probabilities, in float32 also under mixed precision."""
-    x = layers.Conv2D(classes, kernel, padding="same", name=f"{name}_logits")(x)
+    x = cpu_layers.layer("Conv2D")(
+        classes, kernel, padding="same", name=f"{name}_logits"
+    )(x)
     return keras.layers.Activation(
         activation, dtype="float32", name=f"{name}_probabilities"
     )(x)

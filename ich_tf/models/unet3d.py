@@ -1,8 +1,8 @@
-"""UNet++ over whole volumes: the graph of `unet`, the blocks of `layers`."""
+"""UNet++ over whole volumes: the graph of `unet`, the nodes of `blocks`."""
 
 import keras
 
-from ich_tf.models import layers, unet
+from ich_tf.models import blocks, cpu_layers, unet
 
 
 def unetplusplus_3d(
@@ -11,7 +11,6 @@ def unetplusplus_3d(
     levels: int = 5,
     skip: str = "concat",
     remat: bool = False,
-    deep_supervision: bool = False,
     classes: int = 1,
     depth_halvings: int = 2,
 ) -> keras.Model:
@@ -19,8 +18,8 @@ def unetplusplus_3d(
 
     In-plane, each level halves the one above it; along the axis, whose slices lie
     further apart than pixels, only the lowest `depth_halvings` levels do. Weights do
-    not depend on the input's size, on `remat` or on `deep_supervision` but for its
-    heads, so that they fit a network of another patch.
+    not depend on the input's size or on `remat`, so that they fit a network of another
+    patch.
 
     Args:
         input_shape: (depth, height, width, channels), of any size: the volume is
@@ -29,9 +28,7 @@ def unetplusplus_3d(
         levels: Number of levels.
         skip: "concat", as in the paper, or "add": a node adds its skips to what it
             upsamples, so that its convolutions see no more channels than they make.
-        remat: Compute activations again for the gradients, see `layers.Block`.
-        deep_supervision: Return a list of outputs, one for each X(0,j) with j >= 1,
-            instead of the last alone.
+        remat: Compute activations again for the gradients, see `blocks.Block`.
         classes: Independent sigmoid outputs.
         depth_halvings: How often the depth is halved.
 
@@ -54,7 +51,7 @@ def unetplusplus_3d(
         x = keras.layers.ZeroPadding3D(ends, name="padding")(x)
 
     def block(row, name, factors=None):
-        return layers.Block(
+        return blocks.Block(
             filters * 2**row, factors, skip=skip, remat=remat, name=name
         )
 
@@ -67,15 +64,9 @@ def unetplusplus_3d(
             x = keras.layers.MaxPooling3D(pools[row - 1], name=f"x{row}_0_pool")(x)
         x = skips[f"P{row}"] = block(row, f"x{row}_0")(x)
     nodes = unet.nested_decoder(skips, skips, node)
-    columns = range(1, levels) if deep_supervision else [levels - 1]
-    outputs = [
-        _head(nodes[0, column], classes, extra, f"x0_{column}") for column in columns
-    ]
-    return keras.Model(
-        volumes,
-        outputs if deep_supervision else outputs[0],
-        name=f"unetplusplus_3d_{skip}",
-    )
+    last = levels - 1
+    output = _head(nodes[0, last], classes, extra, f"x0_{last}")
+    return keras.Model(volumes, output, name=f"unetplusplus_3d_{skip}")
 
 
 def pooling(levels: int, depth_halvings: int) -> list[tuple[int, int, int]]:
@@ -121,7 +112,7 @@ def check_sizes(
 
 def _head(x, classes, extra, name):
     """Probabilities of the volume without its padding, in float32."""
-    x = layers.Conv3D(classes, 1, name=f"{name}_logits")(x)
+    x = cpu_layers.layer("Conv3D")(classes, 1, name=f"{name}_logits")(x)
     if any(extra):
         ends = [(0, size) for size in extra]
         x = keras.layers.Cropping3D(ends, name=f"{name}_cropping")(x)

@@ -1,6 +1,7 @@
 """Weights files: where they come from, and what is checked before they are loaded."""
 
 import hashlib
+import io
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -79,15 +80,54 @@ def imagenet_file(
         ) from error
 
 
+class _Memory(io.BytesIO):
+    """A file in memory that Keras takes for one of weights."""
+
+    def __str__(self):
+        return "memory.weights.h5"
+
+
 def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """Write a model's weights; the file is never seen half written.
 
+    HDF5 is built in memory. On a full disk it would print its own errors, again and
+    again, instead of raising one.
+
     Args:
         model: Any model.
-        path: Must end in `.weights.h5`.
+        path: The file, `*.weights.h5`.
+
+    Raises:
+        OSError: if the file cannot be written.
     """
-    with files.atomic(path) as partial:
-        model.save_weights(partial)
+    memory = _Memory()
+    model.save_weights(memory)
+    files.write_bytes(path, memory.getbuffer())
+
+
+def read(model: keras.Model, path: str | os.PathLike) -> None:
+    """Load weights into a model of the same network.
+
+    Args:
+        model: The model that gets the weights.
+        path: A `.weights.h5` file.
+
+    Raises:
+        ValueError: if the file is damaged or holds another network; names it.
+        OSError: if it is absent or cannot be opened.
+    """
+    path = pathlib.Path(path)
+    with open(path, "rb"):
+        pass
+    try:
+        model.load_weights(path)
+    except Exception as error:
+        # HDF5 and Keras raise nearly every type for a damaged file.
+        raise ValueError(
+            f"{path} is damaged or does not fit the model {model.name} "
+            f"({type(error).__name__}: {error}). Restore the file, or remove it and "
+            "make it again."
+        ) from error
 
 
 def load_weights(model: keras.Model, path: str | os.PathLike, entry: dict) -> None:
@@ -113,7 +153,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike, entry: dict) -> No
             f"{expected.get(name, 'absent')} in the file, {actual.get(name, 'absent')} "
             "in the model."
         )
-    model.load_weights(path)
+    read(model, path)
 
 
 def _check_file(path: pathlib.Path, listed: dict) -> None:
@@ -213,7 +253,7 @@ def shipped(
     entries = read_manifest(folder)
     if name not in entries:
         known = ", ".join(entries) or "none"
-        near = suggestions.did_you_mean(name, manifest)
+        near = suggestions.did_you_mean(name, entries)
         raise ValueError(
             f"No shipped weights {name!r} in {folder}.{near} Known: {known}."
         )

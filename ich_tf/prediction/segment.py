@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ich_tf.preprocessing.segmentation import tiles
-from ich_tf.preprocessing.segmentation.patches import AIR_HU
+from ich_tf.volume import AIR_HU
 
 # Every batch has this many tiles (the last one is filled up), so that the network is
 # traced once for a given tile size.

@@ -1,28 +1,27 @@
-"""Several devices or machines behind one `training.fit`: strategies and their loop.
+"""The devices and machines that train: which strategy, who writes files, who waits.
 
-A batch is always the global one: every replica gets its share of it. Predictions and
-truth of all replicas are gathered before the loss, and batch normalization takes its
-moments over all replicas. So loss and gradients are those of one device with the same
-batch, whatever the loss, and neither learning rate nor number of steps depends on the
-number of replicas.
+A batch is always the global one, and every replica gets its share of it. Batch
+normalization takes its moments over all replicas. `distributed_fit` is the loop.
 """
 
 import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
 
+from ich_tf.models import walk
+
 LOGGER = logging.getLogger(__name__)
 STRATEGIES = ("auto", "one", "mirrored", "multiworker", "tpu")
 
-# The strategy of this process, for Keras forgets it with each `clear_session`; None
+# The strategy of this process, because Keras forgets it with each `clear_session`; None
 # is TensorFlow's default, one device.
 _strategy: tf.distribute.Strategy | None = None
-# Devices that "auto" found, which a batch that they cannot share goes without.
+# Devices that "auto" found; a batch that they cannot share trains on one of them.
 _found_devices: tf.distribute.Strategy | None = None
 
 
@@ -32,7 +31,7 @@ def choose(name: str = "auto") -> str:
     Args:
         name: "one" device; "mirrored", all GPUs (without any, all logical CPUs) of
             this machine; "multiworker", the machines that `TF_CONFIG` lists; "tpu";
-            or "auto", which takes what is there (see `share`).
+            or "auto", the best of what is available (see `share`).
 
     Returns:
         The name of the strategy, never "auto".
@@ -104,21 +103,21 @@ def _tpu() -> tf.distribute.Strategy:
 
 
 def enter() -> None:
-    """Make the chosen strategy the current one; what is built next belongs to it."""
+    """Make the chosen strategy the current one; networks built next belong to it."""
     tf.distribute.experimental_set_strategy(_strategy)
 
 
 def leave() -> None:
-    """Go back to one device, for prediction; `enter` comes back."""
+    """Return to one device, for prediction; `enter` undoes it."""
     tf.distribute.experimental_set_strategy(None)
 
 
 @contextlib.contextmanager
 def apart() -> Iterator[None]:
-    """Leave the strategy for what a worker does alone, such as writing files.
+    """Leave the strategy while a worker does something alone, such as writing files.
 
-    Within it even reading a model may create a variable (Keras 3.15), for which the
-    worker would wait for all others.
+    Within the strategy even reading a model may create a variable (Keras 3.15), for
+    which the worker would wait for all others.
     """
     leave()
     try:
@@ -127,13 +126,18 @@ def apart() -> Iterator[None]:
         enter()
 
 
+def strategy() -> tf.distribute.Strategy:
+    """The chosen strategy; TensorFlow's default for one device."""
+    return _strategy or tf.distribute.get_strategy()
+
+
 def is_used() -> bool:
-    """Whether another strategy than one device was chosen."""
+    """Whether several devices, or a TPU, were chosen."""
     return _strategy is not None
 
 
 def is_tpu() -> bool:
-    """Whether a TPU trains, whose input pipeline must do without Python."""
+    """Whether a TPU trains; its input pipeline must not contain Python."""
     return isinstance(_strategy, tf.distribute.TPUStrategy)
 
 
@@ -167,7 +171,7 @@ def per_replica(batch: int) -> int:
 def share(batch: int) -> None:
     """Make sure that the replicas can share a global batch.
 
-    Several devices that "auto" found leave a batch that they cannot share to one.
+    Where "auto" found several devices that cannot share the batch, one of them trains.
 
     Raises:
         ValueError: if the devices were asked for and cannot share it.
@@ -186,14 +190,14 @@ def share(batch: int) -> None:
 
 
 def synchronize(model: keras.Model) -> None:
-    """Let batch normalization take its moments over all replicas."""
-    for layer in model._flatten_layers():
+    """Make batch normalization take its moments over all replicas."""
+    for layer in walk.all_layers(model):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = replicas() > 1
 
 
 def exchange(number: float) -> list[float]:
-    """This number as every replica knows it; waits until all workers have come here.
+    """The number that each replica passes; waits until all workers have come here.
 
     Raises:
         ConnectionError: if a worker was lost.
@@ -203,16 +207,16 @@ def exchange(number: float) -> list[float]:
 
     @tf.function(autograph=False)
     def collect():
-        return _strategy.run(lambda: _gather(tf.constant([number], tf.float32)))
+        return _strategy.run(lambda: gather(tf.constant([number], tf.float32)))
 
-    with _told_of_loss():
-        found = _strategy.experimental_local_results(collect())[0]
-        return found.numpy().tolist()
+    with lost_workers_named():
+        numbers = _strategy.experimental_local_results(collect())[0]
+        return numbers.numpy().tolist()
 
 
 @contextlib.contextmanager
 def chief_first() -> Iterator[None]:
-    """Run the block in the chief, then in the other workers, who find its files."""
+    """Run the block in the chief, then in the other workers, which find its files."""
     if not is_chief():
         exchange(0)
     yield
@@ -221,7 +225,8 @@ def chief_first() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told_of_loss() -> Iterator[None]:
+def lost_workers_named() -> Iterator[None]:
+    """Raise a ConnectionError with the remedy where TensorFlow lost a worker."""
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
@@ -238,182 +243,7 @@ def _last_words(error: tf.errors.OpError) -> str:
     return next((line for line in lines if "abort" in line), lines[-1])
 
 
-def fit(
-    model: keras.Model,
-    batches: tf.data.Dataset,
-    validation: tf.data.Dataset | None,
-    *,
-    epochs: int,
-    initial_epoch: int,
-    steps_per_epoch: int,
-    callbacks: Sequence[keras.callbacks.Callback],
-    verbose: int | str,
-) -> None:
-    """Train a compiled model as Keras' `fit` does, under any strategy.
-
-    Keras 3.15's own `fit` fails with several workers.
-
-    Args:
-        model: Built and compiled after `enter`.
-        batches: Global batches; every worker makes them all and takes its share.
-        validation: Global batches; None for none.
-        epochs: Number of the last epoch.
-        initial_epoch: Epochs that are done.
-        steps_per_epoch: Batches of an epoch.
-        callbacks: As Keras' `fit` takes them.
-        verbose: As Keras' `fit` takes it.
-
-    Raises:
-        ConnectionError: if a worker was lost.
-    """
-    learn, test = _on_all(model, train_step), _on_all(model, _test_step)
-    with apart():
-        told = keras.callbacks.CallbackList(
-            list(callbacks),
-            add_progbar=verbose != 0,
-            model=model,
-            verbose=1 if verbose == "auto" else verbose,
-            epochs=epochs,
-            steps=steps_per_epoch,
-        )
-        told.on_train_begin()
-    with _told_of_loss():
-        iterator = iter(_shares(batches))
-        held_out = None if validation is None else _shares(validation)
-        for epoch in range(initial_epoch, epochs):
-            told.on_epoch_begin(epoch)
-            model.reset_metrics()
-            for step in range(steps_per_epoch):
-                told.on_train_batch_begin(step)
-                told.on_train_batch_end(step, {"loss": learn(next(iterator))})
-            scores = model.get_metrics_result()
-            if held_out is not None:
-                model.reset_metrics()
-                for batch in held_out:
-                    test(batch)
-                found = model.get_metrics_result()
-                scores |= {f"val_{name}": value for name, value in found.items()}
-            scores = {name: float(value) for name, value in scores.items()}
-            with apart():
-                told.on_epoch_end(epoch, scores)
-    with apart():
-        told.on_train_end()
-
-
-def train_on_batch(model: keras.Model) -> Callable[..., float]:
-    """Keras' method of this name under the chosen strategy, given a global batch."""
-    learn = _on_all(model, train_step)
-
-    def train(*batch) -> float:
-        share = _shares(tf.data.Dataset.from_tensors(batch))
-        return float(learn(next(iter(share))))
-
-    return train
-
-
-def _shares(batches: tf.data.Dataset) -> tf.distribute.DistributedDataset:
-    """Each replica's rows of every global batch, in order.
-
-    Raises:
-        ValueError: if the batches cannot be divided evenly.
-    """
-    for spec in tf.nest.flatten(batches.element_spec):
-        per_replica(spec.shape[0] or replicas())
-
-    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        count = context.num_replicas_in_sync
-        local = count // context.num_input_pipelines
-        first = context.input_pipeline_id * local
-
-        def share(tensor):
-            rows = tensor.shape[0]
-            inner = tf.shape(tensor)[1:]
-            parts = tf.reshape(tensor, tf.concat([[count, -1], inner], 0))
-            static = None if rows is None else rows // count
-            parts = tf.ensure_shape(parts, (count, static, *tensor.shape[1:]))
-            return parts[first : first + local]
-
-        def split(*batch):
-            return tf.nest.map_structure(share, batch)
-
-        return batches.map(split).unbatch().prefetch(2)
-
-    return _strategy.distribute_datasets_from_function(of_worker)
-
-
-def _on_all(model: keras.Model, step: Callable) -> Callable:
-    """A step of each replica as one call; returns the loss of the global batch."""
-
-    @tf.function(reduce_retracing=True, autograph=False)
-    def everywhere(batch):
-        losses = _strategy.run(step, args=(model, batch))
-        return _strategy.experimental_local_results(losses)[0]
-
-    return everywhere
-
-
-def train_step(model: keras.Model, batch: tuple) -> tf.Tensor:
-    """Train on a replica's share of a batch; compiles with XLA for static shapes.
-
-    Args:
-        model: Compiled.
-        batch: As tf.data yields them for Keras' `fit`: inputs, truth and maybe weights.
-
-    Returns:
-        The loss of the global batch.
-    """
-    inputs, truth, weights = keras.utils.unpack_x_y_sample_weight(batch)
-    with tf.GradientTape() as tape:
-        predicted = model(inputs, training=True)
-        loss = _global_loss(model, truth, predicted, weights, training=True)
-        scaled = model.optimizer.scale_loss(loss)
-    gradients = tape.gradient(scaled, model.trainable_weights)
-    model.optimizer.apply_gradients(
-        zip(gradients, model.trainable_weights, strict=True)
-    )
-    return _tracked(model, loss, truth, predicted, weights)
-
-
-def _test_step(model: keras.Model, batch: tuple) -> tf.Tensor:
-    inputs, truth, weights = keras.utils.unpack_x_y_sample_weight(batch)
-    predicted = model(inputs, training=False)
-    loss = _global_loss(model, truth, predicted, weights, training=False)
-    return _tracked(model, loss, truth, predicted, weights)
-
-
-def _global_loss(model, truth, predicted, weights, training: bool) -> tf.Tensor:
-    """The loss of the whole batch, divided by the number of replicas.
-
-    Keras divides it, because gradients are summed over the replicas.
-    """
-    return model.compute_loss(
-        y=tf.nest.map_structure(_gather, truth),
-        y_pred=tf.nest.map_structure(_gather_predictions, predicted),
-        sample_weight=None if weights is None else _gather(weights),
-        training=training,
-    )
-
-
-def _tracked(model, loss, truth, predicted, weights) -> tf.Tensor:
-    """Add to the metrics, which are sums over the replicas; return the global loss."""
-    loss *= tf.distribute.get_strategy().num_replicas_in_sync
-    for metric in model.metrics:
-        if metric.name == "loss":
-            metric.update_state(loss)
-        elif metric.name == "compile_metrics":
-            metric.update_state(truth, predicted, weights)
-    return loss
-
-
-def _gather_predictions(predicted: tf.Tensor) -> tf.Tensor:
-    """As `_gather`, but keep the logits, from which Keras reckons cross-entropy."""
-    logits = getattr(predicted, "_keras_logits", None)
-    if logits is None:
-        return _gather(predicted)
-    return keras.ops.sigmoid(_gather(logits))
-
-
-def _gather(share: tf.Tensor) -> tf.Tensor:
+def gather(share: tf.Tensor) -> tf.Tensor:
     """The rows of all replicas, in order, with gradients to this one's.
 
     A sum with zeros at the places of the others, because `all_gather` fails with

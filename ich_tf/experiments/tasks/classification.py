@@ -32,7 +32,7 @@ from ich_tf.experiments.tasks import slice_data
 from ich_tf.metrics import evaluation
 from ich_tf.models import convert
 from ich_tf.preprocessing.classification import sequences
-from ich_tf.training import distribute, loop
+from ich_tf.training import distribute, fit
 from ich_tf.volume import Case
 
 FEATURES = 2048
@@ -235,7 +235,7 @@ class ClassificationTask(Task):
         else:
             plan, model, batch = _example_scans(run)
             disk = 0
-        expected = loop.estimate(model, [batch] * 4, plan)
+        expected = fit.estimate(model, [batch] * 4, plan)
         hours = expected.seconds_per_step * plan.steps * len(run.folds) / 3600
         disk += weights_bytes(run, model)
         return Forecast(hours, expected.gigabytes, disk / 1e9)

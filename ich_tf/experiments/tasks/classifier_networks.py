@@ -15,7 +15,7 @@ from ich_tf.models import sequence
 from ich_tf.preprocessing import augment, tensor_augment
 from ich_tf.preprocessing.classification import image_pipeline, images, sequences
 from ich_tf.synthetic import painting
-from ich_tf.training import distribute, loop
+from ich_tf.training import checkpoint, distribute, fit, plans
 
 Begin = Callable[..., tuple[dict, bool]]
 """`runner.begin_fold` of the fold, without the initialisation."""
@@ -47,11 +47,11 @@ def load_slice_network(run: Run):
     """The trained slice network of the first fold of a finished run."""
     name, arguments = slice_network(run)
     model = models.build(name, **{**arguments, "init": "random"})
-    loop.load_weights(model, run.fold_folder(0) / loop.FINAL)
+    checkpoint.load_weights(model, run.fold_folder(0) / checkpoint.FINAL)
     return model
 
 
-def plan_of(run: Run, stage: spec.Stage, steps_of_a_pass: int) -> loop.Plan:
+def plan_of(run: Run, stage: spec.Stage, steps_of_a_pass: int) -> plans.Plan:
     """The training of one network.
 
     Args:
@@ -59,7 +59,7 @@ def plan_of(run: Run, stage: spec.Stage, steps_of_a_pass: int) -> loop.Plan:
         stage: The network's settings.
         steps_of_a_pass: Batches in one pass over the data.
     """
-    return loop.Plan(
+    return plans.Plan(
         epochs=stage.epochs * stage.parts,
         steps_per_epoch=stage.steps_per_epoch or max(1, steps_of_a_pass // stage.parts),
         batch=stage.batch,
@@ -67,10 +67,11 @@ def plan_of(run: Run, stage: spec.Stage, steps_of_a_pass: int) -> loop.Plan:
         schedule=stage.schedule,
         precision=stage.precision,
         seed=run.seed,
+        cpu_layers=run.profile.cpu_layers,
     )
 
 
-def build_slices(run: Run, plan: loop.Plan, say: Say) -> tuple[Any, str]:
+def build_slices(run: Run, plan: plans.Plan, say: Say) -> tuple[Any, str]:
     """The compiled slice network and the initialisation that could be had.
 
     Raises:
@@ -87,12 +88,12 @@ def build_slices(run: Run, plan: loop.Plan, say: Say) -> tuple[Any, str]:
     model, init = segmentation.build_or_random(
         run, plan, say, build, arguments.get("init", "random")
     )
-    loop.compile_model(model, run.experiment.loss, plan)
+    plans.compile_model(model, run.experiment.loss, plan)
     return model, init
 
 
 def build_sequence(
-    run: Run, plan: loop.Plan, features: int, pca: Mapping | None
+    run: Run, plan: plans.Plan, features: int, pca: Mapping | None
 ) -> Any:
     """The compiled sequence model.
 
@@ -102,9 +103,9 @@ def build_sequence(
         features: Features of a slice.
         pca: Principal components, from `sequence.fit_pca`; None leaves them random.
     """
-    loop.start(plan)
+    plans.start(plan)
     model = sequence.build_sequence(features, pca=pca, **sequence_arguments(run))
-    loop.compile_model(model, sequence.scan_loss(), plan)
+    plans.compile_model(model, sequence.scan_loss(), plan)
     return model
 
 
@@ -118,7 +119,7 @@ def train_slices(run: Run, number: int, begin: Begin, say: Say) -> TrainedFold:
     plan = plan_of(run, stage, image_pipeline.steps_per_epoch(source, stage.batch))
     model, init = build_slices(run, plan, say)
     if learned:
-        loop.load_weights(model, learned)
+        checkpoint.load_weights(model, learned)
     batches = image_batches(run, source, plan)
     history = _fit(run, number, model, batches, plan, begin(init=init))
     return TrainedFold(model, history, init)
@@ -148,7 +149,7 @@ def train_sequence(run: Run, number: int, begin: Begin, say: Say) -> TrainedFold
     return TrainedFold(model, history, init)
 
 
-def image_batches(run: Run, source, plan: loop.Plan) -> Callable[[int, int], Any]:
+def image_batches(run: Run, source, plan: plans.Plan) -> Callable[[int, int], Any]:
     """From first step (inclusive) and last step (exclusive) to batches of images.
 
     On a TPU the batches are made by TensorFlow alone, without Python.
@@ -182,21 +183,21 @@ def _pretrain(run: Run, number: int, say: Say) -> pathlib.Path:
     folder = run.folder / f"pretraining-{number}"
     wanted = {**run.fold_spec(number), "painting": painting.VERSION}
     say(f"{run.experiment.id}: fold {number}, training on painted slices")
-    loop.fit(
+    fit.fit(
         model,
         image_batches(run, source, plan),
         None,
         plan,
         folder,
         spec=wanted,
-        resume=loop.stored_spec(folder) == wanted,
+        resume=checkpoint.stored_spec(folder) == wanted,
     )
-    return folder / loop.FINAL
+    return folder / checkpoint.FINAL
 
 
 def _fit(run: Run, number: int, model, batches, plan, begun) -> list[dict]:
     wanted, interrupted = begun
-    return loop.fit(
+    return fit.fit(
         model,
         batches,
         None,

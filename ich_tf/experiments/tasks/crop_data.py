@@ -11,8 +11,8 @@ from ich_tf.experiments import provenance
 from ich_tf.experiments.runner import Run
 from ich_tf.experiments.tasks.masks import cases
 from ich_tf.preprocessing import augment, tensor_augment, windows
-from ich_tf.preprocessing.segmentation import pipeline, slices, tiles
-from ich_tf.training import distribute, loop
+from ich_tf.preprocessing.segmentation import pipeline, slices, tensor_pipeline, tiles
+from ich_tf.training import distribute, plans
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class TrainingData:
         validation: Batches after every epoch; None leaves validation out.
     """
 
-    plan: loop.Plan
+    plan: plans.Plan
     batches: Callable[[int, int], Any]
     validation: Any
 
@@ -73,7 +73,7 @@ def crops_of(run: Run, train: slices.Slices, validation: slices.Slices) -> Train
         )
         for part, stored in (("train", train), ("validation", validation))
     }
-    plan = loop.Plan(
+    plan = plans.Plan(
         epochs=profile.epochs,
         steps_per_epoch=profile.steps_per_epoch
         or pipeline.steps_per_epoch(crops["train"], profile.batch),
@@ -84,6 +84,7 @@ def crops_of(run: Run, train: slices.Slices, validation: slices.Slices) -> Train
         batch_norm_momentum=profile.batch_norm_momentum,
         output_bias=profile.output_bias,
         seed=run.seed,
+        cpu_layers=run.profile.cpu_layers,
     )
     return TrainingData(plan, *crop_batches(run, crops["train"], crops["validation"]))
 
@@ -98,8 +99,8 @@ def crop_batches(run: Run, training_crops, validation_crops) -> tuple:
     if distribute.is_tpu():
         to_channels = windows.approach_windows(run.experiment.approach)
         change = tensor_augment.augmenter(profile.augmentation)
-        make = pipeline.tensor_training_batches
-        validate = pipeline.tensor_validation_batches
+        make = tensor_pipeline.training_batches
+        validate = tensor_pipeline.validation_batches
     else:
         to_channels = channels(run)
         change = augment.augmenter(profile.augmentation)

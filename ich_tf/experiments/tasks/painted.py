@@ -24,7 +24,7 @@ from ich_tf.models import weights
 from ich_tf.prediction import ood, segment
 from ich_tf.preprocessing.segmentation import slices
 from ich_tf.synthetic import painted, painting
-from ich_tf.training import loop
+from ich_tf.training import plans
 from ich_tf.volume import Case
 
 
@@ -99,7 +99,7 @@ class PaintedTask(SegmentationTask):
         )
         return crop_data.crops_of(run, train, validation)
 
-    def build(self, run: Run, plan: loop.Plan, say: Say) -> tuple[Any, str]:
+    def build(self, run: Run, plan: plans.Plan, say: Say) -> tuple[Any, str]:
         """The compiled model, with the weights that the row begins with.
 
         Raises:

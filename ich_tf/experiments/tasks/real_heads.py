@@ -29,7 +29,7 @@ from ich_tf.prediction import calibration, detection, ood, real_heads
 from ich_tf.preprocessing import augment
 from ich_tf.preprocessing.segmentation import scan_crops
 from ich_tf.synthetic import painted, scan_painting
-from ich_tf.training import loop
+from ich_tf.training import plans
 from ich_tf.volume import Case, Volume
 
 CLASSES = len(real_heads.CLASSES)
@@ -70,13 +70,14 @@ class RealHeadsTask(PaintedTask):
     def training_data(self, run: Run, fold: splits.Fold) -> TrainingData:
         """Crops of painted scans and of phantom heads."""
         profile = run.profile
-        plan = loop.Plan(
+        plan = plans.Plan(
             epochs=profile.epochs,
             steps_per_epoch=profile.steps_per_epoch,
             batch=profile.batch,
             learning_rate=profile.learning_rate,
             schedule=profile.schedule,
             seed=run.seed,
+            cpu_layers=run.profile.cpu_layers,
             warmup_steps=profile.warmup_steps,
             average=profile.average,
             batch_norm_momentum=profile.batch_norm_momentum,
@@ -99,9 +100,9 @@ class RealHeadsTask(PaintedTask):
         validation = real_heads_data.validation_batches(run, held_out)
         return TrainingData(plan, batches, validation)
 
-    def build(self, run: Run, plan: loop.Plan, say: Say) -> tuple[Any, str]:
+    def build(self, run: Run, plan: plans.Plan, say: Say) -> tuple[Any, str]:
         """The compiled network, which answers as the weights it begins with."""
-        loop.start(plan)
+        plans.start(plan)
         shape = (run.profile.tile, run.profile.tile, run.experiment.channels)
         model = models.build(
             run.experiment.model, input_shape=shape, **run.experiment.arguments
@@ -110,8 +111,8 @@ class RealHeadsTask(PaintedTask):
         if init is not None:
             small = weights.load_shipped(init, run.folders.weights)
             widen.transfer(small, model, seed=run.seed)
-        score = loop.HemorrhageJaccard(name="soft_jaccard")
-        loop.compile_model(model, run.experiment.loss, plan, [score])
+        score = plans.HemorrhageJaccard(name="soft_jaccard")
+        plans.compile_model(model, run.experiment.loss, plan, [score])
         return model, init or "random"
 
     def predictor(self, run: Run, model: Any) -> masks.Predict:

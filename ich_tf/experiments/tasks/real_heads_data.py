@@ -11,7 +11,7 @@ from ich_tf.experiments.runner import Run
 from ich_tf.prediction import real_heads
 from ich_tf.preprocessing.segmentation import scan_crops
 from ich_tf.synthetic import landmarks, painted, painted_scans, scan_painting
-from ich_tf.training import distribute, loop
+from ich_tf.training import distribute, fit
 from ich_tf.volume import Case, Volume
 
 PHANTOM_SEED = 4021
@@ -82,7 +82,7 @@ def validation_batches(run: Run, scans: painted_scans.StoredScans):
     made = scan_crops.batches(
         scan_crops.source(scans), None, drawn, None, run.seed + 1, 0, count
     )
-    return loop.validation_data(made, drawn.batch)
+    return fit.validation_data(made, drawn.batch)
 
 
 def as_cases(scans: painted_scans.StoredScans) -> Iterator[tuple[Case, np.ndarray]]:

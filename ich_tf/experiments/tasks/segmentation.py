@@ -23,7 +23,7 @@ from ich_tf.models import backbones
 from ich_tf.models import weights as model_weights
 from ich_tf.prediction import segment
 from ich_tf.preprocessing import windows
-from ich_tf.training import loop
+from ich_tf.training import fit, plans
 from ich_tf.volume import Case
 
 BYTES_PER_PIXEL = 5
@@ -57,7 +57,7 @@ class SegmentationTask(MaskTask):
         spec, interrupted = runner.begin_fold(
             run, number, init=init, resume=resume, fresh=fresh, say=say
         )
-        history = loop.fit(
+        history = fit.fit(
             model,
             data.batches,
             data.validation,
@@ -76,7 +76,7 @@ class SegmentationTask(MaskTask):
         )
         return crop_data.crops_of(run, *stored)
 
-    def build(self, run: Run, plan: loop.Plan, say: Say) -> tuple[Any, str]:
+    def build(self, run: Run, plan: plans.Plan, say: Say) -> tuple[Any, str]:
         """The compiled model, and the initialisation that could be had.
 
         Raises:
@@ -90,7 +90,7 @@ class SegmentationTask(MaskTask):
             lambda imagenet: _untrained(run, run.profile.tile, imagenet=imagenet),
             run.experiment.arguments.get("init", "random"),
         )
-        loop.compile_model(model, run.experiment.loss, plan, [loop.SoftJaccard()])
+        plans.compile_model(model, run.experiment.loss, plan, [plans.SoftJaccard()])
         return model, init
 
     def predictor(self, run: Run, model: Any) -> Predict:
@@ -101,7 +101,7 @@ class SegmentationTask(MaskTask):
         """Build the network and measure three training steps of the first fold."""
         data = self.training_data(run, run.folds[0])
         model, _ = self.build(run, data.plan, say)
-        expected = loop.estimate(model, data.batches(0, 4), data.plan)
+        expected = fit.estimate(model, data.batches(0, 4), data.plan)
         seconds = expected.seconds_per_step * self.steps_of_fold(run, data)
         hours = seconds * len(run.folds) / 3600
         return Forecast(hours, expected.gigabytes, self.disk_gb(run, model))
@@ -173,7 +173,7 @@ def dice_of_volumes(result: dict, identity: str) -> str:
 
 
 def build_or_random(
-    run: Run, plan: loop.Plan, say: Say, build: Callable[[bool], Any], init: str
+    run: Run, plan: plans.Plan, say: Say, build: Callable[[bool], Any], init: str
 ) -> tuple[Any, str]:
     """Build a network, with random weights where the wanted ones are unavailable.
 
@@ -190,14 +190,14 @@ def build_or_random(
     Raises:
         WeightsUnavailable: if weights are unavailable and random ones not allowed.
     """
-    loop.start(plan)
+    plans.start(plan)
     try:
         return build(True), init
     except model_weights.WeightsUnavailable as error:
         if run.profile.name != "demo":
             raise
         say(f"{run.experiment.id}: runs from random weights. {error}")
-        loop.start(plan)
+        plans.start(plan)
         return build(False), "random"
 
 

@@ -14,11 +14,11 @@ from ich_tf.experiments.tasks import crop_data, segmentation
 from ich_tf.experiments.tasks.crop_data import TrainingData
 from ich_tf.experiments.tasks.masks import Predict
 from ich_tf.experiments.tasks.segmentation import SegmentationTask
-from ich_tf.models import layers
+from ich_tf.models import memory as step_memory
 from ich_tf.prediction import segment
-from ich_tf.preprocessing import augment
-from ich_tf.preprocessing.segmentation import patches, pipeline
-from ich_tf.training import distribute, loop
+from ich_tf.preprocessing import augment, host_batches
+from ich_tf.preprocessing.segmentation import patches
+from ich_tf.training import checkpoint, distribute, fit, plans, precision
 
 MEMORY, CONTAINER = pathlib.Path("/proc/meminfo"), pathlib.Path("/sys/fs/cgroup")
 
@@ -35,7 +35,7 @@ class VolumesTask(SegmentationTask):
             raise DoesNotApply(
                 "Python cuts the patches, so a TPU cannot train on them."
             )
-        if runner.state_of(run) == "finished" or loop.device_name():
+        if runner.state_of(run) == "finished" or precision.device_name():
             return
         needed, free = _estimated_gb(run), free_gb()
         if free is not None and needed > free:
@@ -82,10 +82,10 @@ class VolumesTask(SegmentationTask):
         _, _, other_seconds = self.timed_step(source, data, say)
         provenance.restart_memory_peak()
         model, init, own_seconds = self.timed_step(run, data, say)
-        own_file = run.fold_folder(number) / loop.FINAL
+        own_file = run.fold_folder(number) / checkpoint.FINAL
         own_file.parent.mkdir(parents=True, exist_ok=True)
-        files.link(source.fold_folder(number) / loop.FINAL, own_file)
-        loop.load_weights(model, own_file)
+        files.link(source.fold_folder(number) / checkpoint.FINAL, own_file)
+        checkpoint.load_weights(model, own_file)
         trained = files.read_json(source.file)["history"][number]
         ratio = own_seconds / other_seconds
         history = [
@@ -97,7 +97,7 @@ class VolumesTask(SegmentationTask):
     def timed_step(self, run: Run, data: TrainingData, say: Say) -> tuple:
         """The built model, its initialisation, and seconds of a training step."""
         model, init = self.build(run, data.plan, say)
-        expected = loop.estimate(model, data.batches(0, 4), data.plan)
+        expected = fit.estimate(model, data.batches(0, 4), data.plan)
         return model, init, expected.seconds_per_step
 
     def training_data(self, run: Run, fold: splits.Fold) -> TrainingData:
@@ -123,7 +123,9 @@ class VolumesTask(SegmentationTask):
                 )
 
             shape = (profile.batch, *profile.patch)
-            return pipeline.of_steps(load, first, last, shape, run.experiment.channels)
+            return host_batches.of_steps(
+                load, first, last, shape, run.experiment.channels
+            )
 
         def batches(first_step: int, last_step: int):
             return batches_of("train", first_step, last_step, run.seed, change)
@@ -132,11 +134,11 @@ class VolumesTask(SegmentationTask):
         validation = batches_of("validation", 0, steps, run.seed, None)
         return TrainingData(_plan(run), batches, validation)
 
-    def build(self, run: Run, plan: loop.Plan, say: Say) -> tuple[Any, str]:
+    def build(self, run: Run, plan: plans.Plan, say: Say) -> tuple[Any, str]:
         """The compiled model, and "random": there are no weights to start from."""
-        loop.start(plan)
+        plans.start(plan)
         model = _model(run)
-        loop.compile_model(model, run.experiment.loss, plan, [loop.SoftJaccard()])
+        plans.compile_model(model, run.experiment.loss, plan, [plans.SoftJaccard()])
         return model, "random"
 
     def predictor(self, run: Run, model: Any) -> Predict:
@@ -188,9 +190,9 @@ class VolumesTask(SegmentationTask):
         return source if source and runner.state_of(source) == "finished" else None
 
 
-def _plan(run: Run) -> loop.Plan:
+def _plan(run: Run) -> plans.Plan:
     profile = run.profile
-    return loop.Plan(
+    return plans.Plan(
         epochs=profile.epochs,
         steps_per_epoch=profile.steps_per_epoch,
         batch=profile.batch,
@@ -199,6 +201,7 @@ def _plan(run: Run) -> loop.Plan:
         output_bias=profile.output_bias,
         precision=profile.precision,
         seed=run.seed,
+        cpu_layers=run.profile.cpu_layers,
     )
 
 
@@ -216,8 +219,9 @@ def _model(run: Run):
 
 def _estimated_gb(run: Run) -> float:
     """Memory of a training step, in 10^9 bytes."""
-    policy = loop.precision_policy(run.profile.precision)
-    return layers.training_gigabytes(_model(run), run.profile.batch, policy)
+    policy = precision.precision_policy(run.profile.precision)
+    needed = step_memory.training_gigabytes(_model(run), run.profile.batch, policy)
+    return needed + step_memory.PROCESS_GIGABYTES
 
 
 def free_gb(

@@ -1,8 +1,8 @@
 """tf.data pipelines of slices for the classifier, from shards.
 
 Every batch is a pure function of the seed and the step: see `records` for the order.
-Without augmentation, or with that of `tensor_augment`, TensorFlow's own operations do
-all the work.
+TensorFlow reads and decodes; threads of `host_batches` augment, unless the augmentation
+is that of `tensor_augment`.
 """
 
 import itertools
@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from ich_tf.labels import CLASSES
+from ich_tf.preprocessing import host_batches
 from ich_tf.preprocessing.classification import records
 
 Augment = Callable[[np.ndarray, int], np.ndarray]
@@ -54,7 +55,8 @@ def training_batches(
         last_step: Number of the batch after the last one.
         seed: Of order and augmentation.
         augment: Changes an image, given a seed (`augment.image_augmenter`).
-        tensor_augment: The same without Python (`tensor_augment.image_augmenter`).
+        tensor_augment: The same without Python (`tensor_augment.image_augmenter`);
+            ignored with `augment`.
 
     Returns:
         Images (batch, size, size, 3) in [0, 1] and labels (batch, 6), float32.
@@ -71,8 +73,15 @@ def training_batches(
     slices = _groups(shards, visits).flat_map(shuffled)
     slices = slices.skip(skipped).take(last - first)
     places = tf.data.Dataset.range(first, last)
-    finish = _finish(shards, augment, tensor_augment, seed)
-    return _batched(tf.data.Dataset.zip(places, slices), finish, batch)
+    placed = tf.data.Dataset.zip(places, slices)
+    if augment is not None:
+        return _augmented(
+            placed, shards.size, batch, last_step - first_step, augment, seed
+        )
+    finish = _finish(shards.size, tensor_augment, seed)
+    return placed.map(
+        finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    ).apply(lambda made: _batched(made, batch))
 
 
 def scans(shards: records.Shards) -> Iterator[records.Scan]:
@@ -175,34 +184,54 @@ def _decoded(record: tf.Tensor, size: int, features: dict) -> dict:
 
 
 def _finish(
-    shards: records.Shards,
-    augment: Augment | None = None,
-    tensor_augment: TensorAugment | None = None,
-    seed: int = 0,
-) -> Callable:
-    """From the place of a slice in the stream and the slice to network input."""
-
-    def change(image, place):
-        generator = np.random.default_rng([seed, 1, int(place)])
-        return augment(image, int(generator.integers(2**31)))
+    size: int, tensor_augment: TensorAugment | None, seed: int
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """From the place of a slice in the stream and its record to network input."""
 
     def finish(place, record):
-        decoded = _decoded(record, shards.size, _FEATURES)
-        image, labels = decoded["image"], decoded["labels"]
-        image = tf.cast(image, tf.float32) / 255
-        if augment is not None:
-            image = tf.numpy_function(change, [image, place], tf.float32)
-            image.set_shape((shards.size, shards.size, 3))
+        decoded = _decoded(record, size, _FEATURES)
+        image = tf.cast(decoded["image"], tf.float32) / 255
         if tensor_augment is not None:
             image = tensor_augment(image, tf.stack([seed, place]))
-        return image, tf.cast(labels, tf.float32)
+        return image, tf.cast(decoded["labels"], tf.float32)
 
     return finish
 
 
-def _batched(slices: tf.data.Dataset, finish: Callable, batch: int) -> tf.data.Dataset:
-    return (
-        slices.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch, drop_remainder=True)
-        .prefetch(2)
+def _augmented(
+    placed: tf.data.Dataset,
+    size: int,
+    batch: int,
+    count: int,
+    augment: Augment,
+    seed: int,
+) -> tf.data.Dataset:
+    """Decode in TensorFlow, augment in threads."""
+
+    def decode(place, record):
+        decoded = _decoded(record, size, _FEATURES)
+        return place, decoded["image"], tf.cast(decoded["labels"], tf.float32)
+
+    stored = placed.map(
+        decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    ).apply(lambda made: _batched(made, batch))
+
+    def load(part):
+        places, images, labels = part
+        changed = np.empty(images.shape, np.float32)
+        for number, place in enumerate(places):
+            generator = np.random.default_rng([seed, 1, int(place)])
+            image = images[number].astype(np.float32)
+            image /= 255
+            changed[number] = augment(image, int(generator.integers(2**31)))
+        return changed, labels
+
+    signature = (
+        tf.TensorSpec((batch, size, size, 3), tf.float32),
+        tf.TensorSpec((batch, len(CLASSES)), tf.float32),
     )
+    return host_batches.in_order(load, stored.as_numpy_iterator, count, signature)
+
+
+def _batched(slices: tf.data.Dataset, batch: int) -> tf.data.Dataset:
+    return slices.batch(batch, drop_remainder=True).prefetch(2)

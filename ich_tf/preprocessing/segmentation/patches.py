@@ -9,8 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ich_tf.preprocessing.segmentation.slices import Slices
-
-AIR_HU = -1000.0
+from ich_tf.volume import AIR_HU
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,22 +1,20 @@
-"""tf.data pipelines of crops: static shapes, bounded memory, repeatable.
+"""Pipelines of crops: static shapes, bounded memory, repeatable.
 
-Every batch is a pure function of the seed and the step. A run that was killed can
-therefore go on at any step and see what it would have seen. What starts with `tensor_`
-has TensorFlow's own operations only, for a TPU: the same rules, other random numbers.
+Every batch is a pure function of the seed and the step, so a run that was killed can
+resume at any step. `tensor_pipeline` does the same without Python.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from ich_tf.preprocessing import host_batches
 from ich_tf.preprocessing.segmentation.slices import Slices
-from ich_tf.preprocessing.windows import Window
 
 Augment = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
-TensorAugment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,7 +116,7 @@ def batch_indices(
     generator = np.random.default_rng([seed, step])
     lesion, chances = crops.lesion_chances
     other = np.flatnonzero(~crops.has_lesion)
-    count = _lesions_of_a_batch(crops, batch, lesion_share)
+    count = lesions_of_a_batch(crops, batch, lesion_share)
     picked = []
     if count:
         picked.append(generator.choice(lesion, count, p=chances))
@@ -126,7 +124,7 @@ def batch_indices(
     return np.concatenate(picked)
 
 
-def _lesions_of_a_batch(crops: Crops, batch: int, lesion_share: float) -> int:
+def lesions_of_a_batch(crops: Crops, batch: int, lesion_share: float) -> int:
     """Number of crops with hemorrhage; all or none if there are no others."""
     if crops.has_lesion.all():
         return batch
@@ -197,7 +195,7 @@ def training_batches(
         return crop_batch(crops, indices, to_channels, augment, seeds)
 
     shape = (batch, crops.tile, crops.tile)
-    return of_steps(load, first_step, last_step, shape, channels)
+    return host_batches.of_steps(load, first_step, last_step, shape, channels)
 
 
 def validation_batches(
@@ -214,170 +212,18 @@ def validation_batches(
 
     With fewer crops than a batch holds, the crops are repeated to fill one.
     """
-    chosen = _spread(crops, batch, limit)
+    chosen = spread(crops, batch, limit)
 
     def load(step):
         return crop_batch(crops, chosen[int(step)], to_channels)
 
     shape = (batch, crops.tile, crops.tile)
-    return of_steps(load, 0, len(chosen), shape, channels)
+    return host_batches.of_steps(load, 0, len(chosen), shape, channels)
 
 
-def _spread(crops: Crops, batch: int, limit: int | None) -> np.ndarray:
+def spread(crops: Crops, batch: int, limit: int | None) -> np.ndarray:
     """(batches, batch) indices of evenly spread crops."""
     count = min(limit or len(crops), len(crops))
     chosen = np.linspace(0, len(crops) - 1, count).astype(int)
     batches = max(1, count // batch)
     return np.resize(chosen, max(batch, count))[: batches * batch].reshape(-1, batch)
-
-
-def tensor_training_batches(
-    crops: Crops,
-    shown: Sequence[Window],
-    *,
-    channels: int,
-    batch: int,
-    first_step: int,
-    last_step: int,
-    seed: int,
-    lesion_share: float | None = None,
-    augment: TensorAugment | None = None,
-) -> tf.data.Dataset:
-    """As `training_batches`, without Python; all slices are kept in memory.
-
-    Args:
-        crops: The crops.
-        shown: The windows (`windows.approach_windows`); one fills all channels.
-        channels: Of the images.
-        batch: Crops of a batch.
-        first_step: Number of the first batch since the start of training.
-        last_step: Number of the batch after the last one.
-        seed: Of order and augmentation.
-        lesion_share: As in `batch_indices`.
-        augment: From `tensor_augment.augmenter`.
-    """
-    if lesion_share is None:
-        indices = _tensor_passes(crops, batch, first_step, last_step, seed)
-    else:
-        draw = _tensor_draw(crops, batch, seed, lesion_share)
-        indices = tf.data.Dataset.range(first_step, last_step).map(draw).unbatch()
-    places = tf.data.Dataset.range(first_step * batch, last_step * batch)
-    cut = _tensor_crop(crops, shown, channels)
-
-    def load(place, index):
-        image, mask = cut(index)
-        if augment is not None:
-            image, mask = augment(image, mask, tf.stack([seed, place]))
-        return image, mask
-
-    loaded = tf.data.Dataset.zip(places, indices).map(
-        load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
-    return _tensor_batched(loaded, batch)
-
-
-def tensor_validation_batches(
-    crops: Crops,
-    shown: Sequence[Window],
-    *,
-    channels: int,
-    batch: int,
-    limit: int | None = None,
-) -> tf.data.Dataset:
-    """As `validation_batches`, without Python; see `tensor_training_batches`."""
-    indices = tf.data.Dataset.from_tensor_slices(_spread(crops, batch, limit).ravel())
-    return _tensor_batched(indices.map(_tensor_crop(crops, shown, channels)), batch)
-
-
-def _tensor_passes(crops, batch, first_step, last_step, seed) -> tf.data.Dataset:
-    """Indices of crops, each pass over them in a new order, in whole batches."""
-    steps = steps_per_epoch(crops, batch)
-
-    def of_epoch(epoch):
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(len(crops), dtype=tf.int64), tf.stack([seed, epoch]), alg="philox"
-        )
-        order = tf.tile(order, [-(-batch // len(crops))])
-        return tf.data.Dataset.from_tensor_slices(order[: steps * batch])
-
-    epochs = tf.data.Dataset.range(first_step // steps, -(-last_step // steps))
-    indices = epochs.flat_map(of_epoch).skip(first_step % steps * batch)
-    return indices.take((last_step - first_step) * batch)
-
-
-def _tensor_draw(crops, batch, seed, lesion_share) -> Callable:
-    """From a step to the indices of its crops; every case has the same chance."""
-    lesion, chances = (tf.constant(part) for part in crops.lesion_chances)
-    other = tf.constant(np.flatnonzero(~crops.has_lesion))
-    count = _lesions_of_a_batch(crops, batch, lesion_share)
-    borders = tf.cumsum(chances)
-
-    def draw(step):
-        number = tf.random.stateless_uniform(
-            (batch,), tf.stack([seed, step]), dtype=tf.float64, alg="philox"
-        )
-        picked = []
-        if count:
-            found = tf.searchsorted(borders, number[:count] * borders[-1], "right")
-            picked.append(tf.gather(lesion, found))
-        if count < batch:
-            place = number[count:] * tf.cast(tf.size(other), tf.float64)
-            picked.append(tf.gather(other, tf.cast(place, tf.int64)))
-        return tf.concat(picked, 0)
-
-    return draw
-
-
-def _tensor_crop(crops, shown, channels) -> Callable:
-    """From the index of a crop to its image and mask (tile, tile, 1), float32."""
-    if len(shown) not in (1, channels):
-        raise ValueError(f"{len(shown)} windows do not fill {channels} channels.")
-    if not all(window.scaled for window in shown):
-        raise ValueError("Windows in Hounsfield units have no input without Python.")
-    with tf.device("CPU:0"):
-        hu, mask = (tf.constant(part) for part in (crops.slices.hu, crops.slices.mask))
-        places = tf.constant(crops.places)
-    low = np.array([window.bounds_hu[0] for window in shown], np.float32)
-    width = np.array([window.width for window in shown], np.float32)
-    size = [1, crops.tile, crops.tile]
-
-    def cut(index):
-        image = tf.slice(hu, places[index], size)[0][..., tf.newaxis]
-        image = tf.clip_by_value((image - low) / width, 0.0, 1.0)
-        image = tf.repeat(image, channels // len(shown), axis=-1)
-        truth = tf.slice(mask, places[index], size)[0][..., tf.newaxis]
-        image = tf.ensure_shape(image, (crops.tile, crops.tile, channels))
-        return image, tf.cast(truth, tf.float32)
-
-    return cut
-
-
-def _tensor_batched(loaded: tf.data.Dataset, batch: int) -> tf.data.Dataset:
-    return loaded.batch(batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
-
-
-def of_steps(
-    load: Callable[[int], tuple[np.ndarray, np.ndarray]],
-    first_step: int,
-    last_step: int,
-    shape: tuple[int, ...],
-    channels: int,
-) -> tf.data.Dataset:
-    """Batches of steps `first_step` to `last_step` - 1, made in NumPy, shapes static.
-
-    Args:
-        load: From a step to images (*shape, channels) and masks (*shape, 1), float32.
-        first_step: First step.
-        last_step: The step after the last.
-        shape: (batch, height, width) or (batch, depth, height, width).
-        channels: Channels of the images.
-    """
-
-    def to_tensors(step):
-        images, masks = tf.numpy_function(load, [step], (tf.float32, tf.float32))
-        images.set_shape((*shape, channels))
-        masks.set_shape((*shape, 1))
-        return images, masks
-
-    steps = tf.data.Dataset.range(first_step, last_step)
-    return steps.map(to_tensors, num_parallel_calls=2, deterministic=True).prefetch(4)

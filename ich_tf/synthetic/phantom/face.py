@@ -3,6 +3,7 @@
 import numpy as np
 
 from ich_tf.synthetic.phantom import fields
+from ich_tf.volume import AIR_HU
 
 FAT_HU = -95.0
 MUSCLE_HU = 56.0
@@ -36,7 +37,7 @@ def soft_tissue(points, skin, broad, wavy, cells):
     hu = fields.blend(hu, 45.0, fields.cover(-skin - 1.7, 1.2))
     if low:
         hu = _face(points, hu, skin, cells, wavy)
-    return fields.blend(hu, fields.AIR_HU, fields.cover(-skin, 1.2))
+    return fields.blend(hu, AIR_HU, fields.cover(-skin, 1.2))
 
 
 def _face_skin(points):
@@ -73,7 +74,7 @@ def _face(points, hu, skin, cells, wavy):
     hu = _sinuses(hu, cavities, x, cells, wavy)
     hu = _eyes(side, hu, orbit)
     pharynx = fields.ellipsoid(points, (0, -12, -95), (11, 7, 34))
-    hu = fields.blend(hu, fields.AIR_HU, fields.cover(pharynx, 1.5))
+    hu = fields.blend(hu, AIR_HU, fields.cover(pharynx, 1.5))
     off_canal = np.hypot(x - CANAL[0], y - CANAL[1])
     body = np.hypot(x / 1.5, y - 12) - 8.0
     spine = np.minimum(np.abs(off_canal - 18.0) - 3.5, body)
@@ -106,7 +107,7 @@ def _sinuses(hu, cavities, x, cells, wavy):
     }
     for name, cavity in cavities.items():
         air = fields.cover(np.maximum(cavity, partitions[name]), 1.4)
-        hu = fields.blend(hu, fields.AIR_HU, air)
+        hu = fields.blend(hu, AIR_HU, air)
     return hu
 
 

@@ -5,8 +5,6 @@ import functools
 
 import numpy as np
 
-AIR_HU = -1000.0
-
 
 def cover(level: np.ndarray, width: np.ndarray | float) -> np.ndarray:
     """Share of a voxel inside an implicit solid.

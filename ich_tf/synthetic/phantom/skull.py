@@ -11,6 +11,7 @@ import numpy as np
 
 from ich_tf.synthetic.phantom import face, fields
 from ich_tf.synthetic.phantom.face import CANAL
+from ich_tf.volume import AIR_HU
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -211,9 +212,9 @@ def _bone(points, inner, outer, textures: _Textures) -> np.ndarray:
     side = (np.abs(points[0]), points[1], points[2])
     mastoid = fields.ellipsoid(side, (59, 30, -34), (13, 15, 18))
     cell = np.maximum(mastoid, 1.0 - 2.6 * textures.cells)
-    hu = fields.blend(hu, fields.AIR_HU + 150, fields.cover(cell, 1.5))
+    hu = fields.blend(hu, AIR_HU + 150, fields.cover(cell, 1.5))
     frontal = fields.ellipsoid(side, (9, -90, -4), (11, 5, 12))
-    return fields.blend(hu, fields.AIR_HU, fields.cover(frontal, 1.5))
+    return fields.blend(hu, AIR_HU, fields.cover(frontal, 1.5))
 
 
 def build(points, spacing_mm, rng) -> Skull:
