@@ -29,6 +29,7 @@ _PUBLIC = {
     "open_dataset": ("ich_tf.data", "open_dataset"),
     "predict": ("ich_tf.prediction.predict", "predict"),
 }
+_NEED_TENSORFLOW = ("build", "load_weights", "predict")
 __all__ = ["__version__", *_PUBLIC]
 
 
@@ -36,12 +37,11 @@ def __getattr__(name: str):
     if name not in _PUBLIC:
         raise AttributeError(f"module 'ich_tf' has no attribute {name!r}")
     module, attribute = _PUBLIC[name]
-    try:
-        value = getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
+    if name in _NEED_TENSORFLOW:
         from ich_tf import packages
 
-        raise packages.explain(error) from error
+        packages.require("tensorflow")
+    value = getattr(importlib.import_module(module), attribute)
     globals()[name] = value
     return value
 

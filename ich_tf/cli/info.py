@@ -31,7 +31,6 @@ def gather(options: argparse.Namespace) -> dict[str, Any]:
     """
     from ich_tf.experiments import provenance
 
-    installed = {dist.metadata["Name"] for dist in importlib.metadata.distributions()}
     return {
         "ich_tf": ich_tf.__version__,
         "commit": provenance.commit(),
@@ -40,7 +39,9 @@ def gather(options: argparse.Namespace) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "versions": provenance.versions(),
         "tensorflow_from": [
-            name for name in provenance.DISTRIBUTIONS["tensorflow"] if name in installed
+            name
+            for name in provenance.DISTRIBUTIONS["tensorflow"]
+            if _is_installed(name)
         ],
         "devices": _devices(),
         "data": {
@@ -50,6 +51,14 @@ def gather(options: argparse.Namespace) -> dict[str, Any]:
         "weights": _weights(paths.weights(options.weights_dir)),
         "results": shared.finished_rows(paths.results(options.results)),
     }
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _devices() -> list[str]:
