@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from ich_tf.cli import evaluate
 from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
 from ich_tf.evidence import tables
@@ -148,62 +149,6 @@ def _protocols(options: argparse.Namespace) -> None:
     print(f"the figure is {figure}")
 
 
-def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "prediction", metavar="PRED", help="predicted masks: a NIfTI file or a folder"
-    )
-    parser.add_argument(
-        "truth", metavar="TRUTH", help="true masks: a NIfTI file or a folder"
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", help="folder for evaluation.json and evaluation.png"
-    )
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    parser.add_argument(
-        "--reported",
-        action="append",
-        default=[],
-        metavar="SCORE=NUMBER",
-        help="compare with a printed number, as dice=0.433; may be repeated",
-    )
-    parser.add_argument(
-        "--ct-ich-subjects",
-        action="store_true",
-        help="the cases are patients of ct-ich: apply a protocol's exclusions",
-    )
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    import json
-
-    from ich_tf.evidence import evaluate
-    from ich_tf.report import evaluate as written
-
-    if options.out:
-        written.check(options.out)
-    scores = evaluate.evaluate(
-        options.prediction,
-        options.truth,
-        ct_ich_subjects=options.ct_ich_subjects,
-        reported=dict(_score(text) for text in options.reported),
-        say=lambda line: print(line, file=sys.stderr),
-    )
-    if options.json:
-        print(json.dumps(scores.to_json(), indent=1, allow_nan=False))
-    else:
-        print(scores.to_markdown(), end="")
-    if options.out:
-        written.write(scores, options.out)
-    return 1 if scores.faults else 0
-
-
-def _score(text: str) -> tuple[str, str]:
-    name, separator, number = text.partition("=")
-    if not separator:
-        raise ValueError(f"--reported takes SCORE=NUMBER, as dice=0.433, not {text!r}.")
-    return name, number
-
-
 def _add_audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print the findings as JSON"
@@ -281,16 +226,7 @@ VERBS = (
         _add_protocols,
         ("ich-tf protocols table2/vgg16-random-bce",),
     ),
-    Verb(
-        "evaluate",
-        "score anybody's masks under every protocol",
-        _evaluate,
-        _add_evaluate,
-        (
-            "ich-tf evaluate PREDICTED TRUE --out OUT",
-            "ich-tf evaluate PREDICTED TRUE --reported dice=0.433",
-        ),
-    ),
+    evaluate.VERB,
     Verb(
         "audit",
         "check the report against its own sums and the published data",

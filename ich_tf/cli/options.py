@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 from ich_tf import paths
 
@@ -243,7 +244,12 @@ def count(text: str) -> int:
     return value
 
 
-def say(line: str) -> None:
-    """Print a line of progress at once, even into a pipe; nothing with `--quiet`."""
+def say(line: str, stream: TextIO | None = None) -> None:
+    """Print a line of progress at once, even into a pipe; nothing with `--quiet`.
+
+    Args:
+        line: The line.
+        stream: Standard output if None.
+    """
     if logging.getLogger("ich_tf").isEnabledFor(logging.INFO):
-        print(line, flush=True)
+        print(line, file=stream, flush=True)
