@@ -21,15 +21,24 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Give a temporary path that becomes `path` if the block ends without error.
 
     The temporary name keeps the endings of `path`, which writers choose a format by.
+
+    Raises:
+        OSError: if the block or the disk fails; the error names `path` where the system
+            names no file, as it does not for a full disk.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
         partial = pathlib.Path(folder) / path.name
-        yield partial
-        with open(partial, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(partial, path)
+        try:
+            yield partial
+            with open(partial, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(partial, path)
+        except OSError as error:
+            if error.filename is not None or error.errno is None:
+                raise
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 def link(source: pathlib.Path, path: pathlib.Path) -> None:

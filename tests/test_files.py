@@ -1,5 +1,7 @@
 import os
 import platform
+import resource
+import signal
 import subprocess
 import sys
 
@@ -97,3 +99,20 @@ def test_text_that_utf8_does_not_have_is_written_and_read(tmp_path):
     name = os.fsdecode(b"caf\xff")
     files.write_json(tmp_path / "a.json", {"input": name})
     assert files.read_json(tmp_path / "a.json") == {"input": name}
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    path = tmp_path / "model.weights.h5"
+    files.write_bytes(path, b"old")
+    # Every further file may have 1,000 bytes; the signal would end the process.
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"model\.weights\.h5"):
+            files.write_bytes(path, bytes(100_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert path.read_bytes() == b"old"
+    assert [child.name for child in tmp_path.iterdir()] == [path.name]
