@@ -21,7 +21,7 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from ich_tf import models  # noqa: E402
-from ich_tf.experiments import profiles  # noqa: E402
+from ich_tf.experiments.rows import table2  # noqa: E402
 from ich_tf.prediction import segment  # noqa: E402
 from ich_tf.preprocessing import augment, windows
 from ich_tf.preprocessing.segmentation import pipeline, slices, tiles
@@ -342,7 +342,7 @@ def compare_ways(model, hu: np.ndarray) -> tuple[dict, dict]:
 
 def feed(rounds: int, batches: int = 20) -> bool:
     """Crops per second of the pipeline and of training, by turns."""
-    batch = profiles.PAPER.batch
+    batch = table2.PAPER.batch
     model = network("auto", learning_rate=1e-5)
     training_seconds, made = [], {"approach1": [], "approach2": []}
     with tempfile.TemporaryDirectory() as folder:

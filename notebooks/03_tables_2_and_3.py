@@ -88,10 +88,10 @@ else:
 # %%
 means = {title: np.mean(values) for title, values in scores.items() if values}
 best = max(means, key=means.get) if means else None
-run = next((here.run(name) for name in results if results[name]["title"] == best), None)
+run = next((here.run(name) for name in results if results[name].title == best), None)
 pictures = {}
 if run:
-    counts = results[run.experiment.id]["counts"]["per_volume"]
+    counts = results[run.experiment.id].counts["per_volume"]
     bleeding = [name for name in counts if counts[name]["truth_pixels"]]
     bleeding.sort(key=lambda name: plots.dice(counts[name]))
     chosen = [bleeding[0], bleeding[len(bleeding) // 2], bleeding[-1]]
@@ -176,7 +176,7 @@ else:
 # ## Two rows on the same heads
 
 # %%
-pair = list(tables.shown("table3"))
+pair = list(tables.table("table3").rows)
 names = [row.id for row in pair]
 if all(name in results for name in names):
     found = compare.render(*names, here.folders.results, here.profile)

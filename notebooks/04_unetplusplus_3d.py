@@ -27,7 +27,7 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from ich_tf import models
-from ich_tf.experiments import profiles
+from ich_tf.experiments.rows import volume3d
 from ich_tf.models import memory as step_memory
 from ich_tf.prediction import figures
 from ich_tf.report import notebook, plots
@@ -54,7 +54,7 @@ views = {
     "coronal": figures.overlay(hu[::-1, y], mask[::-1, y]),
     "sagittal": figures.overlay(hu[::-1, :, x], mask[::-1, :, x]),
 }
-depth, height, width = profiles.VOLUME_DEMO.patch
+depth, height, width = volume3d.DEMO.patch
 top = min(max(0, y - height // 2), hu.shape[1] - height)
 left = min(max(0, x - width // 2), hu.shape[2] - width)
 views["axial"][[top, top + height - 1], left : left + width] = (255, 255, 0)
@@ -145,8 +145,8 @@ else:
 # %%
 pictures = {}
 for result in results.values():
-    run = here.run(result["experiment"])
-    counts = result["counts"]["per_volume"]
+    run = here.run(result.experiment)
+    counts = result.counts["per_volume"]
     largest = max(counts, key=lambda name: counts[name]["truth_pixels"])
     for case, coded in run.task.stored_predictions(run):
         if case.case_id == largest:
@@ -154,7 +154,7 @@ for result in results.values():
             of_slice = case.volume.hu[z]
             pictures["truth"] = figures.overlay(of_slice, case.mask[z])
             predicted = figures.overlay(of_slice, coded[z] > 127)
-            name = result["experiment"].split("/")[1]
+            name = result.experiment.split("/")[1]
             pictures[f"{name}: {plots.dice(counts[largest]):.2f}"] = predicted
             break
 if pictures:

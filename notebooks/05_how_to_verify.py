@@ -31,7 +31,8 @@ from collections import Counter
 from IPython.display import Markdown, display
 
 from ich_tf.evidence import audit, verify
-from ich_tf.experiments import provenance, reproduce, runner, spec
+from ich_tf.experiments import provenance, reproduce, runner
+from ich_tf.experiments.catalog import CATALOG
 from ich_tf.report import notebook
 
 # "phantom", or the folder of ct-ich.
@@ -60,7 +61,7 @@ display(
         + "\n".join(lines)
     )
 )
-print(verify.render(checks))
+print(verify.text(checks))
 
 # %%
 MEANING = {
@@ -84,27 +85,27 @@ if results:
 else:
     with tempfile.TemporaryDirectory() as scratch:
         folders = runner.Folders(pathlib.Path(scratch), here.folders.weights)
-        (result,) = reproduce.reproduce(
+        (result,) = reproduce.reproduce_by_name(
             ["related/hu-threshold"],
             folders,
             profile="quick",
             say=lambda line: None,
         )
-(row,) = spec.find(result["experiment"])
-counts = result["counts"]["per_volume"]
-scale = result["spec"]["profile"]
+row = CATALOG.row(result.experiment)
+counts = result.counts["per_volume"]
+scale = result.spec["profile"]
 chosen = ("name", "size", "folds", "epochs", "steps_per_epoch", "batch")
 facts = {
-    "row": result["title"],
-    "data": f"{result['data']['identity']}, {len(result['data']['cases'])} cases, "
-    f"fingerprint {provenance.digest(result['data'])}",
+    "row": result.title,
+    "data": f"{result.identity}, {len(result.data['cases'])} cases, "
+    f"fingerprint {provenance.digest(result.data)}",
     "held-out cases with counts": len(counts),
     "settings, among others": ", ".join(f"{k} {scale[k]}" for k in chosen),
-    "seed": result["spec"]["seed"],
-    "made at commit": ", ".join(filter(None, result["commits"])),
-    "on": ", ".join(result["devices"]),
-    "with": ", ".join(f"{k} {v}" for k, v in result["versions"][0].items()),
-    "the report leaves open": "; ".join(result["leaves_open"]),
+    "seed": result.spec["seed"],
+    "made at commit": ", ".join(filter(None, result.commits)),
+    "on": ", ".join(result.devices),
+    "with": ", ".join(f"{k} {v}" for k, v in result.versions[0].items()),
+    "the report leaves open": "; ".join(result.leaves_open),
 }
 Markdown(
     "| | |\n| --- | --- |\n"
@@ -114,7 +115,7 @@ Markdown(
 # %% [markdown]
 # ## Planted faults
 #
-# Each is planted into a copy; `verify.faults` must name it, and must name nothing in
+# Each is planted into a copy; `Result.faults` must name it, and must name nothing in
 # the file as it is.
 
 # %%
@@ -122,27 +123,27 @@ case_id = next(iter(counts))
 
 
 def better_mean(content):
-    content["summary"]["hssayeni2020"]["dice"]["mean"] = 0.9
+    content.summary["hssayeni2020"]["dice"]["mean"] = 0.9
 
 
 def lost_case(content):
-    del content["counts"]["hssayeni2020"][case_id]
+    del content.counts["hssayeni2020"][case_id]
 
 
 def found_blood(content):
-    content["counts"]["per_volume"][case_id]["tp"][0] += 1
+    content.counts["per_volume"][case_id]["tp"][0] += 1
 
 
 def other_data(content):
-    was = content["data"]["identity"]
-    content["data"]["identity"] = "phantom" if was == "ct-ich 1.3.1" else "ct-ich 1.3.1"
+    was = content.data["identity"]
+    content.data["identity"] = "phantom" if was == "ct-ich 1.3.1" else "ct-ich 1.3.1"
 
 
-found = {"the file as it is": verify.faults(result, row, result["profile"])}
+found = {"the file as it is": result.faults(row, result.profile)}
 for plant in (better_mean, lost_case, found_blood, other_data):
     copied = copy.deepcopy(result)
     plant(copied)
-    found[plant.__name__] = verify.faults(copied, row, result["profile"])
+    found[plant.__name__] = copied.faults(row, result.profile)
 Markdown(
     "| planted | found |\n| --- | --- |\n"
     + "\n".join(

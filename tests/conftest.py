@@ -1,7 +1,9 @@
 import dataclasses
+import functools
 import gc
 import os
 import pathlib
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -43,6 +45,52 @@ def shared():
     if not (folder / "data").is_dir():
         pytest.skip(f"no real head CT: {folder / 'data'} is absent (ICH_TF_SHARED)")
     return folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A small row that was trained and evaluated.
+
+    Attributes:
+        run: The run; tests copy its results before they change them.
+        result: Its result.
+        lines: What was said.
+    """
+
+    run: Any
+    result: Any
+    lines: list[str]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """From a row's id to the small row, trained once for all tests of a process."""
+    import keras
+    import small
+
+    from ich_tf.experiments import runner
+
+    folder = tmp_path_factory.mktemp("finished")
+    folders = runner.Folders(folder / "results", folder / "weights")
+
+    @functools.cache
+    def of(name: str) -> Finished:
+        lines = []
+        run = small.run(name, folders)
+        result = runner.execute(run, say=lines.append)
+        keras.config.set_dtype_policy("float32")
+        return Finished(run, result, lines)
+
+    return of
+
+
+@pytest.fixture
+def float32():
+    """Reset Keras' precision, which training chooses for the whole process."""
+    import keras
+
+    yield
+    keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def check_dataset(dataset):
     np.testing.assert_array_equal(again.volume.hu, case.volume.hu)
     with pytest.raises(ValueError, match="'no such case'"):
         dataset.load("no such case")
-    if hasattr(dataset, "fingerprint"):
+    if dataset.fingerprint():
         check_fingerprint(dataset, slices)
 
 

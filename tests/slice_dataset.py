@@ -1,15 +1,15 @@
 """A small data set of noise, as other processes can open it too."""
 
 import dataclasses
-import types
 
 import numpy as np
 
+from ich_tf.data import Source
 from ich_tf.volume import Case, Note, Volume
 
 
 @dataclasses.dataclass(frozen=True)
-class SliceDataset:
+class SliceDataset(Source):
     """Scans of 3 to 6 slices.
 
     `broken` names scans that cannot be read, `cut` those that lack their third slice.
@@ -28,10 +28,9 @@ class SliceDataset:
     def _count(self, case_id):
         return 3 + int(case_id.removeprefix("scan")) % 4
 
-    def slices(self, case_id):
+    def image_ids(self, case_id):
         count = self._count(case_id)
-        names = tuple(f"{case_id}-slice{place}" for place in range(count))
-        return types.SimpleNamespace(image_ids=names)
+        return tuple(f"{case_id}-slice{place}" for place in range(count))
 
     def load(self, case_id):
         if case_id in self.broken:

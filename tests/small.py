@@ -1,15 +1,18 @@
-"""Rows and settings that train in seconds, one for each kind of experiment."""
+"""All rows with settings that train in seconds, on a few small phantom heads."""
 
 import dataclasses
+from collections.abc import Iterable
 
-from ich_tf import data
-from ich_tf.experiments import profiles, runner, spec
-from ich_tf.synthetic import layouts
+from ich_tf.evidence import tables
+from ich_tf.experiments import catalog, lookup, runner, spec
+from ich_tf.experiments import reproduce as reproducing
+from ich_tf.experiments.catalog import Catalog
+from ich_tf.experiments.rows import painted, shipped, table1, table2, volume3d
 
 PHANTOM = {"cases": 8, "seed": 4, "slices": 6, "size": 64, "bleeding_share": 0.5}
 
 SEGMENTATION = dataclasses.replace(
-    profiles.DEMO,
+    table2.DEMO,
     size=64,
     tile=32,
     stride=16,
@@ -20,10 +23,9 @@ SEGMENTATION = dataclasses.replace(
     validation_crops=4,
     phantom=PHANTOM,
     split=(0.5, 0.25, 0.25),
-    row_changes={},
 )
 VOLUMES = dataclasses.replace(
-    profiles.VOLUME_DEMO,
+    volume3d.DEMO,
     size=64,
     patch=(4, 32, 32),
     filters=2,
@@ -33,10 +35,9 @@ VOLUMES = dataclasses.replace(
     validation_steps=1,
     phantom=PHANTOM,
     split=(0.5, 0.25, 0.25),
-    row_changes={},
 )
 PAINTED = dataclasses.replace(
-    profiles.PAINTED_DEMO,
+    painted.DEMO,
     size=64,
     tile=64,
     epochs=1,
@@ -49,7 +50,8 @@ PAINTED = dataclasses.replace(
     copies=2,
 )
 REAL_HEADS = dataclasses.replace(
-    profiles.REAL_HEADS_SHIPPED,
+    shipped.REAL_HEADS,
+    name="demo",
     size=64,
     tile=32,
     epochs=1,
@@ -64,59 +66,91 @@ REAL_HEADS = dataclasses.replace(
     warmup_steps=1,
 )
 CLASSIFIER = dataclasses.replace(
-    profiles.CLASSIFIER_DEMO,
+    table1.DEMO,
     size=32,
     split=0.4,
-    slices=dataclasses.replace(
-        profiles.CLASSIFIER_DEMO.slices, parts=2, steps_per_epoch=2, batch=4
-    ),
-    sequence=dataclasses.replace(profiles.CLASSIFIER_DEMO.sequence, epochs=2, batch=2),
+    slices=dataclasses.replace(table1.DEMO.slices, parts=2, steps_per_epoch=2, batch=4),
+    sequence=dataclasses.replace(table1.DEMO.sequence, epochs=2, batch=2),
     phantom=PHANTOM,
     network={
         "model": "resnext",
         "arguments": {"cardinality": 2, "width": 2, "filters": 4, "init": "random"},
     },
     sequence_arguments={"components": 4, "hidden": 4, "layers": 1},
-    row_changes={},
 )
 
 
-def _row(name: str, **arguments):
-    (row,) = spec.find(name)
-    if not arguments:
-        return row
-    return dataclasses.replace(row, arguments={**row.arguments, **arguments})
-
-
-# A row, and its settings, of each kind of experiment.
-KINDS = {
-    "segmentation": (
-        dataclasses.replace(
-            _row("table3/unet-hssayeni"), arguments={"filters": (4, 8, 8)}
-        ),
-        SEGMENTATION,
-    ),
-    "baseline": (_row("related/hu-threshold"), SEGMENTATION),
-    "volumes": (_row("volume3d/add", levels=3), VOLUMES),
-    "painted": (_row("painted/both", filters=(4, 8, 16)), PAINTED),
-    "real-heads": (
-        dataclasses.replace(
-            _row("shipped/real-heads", filters=(2, 4, 8)), begins_with=None
-        ),
-        REAL_HEADS,
-    ),
-    "classification": (_row("table1/resnext101"), CLASSIFIER),
+# Networks with few filters: with all filters most of the time would go to writing
+# checkpoints and to tracing levels.
+_ARGUMENTS = {
+    "table3/unet-hssayeni": {"filters": (4, 8, 8)},
+    "painted/both": {**painted.ARGUMENTS, "filters": (4, 8, 16)},
+    "shipped/real-heads": {
+        **catalog.CATALOG.row("shipped/real-heads").arguments,
+        "filters": (2, 4, 8),
+    },
 }
 
 
-def run(kind: str, folders: runner.Folders) -> runner.Run:
-    """A run of one kind on the phantom, which is written if it is absent."""
-    row, settings = KINDS[kind]
-    root = layouts.phantom_as(
-        row.dataset, folders.results / "phantom", say=print, **settings.phantom
+def row(normal: spec.Row) -> spec.Row:
+    """A row with small settings in profile "demo"."""
+    if "demo" not in normal.settings and "shipped" not in normal.settings:
+        return normal
+    scale = next(of for kind, of in _SETTINGS.items() if isinstance(normal, kind))
+    changes = {"settings": {**normal.settings, "demo": scale}}
+    if isinstance(normal, spec.VolumeExperiment):
+        changes["arguments"] = {**normal.arguments, "levels": 3}
+    if normal.id in _ARGUMENTS:
+        changes["arguments"] = _ARGUMENTS[normal.id]
+    if isinstance(normal, spec.RealHeadsExperiment):
+        changes["begins_with"] = None
+    return dataclasses.replace(normal, **changes)
+
+
+# The first class that fits decides.
+_SETTINGS = {
+    spec.RealHeadsExperiment: REAL_HEADS,
+    spec.PaintedExperiment: PAINTED,
+    spec.VolumeExperiment: VOLUMES,
+    spec.Classifier: CLASSIFIER,
+    spec.Row: SEGMENTATION,
+}
+CATALOG = Catalog(
+    {
+        name: tuple(map(row, catalog.CATALOG.rows(name)))
+        for name in catalog.CATALOG.names
+    }
+)
+TABLES = {
+    table.name: dataclasses.replace(
+        table,
+        rows=tuple(CATALOG.row(normal.id) for normal in table.rows),
+        beside=tuple(CATALOG.row(normal.id) for normal in table.beside),
     )
-    dataset = data.open_dataset(row.dataset, root)
-    made = runner.Run(row, settings, dataset, folders)
-    if made.task.needs_phantom:
-        made = dataclasses.replace(made, phantom=dataset)
-    return made
+    for table in tables.TABLES.values()
+}
+# A row of each kind of experiment.
+KINDS = {
+    "segmentation": "table3/unet-hssayeni",
+    "baseline": "related/hu-threshold",
+    "volumes": "volume3d/add",
+    "painted": "painted/both",
+    "real-heads": "shipped/real-heads",
+    "classification": "table1/resnext101",
+}
+
+
+def run(name: str, folders: runner.Folders, **options) -> runner.Run:
+    """A small run on the phantom, which is written if it is absent."""
+    return lookup.find_run(name, "demo", folders, print, rows=CATALOG, **options)
+
+
+def runs(names: Iterable[str], folders: runner.Folders, **options) -> list[runner.Run]:
+    """Small runs on the phantom of tables and rows."""
+    return lookup.find_runs(names, "demo", folders, print, rows=CATALOG, **options)
+
+
+def reproduce(names: Iterable[str], folders: runner.Folders, **options) -> list:
+    """Results of small rows on the phantom."""
+    options = {"say": lambda line: None, **options}
+    return reproducing.reproduce(runs(names, folders), **options)

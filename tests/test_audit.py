@@ -8,13 +8,14 @@ import pytest
 from ich_tf import cli
 from ich_tf.data.rsna import dataset as rsna
 from ich_tf.evidence import audit, tables
-from ich_tf.experiments import profiles, spec
+from ich_tf.experiments import reported as report
+from ich_tf.experiments.catalog import CATALOG
 
 
 @pytest.fixture
 def reported():
     """The report's numbers, to be changed."""
-    return copy.deepcopy(spec.reported())
+    return copy.deepcopy(report.reported())
 
 
 def crops_findings(tmp_path, profile):
@@ -100,7 +101,9 @@ def test_a_rate_that_is_no_number_of_slices(reported):
 
 
 def test_facts_that_fit_the_release_hold(reported):
-    reported["datasets"]["ct_ich"].update(scans=75, slices_per_scan="31 to 58")
+    reported["datasets"]["ct_ich"].update(
+        scans=75, slices_per_scan={"lowest": 31, "highest": 58}
+    )
     assert set(verdicts(audit.ct_ich_release(reported)).values()) == {"holds"}
     reported["preprocessing"]["segmentation"]["stride"] = 32
     assert audit.crops_per_slice(reported).verdict == "contradicted"
@@ -137,25 +140,19 @@ def test_reference_facts_are_those_the_readers_use():
 def test_rows_with_other_crops_differ_in_nothing_else(key, row):
     of, crops = key
     before, changed = (
-        spec.settings(
-            *spec.find(name), profiles.profile("segmentation", "paper").for_row(name)
-        )
+        CATALOG.row(name).spec(CATALOG.row(name).settings["paper"])
         for name in (of, row)
     )
     assert before["profile"]["crops"] == "hssayeni2020_jpg"
     assert changed["profile"] == {**before["profile"], "crops": crops}
     assert changed["experiment"] == {**before["experiment"], "id": row}
-    assert not spec.has_profile(*spec.find(row), "demo")
-    assert spec.has_profile(*spec.find(row), "paper")
+    assert list(CATALOG.row(row).settings) == ["paper"]
 
 
 def test_rows_of_the_audit_change_one_thing():
     best, lesion = (
-        spec.settings(row, profiles.profile(row.task, "demo").for_row(row.id))
-        for row in (
-            *spec.find(audit.audit_rows.EVERY_CROP),
-            *spec.find("audit/lesion-crops"),
-        )
+        CATALOG.row(name).spec(CATALOG.row(name).settings["demo"])
+        for name in (audit.audit_rows.EVERY_CROP, audit.audit_rows.LESION_CROPS)
     )
     differing = {
         name
@@ -163,14 +160,13 @@ def test_rows_of_the_audit_change_one_thing():
         if best["profile"][name] != lesion["profile"][name]
     }
     assert differing == {"crops", "lesion_share"}
-    (stated,) = spec.find(audit.audit_rows.APPROACH2)
-    for (row,) in map(spec.find, audit.audit_rows.VARIANTS.values()):
-        changed = spec.settings(row, profiles.DEMO)["experiment"]
-        before = spec.settings(stated, profiles.DEMO)["experiment"]
+    stated = CATALOG.row(audit.audit_rows.APPROACH2)
+    for row in map(CATALOG.row, audit.audit_rows.VARIANTS.values()):
+        changed = row.spec(row.settings["demo"])["experiment"]
+        before = stated.spec(stated.settings["demo"])["experiment"]
         names = {name for name in before if before[name] != changed[name]} - {"id"}
         assert len(names) == 1
-        scale = profiles.DEMO.for_row(row.id)
-        assert scale == profiles.DEMO.for_row(audit.audit_rows.APPROACH2)
+        assert row.settings == stated.settings
     assert tables.showing(["audit"]) == []
 
 

@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from ich_tf.data import checks, ct_ich
+from ich_tf.data import Source, checks, ct_ich
 from ich_tf.io import dicom
 from ich_tf.volume import Case, Note, Volume
 
@@ -49,7 +49,7 @@ def _case(name="a", volume=None, bleeding=True):
     return Case(name, name, volume, mask, slice_labels)
 
 
-class _Dataset:
+class _Dataset(Source):
     name = "made by hand"
 
     def __init__(self, *cases):

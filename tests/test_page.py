@@ -2,14 +2,12 @@ import dataclasses
 import re
 import shutil
 
-import keras
 import numpy as np
 import pytest
-from test_reproduce import make_small
+import small
 
 from ich_tf import cli, files
-from ich_tf.experiments import provenance, reproduce, runner
-from ich_tf.experiments import results as stored
+from ich_tf.experiments import provenance, runner
 from ich_tf.report import page, viewer
 
 ROW = "table3/unet-hssayeni"
@@ -17,77 +15,85 @@ HOSTILE = "<img src=x onerror=alert(1)>.dcm"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def tiny():
-    with pytest.MonkeyPatch.context() as patch:
-        make_small(patch)
-        yield
-    keras.config.set_dtype_policy("float32")
-
-
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """A finished row, whose result tells of a file with HTML in its name."""
+def folders(finished, tmp_path_factory):
+    """A finished row, whose result has HTML in its title and deviations."""
+    run = finished(ROW).run
     folder = tmp_path_factory.mktemp("page")
-    folders = runner.Folders(results=folder / "results", weights=folder / "weights")
-    reproduce.reproduce([ROW], folders, say=lambda line: None)
-    path = stored.result_file(folders.results, "demo", ROW)
-    result = files.read_json(path)
-    result["left_out"] = {"named": [f"{HOSTILE}: no pixels"]}
-    result["title"] = HOSTILE
-    files.write_json(path, result)
-    return folders
+    copied = dataclasses.replace(run.folders, results=folder / "results")
+    (copied.results / "demo").mkdir(parents=True)
+    (copied.results / "phantom").symlink_to(run.folders.results / "phantom")
+    shutil.copytree(run.folder, copied.results / "demo" / ROW)
+    content = {**finished(ROW).result.as_json(), "title": HOSTILE}
+    content["deviations"] = [f"{HOSTILE}: no pixels"]
+    files.write_json(path_of(copied), content)
+    return copied
+
+
+def path_of(folders):
+    return folders.results / "demo" / f"{ROW}.json"
+
+
+def write(folders, out):
+    known = {"table3": small.TABLES["table3"]}
+    return page.write(folders, out, known=known, say=lambda line: None).read_text()
 
 
 @pytest.fixture(scope="module")
 def written(folders):
     path = folders.results / "report.html"
-    page.write(folders, path, say=lambda line: None)
+    write(folders, path)
     return path
 
 
-def test_the_page_tells_what_was_run_and_what_was_not(written):
+@pytest.fixture
+def spoilt(folders, tmp_path):
+    """The folders with a copy of the result, and how to change it."""
+    copied = dataclasses.replace(folders, results=tmp_path / "results")
+    shutil.copytree(folders.results, copied.results, symlinks=True)
+
+    def spoil(change):
+        content = files.read_json(path_of(copied))
+        change(content)
+        files.write_json(path_of(copied), content)
+        return write(copied, tmp_path / "page.html")
+
+    return spoil
+
+
+def test_the_page_shows_what_was_run_and_what_was_not(written):
     text = written.read_text()
-    assert "1 experiments, profile demo, on phantom." in text
+    assert "1 row run, profile demo, on phantom." in text
     assert '<span class="verdict not-comparable">not comparable: 4</span>' in text
     assert '<span class="verdict not-run">' in text
     assert "reproduced:" not in text
-    assert f"No shipped weights &#39;{'resnext-phantom'}&#39;" in text
 
 
-def test_an_edited_result_is_no_number_of_the_page(folders, tmp_path):
-    copy = dataclasses.replace(folders, results=tmp_path / "results")
-    shutil.copytree(folders.results, copy.results)
-    path = stored.result_file(copy.results, "demo", ROW)
-    result = files.read_json(path)
-    result["summary"]["hssayeni2020"]["dice"]["mean"] = 0.777
-    result["summary"]["per_volume"]["bleeding_dice"]["mean"] = 0.777
-    files.write_json(path, result)
-    page.write(copy, tmp_path / "page.html", say=lambda line: None)
-    text = (tmp_path / "page.html").read_text()
+def test_an_edited_result_is_no_number_of_the_page(spoilt):
+    def change(content):
+        content["summary"]["hssayeni2020"]["dice"]["mean"] = 0.777
+        content["summary"]["per_volume"]["bleeding_dice"]["mean"] = 0.777
+
+    text = spoilt(change)
     assert "0.777" not in text
     assert f"Left out, since their files are faulty: {ROW}." in text
     assert "its summary of hssayeni2020, dice is not what its cases give" in text
     assert '<span class="verdict differs">differs: 4</span>' in text
 
 
-def test_a_result_that_lacks_a_part_ends_no_page(folders, tmp_path):
-    copy = dataclasses.replace(folders, results=tmp_path / "results")
-    shutil.copytree(folders.results, copy.results)
-    path = stored.result_file(copy.results, "demo", ROW)
-    result = files.read_json(path)
-    del result["summary"], result["data"]
-    files.write_json(path, result)
-    page.write(copy, tmp_path / "page.html", say=lambda line: None)
-    assert "it is damaged (KeyError" in (tmp_path / "page.html").read_text()
+def test_a_result_that_lacks_a_part_ends_no_page(spoilt):
+    def change(content):
+        del content["summary"], content["data"]
+
+    assert "lacks `data`" in spoilt(change)
 
 
 def test_the_same_results_give_the_same_bytes(folders, written, tmp_path):
-    page.write(folders, tmp_path / "again.html", say=lambda line: None)
+    write(folders, tmp_path / "again.html")
     assert (tmp_path / "again.html").read_bytes() == written.read_bytes()
 
 
-def test_html_in_a_file_name_stays_text(written):
+def test_html_in_a_result_stays_text(written):
     text = written.read_text()
     assert HOSTILE not in text
     assert "&lt;img src=x onerror=alert(1)&gt;.dcm: no pixels" in text
@@ -109,23 +115,19 @@ def test_nothing_run_is_an_error(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_no_slices_of_other_data_than_the_results(folders, tmp_path):
-    copy = dataclasses.replace(folders, results=tmp_path / "results")
-    shutil.copytree(folders.results, copy.results)
-    path = stored.result_file(copy.results, "demo", ROW)
-    result = files.read_json(path)
-    result["data"]["slices"] += 1
-    result["spec"]["data"] = provenance.digest(result["data"])
-    files.write_json(path, result)
-    page.write(copy, tmp_path / "page.html", say=lambda line: None)
-    text = (tmp_path / "page.html").read_text()
-    assert "No slices to show: the data are others by now." in text
+def test_no_slices_of_other_data_than_the_results(spoilt):
+    def change(content):
+        content["data"]["slices"] += 1
+        content["spec"]["data"] = provenance.digest(content["data"])
+
+    text = spoilt(change)
+    assert "No slices to show" in text
     assert "<canvas" not in text
 
 
 def test_the_viewer_holds_the_case_as_it_is(folders):
-    run = reproduce.find_run(ROW, "demo", folders, print)
-    result = files.read_json(run.file)
+    run = small.run(ROW, folders)
+    result = runner.load(run)
     case, *_ = viewer.cases([run], [result], 1, None, lambda line: None)
     volume = run.dataset.load(case["id"]).volume
     assert (case["slices"], case["height"], case["width"]) == volume.hu.shape

@@ -1,26 +1,26 @@
 """The report's setting on a folder like ct-ich 1.3.1, at reduced size.
 
 75 patients under their numbers (049 to 130 without 059 to 065), the five folds of [2]
-and the `paper` profile, from the command line to the verdict. The heads are phantoms,
+and the `paper` profile, from the folder to the verdict. The heads are phantoms,
 so that no number is compared.
 """
 
 import dataclasses
 import itertools
 
-import keras
 import numpy as np
 import pytest
 
-from ich_tf import cli, files
 from ich_tf.data import splits
-from ich_tf.experiments import profiles
-from ich_tf.experiments import results as stored
+from ich_tf.evidence import tables, verify
+from ich_tf.experiments import reproduce, runner
+from ich_tf.experiments.catalog import CATALOG, Catalog
+from ich_tf.experiments.rows import table2
 from ich_tf.synthetic import ct_ich_writer, phantom
 
 ROW = "table3/unet-hssayeni"
 SMALL = dataclasses.replace(
-    profiles.PAPER,
+    table2.PAPER,
     size=64,
     tile=32,
     stride=16,
@@ -30,6 +30,16 @@ SMALL = dataclasses.replace(
     batch=4,
     validation_crops=8,
 )
+ROWS = Catalog(
+    {
+        "table3": tuple(
+            dataclasses.replace(row, settings={"paper": SMALL})
+            for row in CATALOG.rows("table3")
+        )
+    }
+)
+TABLE = tables.TABLES["table3"]
+TABLE = dataclasses.replace(TABLE, rows=(TABLE.rows[0], ROWS.row(ROW)))
 
 
 @pytest.fixture(scope="module")
@@ -47,45 +57,53 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_from_the_folder_to_the_verdict(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(profiles.PROFILES, "paper", SMALL)
-    where = ["--profile", "paper", "--results", str(tmp_path), "--ct-ich", str(folder)]
-    try:
-        assert cli.main(["reproduce", ROW, *where]) in (0, None)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    said = capsys.readouterr().out
+@pytest.mark.usefixtures("float32")
+def test_from_the_folder_to_the_verdict(folder, tmp_path):
+    folders = runner.Folders(tmp_path, tmp_path / "weights", ct_ich=folder)
+    lines = []
+
+    def run():
+        return reproduce.reproduce_by_name(
+            [ROW], folders, profile="paper", rows=ROWS, say=lines.append
+        )
+
+    (result,) = run()
+    said = "\n".join(lines)
     assert "all rows: about" in said
     assert "fold 5 of 5" in said
 
-    result = files.read_json(stored.result_file(tmp_path, "paper", ROW))
     patients = splits.subject_order_75()
-    assert set(result["data"]["cases"]) == set(patients)
+    assert set(result.data["cases"]) == set(patients)
     assert not {f"{number:03d}" for number in range(59, 66)} & set(patients)
     expected = splits.folds_hssayeni2020(list(patients))
-    assert [tuple(fold["test"]) for fold in result["folds"]] == [
+    assert [tuple(fold["test"]) for fold in result.folds] == [
         fold.test for fold in expected
     ]
-    tested = [case_id for fold in result["folds"] for case_id in fold["test"]]
-    assert sorted(tested) == sorted(patients)
-    assert [len(history) for history in result["history"]] == [1] * 5
-    assert result["data"]["identity"] == "phantom"
-    dice = result["summary"]["hssayeni2020"]["dice"]
+    assert sorted(result.held_out) == sorted(patients)
+    assert [len(history) for history in result.history] == [1] * 5
+    assert result.identity == "phantom"
+    dice = result.summary["hssayeni2020"]["dice"]
     assert dice["n"] + dice["n_undefined"] == len(patients)
 
-    assert cli.main(["reproduce", ROW, *where]) in (0, None)
-    assert f"{ROW}: finished before, kept" in capsys.readouterr().out
+    assert run() == [result]
+    assert lines[-1] == f"{ROW}: finished before, kept"
 
-    recount = ["verify", "table3", "--recount", *where]
-    assert cli.main(recount) == 2
-    verdict = capsys.readouterr().out
-    assert "regression check on the phantom, no reproduction" in verdict
-    assert "4 not run, 4 not comparable" in verdict
-    assert "reproduced:" not in verdict
+    def recount():
+        checks = verify.verify(
+            tmp_path, "paper", ["table3"], folders, known={"table3": TABLE}
+        )
+        return checks, verify.status(checks)
+
+    checks, status = recount()
+    assert (len(checks), status) == (8, 2)
+    assert {check.kind for check in checks} == {verify.REGRESSION}
+    assert {check.verdict for check in checks} == {"not run", "not comparable"}
 
     path = next((tmp_path / "paper" / ROW).glob("*.npz"))
     with np.load(path) as content:
         other = 255 - content["probability"]
     np.savez_compressed(path, probability=other)
-    assert cli.main(recount) == 1
-    assert "the stored probabilities give other counts" in capsys.readouterr().out
+    checks, status = recount()
+    assert status == 1
+    reasons = " ".join(check.cell.reason for check in checks)
+    assert "the stored probabilities give other counts" in reasons

@@ -4,108 +4,65 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import small
 
-from ich_tf import cli, files, models
+from ich_tf import files, models
 from ich_tf.data import ct_ich
-from ich_tf.evidence import readme, tables
-from ich_tf.experiments import profiles, reproduce, runner, ship
-from ich_tf.experiments import results as stored
-from ich_tf.experiments.rows import table3
+from ich_tf.evidence import readme, recorded, render, tables
+from ich_tf.experiments import reproduce, runner, ship
 from ich_tf.experiments.tasks import crop_data, masks, segmentation
 from ich_tf.models import weights
 from ich_tf.synthetic import layouts
 from ich_tf.training import checkpoint, fit, precision
 
 ROW = "table3/unet-hssayeni"
-TINY = dataclasses.replace(
-    profiles.DEMO,
-    size=64,
-    tile=32,
-    stride=16,
-    inference_stride=32,
-    epochs=2,
-    steps_per_epoch=2,
-    batch=2,
-    validation_crops=4,
-    phantom={
-        "cases": 8,
-        "seed": 4,
-        "slices": 6,
-        "size": 64,
-        "bleeding_share": 0.5,
-    },
-    split=(0.5, 0.25, 0.25),
-    row_changes={},
-)
+TABLE = small.TABLES["table3"]
+pytestmark = pytest.mark.usefixtures("float32")
 
 
-# The row's network with few filters: with its 31 million weights most of the time
-# would go to writing checkpoints.
-SMALL_ROWS = tuple(
-    dataclasses.replace(row, arguments={"filters": (4, 8, 8)}) for row in table3.ROWS
-)
+@pytest.fixture
+def done(finished):
+    return finished(ROW)
 
 
-def make_small(patch):
-    """The demo on a few small heads, and the row with a small network."""
-    patch.setitem(profiles.PROFILES, "demo", TINY)
-    patch.setattr(table3, "ROWS", SMALL_ROWS)
-    patch.delenv("ICH_TF_CT_ICH", raising=False)
+@pytest.fixture
+def folders(done):
+    return done.run.folders
 
 
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    make_small(monkeypatch)
-    yield
-    keras.config.set_dtype_policy("float32")
+@pytest.fixture
+def copied(folders, tmp_path):
+    """The folders with a copy of the results, to be spoilt."""
+    results = tmp_path / "results"
+    ignore = shutil.ignore_patterns("phantom", "slices", "shards")
+    shutil.copytree(folders.results, results, ignore=ignore)
+    (results / "phantom").symlink_to(folders.results / "phantom")
+    return dataclasses.replace(folders, results=results)
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    return runner.Folders(results=folder / "results", weights=folder / "weights")
-
-
-@pytest.fixture(scope="module")
-def done(folders):
-    with pytest.MonkeyPatch.context() as patch:
-        make_small(patch)
-        lines = []
-        (result,) = reproduce.reproduce([ROW], folders, say=lines.append)
-    keras.config.set_dtype_policy("float32")
-    return result, lines
-
-
-def test_result_can_be_traced(folders, done):
-    result, lines = done
-    assert files.read_json(stored.result_file(folders.results, "demo", ROW)) == result
-    assert result["data"]["identity"] == "phantom"
-    assert len(result["data"]["cases"]) == 8
-    (fold,) = result["folds"]
+def test_result_can_be_traced(done):
+    result = done.result
+    assert files.read_json(done.run.file) == result.as_json()
+    assert result.identity == "phantom"
+    assert len(result.data["cases"]) == 8
+    (fold,) = result.folds
     parts = [set(fold[name]) for name in ("train", "validation", "test")]
     assert [len(part) for part in parts] == [4, 2, 2]
-    assert set.union(*parts) == set(result["data"]["cases"])
-    assert set(result["counts"]["per_volume"]) == parts[2]
-    assert len(result["history"][0]) == 2
-    assert result["versions"][0]["keras"] == keras.__version__
-    assert result["deviations"] == list(TINY.deviations)
-    assert result["spec"]["seed"] == 0
-    assert result["spec"]["profile"]["steps_per_epoch"] == 2
-    assert result["peak_memory_gb"][0] is None or result["peak_memory_gb"][0] > 0.1
-    assert lines[-1].startswith(f"{ROW}: predicting 2 heads")
+    assert set.union(*parts) == set(result.data["cases"])
+    assert set(result.counts["per_volume"]) == parts[2]
+    assert len(result.history[0]) == 2
+    assert result.versions[0]["keras"] == keras.__version__
+    deviations = small.SEGMENTATION.deviations
+    assert result.deviations == [deviation.text for deviation in deviations]
+    assert result.spec["seed"] == 0
+    assert result.spec["profile"]["steps_per_epoch"] == 2
+    assert result.peak_memory_gb[0] is None or result.peak_memory_gb[0] > 0.1
+    assert done.lines[-1].startswith(f"{ROW}: predicting 2 heads")
 
 
 def test_counts_are_those_of_the_stored_probabilities(folders, done):
-    result, _ = done
-    dataset = ct_ich.CtIch(
-        layouts.phantom_as(
-            "ct-ich",
-            folders.results / "phantom",
-            **TINY.phantom,
-            say=lambda line: None,
-        )
-    )
-    for case_id, counts in result["counts"]["per_volume"].items():
+    dataset = done.run.dataset
+    for case_id, counts in done.result.counts["per_volume"].items():
         stored = folders.results / "demo" / ROW / f"{case_id}.npz"
         with np.load(stored) as content:
             predicted = content["probability"] > 127
@@ -117,9 +74,8 @@ def test_counts_are_those_of_the_stored_probabilities(folders, done):
 
 def test_whole_slices_are_answered_by_the_network_trained_on_tiles(folders, done):
     """Without a stride: the same weights, built at the size of a slice."""
-    (run,) = reproduce.prepare([ROW], "demo", folders, say=lambda line: None)
     run = dataclasses.replace(
-        run, profile=dataclasses.replace(run.profile, inference_stride=None)
+        done.run, profile=dataclasses.replace(done.run.profile, inference_stride=None)
     )
     arguments = {**run.experiment.arguments, "input_shape": (32, 32, 1)}
     model = models.build(run.experiment.model, **arguments)
@@ -135,47 +91,32 @@ def test_whole_slices_are_answered_by_the_network_trained_on_tiles(folders, done
         whole.predict_on_batch(shown)[..., 0],
         atol=1e-5,
     )
-    described = run.task.describe(run, done[0])
+    described = run.task.describe(run, done.result)
     assert described["preprocessing"]["tile"] == 64
     assert described["preprocessing"]["stride"] == 64
     assert described["build"]["kwargs"]["input_shape"] == (64, 64, 1)
 
 
-def test_whole_slices_keep_the_input_scaling_of_imagenet_weights(folders, monkeypatch):
+def test_whole_slices_keep_the_input_scaling_of_imagenet_weights(done):
     """Scaling has no weights that would show that it is absent."""
-    (run,) = reproduce.prepare(
-        ["table2/vgg16-random-bce"], "demo", folders, say=lambda line: None
-    )
-    arguments = run.experiment.arguments
-    pretrained = dataclasses.replace(
-        run,
-        experiment=dataclasses.replace(
-            run.experiment, arguments={**arguments, "init": "imagenet"}
-        ),
-        profile=dataclasses.replace(run.profile, inference_stride=None),
-    )
-    model = models.build(
-        run.experiment.model,
-        **{**arguments, "input_scaling": "imagenet"},
-        input_shape=(32, 32, 3),
-    )
-    monkeypatch.setattr(segmentation.segment, "predictor", lambda built, *_: built)
-    whole = segmentation.network(pretrained, model)
-    assert whole.input_shape == (None, 64, 64, 3)
-    (scaling,) = (one for one in whole.layers if one.name == "input_scaling")
+    row = small.CATALOG.row("table2/vgg16-random-bce")
+    row = dataclasses.replace(row, arguments={**row.arguments, "init": "imagenet"})
+    whole = dataclasses.replace(small.SEGMENTATION, inference_stride=None)
+    run = dataclasses.replace(done.run, experiment=row, profile=whole)
+    arguments = {**row.arguments, "init": "random", "input_scaling": "imagenet"}
+    model = models.build(row.model, **arguments, input_shape=(32, 32, 3))
+    rebuilt = segmentation.at_inference_size(run, model)
+    assert rebuilt.input_shape == (None, 64, 64, 3)
+    scaling = rebuilt.get_layer("input_scaling")
     assert scaling.scale == model.get_layer("input_scaling").scale
 
 
-def test_a_finished_run_is_kept_on_a_device_of_another_precision(
-    folders, done, monkeypatch, tmp_path
-):
-    here = dataclasses.replace(folders, results=tmp_path / "results")
-    shutil.copytree(folders.results, here.results)
+def test_a_finished_run_is_kept_on_a_device_of_another_precision(copied, monkeypatch):
     monkeypatch.setattr(precision, "precision_policy", lambda name="auto": "elsewhere")
-    run = reproduce.find_run(ROW, "demo", here, print)
+    run = small.run(ROW, copied)
     assert runner.state_of(run) == "finished"
     run.file.unlink()
-    (run.fold_folder(0) / "fold.json").unlink()
+    (run.fold_folder(0) / runner.FOLD_FILE).unlink()
     assert runner.state_of(run) == "interrupted"
     with pytest.raises(ValueError, match="was begun in .* trains in elsewhere"):
         runner.begin_fold(
@@ -183,134 +124,136 @@ def test_a_finished_run_is_kept_on_a_device_of_another_precision(
         )
 
 
-def test_results_of_real_data_are_not_replaced_by_the_phantoms(folders, done, tmp_path):
-    here = dataclasses.replace(folders, results=tmp_path / "results")
-    shutil.copytree(folders.results, here.results)
-    path = stored.result_file(here.results, "demo", ROW)
-    real = files.read_json(path)
+def test_results_of_real_data_are_not_replaced_by_the_phantoms(copied):
+    run = small.run(ROW, copied)
+    real = files.read_json(run.file)
     real["data"]["identity"] = "ct-ich 1.0"
     real["spec"]["data"] = "0"
-    files.write_json(path, real)
+    files.write_json(run.file, real)
     with pytest.raises(ValueError, match="is of ct-ich 1.0 and would be replaced"):
-        reproduce.reproduce([ROW], here, say=lambda line: None)
-    assert files.read_json(path) == real
+        reproduce.reproduce([run], say=lambda line: None)
+    assert files.read_json(run.file) == real
 
 
-def test_damage_in_the_first_case_ends_the_run(folders, done, tmp_path):
+def test_a_damaged_result_is_named_and_moved_aside_by_fresh(copied):
+    run = small.run("related/hu-threshold", copied)
+    runner.execute(run, say=lambda line: None)
+    run.file.write_text('{"experiment": null}')
+    with pytest.raises(ValueError, match=f"{run.file.name}.*experiment.*--fresh"):
+        reproduce.reproduce([run], say=lambda line: None)
+    (result,) = reproduce.reproduce([run], fresh=True, say=lambda line: None)
+    assert result.experiment == run.experiment.id
+    aside = run.file.with_name(f"{run.file.name}.damaged")
+    assert aside.read_text() == '{"experiment": null}'
+
+
+def test_a_damaged_fold_is_named(copied):
+    run = small.run("related/hu-threshold", copied)
+    runner.execute(run, say=lambda line: None)
+    run.file.unlink()
+    (run.fold_folder(0) / runner.FOLD_FILE).write_text("[]")
+    with pytest.raises(ValueError, match=f"{runner.FOLD_FILE}.*--fresh"):
+        reproduce.reproduce([run], say=lambda line: None)
+    (result,) = reproduce.reproduce([run], fresh=True, say=lambda line: None)
+    assert result.counts
+
+
+def test_damage_in_the_first_case_ends_the_run(folders, tmp_path):
     """Only what the data cannot serve is left out, never what is broken."""
-    root = layouts.phantom_as("ct-ich", tmp_path, **TINY.phantom, say=lambda line: None)
+    root = layouts.phantom_as(
+        "ct-ich", tmp_path, **small.PHANTOM, say=lambda line: None
+    )
     first = sorted(ct_ich.CtIch(root).case_ids())[0]
     (mask,) = root.glob(f"masks/*{first}*")
     mask.unlink()
     given = dataclasses.replace(folders, ct_ich=root, results=tmp_path / "results")
     with pytest.raises(ValueError, match=first):
-        reproduce.reproduce([ROW], given, say=lambda line: None)
+        small.reproduce([ROW], given)
 
 
-def test_a_second_start_does_nothing_anew(folders, done, monkeypatch):
-    result, _ = done
-
-    def never(*arguments, **named):
-        raise RuntimeError("trained again")
-
-    monkeypatch.setattr(fit, "fit", never)
+def test_a_second_start_trains_nothing(done):
     lines = []
-    (again,) = reproduce.reproduce([ROW], folders, say=lines.append)
-    assert again == result
+    before = done.run.file.stat().st_mtime_ns
+    (again,) = reproduce.reproduce([done.run], say=lines.append)
+    assert again == done.result
+    assert done.run.file.stat().st_mtime_ns == before
     assert lines == [f"{ROW}: finished before, kept"]
 
 
-def test_resume_needs_an_interrupted_run(folders, done, capsys):
-    arguments = ["reproduce", ROW, "--resume", "--results", str(folders.results)]
-    assert cli.main(arguments) == 2
-    assert f"Nothing to resume among {ROW} (finished)" in capsys.readouterr().err
+def test_resume_needs_an_interrupted_run(done):
+    with pytest.raises(ValueError, match=rf"Nothing to resume among {ROW} \(finished"):
+        reproduce.reproduce([done.run], resume=True)
 
 
-def test_an_interrupted_run_goes_on(done, elsewhere, monkeypatch):
+def test_an_interrupted_run_is_resumed(done, elsewhere, monkeypatch):
     def interrupt(self, epoch, logs=None):
         written(self, epoch, logs)
         raise KeyboardInterrupt
 
+    run = small.run(ROW, elsewhere)
     written = checkpoint.Checkpoint.on_epoch_end
     monkeypatch.setattr(checkpoint.Checkpoint, "on_epoch_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        reproduce.reproduce([ROW], elsewhere)
+        reproduce.reproduce([run])
     monkeypatch.setattr(checkpoint.Checkpoint, "on_epoch_end", written)
-    run = reproduce.find_run(ROW, "demo", elsewhere, print)
     assert runner.state_of(run) == "interrupted"
-    (result,) = reproduce.reproduce([ROW], elsewhere, resume=True)
-    assert [epoch["epoch"] for epoch in result["history"][0]] == [1, 2]
-    assert result["counts"] == done[0]["counts"]
+    (result,) = reproduce.reproduce([run], resume=True)
+    assert [epoch["epoch"] for epoch in result.history[0]] == [1, 2]
+    assert result.counts == done.result.counts
 
 
-def test_phantom_numbers_are_never_a_reproduction(folders, done):
-    text = tables.render(["table3"], folders.results, "demo")
-    assert "not comparable" in text
-    for verdict in ("reproduced", "close (", "differs"):
-        assert verdict not in text.replace("Deviation", "")
+def test_phantom_numbers_are_never_a_reproduction(folders):
+    cells = tables.cells(TABLE, folders.results, "demo")
+    assert {cell.verdict for cell in cells} == {"not comparable", "not run"}
 
 
-def test_readme_shows_what_was_run_and_what_not(folders, done, monkeypatch, tmp_path):
-    (tmp_path / "README.md").write_text(f"a\n{readme.BEGIN}\nold\n{readme.END}\nb\n")
-    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
-    monkeypatch.setattr(readme, "RECORDED", tmp_path / "demo.json")
-    readme.update(folders.results)
-    text = (tmp_path / "README.md").read_text()
-    # No row of Table II was run, so it is left out; one of the two of Table III was.
-    assert text.startswith(f"a\n{readme.BEGIN}\n**Table III")
+@pytest.fixture
+def page(tmp_path):
+    """An empty README, and a file for the record."""
+    path = tmp_path / "README.md"
+    path.write_text(f"a\n{readme.BEGIN}\nold\n{readme.END}\nb\n")
+    return path, tmp_path / "demo.json"
+
+
+def test_readme_shows_what_was_run_and_what_not(folders, page):
+    readme.update(folders.results, *page)
+    text = page[0].read_text()
+    assert text.startswith(f"a\n{readme.BEGIN}\n**Table")
     assert text.endswith(f"{readme.END}\nb\n")
     assert "| UNet++ | 0.338 | not run |" in text
     unet = next(line for line in text.splitlines() if line.startswith("| UNet [2]"))
     assert "not run" not in unet
     assert "old" not in text
     with pytest.raises(ValueError, match="No row of the demo was run on the phantom"):
-        readme.update(tmp_path)
+        readme.update(page[0].parent, *page)
 
 
 @pytest.mark.parametrize(
-    ("table", "reported", "shown"),
-    [("table3", 0.3, True), ("volume3d", None, False), ("related", 0.3, False)],
+    ("table", "shown"), [("table3", True), ("volume3d", False), ("related", False)]
 )
-def test_readme_shows_the_tables_of_the_report(
-    table, reported, shown, monkeypatch, tmp_path
-):
+def test_readme_shows_the_tables_of_the_report(table, shown):
     """What the report does not print, or quotes from others, is recorded only."""
-    (tmp_path / "README.md").write_text(f"{readme.BEGIN}\n{readme.END}\n")
-    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
-    monkeypatch.setattr(readme, "RECORDED", tmp_path / "demo.json")
-    score = (reported, 0.5, 0.4, 0.6, 9, 0)
-    cell = tables.Cell(table, "a row", "id", "dice", *score, "not comparable", "")
-    result = {
-        "experiment": "id",
-        "data": {"identity": "phantom"},
-        "spec": {"experiment": 1, "profile": 2},
-        "commits": ["c"],
-        "devices": ["d"],
-        "versions": [{"keras": "3", "tensorflow": "2"}],
-    }
-    monkeypatch.setattr(tables, "TABLES", {table: tables.TABLES[table]})
-    monkeypatch.setattr(tables, "load_result", lambda *named: result)
-    monkeypatch.setattr(tables, "cells", lambda *named: [cell])
-    readme.update(tmp_path)
-    assert list(files.read_json(readme.RECORDED)) == [table]
-    assert ("a row" in readme.README.read_text()) is shown
+    cells = [
+        {**dataclasses.asdict(cell), "verdict": "not comparable"}
+        for cell in tables.table(table).empty_cells()
+    ]
+    versions = [{"keras": "3", "tensorflow": "2"}]
+    made = {"cells": cells, "commits": ["c"], "devices": ["d"], "versions": versions}
+    assert (tables.table(table).caption in readme.block({table: made})) is shown
 
 
-def test_readme_never_calls_real_data_phantom(folders, done, monkeypatch, tmp_path):
-    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
-    monkeypatch.setattr(readme, "RECORDED", tmp_path / "demo.json")
-    result, _ = done
-    path = stored.result_file(tmp_path, "demo", ROW)
-    files.write_json(path, {**result, "data": {**result["data"], "identity": "real"}})
+def test_the_record_never_calls_real_data_phantom(done, tmp_path):
+    path = tmp_path / "demo" / f"{ROW}.json"
+    content = done.result.as_json()
+    files.write_json(path, {**content, "data": {**content["data"], "identity": "real"}})
     with pytest.raises(ValueError, match="No row of the demo was run on the phantom"):
-        readme.update(tmp_path)
+        recorded.record(tmp_path, [TABLE], tmp_path / "demo.json")
 
 
-def test_changed_settings_start_anew(folders, done, monkeypatch, tmp_path):
-    run = reproduce.find_run(ROW, "demo", folders, print)
-    assert runner.state_of(run) == "finished"
-    changed = dataclasses.replace(TINY, learning_rate=0.5)
-    run = dataclasses.replace(run, profile=changed)
+def test_changed_settings_start_again(done):
+    assert runner.state_of(done.run) == "finished"
+    changed = dataclasses.replace(done.run.profile, learning_rate=0.5)
+    run = dataclasses.replace(done.run, profile=changed)
     assert runner.state_of(run) == "new"
 
 
@@ -322,45 +265,44 @@ def offline(monkeypatch):
     monkeypatch.setattr("pooch.retrieve", refuse)
 
 
-def test_paper_fails_without_imagenet_weights(folders, done, offline, monkeypatch):
-    paper = dataclasses.replace(TINY, name="paper")
-    monkeypatch.setitem(profiles.PROFILES, "paper", paper)
-    run = reproduce.find_run("table2/resnet50-imagenet-bce", "paper", folders, print)
+def test_full_scale_fails_without_imagenet_weights(done, offline):
+    row = small.CATALOG.row("table2/resnet50-imagenet-bce")
+    paper = dataclasses.replace(small.SEGMENTATION, name="paper", phantom={})
+    run = dataclasses.replace(done.run, experiment=row, profile=paper)
     with pytest.raises(weights.WeightsUnavailable, match="resnet50_imagenet"):
         runner.execute(run)
 
 
 def test_demo_says_that_a_row_ran_from_random_weights(
-    folders, done, offline, monkeypatch
+    folders, offline, monkeypatch, elsewhere
 ):
     history = [{"epoch": 1, "seconds": 1.0}]
     monkeypatch.setattr(fit, "fit", lambda *of, **modes: history)
-    run = reproduce.find_run("table2/resnet50-imagenet-bce", "demo", folders, print)
-    run = dataclasses.replace(run, profile=dataclasses.replace(TINY, epochs=1))
+    run = small.run("table2/resnet50-imagenet-bce", elsewhere)
     lines = []
     result = runner.execute(run, say=lines.append)
-    assert (result["wanted_init"], result["init"]) == ("imagenet", "random")
+    assert (result.wanted_init, result.init) == ("imagenet", "random")
     assert "runs from random weights" in lines[0]
-    text = tables.render(["table2"], folders.results, "demo")
+    text = render.render([small.TABLES["table2"]], elsewhere.results, "demo")
     assert "resnet50, imagenet, BCE [run from random weights]" in text
 
 
-def test_shipping_needs_a_finished_run(folders, done):
-    run = reproduce.find_run("shipped/unetplusplus-phantom", "demo", folders, print)
+def test_publishing_needs_a_finished_run(folders):
+    run = small.run("shipped/unetplusplus-phantom", folders)
     with pytest.raises(ValueError, match="is not finished at profile demo"):
         ship.ship(run)
 
 
-def test_a_folder_without_masks_is_refused(folders, tmp_path, done):
+def test_a_folder_without_masks_is_refused(folders, tmp_path):
     layouts.write_phantom("ct-ich-v1", tmp_path / "v1", cases=4, slices=4, size=64)
     for mask in (tmp_path / "v1").rglob("*_HGE_Seg.jpg"):
         mask.unlink()
     with_jpg = dataclasses.replace(folders, ct_ich=tmp_path / "v1")
     with pytest.raises(ValueError, match="mask"):
-        reproduce.reproduce([ROW], with_jpg)
+        small.reproduce([ROW], with_jpg)
 
 
 def test_recorded_demo_is_what_the_readme_shows():
     text = readme.README.read_text(encoding="utf-8")
     block = text.split(readme.BEGIN)[1].split(readme.END)[0]
-    assert block.strip() == readme.block(files.read_json(readme.RECORDED)).strip()
+    assert block.strip() == readme.block(recorded.read()).strip()

@@ -4,61 +4,37 @@ import dataclasses
 
 import numpy as np
 import pytest
+import small
 
 from ich_tf import files, labels, models
 from ich_tf.evidence import docs
-from ich_tf.experiments import profiles, reproduce, runner, spec
 from ich_tf.experiments.tasks import painted_data
 from ich_tf.metrics import evaluation, painted_slices
 from ich_tf.models import weights
 from ich_tf.synthetic import painted, painting
 
 ROW = "painted/both"
-TINY = dataclasses.replace(
-    profiles.PAINTED_DEMO,
-    size=64,
-    tile=64,
-    epochs=1,
-    steps_per_epoch=2,
-    batch=2,
-    validation_crops=4,
-    phantom={"cases": 12, "seed": 4, "slices": 10, "size": 64, "bleeding_share": 0.5},
-    split=(0.5, 0.25, 0.25),
-    painted_split=(0.4, 0.3, 0.3),
-    copies=2,
-)
+pytestmark = pytest.mark.usefixtures("float32")
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    return runner.Folders(results=folder / "results", weights=folder / "weights")
+@pytest.fixture
+def run(finished):
+    return finished(ROW).run
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tiny():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(profiles.PAINTED_PROFILES, "demo", TINY)
-        patch.delenv("ICH_TF_CT_ICH", raising=False)
-        yield
+@pytest.fixture
+def folders(run):
+    return run.folders
 
 
-@pytest.fixture(scope="module")
-def run(folders, tiny):
-    run = reproduce.find_run(ROW, "demo", folders, print)
-    arguments = {**run.experiment.arguments, "filters": (4, 8, 16)}
-    row = dataclasses.replace(run.experiment, arguments=arguments)
-    return dataclasses.replace(run, experiment=row)
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def painter(run):
     return painted_data.painter_of(run)
 
 
-@pytest.fixture(scope="module")
-def result(run):
-    return runner.execute(run, say=print)
+@pytest.fixture
+def result(finished):
+    return finished(ROW).result
 
 
 def test_copies_of_a_head_differ_and_come_back_the_same(painter):
@@ -131,7 +107,7 @@ def test_a_row_trains_on_its_sources_alone(run):
 @pytest.mark.parametrize("left_out", ["look-alikes", "mass-effect"])
 def test_every_row_is_judged_on_the_same_paint(run, folders, left_out):
     """What a row leaves out of training is in the held-out slices all the same."""
-    row = reproduce.find_run(f"painted/without-{left_out}", "demo", folders, print)
+    row = small.run(f"painted/without-{left_out}", folders)
     quiet = [name for name in run.folds[0].test if name.startswith(painted.PAINTED)]
     seen = {run.experiment.id: [], row.experiment.id: []}
     for one in (run, row):
@@ -154,23 +130,23 @@ def test_every_row_is_judged_on_the_same_paint(run, folders, left_out):
 def test_a_result_tells_dice_by_kind_and_area_under_the_curve(run, result):
     (fold,) = run.folds
     heads = [name for name in fold.test if name.startswith("phantom:")]
-    assert len(result["counts"]["per_volume"]) == len(heads)
-    rows = result["slices"]["painted"]
-    assert result["painted"]["all"]["n"] == sum(row["truth"] > 0 for row in rows) > 0
+    assert len(result.counts["per_volume"]) == len(heads)
+    rows = result.slices["painted"]
+    assert result.painted["all"]["n"] == sum(row["truth"] > 0 for row in rows) > 0
     clean = [row["predicted_mm2"] for row in rows if not row["truth"]]
-    assert result["false_mm2"]["mean"] == pytest.approx(np.mean(clean))
-    assert result["spec"]["painting"] == painting.VERSION
+    assert result.false_mm2["mean"] == pytest.approx(np.mean(clean))
+    assert result.spec["painting"] == painting.VERSION
     kinds = {"all", *labels.SUBTYPES} | {
         f"{size} mm2"
         for size in ("under 100", "100 to 400", "400 to 1600", "over 1600")
     }
-    assert set(result["painted"]) <= kinds
+    assert set(result.painted) <= kinds
     # The phantom is here the data set, too.
     trained_on = {name.partition(":")[2] for name in (*fold.train, *fold.validation)}
-    judged = set(result["slices"]["labelled"])
+    judged = set(result.slices["labelled"])
     assert judged == set(run.dataset.case_ids()) - trained_on
     for unit in ("slice", "patient"):
-        assert 0 <= result["labelled"][unit]["mean"] <= 1
+        assert 0 <= result.labelled[unit]["mean"] <= 1
 
 
 def test_dice_of_slices_by_subtype_and_size():
@@ -200,7 +176,7 @@ def test_dice_of_slices_by_subtype_and_size():
 
 def test_a_row_begins_with_the_shipped_weights_it_names(run, folders, tmp_path):
     plan = run.task.training_data(run, run.folds[0]).plan
-    shape = (TINY.tile, TINY.tile, 1)
+    shape = (small.PAINTED.tile, small.PAINTED.tile, 1)
     kwargs = {**run.experiment.arguments, "input_shape": shape}
     shipped = models.build(run.experiment.model, **kwargs)
     build = {"name": run.experiment.model, "kwargs": kwargs}
@@ -213,12 +189,12 @@ def test_a_row_begins_with_the_shipped_weights_it_names(run, folders, tmp_path):
         folders=dataclasses.replace(folders, weights=tmp_path),
     )
     begun.task.check(begun)
-    elsewhere = dataclasses.replace(TINY, name="other")
+    elsewhere = dataclasses.replace(small.PAINTED, name="other")
     with pytest.raises(ValueError, match="trained on other phantom heads"):
         begun.task.check(dataclasses.replace(begun, profile=elsewhere))
     expected = shipped.get_weights()
     model, init = begun.task.build(begun, plan, print)
-    assert init == spec.wanted_init(row) == "first"
+    assert init == row.wanted_init == "first"
     assert begun.spec["begins_with"] != run.spec["begins_with"]
     for one, other in zip(model.get_weights(), expected, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -243,28 +219,29 @@ def test_area_under_the_curve_of_the_largest_part():
 
 
 def test_the_page_shows_every_row_and_says_what_is_missing(
-    run, result, folders, tmp_path
+    run, result, elsewhere, tmp_path
 ):
+    files.write_json(elsewhere.results / "demo" / f"{ROW}.json", result.as_json())
     with pytest.raises(ValueError, match="shipped/unetplusplus-painted was not run"):
-        docs.synthetic(folders.results)
+        docs.synthetic(elsewhere.results)
     lines = []
-    docs.write(folders.results, tmp_path, lines.append)
+    docs.write(elsewhere.results, tmp_path, lines.append)
     assert [line.split(".md")[0] for line in lines] == [
         "docs/classification",
         "docs/synthetic",
         "docs/audit",
     ]
     assert not list(tmp_path.iterdir())
-    shipped = folders.results / "shipped" / f"{docs.SHIPPED}.json"
-    content = {**result, "experiment": docs.SHIPPED, "profile": "shipped"}
+    shipped = elsewhere.results / "shipped" / f"{docs.SHIPPED}.json"
+    content = {**result.as_json(), "experiment": docs.SHIPPED, "profile": "shipped"}
     files.write_json(shipped, content)
-    detected = {"cases": result["slices"]["labelled"]}
-    files.write_json(folders.results / "detection/one/detection.json", detected)
-    docs.write(folders.results, tmp_path, lines.append)
+    detected = {"cases": result.slices["labelled"]}
+    files.write_json(elsewhere.results / "detection/one/detection.json", detected)
+    docs.write(elsewhere.results, tmp_path, lines.append)
     text = (tmp_path / "synthetic.md").read_text()
-    mean = f"{result['painted']['all']['mean']:.3f}"
+    mean = f"{result.painted['all']['mean']:.3f}"
     assert "| painted slices and phantom heads | " in text
     assert mean in text
     assert "| painted/phantom-only | not run |" in text
-    area = result["labelled"]["slice"]["mean"]
+    area = result.labelled["slice"]["mean"]
     assert f"| one | {area:.3f}" in text

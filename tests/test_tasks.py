@@ -9,25 +9,25 @@ import pytest
 import small
 
 from ich_tf import models
-from ich_tf.experiments import runner, spec, tasks
+from ich_tf.experiments import runner, tasks
+from ich_tf.experiments.catalog import CATALOG
+from ich_tf.experiments.mask_results import MaskResult
+from ich_tf.experiments.slice_results import SliceResult
 from ich_tf.experiments.task import Forecast, Task
 
 pytest.importorskip("apache_beam", reason="shards need Apache Beam")
 
 
-@pytest.fixture(scope="module", params=small.KINDS)
-def finished(request, tmp_path_factory):
+@pytest.fixture(params=small.KINDS.values())
+def done(request, finished):
     """A finished run of each kind, and its result."""
-    folder = tmp_path_factory.mktemp(request.param)
-    folders = runner.Folders(folder / "results", folder / "weights")
-    run = small.run(request.param, folders)
-    yield run, runner.execute(run, say=lambda line: None)
+    made = finished(request.param)
+    yield made.run, made.result
     keras.config.set_dtype_policy("float32")
 
 
 def test_every_row_has_a_kind():
-    rows = [row for table in spec.EXPERIMENTS for row in spec.rows(table)]
-    kinds = {type(tasks.of(row)) for row in rows}
+    kinds = {type(tasks.of(row)) for row in CATALOG}
     assert len(kinds) == len(small.KINDS)
     assert all(
         issubclass(kind, Task) and not inspect.isabstract(kind) for kind in kinds
@@ -39,8 +39,8 @@ def test_a_row_without_a_kind_is_refused():
         tasks.of(object())
 
 
-def test_settings_have_no_side_effect(finished):
-    run, _ = finished
+def test_settings_have_no_side_effect(done):
+    run, _ = done
     # As new: nothing is cached.
     fresh = dataclasses.replace(run)
     before = sorted(run.folders.results.rglob("*"))
@@ -49,46 +49,54 @@ def test_settings_have_no_side_effect(finished):
     assert sorted(run.folders.results.rglob("*")) == before
 
 
-def test_forecast(finished):
-    run, _ = finished
+def test_forecast(done):
+    run, _ = done
     expected = run.task.forecast(run, print)
     assert isinstance(expected, Forecast)
     assert (expected.hours > 0) == run.task.trains_network
     assert (expected.disk_gb > 0) == run.task.trains_network
 
 
-def test_stored_predictions_are_those_of_the_result(finished):
-    run, result = finished
+def test_stored_predictions_are_those_of_the_result(done):
+    run, result = done
     stored = list(run.task.stored_predictions(run))
     held_out = [name for fold in run.folds for name in fold.test]
     assert 0 < len(stored) <= len(held_out)
     assert run.task.recount(run, result) == []
 
 
-def test_a_changed_prediction_is_counted_again(finished):
-    run, result = finished
-    changed = {**result}
-    for name in ("counts", "predictions"):
-        if name in result:
-            first, *rest = result[name].items()
-            changed[name] = dict(rest)
-    changed = changed if "predictions" in result else _without_pixels(result)
-    assert run.task.recount(run, changed)
+def test_a_changed_prediction_is_counted_again(done):
+    run, result = done
+    assert run.task.recount(run, changed(result))
 
 
-def _without_pixels(result):
-    counts = {
-        protocol: {
-            name: {**case, "tp": [value + 1 for value in case["tp"]]}
-            for name, case in cases.items()
-        }
-        for protocol, cases in result["counts"].items()
-    }
-    return {**result, "counts": counts}
+def changed(result):
+    """The result with other numbers for its first case."""
+    if isinstance(result, SliceResult):
+        first, *_ = result.predictions
+        scan = {**result.predictions[first], "patient": "another"}
+        return dataclasses.replace(
+            result, predictions={**result.predictions, first: scan}
+        )
+    counts = result.counts["per_volume"]
+    first, *_ = counts
+    case = {**counts[first], "tp": [value + 1 for value in counts[first]["tp"]]}
+    per_volume = {**counts, first: case}
+    return dataclasses.replace(
+        result, counts={**result.counts, "per_volume": per_volume}
+    )
 
 
-def test_a_described_network_can_be_built_again(finished):
-    run, result = finished
+def test_what_a_run_leaves_has_no_faults(done):
+    run, result = done
+    assert result.faults(run.experiment, "demo") == []
+    assert result.is_current(run.experiment)
+    assert result.details()
+    assert type(result).load(run.file) == result
+
+
+def test_a_described_network_can_be_built_again(done):
+    run, result = done
     if not run.task.trains_network:
         with pytest.raises(ValueError, match="no weights"):
             run.task.describe(run, result)
@@ -100,29 +108,31 @@ def test_a_described_network_can_be_built_again(finished):
     assert model.count_params() > 0
 
 
-def test_cost_and_precision(finished):
-    run, _ = finished
+def test_cost_and_precision(done):
+    run, _ = done
     assert (run.task.steps(run) > 0) or not run.task.trains_network
     assert run.spec["precision"]
     run.task.check(run)
     run.task.check_weights(run)
 
 
-def test_depends_on_names_a_row(finished):
-    run, _ = finished
+def test_depends_on_names_a_row(done):
+    run, _ = done
     assert run.task.depends_on(run) is None
     other = dataclasses.replace(
-        run, experiment=spec.find("table1/resnext101-lstm")[0], profile=small.CLASSIFIER
+        run,
+        experiment=small.CATALOG.row("table1/resnext101-lstm"),
+        profile=small.CLASSIFIER,
     )
     assert other.task.depends_on(other).experiment.id == "table1/resnext101"
 
 
-def test_masks_are_predicted_from_the_heads_they_name(finished):
-    run, result = finished
+def test_masks_are_predicted_from_the_heads_they_name(done):
+    run, result = done
     for case, predicted in run.task.stored_predictions(run):
-        if "counts" in result:
+        if isinstance(result, MaskResult):
             assert predicted.shape == case.volume.hu.shape == case.mask.shape
-            truth = result["counts"]["per_volume"][case.case_id]["truth_pixels"]
+            truth = result.counts["per_volume"][case.case_id]["truth_pixels"]
             assert truth == np.count_nonzero(case.mask)
         else:
             assert predicted["truth"] == case.labels.tolist()

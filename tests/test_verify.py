@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import math
+import pathlib
 import shutil
 
 import numpy as np
@@ -12,15 +13,16 @@ import threshold_run
 from PIL import Image as image
 
 from ich_tf import cli, files
-from ich_tf.data import ct_ich
-from ich_tf.evidence import audit, compare, docs, readme, tables, verify
+from ich_tf.data import ct_ich_release
+from ich_tf.evidence import audit, compare, docs, recorded, render, tables, verify
 from ich_tf.evidence import conventions as sweeping
 from ich_tf.evidence import protocols as protocol_sweep
-from ich_tf.experiments import profiles, provenance, runner, spec
+from ich_tf.experiments import mask_results, provenance, runner
 from ich_tf.experiments import results as stored
+from ich_tf.experiments.catalog import Catalog
 from ich_tf.experiments.rows import audit as audit_rows
-from ich_tf.experiments.rows import table2, table3
 from ich_tf.metrics import evaluation
+from ich_tf.report import protocols as protocol_figure
 
 BEST, UNET = threshold_run.BEST, threshold_run.UNET
 REAL = "ct-ich 1.3.1"
@@ -41,62 +43,94 @@ def made(tmp_path_factory):
     return folders.results, real
 
 
+@dataclasses.dataclass(frozen=True)
+class Spoilt:
+    """A copy of results to be spoilt, a report that prints our numbers, their record.
+
+    Attributes:
+        folder: Folder of results.
+        rows: All rows; those of Table III print what the results hold.
+        tables: Their tables.
+        record: File of the phantom's numbers.
+    """
+
+    folder: pathlib.Path
+    rows: Catalog
+    tables: dict
+    record: pathlib.Path
+
+    def check(self, profile="paper", names=("table3",), folders=None):
+        found = verify.verify(
+            self.folder, profile, names, folders, known=self.tables, record=self.record
+        )
+        return {(one.cell.experiment, one.cell.column): one for one in found}, found
+
+    def spoil(self, change, profile="paper", experiment=UNET):
+        path = stored.result_file(self.folder, profile, experiment)
+        result = files.read_json(path)
+        change(result)
+        # Not files.write_json, which refuses NaN.
+        path.write_text(json.dumps(result))
+
+    def printing(self, changes):
+        """With other rows: id to what changes in it."""
+        rows, known = changed_rows(self.rows, self.tables, changes)
+        return dataclasses.replace(self, rows=rows, tables=known)
+
+
+def changed_rows(rows, known, changes):
+    def change(row):
+        return dataclasses.replace(row, **changes.get(row.id, {}))
+
+    made = Catalog({name: tuple(map(change, rows.rows(name))) for name in rows.names})
+    return made, {
+        table.name: dataclasses.replace(
+            table,
+            rows=tuple(made.row(row.id) for row in table.rows),
+            beside=tuple(made.row(row.id) for row in table.beside),
+        )
+        for table in known.values()
+    }
+
+
 @pytest.fixture
 def results(made, monkeypatch, tmp_path):
-    """A copy to be spoilt, a report that prints our numbers, and their record."""
     folder, real = made
     shutil.copytree(folder, tmp_path / "results", ignore=_predictions)
     (tmp_path / "results" / "phantom").symlink_to(folder / "phantom")
-    threshold_run.tiny(monkeypatch)
-    for module, result in ((table2, real[0]), (table3, real[1])):
-        rows = tuple(
-            _reporting(row, result) if row.id == result["experiment"] else row
-            for row in module.ROWS
-        )
-        monkeypatch.setattr(module, "ROWS", rows)
+    changes = {
+        result.experiment: {"reported": _reported(threshold_run.CATALOG, result)}
+        for result in real
+    }
+    rows, known = changed_rows(threshold_run.CATALOG, threshold_run.TABLES, changes)
     counts = {
         case_id: {name: case[name] for name in ("slices", "mask_voxels")}
-        for case_id, case in real[0]["data"]["cases"].items()
+        for case_id, case in real[0].data["cases"].items()
     }
-    monkeypatch.setattr(ct_ich, "published_counts", lambda: counts)
-    monkeypatch.setattr(verify, "FULL_SIZE", threshold_run.TINY.size)
-    monkeypatch.setattr(readme, "RECORDED", tmp_path / "demo.json")
-    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
-    (tmp_path / "README.md").write_text(f"{readme.BEGIN}{readme.END}")
-    readme.update(tmp_path / "results")
-    return tmp_path / "results"
+    monkeypatch.setattr(ct_ich_release, "published_counts", lambda: counts)
+    monkeypatch.setattr(mask_results, "FULL_SIZE", threshold_run.TINY.size)
+    record = tmp_path / "demo.json"
+    recorded.record(tmp_path / "results", known.values(), record)
+    return Spoilt(tmp_path / "results", rows, known, record)
 
 
 def _predictions(folder, names):
     return [name for name in names if name.endswith(".npz") or name == "phantom"]
 
 
-def _reporting(row, result):
-    """The row as if the report printed what the result holds."""
-    means = result["summary"]["hssayeni2020"]
+def _reported(rows, result):
+    """Printed numbers that are what the result holds."""
+    means = result.summary["hssayeni2020"]
     columns = ("jaccard", "dice", "sensitivity", "specificity")
     numbers = {name: round(means[name]["mean"], 3) for name in columns}
     printed = {"table3": numbers}
-    if row.reported.get("table2"):
+    if rows.row(result.experiment).reported.get("table2"):
         printed["table2"] = {name: numbers[name] for name in ("jaccard", "dice")}
-    return dataclasses.replace(row, reported=printed)
-
-
-def check(results, profile="paper", names=("table3",)):
-    found = verify.verify(results, profile, names)
-    return {(one.cell.experiment, one.cell.column): one for one in found}, found
-
-
-def spoil(results, change, profile="paper", experiment=UNET):
-    path = stored.result_file(results, profile, experiment)
-    result = files.read_json(path)
-    change(result)
-    # Not files.write_json, which refuses NaN.
-    path.write_text(json.dumps(result))
+    return printed
 
 
 def test_results_that_agree_pass(results):
-    by_name, found = check(results)
+    by_name, found = results.check()
     assert {one.verdict for one in found} == {"reproduced"}
     assert len(found) == 8
     assert verify.status(found) == 0
@@ -104,10 +138,10 @@ def test_results_that_agree_pass(results):
     assert one.kind == verify.REPORT
     assert 0 < one.expected < 1
     assert one.expected == pytest.approx(one.cell.ours, abs=0.0005)
-    text = verify.render(found)
+    text = verify.text(found)
     assert "reproduced: within 0.02 of the report" in text
     assert text.endswith("8 reproduced\n")
-    content = json.loads(verify.render(found, as_json=True))
+    content = json.loads(verify.text(found, as_json=True))
     assert content["status"] == 0
     assert [row["verdict"] for row in content["checks"]] == ["reproduced"] * 8
 
@@ -119,27 +153,24 @@ def test_nothing_run_is_never_a_pass(tmp_path, capsys):
     assert [one.verdict for one in found] == ["not run"] * reported
     assert verify.status([]) == 2
     assert f"{reported} not run" in capsys.readouterr().out
-    assert cli.main(["verify", "table1-more", "--results", str(tmp_path)]) == 2
-    assert "prints no number of 'table1-more'" in capsys.readouterr().err
+    assert cli.main(["verify", "ct-ich-slices", "--results", str(tmp_path)]) == 2
+    assert "prints no number of 'ct-ich-slices'" in capsys.readouterr().err
 
 
 def test_a_missing_row(results):
-    stored.result_file(results, "paper", UNET).unlink()
-    by_name, found = check(results)
+    stored.result_file(results.folder, "paper", UNET).unlink()
+    by_name, found = results.check()
     assert by_name[UNET, "dice"].verdict == "not run"
     assert by_name[BEST, "dice"].verdict == "reproduced"
     assert verify.status(found) == 2
 
 
-def test_a_number_that_differs_from_the_report(results, monkeypatch):
+def test_a_number_that_differs_from_the_report(results):
     """The planted number is the report's: ours is honest and differs."""
-    (unet,) = table3.ROWS
-    printed = dict(unet.reported["table3"])
+    printed = results.rows.row(UNET).reported["table3"]
     for by, verdict, status in ((0.03, "close", 0), (0.06, "differs", 1)):
-        wrong = {**printed, "dice": printed["dice"] + by}
-        row = dataclasses.replace(unet, reported={"table3": wrong})
-        monkeypatch.setattr(table3, "ROWS", (row,))
-        by_name, found = check(results)
+        wrong = {"table3": {**printed, "dice": printed["dice"] + by}}
+        by_name, found = results.printing({UNET: {"reported": wrong}}).check()
         assert by_name[UNET, "dice"].verdict == verdict
         assert by_name[UNET, "jaccard"].verdict == "reproduced"
         assert verify.status(found) == status
@@ -204,25 +235,25 @@ def _other_row(result):
     [
         (_summary, "summary of hssayeni2020, dice is not what its cases give"),
         (_bound, "summary of hssayeni2020, dice"),
-        (_nan, "summary of hssayeni2020, dice"),
-        (_nan_count, "is not a whole number from 0 on"),
+        (_nan, "NaN"),
+        (_nan_count, "NaN"),
         (_lost_case, "its counts are not of the test cases"),
         (_better_counts, "the slices' pixels are not the case's"),
         (_more_truth, "counted in another mask"),
         (_slice_lost, "counts of other slices than the data's 6"),
-        (_no_summary, "it is damaged (KeyError: 'summary')"),
-        (_other_row, f"it is of {BEST}, profile paper"),
+        (_no_summary, "lacks `summary`"),
+        (_other_row, f"it belongs to {BEST}, profile paper"),
     ],
 )
 def test_an_edited_file_is_found(results, change, reason):
-    spoil(results, change)
-    by_name, found = check(results)
+    results.spoil(change)
+    by_name, found = results.check()
     one = by_name[UNET, "dice"]
     assert (one.verdict, one.cell.ours) == ("differs", None)
     assert reason in one.cell.reason
     assert by_name[BEST, "dice"].verdict == "reproduced"
     assert verify.status(found) == 1
-    json.loads(verify.render(found, as_json=True))
+    json.loads(verify.text(found, as_json=True))
 
 
 def test_counts_that_agree_are_told_by_counting_again(results, made):
@@ -239,31 +270,30 @@ def test_counts_that_agree_are_told_by_counting_again(results, made):
             result["counts"], result["data"]["identity"]
         )
 
-    folders = runner.Folders(results=results, weights=results)
-    shutil.rmtree(results / "demo" / UNET)
-    shutil.copytree(made[0] / "demo" / UNET, results / "demo" / UNET)
-    for row in ("related/hu-threshold", "related/random-forest"):
-        stored.result_file(results, "demo", row).unlink()
-    stored.result_file(results, "demo", BEST).unlink()
-    found = verify.verify(results, "demo", ["table3"], folders)
+    folder = results.folder
+    folders = runner.Folders(results=folder, weights=folder)
+    shutil.rmtree(folder / "demo" / UNET)
+    shutil.copytree(made[0] / "demo" / UNET, folder / "demo" / UNET)
+    for row in ("related/hu-threshold", "related/random-forest", BEST):
+        stored.result_file(folder, "demo", row).unlink()
+    _, found = results.check("demo", folders=folders)
     assert {one.verdict for one in found} == {"as recorded", "not run"}
-    spoil(results, fewer_alarms, "demo")
-    found = verify.verify(results, "demo", ["table3"])
-    assert not any(one.cell.reason.startswith(str(results)) for one in found)
-    found = verify.verify(results, "demo", ["table3"], folders)
+    results.spoil(fewer_alarms, "demo")
+    _, found = results.check("demo")
+    assert not any(one.cell.reason.startswith(str(folder)) for one in found)
+    _, found = results.check("demo", folders=folders)
     reasons = " ".join(one.cell.reason for one in found)
     assert "the stored probabilities give other counts" in reasons
     assert verify.status(found) == 1
-    next((results / "demo" / UNET).glob("*.npz")).unlink()
-    spoil(results, lambda result: None, "demo")
-    found = verify.verify(results, "demo", ["table3"], folders)
+    next((folder / "demo" / UNET).glob("*.npz")).unlink()
+    _, found = results.check("demo", folders=folders)
     assert "left no probabilities" in " ".join(one.cell.reason for one in found)
     assert verify.status(found) == 1
 
 
 def test_a_file_that_is_no_json(results):
-    stored.result_file(results, "paper", UNET).write_text("{")
-    by_name, found = check(results)
+    stored.result_file(results.folder, "paper", UNET).write_text("{")
+    by_name, found = results.check()
     assert "is not valid JSON" in by_name[UNET, "dice"].cell.reason
     assert verify.status(found) == 1
 
@@ -272,19 +302,21 @@ def test_the_phantom_cannot_pass_for_the_real_data(results, monkeypatch):
     def claim(result):
         result["data"]["identity"] = REAL
 
-    path = stored.result_file(results, "demo", UNET)
-    spoil(results, claim, "demo")
-    by_name, found = check(results, "demo")
+    def mend(result):
+        result["spec"]["data"] = provenance.digest(result["data"])
+
+    path = stored.result_file(results.folder, "demo", UNET)
+    results.spoil(claim, "demo")
+    by_name, found = results.check("demo")
     assert (
         "not those its specification was made for" in by_name[UNET, "dice"].cell.reason
     )
-    # Who also mends the digest is told by the published counts.
+    # The published counts expose whoever also mends the digest.
     monkeypatch.undo()
-    result = files.read_json(path)
-    result["spec"]["data"] = provenance.digest(result["data"])
-    (row,) = table3.ROWS
-    faults = verify.faults(result, row, "demo")
-    assert faults == ["its data have other counts than ct-ich 1.3.1 as published"]
+    results.spoil(mend, "demo")
+    row = results.rows.row(UNET)
+    faults = row.result_type.load(path).faults(row, "demo")
+    assert faults == ["its data have other counts than ct-ich 1.3.1"]
 
 
 def test_other_data_are_not_compared(results):
@@ -294,8 +326,8 @@ def test_other_data_are_not_compared(results):
         # Patient numbers mean nothing here, so no patient is left out.
         result["summary"] = evaluation.summarise(result["counts"], "unknown")
 
-    spoil(results, rename)
-    by_name, found = check(results)
+    results.spoil(rename)
+    by_name, found = results.check()
     assert by_name[UNET, "dice"].verdict == "not comparable"
     assert by_name[UNET, "dice"].cell.reason == "data: unknown, not ct-ich 1.3.1"
     assert verify.status(found) == 2
@@ -305,21 +337,45 @@ def test_other_settings_are_not_compared(results):
     def faster(result):
         result["spec"]["profile"]["learning_rate"] = 1.0
 
-    spoil(results, faster)
-    by_name, found = check(results)
+    results.spoil(faster)
+    by_name, found = results.check()
     assert by_name[UNET, "dice"].verdict == "not comparable"
     assert "other settings" in by_name[UNET, "dice"].cell.reason
     assert verify.status(found) == 2
 
 
 def test_the_phantom_is_held_against_its_record(results):
-    by_name, found = check(results, "demo")
+    by_name, found = results.check("demo")
     assert {one.verdict for one in found} == {"as recorded"}
     assert {one.kind for one in found} == {verify.REGRESSION}
     assert verify.status(found) == 0
-    text = verify.render(found)
-    assert "regression check on the phantom, no reproduction" in text
-    assert "reproduced" not in text
+    assert verify.conclusion(found).endswith(
+        "regression check passed; nothing was reproduced"
+    )
+    assert "reproduced" not in {one.verdict for one in found}
+
+
+def test_no_recorded_table_is_skipped(results):
+    """Without names every number of the record is checked, whatever was run."""
+    numbers = recorded.read(results.record)
+    _, found = results.check("demo", names=())
+    assert len(numbers) > 2
+    for name, table in numbers.items():
+        checked = [one for one in found if one.cell.table == name]
+        assert len(checked) == len(table["cells"])
+
+
+def test_every_table_of_the_demo_is_checked():
+    """What docs/demo.json holds is what the tables of today have."""
+    numbers = recorded.read()
+    for name, table in numbers.items():
+        lookup = recorded.Lookup(tables.table(name), numbers, "demo")
+        cells = tables.table(name).empty_cells()
+        known = [lookup.find(cell) for cell in cells]
+        assert len(cells) == len(table["cells"])
+        for cell, before in zip(cells, known, strict=True):
+            if before is not None:
+                assert before["row"].startswith(cell.row)
 
 
 @pytest.mark.parametrize(
@@ -333,16 +389,16 @@ def test_the_phantom_is_held_against_its_record(results):
     ],
 )
 def test_another_record_is_seen(results, change, verdict):
-    recorded = files.read_json(readme.RECORDED)
+    numbers = files.read_json(results.record)
     (cell,) = (
         cell
-        for cell in recorded["table3"]["cells"]
+        for cell in numbers["table3"]["cells"]
         if (cell["experiment"], cell["column"]) == (UNET, "dice")
     )
     near = {"ours": cell["high"]}
     cell.update(near if change == "near" else change)
-    files.write_json(readme.RECORDED, recorded)
-    by_name, found = check(results, "demo")
+    files.write_json(results.record, numbers)
+    by_name, found = results.check("demo")
     assert by_name[UNET, "dice"].verdict == verdict
     assert (
         verify.status(found)
@@ -351,8 +407,8 @@ def test_another_record_is_seen(results, change, verdict):
 
 
 def test_a_row_without_record_is_no_pass(results):
-    files.write_json(readme.RECORDED, {})
-    _, found = check(results, "demo")
+    files.write_json(results.record, {})
+    _, found = results.check("demo")
     assert {one.cell.reason for one in found} == {
         "there is no record of it, or of other settings"
     }
@@ -360,24 +416,24 @@ def test_a_row_without_record_is_no_pass(results):
 
 
 def test_a_record_of_other_settings_is_no_record(results):
-    recorded = files.read_json(readme.RECORDED)
-    assert set(recorded["table3"]["settings"]) >= {UNET}
-    recorded["table3"]["settings"][UNET] = "of others"
-    files.write_json(readme.RECORDED, recorded)
-    by_name, found = check(results, "demo")
+    numbers = files.read_json(results.record)
+    assert set(numbers["table3"]["settings"]) >= {UNET}
+    numbers["table3"]["settings"][UNET] = "of others"
+    files.write_json(results.record, numbers)
+    by_name, found = results.check("demo")
     assert by_name[UNET, "dice"].verdict == "not comparable"
     assert verify.status(found) == 2
 
 
 def test_compare_takes_rows_of_masks(results):
     """The two rows differ only in tiles averaged by the same threshold: by nothing."""
-    text = compare.render(BEST, UNET, results, "demo")
+    text = compare.render(BEST, UNET, results.folder, "demo", rows=results.rows)
     assert f"**{UNET} against {BEST}: phantom, profile demo, 1 seed, 4 held-out" in text
     (line,) = (line for line in text.splitlines() if line.startswith("| Dice |"))
     assert line.endswith("+0.0000 [+0.0000, +0.0000] |  |")
-    spoil(results, _lost_case, "demo")
+    results.spoil(_lost_case, "demo")
     with pytest.raises(ValueError, match="not evaluated on the same scans"):
-        compare.render(BEST, UNET, results, "demo")
+        compare.render(BEST, UNET, results.folder, "demo", rows=results.rows)
 
 
 def test_a_paired_difference_is_that_of_the_means(results):
@@ -387,22 +443,24 @@ def test_a_paired_difference_is_that_of_the_means(results):
             counts["fn"] = [sum(pair) for pair in zip(counts["fn"], found, strict=True)]
             counts["tp"] = [0] * len(found)
 
-    spoil(results, worse, "paper")
+    results.spoil(worse, "paper")
     one, other = (
-        compare.results_of(row, results, "paper", [0]) for row in (BEST, UNET)
+        compare.results_of(row, results.folder, "paper", [0], results.rows)
+        for row in (BEST, UNET)
     )
     row = compare.paired(one, other)["dice"]
-    assert row["first"] == one[0]["summary"]["hssayeni2020"]["dice"]["mean"]
+    assert row["first"] == one[0].summary["hssayeni2020"]["dice"]["mean"]
     assert row["second"] == 0
     assert row["difference"].mean == pytest.approx(-row["first"])
     assert row["difference"].high < 0
 
 
-@pytest.fixture
-def swept(made, monkeypatch):
-    threshold_run.tiny(monkeypatch)
+@pytest.fixture(scope="module")
+def swept(made):
     folders = runner.Folders(results=made[0], weights=made[0])
-    run = protocol_sweep.open_result(UNET, "demo", folders, print)
+    run = protocol_sweep.open_result(
+        UNET, "demo", folders, print, threshold_run.CATALOG
+    )
     return run, protocol_sweep.sweep(run, lambda line: None)
 
 
@@ -499,36 +557,44 @@ def test_conventions_are_ranked_by_their_distance(swept):
     assert len(sweeping.ranked(conventions, overlap)) == len(conventions) / 4
 
 
-def test_the_real_data_are_ranked(made, monkeypatch):
+def test_the_real_data_are_ranked(made):
     """The phantom passes for ct-ich 1.3.1 here, as in `made`."""
-    threshold_run.tiny(monkeypatch)
-    monkeypatch.setattr(ct_ich.CtIch, "_identity", lambda self, counts: REAL)
     folders = runner.Folders(results=made[0], weights=made[0])
-    run = protocol_sweep.open_result(UNET, "paper", folders, print)
+    (run,) = threshold_run.runs(folders, [UNET], "paper", REAL)
     found = protocol_sweep.sweep(run, lambda line: None)
+    # Three thresholds, with and without post-processing, 17 ways to average with
+    # and without patient 70, four pairs of limits.
     assert len(found) == 3 * 2 * (4 * 4 + 1) * 2 * 4
     ours = found[0].scores
     printed = run.experiment.reported["table3"]
     assert found[0].distance == max(abs(ours[name] - printed[name]) for name in printed)
 
 
-def test_protocols_from_a_result_file(made, monkeypatch, tmp_path, capsys):
-    threshold_run.tiny(monkeypatch)
+def test_protocols_from_a_result_file(made, tmp_path):
+    folders = runner.Folders(results=tmp_path, weights=tmp_path)
     path = stored.result_file(made[0], "demo", UNET)
-    assert cli.main(["protocols", str(path), "--out", str(tmp_path)]) == 0
-    assert "| dice | 0." in capsys.readouterr().out
-    assert len(files.read_json(tmp_path / "protocols.json")) == 408
-    with image.open(tmp_path / "protocols.png") as picture:
+    run = protocol_sweep.open_result(
+        str(path), "demo", folders, print, threshold_run.CATALOG
+    )
+    swept, figure = protocol_figure.write(run, print, tmp_path / "out")
+    assert (
+        len(swept) == len(files.read_json(tmp_path / "out" / "protocols.json")) == 408
+    )
+    with image.open(figure) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     assert min(pixels.shape[:2]) > 400
     assert (pixels != 255).any(axis=-1).mean() > 0.02
 
 
-def test_a_sweep_is_of_the_very_result(results, monkeypatch, tmp_path):
-    folders = runner.Folders(results=results, weights=tmp_path)
-    path = results / "demo" / f"{BEST}.json"
+def test_a_sweep_is_of_the_very_result(results, tmp_path):
+    folders = runner.Folders(results=results.folder, weights=tmp_path)
+    path = results.folder / "demo" / f"{BEST}.json"
     open_it = functools.partial(
-        protocol_sweep.open_result, profile="demo", folders=folders, say=print
+        protocol_sweep.open_result,
+        profile="demo",
+        folders=folders,
+        say=print,
+        rows=results.rows,
     )
     assert open_it(str(path)).file == path
     other = path.with_name(f"{path.stem}-seed1.json")
@@ -541,7 +607,7 @@ def test_a_sweep_is_of_the_very_result(results, monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="made with other settings"):
         open_it(str(other))
     with pytest.raises(ValueError, match=r"made with other settings.*--seed 1"):
-        compare.results_of(BEST, results, "demo", (0, 1))
+        compare.results_of(BEST, results.folder, "demo", (0, 1), results.rows)
 
 
 @pytest.mark.parametrize(
@@ -552,14 +618,15 @@ def test_a_sweep_is_of_the_very_result(results, monkeypatch, tmp_path):
         ("absent.json", "There is no"),
     ],
 )
-def test_what_cannot_be_swept(made, monkeypatch, capsys, name, reason):
-    threshold_run.tiny(monkeypatch)
+def test_what_cannot_be_swept(made, capsys, name, reason):
     assert cli.main(["protocols", name, "--results", str(made[0])]) == 2
     assert reason in capsys.readouterr().err
 
 
 def test_the_audit_shows_what_was_run(results):
-    found = {one.name: one for one in audit.audit(results, "demo")}
+    found = {
+        one.name: one for one in audit.audit(results.folder, "demo", rows=results.rows)
+    }
     black, lesion = found["approach 2, as stated"], found["approach 2, cross-entropy"]
     assert black.verdict == "open"
     assert black.evidence.startswith("on phantom: 0 positive pixels in 4 heads")
@@ -578,16 +645,15 @@ def test_the_page_of_the_audit(results):
         audit_rows.VARIANTS[name] for name in ("random weights", "windows in HU")
     ]
     with pytest.raises(ValueError, match=f"{missing[0]} was not run.*{missing[1]}"):
-        docs.audited(results)
+        docs.audited(results.folder, rows=results.rows)
     # The rows differ in what is trained, which is planted here.
     for name in missing:
-        content = stored.load_result(results, "demo", audit_rows.APPROACH2)
-        (row,) = spec.find(name)
-        scale = profiles.profile(row.task, "demo").for_row(name)
-        content["spec"] |= spec.settings(row, scale)
-        files.write_json(stored.result_file(results, "demo", name), content)
-    page = docs.audited(results)
-    assert audit.render(audit.audit(results, "demo")) in page
+        source = stored.result_file(results.folder, "demo", audit_rows.APPROACH2)
+        content, row = files.read_json(source), results.rows.row(name)
+        content["spec"] |= row.spec(row.settings["demo"])
+        files.write_json(stored.result_file(results.folder, "demo", name), content)
+    page = docs.audited(results.folder, rows=results.rows)
+    assert audit.render(audit.audit(results.folder, "demo", rows=results.rows)) in page
     assert "| not run |" not in page.split("approach 2, as stated")[1]
     assert f"| {audit_rows.EVERY_CROP} | phantom | 1 of " in page
 
@@ -596,53 +662,57 @@ def test_the_page_of_the_audit(results):
 def test_one_positive_pixel_contradicts_approach_2(results, pixels, verdict):
     def light(result):
         result["data"]["identity"] = REAL
-        result["folds"] = [{"test": list(result["data"]["cases"])}]
+        result["folds"] = [
+            {"train": [], "validation": [], "test": list(result["data"]["cases"])}
+        ]
         counts = result["counts"]["per_volume"].values()
         next(iter(counts))["predicted_pixels"] = pixels
 
-    spoil(results, light, "demo", audit_rows.APPROACH2)
-    found = {one.name: one for one in audit.audit(results, "demo")}
+    results.spoil(light, "demo", audit_rows.APPROACH2)
+    found = {
+        one.name: one for one in audit.audit(results.folder, "demo", rows=results.rows)
+    }
     assert found["approach 2, as stated"].verdict == verdict
 
 
 def test_related_work_stands_beside_the_networks(results):
     found = {
         (cell.row, cell.column): cell
-        for cell in tables.cells("related", results, "demo")
+        for cell in tables.cells(results.tables["related"], results.folder, "demo")
     }
     cell = found["Voxels: random forest [22]", "dice"]
     assert (cell.reported, cell.verdict) == (0.89, "not comparable")
     assert cell.reason == "data: phantom, not the data of each paper"
     assert 0 <= cell.ours <= 1
-    ours = stored.load_result(results, "demo", UNET)["summary"]["hssayeni2020"]
+    unet = stored.load_result(results.folder, "demo", results.rows.row(UNET))
+    ours = unet.summary["hssayeni2020"]
     assert found["UNet [2]", "dice"].ours == ours["dice"]["mean"]
     assert found["Distance-regularised level set [16, 25]", "dice"].verdict == "not run"
-    text = tables.render(["related"], results, "demo")
-    assert "reproduced" not in text
+    text = render.render([results.tables["related"]], results.folder, "demo")
     # Another paper's number on other data is nothing to verify.
     # Sensitivity of a segmentation is of pixels, ours of slices: it is only quoted.
     contour = "| Fuzzy c-means, region-based active contour [20] | 0.780 |"
     assert contour in text
     assert "jaccard 0.78, dice 0.87, sensitivity 0.794" in text
     assert "stated, not run here: [23] UNet + multi-region contour evolution" in text
-    with pytest.raises(ValueError, match="prints no number of 'related'"):
-        verify.verify(results, "demo", ["related"])
+    _, found = results.check("demo", ["related"])
+    assert {one.kind for one in found} == {verify.REGRESSION}
 
 
 def test_baselines_are_evaluated_as_networks_are(results, made):
     baseline, network = (
-        stored.load_result(results, "demo", row)
+        stored.load_result(results.folder, "demo", results.rows.row(row))
         for row in ("related/random-forest", UNET)
     )
-    assert baseline["folds"] == network["folds"]
-    for protocol, counts in baseline["counts"].items():
-        others = network["counts"][protocol]
+    assert baseline.folds == network.folds
+    for protocol, counts in baseline.counts.items():
+        others = network.counts[protocol]
         for case_id, one in counts.items():
             truth = np.add(one["tp"], one["fn"]).tolist()
             other = others[case_id]
             assert truth == np.add(other["tp"], other["fn"]).tolist()
-    (row,) = spec.find("related/random-forest")
-    assert verify.faults(baseline, row, "demo") == []
+    row = results.rows.row("related/random-forest")
+    assert baseline.faults(row, "demo") == []
     with np.load(made[0] / "demo/related/random-forest/" / f"{case_id}.npz") as kept:
         assert kept["probability"].dtype == np.uint8
 

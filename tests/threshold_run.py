@@ -6,29 +6,44 @@ What is tested with it reads result files; training would only take time.
 import dataclasses
 
 import numpy as np
-import pytest
+import small
 
-from ich_tf.data import ct_ich
-from ich_tf.experiments import profiles, reproduce, runner
+from ich_tf.experiments import lookup, reproduce, runner
+from ich_tf.experiments.catalog import Catalog
 from ich_tf.experiments.task import TrainedFold
 from ich_tf.experiments.tasks.segmentation import SegmentationTask
 
 BEST, UNET = "table2/densenet169-imagenet-jaccard", "table3/unet-hssayeni"
-TINY = dataclasses.replace(
-    profiles.DEMO,
-    size=64,
-    tile=32,
-    stride=16,
-    inference_stride=32,
-    phantom={"cases": 8, "seed": 4, "slices": 6, "size": 64, "bleeding_share": 0.6},
-    split=(0.25, 0.25, 0.5),
-    row_changes={},
-)
+PHANTOM = {"cases": 8, "seed": 4, "slices": 6, "size": 64, "bleeding_share": 0.6}
+TINY = dataclasses.replace(small.SEGMENTATION, phantom=PHANTOM, split=(0.25, 0.25, 0.5))
 FOLDS = dataclasses.replace(TINY, name="paper", folds="hssayeni2020")
 
 
+def with_settings(row):
+    """The row with both profiles small, on the phantom."""
+    if "demo" not in row.settings or not hasattr(row.settings["demo"], "tile"):
+        return row
+    return dataclasses.replace(row, settings={"demo": TINY, "paper": FOLDS})
+
+
+CATALOG = Catalog(
+    {
+        name: tuple(map(with_settings, small.CATALOG.rows(name)))
+        for name in small.CATALOG.names
+    }
+)
+TABLES = {
+    table.name: dataclasses.replace(
+        table,
+        rows=tuple(CATALOG.row(row.id) for row in table.rows),
+        beside=tuple(CATALOG.row(row.id) for row in table.beside),
+    )
+    for table in small.TABLES.values()
+}
+
+
 class Threshold:
-    """Answers as a network does: what is above a level in its window is blood."""
+    """Predicts as a network does: what is above a level in its window is blood."""
 
     compiled = True
 
@@ -39,32 +54,56 @@ class Threshold:
         return 1 / (1 + np.exp(-30 * (images[..., :1] - self.level)))
 
 
-def run(folders: runner.Folders, names, profile="demo", identity=None, level=0.62):
-    """Results of rows at a tiny scale; `identity` is what the phantom passes for."""
+class ThresholdTask(SegmentationTask):
+    """The kind of experiment that needs no training."""
 
-    def train(task, of, number, say, **modes):
-        init = of.experiment.arguments.get("init", "random")
-        return TrainedFold(Threshold(level), [{"epoch": 1, "seconds": 1.0}], init)
+    def __init__(self, level):
+        self.level = level
 
-    told = ct_ich.CtIch._identity
-    with pytest.MonkeyPatch.context() as patch:
-        tiny(patch)
-        patch.setattr(SegmentationTask, "train", train)
-        patch.setattr(
-            ct_ich.CtIch,
-            "_identity",
-            lambda self, counts: identity or told(self, counts),
-        )
-        return reproduce.reproduce(
-            names, folders, profile=profile, say=lambda line: None
-        )
+    def train(self, run, number, *, resume=False, fresh=False, say):
+        init = run.experiment.wanted_init
+        history = [{"epoch": 1, "seconds": 1.0}]
+        return TrainedFold(Threshold(self.level), history, init)
 
 
-def tiny(patch) -> None:
-    """Make both profiles tiny, on the phantom."""
-    patch.setitem(profiles.PROFILES, "demo", TINY)
-    patch.setitem(profiles.PROFILES, "paper", FOLDS)
-    patch.setattr(
-        reproduce, "_say_forecast", lambda waiting, say: [1.0 for _ in waiting]
-    )
-    patch.delenv("ICH_TF_CT_ICH", raising=False)
+class Renamed:
+    """A data set under another identity."""
+
+    def __init__(self, dataset, identity):
+        self._dataset, self._identity = dataset, identity
+
+    def __getattr__(self, name):
+        return getattr(self._dataset, name)
+
+    def fingerprint(self):
+        return {**self._dataset.fingerprint(), "identity": self._identity}
+
+
+@dataclasses.dataclass(frozen=True)
+class ThresholdRun(runner.Run):
+    """A run whose network is a threshold."""
+
+    level: float = 0.62
+
+    @property
+    def task(self):
+        if isinstance(super().task, SegmentationTask):
+            return ThresholdTask(self.level)
+        return super().task
+
+
+def runs(folders, names, profile="demo", identity=None, level=0.62):
+    """Runs of small rows; `identity` is what the phantom passes for."""
+    for run in lookup.find_runs(names, profile, folders, print, rows=CATALOG):
+        fields = {
+            field.name: getattr(run, field.name) for field in dataclasses.fields(run)
+        }
+        if identity:
+            fields["dataset"] = Renamed(run.dataset, identity)
+        yield ThresholdRun(**fields, level=level)
+
+
+def run(folders, names, profile="demo", identity=None, level=0.62):
+    """Results of `runs`."""
+    made = runs(folders, names, profile, identity, level)
+    return reproduce.reproduce(made, say=lambda line: None)

@@ -7,7 +7,7 @@ import sys
 from ich_tf.cli import evaluate
 from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
-from ich_tf.evidence import tables
+from ich_tf.evidence import render, tables
 
 
 def _add_tables(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=tables.FORMATS,
+        choices=render.FORMATS,
         help="default: text in a terminal, else md",
     )
     shared.add_profile(parser)
@@ -47,8 +47,9 @@ def _tables(options: argparse.Namespace) -> None:
         from ich_tf.evidence import docs
 
         docs.write(results, readme.DOCS, shared.say)
-    text = tables.render(
-        options.names or tables.worth_showing(results, options.profile),
+    shown = [tables.table(name) for name in options.names]
+    text = render.render(
+        shown or tables.worth_showing(results, options.profile),
         results,
         options.profile,
         options.format or _usual_format(),
@@ -90,7 +91,7 @@ def _verify(options: argparse.Namespace) -> int:
         options.names,
         shared.folders(options) if options.recount else None,
     )
-    print(verify.render(checks, options.json), end="")
+    print(verify.text(checks, options.json), end="")
     if options.plot:
         from ich_tf.report import forest
 

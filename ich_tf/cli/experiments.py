@@ -6,6 +6,7 @@ import shlex
 from ich_tf.cli import everything
 from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
+from ich_tf.experiments.catalog import CATALOG
 
 
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
@@ -29,33 +30,35 @@ def _add_reproduce(parser: argparse.ArgumentParser) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    from ich_tf.evidence import tables
-    from ich_tf.experiments import reproduce
+    from ich_tf.evidence import render, tables
+    from ich_tf.experiments import lookup, reproduce
 
     folders = shared.folders(options)
     if options.check:
-        names, profile = options.names, options.profile
-        reproduce.check(names, folders, profile=profile, say=shared.say)
+        runs = lookup.find_runs(options.names, options.profile, folders, shared.say)
+        reproduce.check(runs)
         print("data and initial weights are there")
         return
     if options.dry_run:
-        names, profile = options.names, options.profile
-        reproduce.forecast(names, folders, profile=profile, say=print)
+        runs = lookup.find_runs(options.names, options.profile, folders, print)
+        reproduce.forecast(runs, say=print)
         return
-    done = reproduce.reproduce(options.names, folders, **shared.training(options))
+    done = reproduce.reproduce_by_name(
+        options.names, folders, **shared.training(options)
+    )
     shown = tables.showing(options.names)
     if shown and options.seed == 0:
-        print(tables.render(shown, folders.results, options.profile))
-    if any(result["experiment"] == "table1/resnext101" for result in done):
+        print(render.render(shown, folders.results, options.profile))
+    if any(result.experiment == "table1/resnext101" for result in done):
         _figures(folders, options)
 
 
 def _figures(folders, options: argparse.Namespace) -> None:
     from ich_tf import files
     from ich_tf.evidence import localization
-    from ich_tf.experiments import reproduce
+    from ich_tf.experiments import lookup
 
-    run = reproduce.find_run(
+    run = lookup.find_run(
         "table1/resnext101", options.profile, folders, print, options.seed
     )
     out = localization.of_run(run, print)
@@ -72,14 +75,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ich_tf.experiments import reproduce
+    from ich_tf.experiments import lookup, steps
 
-    trained = reproduce.train_one(
-        options.experiment,
-        options.fold,
-        shared.folders(options),
-        **shared.training(options),
-    )
+    mode = shared.training(options)
+    profile, seed = mode.pop("profile"), mode.pop("seed")
+    folders = shared.folders(options)
+    run = lookup.find_run(options.experiment, profile, folders, shared.say, seed)
+    trained = steps.train_one(run, options.fold, **mode)
     scores = ", ".join(f"{name} {value:.4g}" for name, value in trained.scores.items())
     print(f"{scores}: {trained.file}")
 
@@ -98,16 +100,25 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from ich_tf.experiments import reproduce
+    from ich_tf.experiments import lookup, steps
 
-    folder = reproduce.prepare_shards(
-        options.experiment,
-        shared.folders(options),
-        profile=options.profile,
-        options=shlex.split(options.beam),
-        say=shared.say,
+    folders = shared.folders(options)
+    run = lookup.find_run(options.experiment, options.profile, folders, shared.say)
+    folder = steps.prepare_shards(
+        run, options=shlex.split(options.beam), say=shared.say
     )
     print(f"shards are in {folder}")
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="ROW", help="as table3/unet-hssayeni")
+    shared.add_profile(parser)
+
+
+def _show(options: argparse.Namespace) -> None:
+    from ich_tf.experiments import show
+
+    print(show.describe(CATALOG.row(options.experiment), options.profile), end="")
 
 
 VERBS = (
@@ -122,6 +133,13 @@ VERBS = (
             "ich-tf reproduce table2 --profile paper --ct-ich DIR --dry-run",
             "ich-tf reproduce table3 --profile paper --ct-ich DIR",
         ),
+    ),
+    Verb(
+        "show",
+        "print a row with all its settings at one profile",
+        _show,
+        _add_show,
+        ("ich-tf show table2/vgg16-random-bce --profile demo",),
     ),
     Verb(
         "train",

@@ -112,10 +112,10 @@ def _weights(options: argparse.Namespace) -> None:
 
     folder = paths.weights(options.weights_dir)
     if options.ship:
-        from ich_tf.experiments import reproduce, ship
+        from ich_tf.experiments import lookup, ship
 
         folders = shared.folders(options)
-        ship.ship(reproduce.find_run(options.ship, "shipped", folders, print))
+        ship.ship(lookup.find_run(options.ship, "shipped", folders, print))
     if options.convert:
         from ich_tf.models import convert
 

@@ -28,12 +28,10 @@ def check_dataset(dataset) -> Iterator[Problem]:
     Yields:
         The findings, as soon as a case has been read.
     """
-    name = getattr(dataset, "name", type(dataset).__name__)
-    if hasattr(dataset, "problems"):
-        yield from dataset.problems()
+    yield from dataset.problems()
     case_ids = dataset.case_ids()
     if not case_ids:
-        yield Problem("empty", name, "the data set has no cases")
+        yield Problem("empty", dataset.name, "the data set has no cases")
     seen = {}
     for case_id in case_ids:
         try:

@@ -20,7 +20,7 @@ import zlib
 import numpy as np
 
 from ich_tf import labels
-from ich_tf.data import ct_ich_files, ct_ich_table, splits
+from ich_tf.data import Dataset, ct_ich_files, ct_ich_table, splits
 from ich_tf.data.checks import Problem
 from ich_tf.data.ct_ich_files import is_patient_folder
 from ich_tf.data.ct_ich_folder import read_patient_folder
@@ -34,13 +34,15 @@ __all__ = ["CtIch", "is_patient_folder", "published_counts", "read_patient_folde
 _FULL_JPG_PATIENTS, _FULL_JPG_SLICES = 82, 2501
 
 
-class CtIch:
+class CtIch(Dataset):
     """One of the published versions of ct-ich in a folder.
 
     Attributes:
         root: The folder that holds `ct_scans` or `Patients_CT`.
         name: "ct-ich 1.3.1" or "ct-ich 1.0" (which stands for 1.0 to 1.2).
     """
+
+    name = "CtIch"
 
     def __init__(self, root: str | os.PathLike, *, leave_out: bool = False):
         """Find the layout and read the diagnosis table.

@@ -1,4 +1,4 @@
-"""The report held against itself, the published data sets and trained rows.
+"""The report checked against itself, the published data sets and trained rows.
 
 Every verdict is computed, from the report's own numbers (reported.yaml), the facts of
 the published releases (reference.yaml, ct_ich_1_3_1.csv) and result files.
@@ -10,16 +10,19 @@ import functools
 import itertools
 import json
 import pathlib
-import re
 import statistics
 from collections.abc import Callable, Collection, Iterator
 
 import yaml
 
 from ich_tf.data import ct_ich
+from ich_tf.evidence import render as as_text
 from ich_tf.evidence import tables
 from ich_tf.experiments import results as stored
-from ich_tf.experiments import spec
+from ich_tf.experiments.catalog import CATALOG, Catalog
+from ich_tf.experiments.mask_results import MaskResult
+from ich_tf.experiments.reported import reported
+from ich_tf.experiments.results import Result
 from ich_tf.experiments.rows import audit as audit_rows
 from ich_tf.experiments.rows import table3
 from ich_tf.metrics import display, intervals
@@ -35,7 +38,7 @@ class Finding:
     Attributes:
         name: Short name.
         claim: What the report states, or what is asked.
-        evidence: The reckoning, with its numbers.
+        evidence: The calculation, with its numbers.
         verdict: "holds", "contradicted", "open" (nothing decides it) or "not run".
     """
 
@@ -57,6 +60,7 @@ def audit(
     profile: str,
     ct_ich_folder: pathlib.Path | None = None,
     without: Collection[str] = (),
+    rows: Catalog = CATALOG,
 ) -> list[Finding]:
     """Every finding.
 
@@ -65,19 +69,23 @@ def audit(
             settings than their rows have now count as not run.
         profile: Whose results.
         ct_ich_folder: Folder of ct-ich, for what stands only in its files.
-        without: Experiments that count as not run.
+        without: Ids of rows that count as not run.
+        rows: Where rows are looked up.
     """
-    reported = spec.reported()
-    load = functools.partial(stored.load_current, results, profile, without=without)
+    printed = reported()
+
+    def load(row_id: str) -> Result | None:
+        return stored.load_current(results, profile, rows.row(row_id), without)
+
     return [
-        *split_sums(reported),
-        *overlap_bounds(reported),
-        *whole_slices(reported),
-        scan_accuracies(reported),
-        *ct_ich_release(reported),
-        demographics(reported, ct_ich_folder),
-        crops_per_slice(reported),
-        lstm_width(reported),
+        *split_sums(printed),
+        *overlap_bounds(printed),
+        *whole_slices(printed),
+        scan_accuracies(printed),
+        *ct_ich_release(printed),
+        demographics(printed, ct_ich_folder),
+        crops_per_slice(printed),
+        lstm_width(printed),
         evaluation_slips(load),
         lesion_crops(load),
         *other_crops(load, profile),
@@ -90,16 +98,13 @@ def render(findings: list[Finding], as_json: bool = False) -> str:
     if as_json:
         content = [dataclasses.asdict(finding) for finding in findings]
         return json.dumps(content, indent=1) + "\n"
-    lines = ["| finding | the report | evidence | verdict |", "|" + " --- |" * 4]
-    lines += [
-        "| " + " | ".join(dataclasses.astuple(finding)) + " |" for finding in findings
-    ]
-    return "\n".join(lines) + "\n"
+    header = ["finding", "the report", "evidence", "verdict"]
+    return as_text.markdown(header, map(dataclasses.astuple, findings)) + "\n"
 
 
-def split_sums(reported: dict) -> Iterator[Finding]:
+def split_sums(printed: dict) -> Iterator[Finding]:
     """Whether the parts of RSNA 2019 make up the whole, and are the published ones."""
-    stated, published = reported["datasets"]["rsna2019"], reference()["rsna2019"]
+    stated, published = printed["datasets"]["rsna2019"], reference()["rsna2019"]
     for unit, total in (
         ("slices", stated["slices_stated"]),
         ("scans", stated["scans"]),
@@ -124,7 +129,7 @@ def split_sums(reported: dict) -> Iterator[Finding]:
         f"{published['labelled_slices']:,}",
         _holds(labelled == published["labelled_slices"]),
     )
-    average = int(re.search(r"average (\d+)", stated["slices_per_scan"])[1])
+    average = stated["slices_per_scan"]["average"]
     ratios = {
         part: parts[part] / scans for part, scans in stated["split_scans"].items()
     }
@@ -137,7 +142,7 @@ def split_sums(reported: dict) -> Iterator[Finding]:
     )
 
 
-def overlap_bounds(reported: dict) -> Iterator[Finding]:
+def overlap_bounds(printed: dict) -> Iterator[Finding]:
     """Whether a mean Jaccard can go with its mean Dice.
 
     Of each item J = D / (2 - D), which is convex: so the mean of J lies between that
@@ -145,16 +150,16 @@ def overlap_bounds(reported: dict) -> Iterator[Finding]:
     """
     rows = [
         (f"Table II, {row['backbone']}, {row['init']}, {row['loss']}", row)
-        for row in reported["table2"]["rows"]
+        for row in printed["table2"]["rows"]
     ]
-    columns = reported["table3"]["columns"]
+    columns = printed["table3"]["columns"]
     rows += [
         (f"Table III, {name}", dict(zip(columns, row, strict=True)))
-        for name, row in reported["table3"]["rows"].items()
+        for name, row in printed["table3"]["rows"].items()
     ]
     rows += [
         (f"related work [{row['ref']}]", row)
-        for row in reported["related_work"]
+        for row in printed["related_work"]
         if "jaccard" in row and "dice" in row
     ]
     for name, row in rows:
@@ -171,17 +176,17 @@ def overlap_bounds(reported: dict) -> Iterator[Finding]:
         )
 
 
-def whole_slices(reported: dict) -> Iterator[Finding]:
+def whole_slices(printed: dict) -> Iterator[Finding]:
     """Which whole numbers of slices Table III's rates can be, and their precision."""
     release = reference()["ct_ich"]["nifti"]
     positive = release["slices_with_hemorrhage"]
     negative = release["slices"] - positive
-    columns = reported["table3"]["columns"]
+    columns = printed["table3"]["columns"]
     chance = {
         total: len({f"{k / total:.3f}" for k in range(total + 1)}) / 1001
         for total in (positive, negative)
     }
-    for name, values in reported["table3"]["rows"].items():
+    for name, values in printed["table3"]["rows"].items():
         row = dict(zip(columns, values, strict=True))
         found = whole_numbers(row["sensitivity"], positive)
         passed = whole_numbers(row["specificity"], negative)
@@ -214,11 +219,11 @@ def whole_numbers(rate: float, total: int, digits: int = 3) -> list[int]:
     return [count for count in range(total + 1) if abs(count / total - rate) <= half]
 
 
-def scan_accuracies(reported: dict) -> Finding:
+def scan_accuracies(printed: dict) -> Finding:
     """Whether Table I's scan accuracies are whole numbers of the validation scans."""
-    scans = reported["datasets"]["rsna2019"]["split_scans"]["validation"]
-    column = reported["table1"]["columns"].index("accuracy_scan")
-    rows = reported["table1"]["rows"]
+    scans = printed["datasets"]["rsna2019"]["split_scans"]["validation"]
+    column = printed["table1"]["columns"].index("accuracy_scan")
+    rows = printed["table1"]["rows"]
     counts = {
         name: whole_numbers(row[column], scans, digits=4) for name, row in rows.items()
     }
@@ -233,9 +238,9 @@ def scan_accuracies(reported: dict) -> Finding:
     )
 
 
-def ct_ich_release(reported: dict) -> Iterator[Finding]:
+def ct_ich_release(printed: dict) -> Iterator[Finding]:
     """The stated facts of ct-ich against its two published layouts."""
-    stated, published = reported["datasets"]["ct_ich"], reference()["ct_ich"]
+    stated, published = printed["datasets"]["ct_ich"], reference()["ct_ich"]
     jpg, cases = published["jpg"], ct_ich.published_counts()
     slices = [case["slices"] for case in cases.values()]
     yield Finding(
@@ -252,7 +257,7 @@ def ct_ich_release(reported: dict) -> Iterator[Finding]:
         f"masks of 1.3.1 that are not empty: {bleeding}",
         _holds(bleeding == stated["scans_with_ich"]),
     )
-    low, high = map(int, stated["slices_per_scan"].split(" to "))
+    low, high = (stated["slices_per_scan"][end] for end in ("lowest", "highest"))
     yield Finding(
         "ct-ich slices of a scan",
         f"{low} to {high}",
@@ -264,9 +269,9 @@ def ct_ich_release(reported: dict) -> Iterator[Finding]:
     )
 
 
-def demographics(reported: dict, folder: pathlib.Path | None) -> Finding:
+def demographics(printed: dict, folder: pathlib.Path | None) -> Finding:
     """Mean age and number of males against the table in the data set's folder."""
-    stated = reported["datasets"]["ct_ich"]
+    stated = printed["datasets"]["ct_ich"]
     name, claim = (
         "ct-ich age and sex",
         f"{stated['mean_age_years']} years on average, {stated['males']} males",
@@ -298,10 +303,10 @@ def demographics(reported: dict, folder: pathlib.Path | None) -> Finding:
     )
 
 
-def crops_per_slice(reported: dict) -> Finding:
+def crops_per_slice(printed: dict) -> Finding:
     """Whether crop and stride give the stated number of crops."""
-    stated = reported["preprocessing"]["segmentation"]
-    (side, _), crop = reported["datasets"]["ct_ich"]["resolution"], stated["crop"]
+    stated = printed["preprocessing"]["segmentation"]
+    (side, _), crop = printed["datasets"]["ct_ich"]["resolution"], stated["crop"]
     row = (side - crop) // stated["stride"] + 1
     return Finding(
         "crops of a slice",
@@ -311,10 +316,10 @@ def crops_per_slice(reported: dict) -> Finding:
     )
 
 
-def lstm_width(reported: dict) -> Finding:
+def lstm_width(printed: dict) -> Finding:
     """The size of the LSTM's vectors, against the network of [1]."""
-    stated = reported["training"]["classification"]["lstm_vector"]
-    (row,) = spec.find("table1/resnext101-lstm")
+    stated = printed["training"]["classification"]["lstm_vector"]
+    row = CATALOG.row("table1/resnext101-lstm")
     hidden = row.sequence["hidden"]
     directions = reference()["networks"]["lstm_directions"]
     return Finding(
@@ -326,7 +331,7 @@ def lstm_width(reported: dict) -> Finding:
     )
 
 
-def evaluation_slips(load: Callable[[str], dict | None]) -> Finding:
+def evaluation_slips(load: Callable[[str], MaskResult | None]) -> Finding:
     """What the slips of [2]'s evaluation code do to one and the same prediction."""
     name, claim = "slips of [2]'s evaluation", "none stated"
     result = load(audit_rows.EVERY_CROP)
@@ -335,7 +340,7 @@ def evaluation_slips(load: Callable[[str], dict | None]) -> Finding:
     changes = []
     for column in ("jaccard", "dice", "specificity"):
         before, after = (
-            result["summary"][protocol][column]["mean"]
+            result.summary[protocol][column]["mean"]
             for protocol in (PROTOCOL, f"{PROTOCOL}_published")
         )
         changes.append(f"{column} {display.number(before)} -> {display.number(after)}")
@@ -348,7 +353,7 @@ def evaluation_slips(load: Callable[[str], dict | None]) -> Finding:
     )
 
 
-def lesion_crops(load: Callable[[str], dict | None]) -> Finding:
+def lesion_crops(load: Callable[[str], MaskResult | None]) -> Finding:
     """What a network loses that never saw a crop without blood."""
     name = "training on lesion crops only"
     claim = "which crops are trained on is not stated; [2]'s code for NIfTI keeps those"
@@ -358,15 +363,17 @@ def lesion_crops(load: Callable[[str], dict | None]) -> Finding:
             name, claim, _run(audit_rows.EVERY_CROP, audit_rows.LESION_CROPS), NOT_RUN
         )
     said = []
-    share = both["spec"]["profile"]["lesion_share"]
+    share = both.spec["profile"]["lesion_share"]
     every = "all crops" if share is None else f"all crops, {share:.0%} with blood"
     for title, result in ((every, both), ("lesion crops only", only)):
         said.append(f"{title}: {_scores(result)}")
-    identity = both["data"]["identity"]
+    identity = both.identity
     return Finding(name, claim, f"on {identity}: {'; '.join(said)}", OPEN)
 
 
-def other_crops(load: Callable[[str], dict | None], profile: str) -> Iterator[Finding]:
+def other_crops(
+    load: Callable[[str], MaskResult | None], profile: str
+) -> Iterator[Finding]:
     """What each network of Table III reaches with each choice of crops.
 
     Only the profile "paper" has these rows.
@@ -375,7 +382,7 @@ def other_crops(load: Callable[[str], dict | None], profile: str) -> Iterator[Fi
     for network in table3.SHOWN:
         rows = {"[2]'s JPG code": network}
         for (of, crops), row in audit_rows.OTHER_CROPS.items():
-            if of == network and spec.has_profile(spec.find(row)[0], profile):
+            if of == network and profile in CATALOG.row(row).settings:
                 rows[titles[crops]] = row
         if len(rows) == 1:
             continue
@@ -386,21 +393,21 @@ def other_crops(load: Callable[[str], dict | None], profile: str) -> Iterator[Fi
             yield Finding(name, claim, _run(*missing), NOT_RUN)
             continue
         said = [f"{title}: {_scores(result)}" for title, result in results.items()]
-        identity = next(iter(results.values()))["data"]["identity"]
+        identity = next(iter(results.values())).identity
         yield Finding(name, claim, f"on {identity}: {'; '.join(said)}", OPEN)
 
 
-def _scores(result: dict) -> str:
-    scores = result["summary"][PROTOCOL]
+def _scores(result: MaskResult) -> str:
+    scores = result.summary[PROTOCOL]
     return ", ".join(
         f"{column} {display.with_interval(scores[column])}"
         for column in ("dice", "sensitivity", "specificity")
     )
 
 
-def second_approach(load: Callable[[str], dict | None]) -> Iterator[Finding]:
+def second_approach(load: Callable[[str], MaskResult | None]) -> Iterator[Finding]:
     """Whether approach 2 predicts only black pixels, and what makes it so."""
-    stated = spec.reported()["table3"]["note"].split(": ", 1)[1].strip("'")
+    stated = reported()["table3"]["approach2"]
     rows = {"as stated": audit_rows.APPROACH2, **audit_rows.VARIANTS}
     for change, row in rows.items():
         name, claim = f"approach 2, {change}", stated if change == "as stated" else ""
@@ -409,13 +416,12 @@ def second_approach(load: Callable[[str], dict | None]) -> Iterator[Finding]:
         if result is None:
             yield Finding(name, claim, _run(row), NOT_RUN)
             continue
-        counts = result["counts"]["per_volume"].values()
+        counts = result.counts["per_volume"].values()
         predicted = sum(case["predicted_pixels"] for case in counts)
-        dice = result["summary"]["per_volume"]["bleeding_dice"]
-        other = tables.not_comparable(result, tables.TABLES["table2"][1])
+        dice = result.summary["per_volume"]["bleeding_dice"]
+        other = tables.not_comparable(result, tables.TABLES["table2"].identity)
         judged = change == "as stated" and not other
-        start = result["init"]
-        began = "" if start == result["wanted_init"] else f", from {start} weights"
+        began = "" if result.began_as_wanted else f", from {result.init} weights"
         yield Finding(
             name,
             claim,

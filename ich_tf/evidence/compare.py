@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ich_tf import files, labels, metrics
-from ich_tf.evidence import tables
+from ich_tf import labels, metrics
+from ich_tf.evidence import render as tables_as_text
 from ich_tf.experiments import results as stored
-from ich_tf.experiments import spec
+from ich_tf.experiments.catalog import CATALOG, Catalog
+from ich_tf.experiments.mask_results import MaskResult
+from ich_tf.experiments.results import Result
+from ich_tf.experiments.slice_results import SliceResult
 from ich_tf.metrics import classification as scoring
 from ich_tf.metrics import evaluation, intervals
 
@@ -19,36 +22,42 @@ _DIFFER = "{} was not evaluated on the same scans with the same truth ({})."
 
 
 def results_of(
-    experiment_id: str, results: pathlib.Path, profile: str, seeds: Sequence[int]
-) -> list[dict]:
-    """The results of a row's runs.
+    experiment_id: str,
+    results: pathlib.Path,
+    profile: str,
+    seeds: Sequence[int],
+    rows: Catalog = CATALOG,
+) -> list[Result]:
+    """The results of a row's runs, one for each seed.
+
+    Args:
+        experiment_id: Id of the row.
+        results: Folder of results.
+        profile: Name of the profile.
+        seeds: The seeds.
+        rows: Where the row is looked up.
 
     Raises:
-        ValueError: if it is no single row, or a run is missing or of other settings
-            than the row has now; the message says how to make it.
+        ValueError: if there is no such row, or a run is missing, damaged or made with
+            other settings than the row has now; the message says how to make it.
     """
-    row = spec.find(experiment_id)[0]
-    if row.id != experiment_id:
-        raise ValueError(f"{experiment_id} is not one row: nothing to compare.")
-    found = []
+    row = rows.row(experiment_id)
+    loaded = []
     for seed in seeds:
         path = stored.result_file(results, profile, experiment_id, seed)
+        command = (
+            f"Run `ich-tf reproduce {experiment_id} --profile {profile} --seed {seed}`."
+        )
         if not path.is_file():
-            raise ValueError(
-                f"There is no {path}. Run `ich-tf reproduce {experiment_id} --profile "
-                f"{profile} --seed {seed}`."
-            )
-        result = files.read_json(path)
-        if not stored.is_current(result, row, profile):
-            raise ValueError(
-                f"{path} was {stored.OTHER_SETTINGS}. Run `ich-tf reproduce "
-                f"{experiment_id} --profile {profile} --seed {seed}`."
-            )
-        found.append(result)
-    return found
+            raise ValueError(f"There is no {path}. {command}")
+        result = row.result_type.load(path)
+        if not result.is_current(row):
+            raise ValueError(f"{path} was {stored.OTHER_SETTINGS}. {command}")
+        loaded.append(result)
+    return loaded
 
 
-def paired(first: Sequence[dict], second: Sequence[dict]) -> dict[str, dict]:
+def paired(first: Sequence[Result], second: Sequence[Result]) -> dict[str, dict]:
     """Scores of two models, and their difference on the same draws of patients.
 
     Args:
@@ -64,7 +73,7 @@ def paired(first: Sequence[dict], second: Sequence[dict]) -> dict[str, dict]:
     Raises:
         ValueError: if the scans, or what is true of them, differ.
     """
-    if "counts" in first[0] and "counts" in second[0]:
+    if isinstance(first[0], MaskResult) and isinstance(second[0], MaskResult):
         return _paired_masks(first, second)
     scans = _same_scans([*first, *second])
     found = {}
@@ -111,27 +120,29 @@ def paired(first: Sequence[dict], second: Sequence[dict]) -> dict[str, dict]:
     return found
 
 
-def _paired_masks(first: Sequence[dict], second: Sequence[dict]) -> dict[str, dict]:
+def _paired_masks(
+    first: Sequence[MaskResult], second: Sequence[MaskResult]
+) -> dict[str, dict]:
     protocol = metrics.protocol(PROTOCOL)
     truth = {
         case_id: np.add(counts["tp"], counts["fn"]).tolist()
-        for case_id, counts in first[0]["counts"][PROTOCOL].items()
+        for case_id, counts in first[0].counts[PROTOCOL].items()
     }
-    ct_ich = first[0]["data"]["identity"].startswith("ct-ich")
+    ct_ich = first[0].identity.startswith("ct-ich")
     for result in (*first, *second):
-        own = result["counts"][PROTOCOL]
+        own = result.counts[PROTOCOL]
         if own.keys() != truth.keys() or any(
             np.add(counts["tp"], counts["fn"]).tolist() != truth[case_id]
             for case_id, counts in own.items()
         ):
-            raise ValueError(_DIFFER.format(result["experiment"], PROTOCOL))
+            raise ValueError(_DIFFER.format(result.experiment, PROTOCOL))
     found = {}
     for name in COLUMNS:
         models = []
         for results in (first, second):
             terms = []
             for result in results:
-                own = result["counts"][PROTOCOL]
+                own = result.counts[PROTOCOL]
                 cases = [own[case_id] for case_id in truth]
                 *values, patients = metrics.terms(cases, protocol, name, ct_ich)
                 terms.append(values)
@@ -152,35 +163,42 @@ def render(
     results: pathlib.Path,
     profile: str,
     seeds: Sequence[int] = (0,),
+    rows: Catalog = CATALOG,
 ) -> str:
-    """`paired` of two experiments as Markdown."""
-    one, other = (results_of(name, results, profile, seeds) for name in (first, second))
-    rows = paired(one, other)
-    if "counts" in one[0]:
-        scans = one[0]["counts"][PROTOCOL].values()
-        patients = {scan["patient_id"] for scan in scans}
-    else:
-        scans = one[0]["predictions"].values()
-        patients = {scan["patient"] for scan in scans}
-    runs = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
-    lines = [
-        f"**{second} against {first}: {one[0]['data']['identity']}, profile {profile}, "
-        f"{runs}, {len(scans)} held-out scans of {len(patients)} "
-        "patients**",
-        "",
-        f"| | {first} | {second} | difference [95 % CI] | DeLong |",
-        "| --- | --- | --- | --- | --- |",
+    """`paired` of two rows as Markdown."""
+    runs = [results_of(name, results, profile, seeds, rows) for name in (first, second)]
+    scans, patients = _held_out(runs[0][0])
+    count = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    title = (
+        f"**{second} against {first}: {runs[0][0].identity}, profile {profile}, "
+        f"{count}, {scans} held-out scans of {patients} patients**"
+    )
+    header = ["", first, second, "difference [95 % CI]", "DeLong"]
+    body = [_row(name, row) for name, row in paired(*runs).items()]
+    return f"{title}\n\n{tables_as_text.markdown(header, body)}\n"
+
+
+def _held_out(result: Result) -> tuple[int, int]:
+    """Numbers of held-out scans and of their patients."""
+    if isinstance(result, MaskResult):
+        scans = result.counts[PROTOCOL].values()
+        return len(scans), len({scan["patient_id"] for scan in scans})
+    scans = result.predictions.values()
+    return len(scans), len({scan["patient"] for scan in scans})
+
+
+def _row(name: str, row: dict) -> list[str]:
+    column, _, of_class = name.partition(" ")
+    title = tables_as_text.heading(column)
+    if of_class:
+        title = f"{labels.SHORT[of_class]}: {title}"
+    return [
+        title,
+        _number(row["first"]),
+        _number(row["second"]),
+        f"{_number(row['difference'].mean, '+')} {_bounds(row)}",
+        _bounds(row, "delong") if "delong" in row else "",
     ]
-    for name, row in rows.items():
-        column, _, of_class = name.partition(" ")
-        title = tables.HEADINGS.get(column, column.capitalize())
-        if of_class:
-            title = f"{labels.SHORT[of_class]}: {title}"
-        cells = [_number(row["first"]), _number(row["second"])]
-        cells.append(f"{_number(row['difference'].mean, '+')} {_bounds(row)}")
-        cells.append(_bounds(row, "delong") if "delong" in row else "")
-        lines.append("| " + " | ".join([title, *cells]) + " |")
-    return "\n".join(lines) + "\n"
 
 
 def _bounds(row: dict, method: str = "difference") -> str:
@@ -192,29 +210,36 @@ def _number(value: float, sign: str = "") -> str:
     return "–" if math.isnan(value) else f"{value:{sign}.4f}"
 
 
-def _same_scans(results: Sequence[dict]) -> dict:
-    """The predictions of the first result; all have its scans, labels and folds."""
-    scans = results[0].get("predictions", {})
-    for result in results:
-        others = result.get("predictions", {})
+def _same_scans(results: Sequence[Result]) -> dict:
+    """The predictions of the first result; all have its scans, labels and folds.
+
+    Raises:
+        ValueError: if they differ, or a result is of masks.
+    """
+    scans: dict = {}
+    for number, result in enumerate(results):
+        if not isinstance(result, SliceResult):
+            raise ValueError(_DIFFER.format(result.experiment, "masks"))
+        scans = result.predictions if number == 0 else scans
+        others = result.predictions
         if others.keys() != scans.keys() or any(
             others[case_id]["truth"] != scan["truth"] for case_id, scan in scans.items()
         ):
-            raise ValueError(_DIFFER.format(result["experiment"], "labels"))
+            raise ValueError(_DIFFER.format(result.experiment, "labels"))
         if any(
             others[case_id].get("fold", 0) != scan.get("fold", 0)
             for case_id, scan in scans.items()
         ):
-            raise ValueError(_DIFFER.format(result["experiment"], "folds"))
+            raise ValueError(_DIFFER.format(result.experiment, "folds"))
     return scans
 
 
-def _ordered(result: dict, scans: dict) -> dict:
+def _ordered(result: SliceResult, scans: dict) -> dict:
     """A result's predictions in the order of the scans."""
-    return {case_id: result["predictions"][case_id] for case_id in scans}
+    return {case_id: result.predictions[case_id] for case_id in scans}
 
 
-def _pool(result: dict, scans: dict, level: str) -> scoring.Pooled:
+def _pool(result: SliceResult, scans: dict, level: str) -> scoring.Pooled:
     return evaluation.pool(_ordered(result, scans), level)
 
 

@@ -1,33 +1,66 @@
 """Pages of the documentation that are made from result files."""
 
+import dataclasses
 import os
 import pathlib
 
 import numpy as np
 
 from ich_tf import files
-from ich_tf.evidence import audit, compare, localization, real_heads, tables
-from ich_tf.experiments import profiles
+from ich_tf.evidence import (
+    audit,
+    compare,
+    localization,
+    real_heads,
+    render,
+    tables,
+)
 from ich_tf.experiments import results as stored
+from ich_tf.experiments.catalog import CATALOG, Catalog
+from ich_tf.experiments.results import Result
 from ich_tf.experiments.rows import audit as audit_rows
 from ich_tf.experiments.rows import painted
+from ich_tf.experiments.rows import shipped as shipped_rows
 from ich_tf.metrics import display, evaluation
 from ich_tf.prediction import figures
 
 SLICES, SCANS = "table1/resnext101", "table1/resnext101-lstm"
-REAL_SLICES, REAL_SCANS = "ct-ich-slices/resnext", "ct-ich-slices/resnext-lstm"
-SEEDS = (0, 1, 2)
 PRETRAINED = "ct-ich-slices/resnext-painted"
 SHIPPED = "shipped/unetplusplus-painted"
 INGREDIENTS, NETWORK = "## One ingredient less", "## The network behind `predict`"
 
 
-def classification(results: str | os.PathLike, profile: str = "demo") -> str:
+@dataclasses.dataclass(frozen=True)
+class ClassifierPage:
+    """The rows of docs/classification.md.
+
+    Attributes:
+        seeds: Seeds of the rows of Table I.
+        real_slices: Row of the slice network on real slices.
+        real_scans: Row of the sequence model on them.
+        rows: Where rows are looked up.
+    """
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    real_slices: str = "ct-ich-slices/resnext"
+    real_scans: str = "ct-ich-slices/resnext-lstm"
+    rows: Catalog = CATALOG
+
+
+CLASSIFIERS = ClassifierPage()
+
+
+def classification(
+    results: str | os.PathLike,
+    profile: str = "demo",
+    sources: ClassifierPage = CLASSIFIERS,
+) -> str:
     """What the classifier reaches where its numbers can be had without RSNA 2019.
 
     Args:
-        results: Folder of results: Table I for `SEEDS`, and the slices of ct-ich.
+        results: Folder of results.
         profile: Name of the profile.
+        sources: The rows.
 
     Returns:
         Markdown.
@@ -35,45 +68,46 @@ def classification(results: str | os.PathLike, profile: str = "demo") -> str:
     Raises:
         ValueError: if a result is missing; the message says how to make it.
     """
-    results = pathlib.Path(results)
-    (real,) = compare.results_of(REAL_SCANS, results, profile, (0,))
+    results, rows = pathlib.Path(results), sources.rows
+    (real,) = compare.results_of(sources.real_scans, results, profile, (0,), rows)
     return "\n".join(
         [
             "# Classification: what was measured",
             "",
             "Made by `ich-tf tables --docs` from result files. Intervals are "
-            "95 %, expanded percentiles of 2,000 draws of patients; DeLong's beside "
-            "them.",
+            "95 %, expanded percentiles of 2,000 resamples of patients, next to "
+            "DeLong's.",
             "",
             "## Does the sequence model help? The phantom",
             "",
             "Three seeds of weights and order of training, the same held-out heads. A "
-            "network's number is the mean over the seeds; the difference is taken on "
-            "the same draws of patients. The phantom is no reproduction: real blood "
-            "runs on from slice to slice in other ways.",
+            "network's number is the mean over the seeds; the difference is a paired "
+            "bootstrap over patients. The phantom is no reproduction: real blood "
+            "continues from slice to slice in other ways.",
             "",
-            compare.render(SLICES, SCANS, results, profile, SEEDS),
+            compare.render(SLICES, SCANS, results, profile, sources.seeds, rows),
             "## Where the slice network looks: Figures 3-7 on the phantom",
             "",
             "Share of Grad-CAM's energy inside the lesion, how often its maximum lies "
-            "there (pointing game), and what a heatmap would have that knows nothing "
-            "but where the head is (chance).",
+            "there (pointing game), and the values of a heatmap that knows nothing "
+            "except where the head is (chance).",
             "",
             _localization(results, profile),
             "",
             "## Real slices: ct-ich 1.0",
             "",
             "8-bit slices in one brain window, a small network from random weights, "
-            "five folds by patient, every patient held out once, an AUC counts "
-            "the pairs within a fold. "
-            "A small data set, and another one than Table I's: few patients have each "
-            "subtype, so the intervals are wide and rough.",
+            "five folds by patient, every patient held out once; an AUC counts the "
+            "pairs within a fold. A small data set, and another one than Table I's: "
+            "few patients have each subtype, so the intervals are wide and rough.",
             "",
-            f"{len(real['data']['cases'])} patients, {real['data']['slices']} slices"
-            f" of {real['data']['identity']} (doi:10.13026/w8q8-ky94, CC BY 4.0).",
+            f"{len(real.data['cases'])} patients, {real.data['slices']} slices"
+            f" of {real.identity} (doi:10.13026/w8q8-ky94, CC BY 4.0).",
             "",
-            tables.render(["ct-ich-slices"], results, profile),
-            compare.render(REAL_SLICES, REAL_SCANS, results, profile),
+            render.render([tables.table("ct-ich-slices")], results, profile),
+            compare.render(
+                sources.real_slices, sources.real_scans, results, profile, rows=rows
+            ),
         ]
     )
 
@@ -94,13 +128,13 @@ def synthetic(results: str | os.PathLike, profile: str = "demo") -> str:
             message says how to make it.
     """
     results = pathlib.Path(results)
-    shipped = stored.load_result(results, "shipped", SHIPPED)
+    shipped = stored.load_result(results, "shipped", CATALOG.row(SHIPPED))
     if shipped is None:
         raise ValueError(
             f"{SHIPPED} was not run. Run `ich-tf reproduce {SHIPPED} --profile shipped "
             "--ct-ich DIR`."
         )
-    labelled = shipped["slices"]["labelled"]
+    labelled = shipped.slices["labelled"]
     bleeding = sum(any(one["truth"]) for one in labelled.values())
     lines = [
         "# How far synthetic hemorrhage carries",
@@ -110,7 +144,7 @@ def synthetic(results: str | os.PathLike, profile: str = "demo") -> str:
         "slices of patients without (`ich_tf/synthetic/painting.py`), and phantom "
         "heads are mixed in.",
         "",
-        f"Judged on {shipped['labelled']['data']} (doi:10.13026/w8q8-ky94, CC BY 4.0) "
+        f"Judged on {shipped.labelled['data']} (doi:10.13026/w8q8-ky94, CC BY 4.0) "
         f"by the labels of its slices: all {bleeding} patients with hemorrhage, and "
         f"{len(labelled) - bleeding} of those without, which were not painted on for "
         "training. The paint was improved after a look at what earlier weights missed "
@@ -126,27 +160,33 @@ def synthetic(results: str | os.PathLike, profile: str = "demo") -> str:
         "Small networks, trained briefly and alike; they tell what each ingredient is "
         "worth, not what can be had.",
         "",
-        *_painted_table([row.id for row in painted.ROWS], results, profile),
+        _painted_table([row.id for row in painted.ROWS], results, profile),
         "",
         NETWORK,
         "",
-        *_painted_table([SHIPPED], results, "shipped"),
+        _painted_table([SHIPPED], results, "shipped"),
         "",
-        "| painted slices with | Dice |",
-        "| --- | --- |",
+        render.markdown(
+            ["painted slices with", "Dice"],
+            [
+                [kind, display.with_interval(score)]
+                for kind, score in shipped.painted.items()
+            ],
+        ),
     ]
-    for kind, found in shipped["painted"].items():
-        lines.append(f"| {kind} | {display.with_interval(found)} |")
     lines += ["", *_before_and_after(results), *_pretrained(results, profile)]
     return "\n".join(lines) + "\n"
 
 
-def audited(results: str | os.PathLike, profile: str = "demo") -> str:
-    """The report held against itself, with the rows that were trained for it.
+def audited(
+    results: str | os.PathLike, profile: str = "demo", rows: Catalog = CATALOG
+) -> str:
+    """The report checked against itself, with the rows that were trained for it.
 
     Args:
         results: Folder of results: the rows of `audit`, and those they vary.
         profile: Name of the profile.
+        rows: Where rows are looked up.
 
     Returns:
         Markdown.
@@ -161,7 +201,9 @@ def audited(results: str | os.PathLike, profile: str = "demo") -> str:
         audit_rows.APPROACH2,
         *audit_rows.VARIANTS.values(),
     )
-    made = {name: stored.load_current(results, profile, name) for name in names}
+    made = {
+        name: stored.load_current(results, profile, rows.row(name)) for name in names
+    }
     missing = [name for name, result in made.items() if result is None]
     if missing:
         raise ValueError(
@@ -169,28 +211,32 @@ def audited(results: str | os.PathLike, profile: str = "demo") -> str:
             f"reproduce {' '.join(missing)}`."
         )
     lines = [
-        "# The report held against itself",
+        "# The report checked against itself",
         "",
         "Made by `ich-tf tables --docs`. Sums, bounds and whole numbers are "
-        "reckoned from what the report prints and from the published facts of its data "
-        "sets (`ich_tf/evidence/reference.yaml`); no data are needed, and `python "
-        "-m ich_tf audit` prints them at once. The last findings are of rows that "
+        "computed from what the report prints and from the published facts of its data "
+        "sets (`ich_tf/evidence/reference.yaml`); no data are needed, and `ich-tf "
+        "audit` prints them at once. The last findings are of rows that "
         "were trained to try the report's explanations; on the phantom they decide "
         "nothing about the report.",
         "",
-        audit.render(audit.audit(results, profile)),
-        "| row trained for this | data | epochs | weights at the start | commit |",
-        "| --- | --- | --- | --- | --- |",
+        audit.render(audit.audit(results, profile, rows=rows)),
+        render.markdown(
+            ["row", "data", "epochs", "initial weights", "commit"],
+            [_training(name, result) for name, result in made.items()],
+        ),
     ]
-    for name, result in made.items():
-        scale = result["spec"]["profile"]
-        steps = scale["steps_per_epoch"]
-        length = f"{steps} batches of {scale['batch']} crops" if steps else "all crops"
-        lines.append(
-            f"| {name} | {result['data']['identity']} | {scale['epochs']} of {length} "
-            f"| {result['init']} | {', '.join(result['commits'])} |"
-        )
     return "\n".join(lines) + "\n"
+
+
+def _training(name: str, result: Result) -> list[str]:
+    """What a row was trained with, as a line of a table."""
+    scale = result.spec["profile"]
+    steps = scale["steps_per_epoch"]
+    length = f"{steps} batches of {scale['batch']} crops" if steps else "all crops"
+    commits = ", ".join(filter(None, result.commits))
+    epochs = f"{scale['epochs']} of {length}"
+    return [name, result.identity, epochs, result.init, commits]
 
 
 def ingredients(results: str | os.PathLike, recorded: pathlib.Path) -> str:
@@ -201,8 +247,8 @@ def ingredients(results: str | os.PathLike, recorded: pathlib.Path) -> str:
         recorded: The page that `synthetic` made, shown where no row was run.
     """
     results, names = pathlib.Path(results), [row.id for row in painted.ROWS]
-    if any(stored.load_result(results, "demo", name) for name in names):
-        return "\n".join(_painted_table(names, results, "demo"))
+    if any(stored.load_result(results, "demo", CATALOG.row(name)) for name in names):
+        return _painted_table(names, results, "demo")
     text = recorded.read_text(encoding="utf-8")
     section = text.partition(INGREDIENTS)[2].partition(NETWORK)[0].strip()
     command = "`ich-tf reproduce painted --ct-ich DIR`"
@@ -252,29 +298,26 @@ def _detections(results: str | os.PathLike) -> dict[str, dict]:
     }
 
 
-def _painted_table(names, results: pathlib.Path, profile: str) -> list[str]:
-    lines = [
-        "| trained on | AUC, slices | AUC, patients | Dice, painted | painted, false "
-        "mm2 a slice | Dice, phantom | phantom, false ml |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+def _painted_table(names, results: pathlib.Path, profile: str) -> str:
+    header = ["trained on", "AUC, slices", "AUC, patients", "Dice, painted"]
+    header += ["painted, false mm2 a slice", "Dice, phantom", "phantom, false ml"]
+    rows = []
     for name in names:
-        result = stored.load_result(results, profile, name)
+        result = stored.load_result(results, profile, CATALOG.row(name))
         if result is None:
-            lines.append(f"| {name} | not run |  |  |  |  |  |")
+            rows.append([name, "not run", *[""] * 5])
             continue
-        volume = result["summary"]["per_volume"]
-        found = (
-            result["labelled"]["slice"],
-            result["labelled"]["patient"],
-            result["painted"]["all"],
-            result["false_mm2"],
+        volume = result.summary["per_volume"]
+        scores = (
+            result.labelled["slice"],
+            result.labelled["patient"],
+            result.painted["all"],
+            result.false_mm2,
             volume["bleeding_dice"],
             volume["false_positive_ml"],
         )
-        cells = [result["title"], *map(display.with_interval, found)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        rows.append([result.title, *map(display.with_interval, scores)])
+    return render.markdown(header, rows)
 
 
 def _before_and_after(results: pathlib.Path) -> list[str]:
@@ -283,26 +326,24 @@ def _before_and_after(results: pathlib.Path) -> list[str]:
     if not found:
         return []
     count = len(next(iter(found.values())))
-    lines = [
+    scores = {name: evaluation.detection(cases) for name, cases in found.items()}
+    rows = [
+        [name, *(display.with_interval(score[unit]) for unit in ("slice", "patient"))]
+        for name, score in scores.items()
+    ]
+    return [
         "## Weights trained on the phantom alone, and these",
         "",
         "`ich-tf detection --ct-ich DIR --weights NAME --out "
         f"results/detection/NAME`; the {count} patients that none has seen, at "
         "their own pixels. They differ in more than the paint: "
-        f"{_recipe(profiles.SHIPPED)} for the phantom's, "
-        f"{_recipe(profiles.PAINTED_SHIPPED)} for the others, which begin with the "
+        f"{_recipe(shipped_rows.SEGMENTATION)} for the phantom's, "
+        f"{_recipe(painted.SHIPPED)} for the others, which begin with the "
         "phantom's as they were then (`begins_with` in the manifest). The rows above "
         "differ in nothing else than what they name.",
         "",
-        "| weights | AUC, slices | AUC, patients |",
-        "| --- | --- | --- |",
+        render.markdown(["weights", "AUC, slices", "AUC, patients"], rows),
     ]
-    for name, cases in found.items():
-        score = evaluation.detection(cases)
-        cells = [name]
-        cells += [display.with_interval(score[unit]) for unit in ("slice", "patient")]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
 
 
 def _recipe(scale) -> str:
@@ -314,7 +355,7 @@ def _recipe(scale) -> str:
 
 def _pretrained(results: pathlib.Path, profile: str) -> list[str]:
     """Whether painted slices help a classifier of real ones; empty if not run."""
-    if not stored.load_result(results, profile, PRETRAINED):
+    if not stored.load_result(results, profile, CATALOG.row(PRETRAINED)):
         return []
     return [
         "",
@@ -323,7 +364,7 @@ def _pretrained(results: pathlib.Path, profile: str) -> list[str]:
         "It is then trained on the real labels, as the other row is from the start; "
         "five folds by patient, painted are only patients of a fold's own training.",
         "",
-        compare.render(REAL_SLICES, PRETRAINED, results, profile),
+        compare.render(CLASSIFIERS.real_slices, PRETRAINED, results, profile),
     ]
 
 
@@ -335,21 +376,21 @@ def write(results: str | os.PathLike, docs: pathlib.Path, say) -> None:
         docs: Folder of the documentation.
         say: Takes a line.
     """
-    made = {
-        "classification": classification,
-        "synthetic": synthetic,
-        "real-heads": lambda _: real_heads.page(),
-        "audit": audited,
-    }
-    for name, make in made.items():
+    made = (
+        ("classification", classification, draw_figures),
+        ("synthetic", synthetic, None),
+        ("real-heads", lambda _: real_heads.page(), None),
+        ("audit", audited, None),
+    )
+    for name, make, draw in made:
         try:
             page = make(results)
         except ValueError as error:
             say(f"docs/{name}.md stays as it is: {error}")
             continue
         files.write_bytes(docs / f"{name}.md", page.encode())
-        if name == "classification":
-            draw_figures(results, docs / "figures-3-7.png")
+        if draw is not None:
+            draw(results, docs / "figures-3-7.png")
 
 
 def draw_figures(results: str | os.PathLike, out: str | os.PathLike) -> None:
@@ -373,13 +414,12 @@ def _measured(results: pathlib.Path, profile: str) -> tuple[pathlib.Path, dict]:
 
 def _localization(results: pathlib.Path, profile: str) -> str:
     _, found = _measured(results, profile)
-    lines = [
-        "| subtype | slices | called | energy inside | pointing game | chance |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    header = ["subtype", "slices", "predicted positive", "energy inside"]
+    header += ["pointing game", "chance"]
+    rows = []
     for subtype, measured in found["subtypes"].items():
         cells = [subtype, str(measured["slices"]), str(measured["detected"])]
         for name in ("energy_share", "pointing_game", "chance_head"):
             cells.append(display.with_interval(measured[name]))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return render.markdown(header, rows)

@@ -9,50 +9,76 @@ import dataclasses
 import itertools
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import TypedDict
 
 import numpy as np
 
-from ich_tf import files, metrics
+from ich_tf import metrics, typed_json
 from ich_tf.evidence import conventions as sweeping
 from ich_tf.evidence import tables
 from ich_tf.evidence.conventions import Convention
-from ich_tf.experiments import reproduce, runner, spec, tasks
+from ich_tf.experiments import lookup, runner, tasks
 from ich_tf.experiments import results as stored
+from ich_tf.experiments.catalog import CATALOG, Catalog
 from ich_tf.metrics import Protocol
 from ich_tf.preprocessing.segmentation import tiles
 
 
-def open_result(name: str, profile: str, folders: runner.Folders, say) -> runner.Run:
+def open_result(
+    name: str,
+    profile: str,
+    folders: runner.Folders,
+    say: Callable[[str], None],
+    rows: Catalog = CATALOG,
+) -> runner.Run:
     """The finished run of an experiment id, or of a result file.
 
+    Args:
+        name: Experiment id, or path of a result file (".json").
+        profile: Name of the profile, for an experiment id.
+        folders: Where data and results are.
+        say: Takes a line of progress.
+        rows: Where the row is looked up.
+
     Raises:
-        ValueError: if it is not finished, is of a classifier, or was made of other
-            data than the folder holds.
+        ValueError: if it is not finished, its kind cannot be scored under conventions,
+            or it was made from other data than the folder holds.
     """
     seed = runner.SEED
     if name.endswith(".json"):
         path = pathlib.Path(name).resolve()
         if not path.is_file():
             raise ValueError(f"There is no {path}.")
-        content = files.read_json(path)
-        name, profile = content["experiment"], content["profile"]
-        seed = content["spec"]["seed"]
+        header = typed_json.read(path, _Header)
+        name, profile = header["experiment"], header["profile"]
+        seed = header["spec"]["seed"]
         depth = len(pathlib.PurePath(profile, name).parts)
         folders = dataclasses.replace(folders, results=path.parents[depth - 1])
-    (row,) = spec.find(name)
-    unsuited = tasks.of(row).sweeps_protocols
+    unsuited = tasks.of(rows.row(name)).sweeps_protocols
     if unsuited:
         raise ValueError(f"{name} {unsuited}.")
-    run = reproduce.find_run(name, profile, folders, say, seed)
-    if not run.file.is_file():
+    run = lookup.find_run(name, profile, folders, say, seed, rows)
+    result = runner.load(run)
+    if result is None:
         raise ValueError(f"There is no {run.file}. Run `ich-tf reproduce {name}`.")
-    result = files.read_json(run.file)
-    if result["data"] != run.fingerprint:
+    if result.data != run.fingerprint:
         raise ValueError(f"{run.file} was made of other data than {run.dataset.root}.")
-    # Probabilities beside it may by now be of a later, unfinished run.
-    if not stored.is_current(result, run.experiment, profile):
+    # The probabilities may belong to a later, unfinished run.
+    if not result.is_current(run.experiment):
         raise ValueError(f"{run.file} was {stored.OTHER_SETTINGS}.")
     return run
+
+
+class _Seed(TypedDict):
+    seed: int
+
+
+class _Header(TypedDict):
+    """What says which run a result file belongs to."""
+
+    experiment: str
+    profile: str
+    spec: _Seed
 
 
 def sweep(run: runner.Run, say: Callable[[str], None]) -> list[Convention]:
@@ -121,7 +147,7 @@ def _reported(run: runner.Run) -> dict[str, float]:
 
     None where the run says nothing about them.
     """
-    if tables.not_comparable(files.read_json(run.file), tables.TABLES["table3"][1]):
+    if tables.not_comparable(runner.load(run), tables.TABLES["table3"].identity):
         return {}
     reported = run.experiment.reported
     return dict(reported.get("table3") or reported.get("table2") or {})

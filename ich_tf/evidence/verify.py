@@ -1,7 +1,7 @@
 """A verdict for each number of the report, from result files that are checked first.
 
 Means are computed again from the counts of each case, so that an edited file is
-found. Results on the phantom are held against the phantom's own recorded numbers
+noticed. Results on the phantom are compared with the phantom's own recorded numbers
 instead: a regression check, which says nothing about the report.
 """
 
@@ -12,51 +12,56 @@ import logging
 import math
 import pathlib
 import typing
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
-from ich_tf import files, metrics
-from ich_tf.data import ct_ich
-from ich_tf.evidence import readme, tables
-from ich_tf.experiments import profiles, provenance, spec
+from ich_tf.evidence import recorded, render, tables
+from ich_tf.evidence.recorded import Recorded, RecordedCell
+from ich_tf.evidence.tables import PROTOCOL, Cell, Table
 from ich_tf.experiments import results as stored
-from ich_tf.metrics import display, evaluation
+from ich_tf.experiments.catalog import Catalog
+from ich_tf.experiments.results import Result
+from ich_tf.experiments.spec import Row
+from ich_tf.metrics import display
 
 if typing.TYPE_CHECKING:
     from ich_tf.experiments import runner
 
 LOGGER = logging.getLogger(__name__)
 REPORT, REGRESSION = "report", "regression"
-PROTOCOL = "hssayeni2020"
 AS_RECORDED = 0.0005
-FULL_SIZE = 512
-"""Side in pixels of ct-ich 1.3.1's slices, whose masks are published as counts."""
-PASSED = ("reproduced", "close", "as recorded", "within")
+MEASURED = ("seconds_per_epoch", "peak_memory_gb")
+"""Columns that depend on the machine; a record of them is only known to exist."""
+PASSED = ("reproduced", "close", "as recorded", "within", "measured")
 RULES = {
     REPORT: (
         f"reproduced: within {tables.REPRODUCED} of the report and the reported number "
-        f"inside our 95 % interval; close: within {tables.CLOSE}; differs: all else"
+        f"inside our 95 % interval; close: within {tables.CLOSE}; differs: everything "
+        "else"
     ),
     REGRESSION: (
-        f"regression check on the phantom, no reproduction. As recorded: within "
+        "regression check on the phantom, no reproduction. As recorded: within "
         f"{AS_RECORDED} of docs/demo.json; within: inside the recorded 95 % interval, "
-        "as training on another machine may be; differs: all else"
+        "as after training on another machine; measured: time or memory, which depend "
+        "on the machine; differs: everything else"
     ),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """One number held against what is expected of it.
+    """One number and what is expected of it.
 
     Attributes:
         kind: `REPORT` or `REGRESSION`.
         expected: The report's number, or the recorded one.
-        cell: Ours with its verdict; of the phantom also "as recorded" and "within".
+        cell: Ours with its verdict; on the phantom also "as recorded", "within" and
+            "measured".
     """
 
     kind: str
     expected: float | None
-    cell: tables.Cell
+    cell: Cell
 
     @property
     def verdict(self) -> str:
@@ -64,46 +69,72 @@ class Check:
         return self.cell.verdict
 
 
+@dataclasses.dataclass(frozen=True)
+class Read:
+    """A row's result file.
+
+    Attributes:
+        result: None if the row was not run, or its file is faulty.
+        faults: Why the file is not believed.
+    """
+
+    result: Result | None
+    faults: tuple[str, ...] = ()
+
+
 def verify(
     results: pathlib.Path,
     profile: str,
     names: Sequence[str] = (),
     folders: "runner.Folders | None" = None,
+    *,
+    known: Mapping[str, Table] = tables.TABLES,
+    record: pathlib.Path = recorded.RECORDED,
 ) -> list[Check]:
-    """Check every number the report prints, in the order of its tables.
+    """Check every number that the report prints or docs/demo.json records.
 
     Args:
         results: Folder of results.
         profile: Name of the profile.
-        names: Names in `tables.TABLES`; none: all that hold a reported number.
-        folders: Where the data are, to count masks again from the stored
-            probabilities; None believes the counts, as far as they agree.
+        names: Tables; none takes all.
+        folders: Where the data are, to compare with the stored predictions; None
+            believes the counts, as far as they agree.
+        known: All tables by name.
+        record: The file of recorded numbers.
 
     Returns:
-        One check for each reported number. Of a table whose results are all of the
-        phantom, one for each recorded number.
+        One check for each reported number. Where all results are of the phantom, one
+        for each recorded number instead.
 
     Raises:
-        ValueError: if a table is unknown or the report prints none of its numbers, or
-            if masks are to be counted again and the data are missing.
+        ValueError: if a table is unknown, the record is damaged, or the report prints
+            no number of a named table and none is recorded.
     """
-    # What the report quotes from other papers is about their data.
-    known = [
-        name
-        for name, (_, about, _) in tables.TABLES.items()
-        if about != tables.OTHER_DATA and _cells(name)
-    ]
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(
-            f"The report prints no number of {unknown[0]!r}. Known: {', '.join(known)}"
-        )
+        raise ValueError(f"Unknown table {unknown[0]!r}. Known: {', '.join(known)}")
+    numbers = recorded.read(record)
+    for name in names:
+        if name not in numbers and not known[name].has_reported_numbers:
+            raise ValueError(f"The report prints no number of {name!r}.")
+    chosen = [known[name] for name in names or known]
+    rows = Catalog({table.name: table.shown for table in known.values()})
     read = {
-        experiment.id: _read(results, profile, experiment, folders)
-        for name in names or known
-        for experiment in tables.shown(name)
+        row.id: _read(results, profile, row, folders, rows)
+        for table in chosen
+        for row in table.shown
     }
-    return [check for name in names or known for check in _table(name, profile, read)]
+    phantom = _identities(read.values()) == {"phantom"}
+    checks = []
+    for table in chosen:
+        own = _identities(read[row.id] for row in table.shown)
+        if table.name not in numbers and not table.has_reported_numbers:
+            continue
+        if own == {"phantom"} or (not own and phantom):
+            checks += _regression(table, read, numbers, profile)
+        elif table.has_reported_numbers:
+            checks += _comparison(table, read)
+    return checks
 
 
 def status(checks: Sequence[Check]) -> int:
@@ -114,274 +145,160 @@ def status(checks: Sequence[Check]) -> int:
     return 0 if verdicts and verdicts <= set(PASSED) else 2
 
 
-def render(checks: Sequence[Check], as_json: bool = False) -> str:
+def conclusion(checks: Sequence[Check]) -> str:
+    """What all checks together mean, in a sentence."""
+    if not checks:
+        return "nothing was checked"
+    counts = Counter(check.verdict for check in checks)
+    listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    if REGRESSION not in {check.kind for check in checks}:
+        return listed
+    outcome = {0: "passed", 1: "failed"}.get(status(checks), "is incomplete")
+    if any(check.kind == REPORT for check in checks):
+        return f"{listed}\nregression check {outcome} on the phantom's tables"
+    return f"{listed}\nregression check {outcome}; nothing was reproduced"
+
+
+def text(
+    checks: Sequence[Check],
+    as_json: bool = False,
+    known: Mapping[str, Table] = tables.TABLES,
+) -> str:
     """The checks as text, one a line, or as JSON with the rules and the status."""
     kinds = list(dict.fromkeys(check.kind for check in checks))
     if as_json:
         content = {
             "status": status(checks),
+            "conclusion": conclusion(checks),
             "rules": {kind: RULES[kind] for kind in kinds},
             "checks": [_as_json(check) for check in checks],
         }
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
     lines = [f"{kind}: {RULES[kind]}" for kind in kinds]
-    for table, found in itertools.groupby(checks, lambda check: check.cell.table):
-        lines += ["", tables.TABLES[table][0]]
-        lines += [_line(check) for check in found]
-    counts = {}
-    for check in checks:
-        counts[check.verdict] = counts.get(check.verdict, 0) + 1
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    return "\n".join([*lines, "", said or "nothing was checked"]) + "\n"
+    for name, of_table in itertools.groupby(checks, lambda check: check.cell.table):
+        lines += ["", known[name].caption]
+        lines += [_line(check, known[name].digits) for check in of_table]
+    return "\n".join([*lines, "", conclusion(checks)]) + "\n"
 
 
-def faults(result: dict, experiment: spec.Experiment, profile: str) -> list[str]:
-    """Why a result file is not to be believed: what in it contradicts the rest.
-
-    Args:
-        result: Content of the file.
-        experiment: The row it should be of.
-        profile: The profile it should be of.
-    """
+def _read(
+    results: pathlib.Path, profile: str, row: Row, folders, rows: Catalog
+) -> Read:
+    path = stored.result_file(results, profile, row.id)
     try:
-        return _identity_faults(result, experiment, profile) + _number_faults(result)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        return [f"it is damaged ({type(error).__name__}: {error})"]
-
-
-def _cells(table: str) -> list[tables.Cell]:
-    """The table's numbers as the report prints them, nothing run."""
-    return [
-        cell
-        for group in tables.groups(table, PROTOCOL)
-        for experiment in tables.shown(table)
-        for cell in tables.row_cells(table, experiment, None, group)
-        if cell.reported is not None
-    ]
-
-
-def _read(results: pathlib.Path, profile: str, experiment, folders) -> tuple:
-    """A result, None if it was not run or is faulty, and its faults."""
-    path = stored.result_file(results, profile, experiment.id)
-    try:
-        result = stored.load_result(results, profile, experiment.id)
+        result = stored.load_result(results, profile, row)
     except ValueError as error:
-        return None, [str(error)]
+        return Read(None, (str(error),))
     if result is None:
-        return None, []
-    said = faults(result, experiment, profile)
-    if folders and not said:
-        from ich_tf.experiments import reproduce
-
-        (run,) = reproduce.prepare([experiment.id], profile, folders, LOGGER.info)
-        try:
-            said = run.task.recount(run, result)
-        except ValueError as error:
-            said = [str(error)]
-    found = [f"{path}: {fault}" for fault in said]
-    return (None if found else result), found
+        return Read(None)
+    faults = result.faults(row, profile)
+    if folders and not faults and result.is_current(row):
+        faults = _recount(result, row, profile, folders, rows)
+    if faults:
+        return Read(None, tuple(f"{path}: {fault}" for fault in faults))
+    return Read(result)
 
 
-def _table(table: str, profile: str, read: dict) -> list[Check]:
-    rows = tables.shown(table)
-    results = [read[row.id][0] for row in rows]
-    identities = {result["data"]["identity"] for result in results if result}
-    recorded = _recorded(table, profile) if identities == {"phantom"} else None
+def _recount(
+    result: Result, row: Row, profile: str, folders, rows: Catalog
+) -> list[str]:
+    """Disagreements with the stored predictions and the data."""
+    # TensorFlow opens the data; without `--recount` it is not needed.
+    from ich_tf.experiments import lookup
+
+    (run,) = lookup.find_runs([row.id], profile, folders, LOGGER.info, rows=rows)
+    try:
+        return run.task.recount(run, result)
+    except ValueError as error:
+        return [str(error)]
+
+
+def _identities(read) -> set[str]:
+    return {one.result.identity for one in read if one.result}
+
+
+def _comparison(table: Table, read: Mapping[str, Read]) -> list[Check]:
+    """A check for each number that the report prints."""
     checks = []
-    for group, row in itertools.product(tables.groups(table, PROTOCOL), rows):
-        result, found = read[row.id]
-        unusable = _unusable(result, found, row, profile)
-        for cell in tables.row_cells(table, row, result, group):
-            if recorded is not None:
-                before = recorded.get((row.id, tables.untagged(cell.row), cell.column))
-                kind, expected = REGRESSION, before["ours"] if before else None
-                judged = judge_recorded(before, cell, profile)
-            elif cell.reported is not None:
-                kind, expected = REPORT, cell.reported
-                judged = cell.verdict, cell.reason
-            else:
-                continue
-            verdict, reason = unusable or judged
-            cell = dataclasses.replace(cell, verdict=verdict, reason=reason)
-            checks.append(Check(kind, expected, cell))
+    for group, row in itertools.product(table.groups_under(PROTOCOL), table.shown):
+        for cell in tables.row_cells(table, row, read[row.id].result, group):
+            if cell.reported is not None:
+                unusable = _unusable(read[row.id], row)
+                checks.append(_check(REPORT, cell.reported, cell, unusable))
     return checks
 
 
-def _recorded(table: str, profile: str) -> dict[tuple, dict]:
-    """The recorded cells by experiment, row without its initialisation, and column.
-
-    Rows that were recorded with other settings than they have now are left out.
-    """
-    known = files.read_json(readme.RECORDED) if readme.RECORDED.is_file() else {}
-    record = known.get(table, {"cells": []})
-    settings = record.get("settings", {})
-    changed = {
-        row.id
-        for row in tables.shown(table)
-        if row.id in settings and settings[row.id] != _settings_digest(row, profile)
-    }
-    return {
-        (cell["experiment"], tables.untagged(cell["row"]), cell["column"]): cell
-        for cell in record["cells"]
-        if cell["experiment"] not in changed
-    }
+def _regression(
+    table: Table, read: Mapping[str, Read], numbers: Recorded, profile: str
+) -> list[Check]:
+    """A check for each number of a table on the phantom."""
+    known = recorded.Lookup(table, numbers, profile)
+    checks = []
+    for group, row in itertools.product(table.groups_under(PROTOCOL), table.shown):
+        for cell in tables.row_cells(table, row, read[row.id].result, group):
+            before = known.find(cell)
+            verdict = _unusable(read[row.id], row) or judge_recorded(before, cell)
+            expected = before["ours"] if before else None
+            checks.append(_check(REGRESSION, expected, cell, verdict))
+    return checks
 
 
-def _settings_digest(row, profile: str) -> str:
-    scale = profiles.profile(row.task, profile).for_row(row.id)
-    return readme.settings_digest(spec.settings(row, scale))
+def _check(
+    kind: str, expected: float | None, cell: Cell, judged: tuple[str, str] | None
+) -> Check:
+    if judged is not None:
+        verdict, reason = judged
+        cell = dataclasses.replace(cell, verdict=verdict, reason=reason)
+    return Check(kind, expected, cell)
 
 
-def judge_recorded(
-    recorded: dict | None, cell: tables.Cell, profile: str
-) -> tuple[str, str]:
+def judge_recorded(before: RecordedCell | None, cell: Cell) -> tuple[str, str]:
     """The verdict on a number of the phantom, and its reason: see `RULES`.
 
     Args:
-        recorded: The cell in docs/demo.json, or None.
+        before: The record, or None.
         cell: Ours.
-        profile: What ours was made at; only the demo is recorded.
     """
     if cell.verdict == "not run":
         return "not run", cell.reason
-    if profile != "demo" or recorded is None or recorded["verdict"] == "not run":
+    if before is None or before["verdict"] == "not run":
         return "not comparable", "there is no record of it, or of other settings"
-    if recorded["row"] != cell.row:
-        return "not comparable", f"recorded as {recorded['row']!r}"
-    if recorded["cases"] != cell.cases:
-        return "differs", f"recorded over {recorded['cases']}, ours over {cell.cases}"
-    if cell.ours is None or recorded["ours"] is None:
-        same = cell.ours is None and recorded["ours"] is None
+    if before["row"] != cell.row:
+        return "not comparable", f"recorded as {before['row']!r}"
+    if cell.column in MEASURED:
+        return "measured", "depends on the machine"
+    if before["cases"] != cell.cases:
+        return "differs", f"recorded over {before['cases']}, ours over {cell.cases}"
+    if cell.ours is None or before["ours"] is None:
+        same = cell.ours is None and before["ours"] is None
         return ("as recorded", "undefined") if same else ("differs", "undefined")
-    if abs(cell.ours - recorded["ours"]) <= AS_RECORDED:
+    if not math.isfinite(cell.ours):
+        return "differs", "not finite"
+    if abs(cell.ours - before["ours"]) <= AS_RECORDED:
         return "as recorded", ""
-    low, high = recorded["low"], recorded["high"]
+    low, high = before["low"], before["high"]
     inside = low is not None and low <= cell.ours <= high
     return ("within", "") if inside else ("differs", "")
 
 
-def _unusable(result, found, experiment, profile) -> tuple[str, str] | None:
-    """Why a row's numbers are not looked at, None if they are."""
-    if found:
-        return "differs", "; ".join(found)
-    if result and not stored.is_current(result, experiment, profile):
+def _unusable(read: Read, row: Row) -> tuple[str, str] | None:
+    """Why a row's numbers are not judged, None if they are."""
+    if read.faults:
+        return "differs", "; ".join(read.faults)
+    if read.result and not read.result.is_current(row):
         return "not comparable", stored.OTHER_SETTINGS
     return None
 
 
 def _as_json(check: Check) -> dict:
-    cell = dataclasses.asdict(check.cell)
-    return {"kind": check.kind, "expected": check.expected, **cell}
+    content = render.as_json(check.cell)
+    return {"kind": check.kind, "expected": check.expected, **content}
 
 
-def _line(check: Check) -> str:
+def _line(check: Check, digits: int) -> str:
     cell = check.cell
     expected, ours = (
-        display.number(value, cell.table) for value in (check.expected, cell.ours)
+        display.number(value, digits) for value in (check.expected, cell.ours)
     )
     line = f"  {cell.row}, {cell.column}: {expected} | {ours}: {cell.verdict}"
     return f"{line} ({cell.reason})" if cell.reason else line
-
-
-def _identity_faults(result: dict, experiment, profile: str) -> list[str]:
-    """Whether the file is of this row, and the data are what it says they are."""
-    found = []
-    if (result["experiment"], result["profile"]) != (experiment.id, profile):
-        found.append(f"it is of {result['experiment']}, profile {result['profile']}")
-    if result["wanted_init"] != spec.wanted_init(experiment):
-        found.append(f"the row does not start from {result['wanted_init']} weights")
-    known = result["data"]
-    if result["spec"]["data"] != provenance.digest(known):
-        found.append("its data are not those its specification was made for")
-    if known["identity"] == "ct-ich 1.3.1":
-        counts = {
-            case_id: {name: case[name] for name in ("slices", "mask_voxels")}
-            for case_id, case in known["cases"].items()
-        }
-        if counts != ct_ich.published_counts():
-            found.append("its data have other counts than ct-ich 1.3.1 as published")
-    return found
-
-
-def _number_faults(result: dict) -> list[str]:
-    """Whether cases, counts and summary agree."""
-    # A classifier chooses no epoch, so [1]'s split holds out a validation part alone.
-    parts = ("validation", "test") if "predictions" in result else ("test",)
-    tested = [
-        case_id for fold in result["folds"] for part in parts for case_id in fold[part]
-    ]
-    if len(tested) != len(set(tested)):
-        return ["a case is held out in two folds"]
-    if "predictions" in result:
-        read = set(tested).difference(result["left_out"].get("scan_ids", ()))
-        if set(result["predictions"]) != read:
-            return ["its predictions are not those of its folds' held-out scans"]
-        found = []
-        summary = evaluation.score_slices(result["predictions"])
-    else:
-        found = _count_faults(result, set(tested))
-        if found:
-            return found
-        summary = evaluation.summarise(result["counts"], result["data"]["identity"])
-    for group, name in _unequal(result["summary"], summary):
-        found.append(f"its summary of {group}, {name} is not what its cases give")
-    return found
-
-
-def _count_faults(result: dict, tested: set[str]) -> list[str]:
-    found, cases = [], result["data"]["cases"]
-    in_full = result["spec"]["profile"]["size"] == FULL_SIZE
-    truth_known = in_full and result["data"]["identity"] == "ct-ich 1.3.1"
-    if set(result["counts"]) != set(metrics.PROTOCOLS):
-        found.append(f"it has counts of the protocols {', '.join(result['counts'])}")
-    for name, counts in result["counts"].items():
-        if set(counts) != tested:
-            lost = ", ".join(sorted(tested ^ set(counts)))
-            found.append(f"{name}: its counts are not of the test cases: {lost}")
-        for case_id in sorted(tested & set(counts)):
-            fault = _case_fault(case_id, counts[case_id], cases[case_id])
-            if fault:
-                found.append(f"{name}, case {case_id}: {fault}")
-            elif truth_known and (
-                counts[case_id]["truth_pixels"] != cases[case_id]["mask_voxels"]
-            ):
-                found.append(f"{name}, case {case_id}: counted in another mask")
-    return found
-
-
-def _case_fault(case_id: str, counts: dict, facts: dict) -> str | None:
-    depth, height, width = counts["shape"]
-    columns = [counts[name] for name in ("tp", "fp", "fn", "tn")]
-    if counts["case_id"] != case_id:
-        return f"the counts are of {counts['case_id']}"
-    if any(len(column) != depth for column in columns) or depth != facts["slices"]:
-        return f"counts of other slices than the data's {facts['slices']}"
-    if not all(
-        type(pixels) is int and pixels >= 0 for column in columns for pixels in column
-    ):
-        return "a count is not a whole number from 0 on"
-    if any(sum(pixels) != height * width for pixels in zip(*columns, strict=True)):
-        return f"a slice's counts do not sum to its {height * width} pixels"
-    tp, fp, fn, _ = (sum(column) for column in columns)
-    if (tp + fn, tp + fp) != (counts["truth_pixels"], counts["predicted_pixels"]):
-        return "the slices' pixels are not the case's"
-    return None
-
-
-def _unequal(stored: dict, computed: dict) -> list[tuple[str, str]]:
-    """Group and name of each score that the file states otherwise than computed."""
-    found = []
-    for group, scores in computed.items():
-        for name, score in scores.items():
-            said = stored.get(group, {}).get(name)
-            if said is None or any(
-                not _same(said.get(key), value) for key, value in score.items()
-            ):
-                found.append((group, name))
-    return found
-
-
-def _same(said: float | None, computed: float | None) -> bool:
-    if said is None or computed is None:
-        return said is None and computed is None
-    return math.isclose(said, computed, rel_tol=1e-6, abs_tol=1e-9)

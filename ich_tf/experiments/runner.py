@@ -14,11 +14,14 @@ import time
 import zlib
 from collections.abc import Callable
 
-from ich_tf import files
+from ich_tf import files, typed_json
 from ich_tf.data import Dataset, splits
-from ich_tf.experiments import profiles, provenance, spec
+from ich_tf.experiments import catalog, provenance
 from ich_tf.experiments import results as stored
-from ich_tf.experiments.spec import Profile, Row, settings, wanted_init
+from ich_tf.experiments.catalog import Catalog
+from ich_tf.experiments.results import Result
+from ich_tf.experiments.settings import Settings
+from ich_tf.experiments.spec import Row
 from ich_tf.experiments.task import Task
 from ich_tf.training import checkpoint, precision
 
@@ -56,20 +59,22 @@ class Run:
 
     Attributes:
         experiment: The row.
-        profile: The scale, with the row's own changes applied.
+        profile: The row's settings at one scale.
         dataset: The data that the row is about.
         folders: Where results go and weights are.
         seed: Seed of the weights and of the order of training; not of the split.
         phantom: Phantom heads that the row trains on besides `dataset`; None where
             its kind needs none.
+        catalog: Where other rows are found by id.
     """
 
     experiment: Row
-    profile: Profile
+    profile: Settings
     dataset: Dataset
     folders: Folders
     seed: int = SEED
     phantom: Dataset | None = None
+    catalog: Catalog = catalog.CATALOG
 
     @property
     def folder(self) -> pathlib.Path:
@@ -112,7 +117,7 @@ class Run:
     @functools.cached_property
     def _own_spec(self) -> dict:
         spec = {
-            **settings(self.experiment, self.profile),
+            **self.experiment.spec(self.profile),
             "data": provenance.digest(self.fingerprint),
             "precision": precision.precision_policy(self.task.precision(self)),
             "seed": self.seed,
@@ -132,14 +137,26 @@ class Run:
 
 def other_row(run: Run, experiment_id: str) -> Run:
     """The run of another row on the same data, at the same profile and seed."""
-    (row,) = spec.find(experiment_id)
-    profile = profiles.profile(row.task, run.profile.name).for_row(row.id)
-    return dataclasses.replace(run, experiment=row, profile=profile)
+    row = run.catalog.row(experiment_id)
+    settings = row.settings[run.profile.name]
+    return dataclasses.replace(run, experiment=row, profile=settings)
+
+
+def load(run: Run) -> Result | None:
+    """The run's result file, None without one; `spec` may be of other settings.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    if not run.file.is_file():
+        return None
+    return run.experiment.result_type.load(run.file)
 
 
 def state_of(run: Run) -> str:
     """One of "finished", "interrupted" (there is something to resume) and "new"."""
-    if run.file.is_file() and _same(files.read_json(run.file)["spec"], run.spec):
+    result = load(run)
+    if result and _same(result.spec, run.spec):
         return "finished"
     folds = range(len(run.folds))
     if any(_same(_stored_spec(run, k), run.fold_spec(k)) for k in folds):
@@ -160,26 +177,41 @@ def _stored_spec(run: Run, number: int) -> dict | None:
 
 def execute(
     run: Run, *, fresh: bool = False, say: Callable[[str], None] = LOGGER.info
-) -> dict:
+) -> Result:
     """Train and evaluate every fold that is not finished; write and return the result.
 
     Args:
         run: The run.
-        fresh: Forget what is there and start anew.
+        fresh: Discard what is there; a damaged result is moved aside.
         say: Takes a line of progress.
+
+    Raises:
+        ValueError: if a file of the run is damaged and `fresh` is not set.
     """
     if fresh:
+        set_damaged_aside(run, say)
         run.file.unlink(missing_ok=True)
         shutil.rmtree(run.folder, ignore_errors=True)
-    if state_of(run) == "finished":
-        return files.read_json(run.file)
+    elif state_of(run) == "finished":
+        return load(run)
     done = []
     for number in range(len(run.folds)):
         if len(run.folds) > 1:
             say(f"{run.experiment.id}: fold {number + 1} of {len(run.folds)}")
         done.append(_fold(run, number, say))
-    files.write_json(run.file, _result(run, done))
-    return files.read_json(run.file)
+    result = typed_json.convert(_result(run, done), run.experiment.result_type)
+    result.save(run.file)
+    return load(run)
+
+
+def set_damaged_aside(run: Run, say: Callable[[str], None]) -> None:
+    """Rename a result file that cannot be read, so that the row can run again."""
+    try:
+        load(run)
+    except ValueError as error:
+        aside = run.file.with_name(f"{run.file.name}.damaged")
+        run.file.replace(aside)
+        say(f"{error} Now it is {aside}.")
 
 
 def begin_fold(
@@ -227,7 +259,7 @@ def begin_fold(
 def _fold(run: Run, number: int, say: Callable[[str], None]) -> dict:
     path = run.fold_folder(number) / FOLD_FILE
     if path.is_file():
-        stored = files.read_json(path)
+        stored = run.experiment.result_type.load_fold(path)
         if _same(stored["spec"], run.spec):
             return stored
     provenance.restart_memory_peak()
@@ -253,7 +285,7 @@ def _fold(run: Run, number: int, say: Callable[[str], None]) -> dict:
         "commit": commit,
     }
     files.write_json(path, content)
-    return content
+    return run.experiment.result_type.load_fold(path)
 
 
 def _seconds(history: list[dict]) -> float:
@@ -267,17 +299,16 @@ def _result(run: Run, done: list[dict]) -> dict:
         "profile": run.profile.name,
         "spec": run.spec,
         "init": done[0]["init"],
-        "wanted_init": wanted_init(run.experiment),
+        "wanted_init": run.experiment.wanted_init,
         "data": run.fingerprint,
         "folds": [fold["fold"] for fold in done],
         "states": run.experiment.states,
         "leaves_open": list(run.experiment.leaves_open),
         "assumptions": list(run.experiment.assumptions),
         "deviations": [
-            line
-            for line in run.profile.deviations
-            if not line.startswith(profiles.PHANTOM_INSTEAD)
-            or run.fingerprint["identity"] == "phantom"
+            deviation.text
+            for deviation in run.profile.deviations
+            if not deviation.phantom_only or run.fingerprint["identity"] == "phantom"
         ],
         **run.task.summarise(run, done),
         "history": [fold["history"] for fold in done],

@@ -35,8 +35,8 @@ def ship(run: Run) -> dict:
         "experiment": run.experiment.id,
         "profile": run.profile.name,
         "data": provenance.digest(run.fingerprint),
-        "commit": result["commits"][0],
-        "versions": result["versions"][0],
+        "commit": result.commits[0],
+        "versions": result.versions[0],
     }
     name = run.experiment.id.split("/")[1]
     beside = run.task.artifacts(run, model)

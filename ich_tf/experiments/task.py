@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from ich_tf.data import splits
 
 if typing.TYPE_CHECKING:
+    from ich_tf.experiments.results import Result
     from ich_tf.experiments.runner import Run
 
 Say = Callable[[str], None]
@@ -185,7 +186,7 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def recount(self, run: "Run", result: dict) -> list[str]:
+    def recount(self, run: "Run", result: "Result") -> list[str]:
         """Compare a result with the stored predictions and the data's truth.
 
         Returns:
@@ -196,7 +197,7 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def describe(self, run: "Run", result: dict) -> dict:
+    def describe(self, run: "Run", result: "Result") -> dict:
         """Manifest fields of the network: `build`, `preprocessing` and `metric`."""
 
     def artifacts(self, run: "Run", model: Any) -> dict[str, Callable]:

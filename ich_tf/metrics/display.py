@@ -1,15 +1,16 @@
 """Numbers and intervals as text."""
 
+from collections.abc import Mapping
 
-def number(value: float | None, table: str = "") -> str:
-    """As many decimals as the report prints; a dash for what is undefined."""
-    digits = 4 if table.startswith("table1") else 3
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with so many decimals; a dash for what is undefined."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def with_interval(score: dict, table: str = "") -> str:
+def with_interval(score: Mapping, digits: int = 3) -> str:
     """`mean` [`low`, `high`] (n=`n`), as far as defined; "n=12 of 16": 4 are not."""
-    mean, low, high = (number(score[key], table) for key in ("mean", "low", "high"))
+    mean, low, high = (number(score[key], digits) for key in ("mean", "low", "high"))
     if score["n"] is None:
         return mean
     count = f"n={score['n']}"

@@ -4,9 +4,10 @@ import dataclasses
 import os
 import typing
 
-from ich_tf import files, paths
-from ich_tf.evidence import readme, tables
-from ich_tf.experiments import reproduce, runner
+from ich_tf import paths
+from ich_tf.evidence import readme, recorded, render, tables
+from ich_tf.experiments import lookup, runner
+from ich_tf.experiments.results import Result
 from ich_tf.report import page, plots
 
 if typing.TYPE_CHECKING:
@@ -36,10 +37,10 @@ class Session:
     phantom: bool
     device: str
 
-    def results(self, *names: str) -> dict[str, dict]:
+    def results(self, *names: str) -> dict[str, Result]:
         """Id to result of each row of these tables that was run."""
-        rows = {row.id for name in names for row in tables.own(name)}
-        found = page.results_of(self.folders.results, self.profile)
+        rows = {row.id for name in names for row in tables.table(name).rows}
+        found = page.read_results(self.folders.results, self.profile)[0]
         return {name: result for name, result in found.items() if name in rows}
 
     def table(self, name: str) -> "display.Markdown":
@@ -50,19 +51,20 @@ class Session:
         """
         from IPython import display
 
+        table = tables.table(name)
         if self.results(name):
-            return display.Markdown(_compact(name, self))
-        made_with = name.removesuffix("-losses")
-        command = f"`ich-tf reproduce {made_with} --profile {self.profile}`"
-        recorded = files.read_json(readme.RECORDED).get(name)
-        if recorded is None:
+            return display.Markdown(_compact(table, self))
+        names = " ".join(dict.fromkeys(row.id.split("/")[0] for row in table.rows))
+        command = f"`ich-tf reproduce {names} --profile {self.profile}`"
+        numbers = recorded.read().get(name)
+        if numbers is None:
             return display.Markdown(
-                f"**{tables.TABLES[name][0]}**\n\nNo row of it was run here, and none "
-                f"is recorded. {command} makes it."
+                f"**{table.caption}**\n\nNo row of it was run here, and none is "
+                f"recorded. {command} makes it."
             )
         return display.Markdown(
-            f"{readme.render({name: recorded})}\n\nNo row was run here: these are the "
-            f"recorded numbers of the demo. {command} makes your own."
+            f"{readme.render_recorded({name: numbers})}\n\nNo row was run here: these "
+            f"are the recorded numbers of the demo. {command} makes your own."
         )
 
     def missing(self, *names: str) -> "display.Markdown":
@@ -80,27 +82,28 @@ class Session:
         Raises:
             ValueError: if the id is unknown or real data are not where they were.
         """
-        return reproduce.find_run(
+        return lookup.find_run(
             experiment_id, self.profile, self.folders, lambda line: None
         )
 
 
-def _compact(table: str, session: Session) -> str:
+def _compact(table: tables.Table, session: Session) -> str:
     """A table with one column of verdicts, and its notes folded."""
     results, profile = session.folders.results, session.profile
     cells = tables.cells(table, results, profile)
-    header, body = tables.grid(cells)
-    pairs = [number for number in range(1, len(header)) if number % 3]
-    rows = [[header[0], *(header[k] for k in pairs), "verdict"]]
-    rows.append(["---"] * len(rows[0]))
-    for row in body:
-        verdicts = "; ".join(dict.fromkeys(row[3::3]))
-        rows.append([row[0], *(row[k] for k in pairs), verdicts])
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    header = ["Row"]
+    for column in table.columns:
+        header += [f"{render.heading(column)}: reported", "ours [95 % CI]"]
+    rows = []
+    for title, of_row in render.by_row(cells).items():
+        numbers = [text for cell in of_row for text in render.numbers(table, cell)]
+        verdicts = dict.fromkeys(render.verdict(cell) for cell in of_row)
+        rows.append([title, *numbers, "; ".join(verdicts)])
+    grid = render.markdown([*header, "verdict"], rows)
     notes = [f"- {note}" for note in tables.notes_of(table, cells, results, profile)]
-    caption = f"**{tables.TABLES[table][0]} (profile {profile})**"
+    caption = f"**{table.caption} (profile {profile})**"
     folded = "<details><summary>Notes and deviations</summary>"
-    return "\n".join([caption, "", *lines, "", folded, "", *notes, "", "</details>"])
+    return "\n".join([caption, "", grid, "", folded, "", *notes, "", "</details>"])
 
 
 def start(data: str, name: str = "ct-ich") -> Session:
@@ -127,7 +130,7 @@ def start(data: str, name: str = "ct-ich") -> Session:
         weights=paths.weights(),
     )
     session = Session(profile, folders, given is None, provenance.device())
-    ran = len(page.results_of(folders.results, profile))
+    ran = len(page.read_results(folders.results, profile)[0])
     shown = "the phantom" if session.phantom else name
     line = f"On {session.device}. Data: {shown}. Profile {profile}: {ran} rows."
     if session.phantom:

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ich_tf import labels
+from ich_tf.experiments.mask_results import MaskResult
+from ich_tf.experiments.results import Result
+from ich_tf.experiments.slice_results import SliceResult
 
 if typing.TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -120,48 +123,37 @@ def roc_curves(
     return figure
 
 
-def histories(results: Mapping[str, Mapping]) -> dict[str, list[dict]]:
+def histories(results: Mapping[str, Result]) -> dict[str, list[dict]]:
     """Title to the epochs of the first fold, of each result that was trained."""
     return {
-        result["title"]: result["history"][0]
+        result.title: result.history[0]
         for result in results.values()
-        if result["history"] and result["history"][0]
+        if result.history and result.history[0]
     }
 
 
-def dice_of_heads(results: Mapping[str, Mapping]) -> dict[str, list[float]]:
+def dice_of_heads(results: Mapping[str, Result]) -> dict[str, list[float]]:
     """Title to the Dice of each held-out head with hemorrhage, of rows of masks."""
     return {
-        result["title"]: [
-            value
-            for counts in result["counts"]["per_volume"].values()
-            if counts["truth_pixels"] and (value := dice(counts)) is not None
-        ]
+        result.title: result.dice_of_cases()
         for result in results.values()
-        if "counts" in result
+        if isinstance(result, MaskResult)
     }
 
 
-def dice(counts: Mapping) -> float | None:
-    """Dice of a volume from its counts; None where neither mask has a pixel."""
-    hit = sum(counts["tp"])
-    total = counts["truth_pixels"] + counts["predicted_pixels"]
-    return 2 * hit / total if total else None
-
-
-def slice_answers(results: Mapping[str, Mapping]) -> dict[str, dict[str, tuple]]:
+def slice_answers(results: Mapping[str, SliceResult]) -> dict[str, dict[str, tuple]]:
     """Class to title to truth and probability of each held-out slice, of classifiers.
 
     As `roc_curves` takes them.
     """
     answers = {labels.SHORT[name]: {} for name in (labels.ANY, *labels.SUBTYPES)}
     for result in results.values():
-        scans = result["predictions"].values()
+        scans = result.predictions.values()
         truth = np.concatenate([scan["truth"] for scan in scans])
         probability = np.concatenate([scan["probability"] for scan in scans])
         for short, curves in answers.items():
             column = labels.index(short)
-            curves[result["title"]] = truth[:, column] > 0, probability[:, column]
+            curves[result.title] = truth[:, column] > 0, probability[:, column]
     return answers
 
 

@@ -9,9 +9,9 @@ from PIL import Image
 
 from ich_tf import labels
 from ich_tf.experiments import runner
+from ich_tf.experiments.mask_results import MaskResult, dice
 from ich_tf.prediction import classify, explain
 from ich_tf.preprocessing.segmentation import slices
-from ich_tf.report import plots
 
 SIZE = 256
 """In-plane pixels at most, so that the page can be sent to somebody."""
@@ -20,7 +20,7 @@ HU_OFFSET = 32768
 
 def cases(
     runs: list[runner.Run],
-    results: list[dict],
+    results: list[MaskResult],
     count: int,
     network: classify.Classifier | None,
     say: Callable[[str], None],
@@ -51,14 +51,14 @@ def cases(
         predictions = {}
         for run, result in zip(runs, results, strict=True):
             path = run.folder / f"{case_id}.npz"
-            if case_id not in result["counts"]["per_volume"] or not path.is_file():
+            if case_id not in result.counts["per_volume"] or not path.is_file():
                 continue
             with np.load(path) as stored:
                 coded = stored["probability"]
             if coded.shape == case.volume.hu.shape:
-                predictions[result["title"]] = {
+                predictions[result.title] = {
                     "picture": _png(_shrink(coded)),
-                    "dice": plots.dice(result["counts"]["per_volume"][case_id]),
+                    "dice": dice(result.counts["per_volume"][case_id]),
                 }
         hu, areas = _shrink(case.volume.hu), case.mask.sum((1, 2))
         made.append(
@@ -68,7 +68,7 @@ def cases(
                 "start": int(areas.argmax()) if areas.any() else len(hu) // 2,
                 "height": hu.shape[1],
                 "width": hu.shape[2],
-                "truth_ml": results[0]["counts"]["per_volume"][case_id]["truth_ml"],
+                "truth_ml": results[0].counts["per_volume"][case_id]["truth_ml"],
                 "hu": _hu_png(hu),
                 "truth": _png(_shrink(case.mask * np.uint8(255))),
                 "heat": _heat(case, network),
@@ -78,10 +78,10 @@ def cases(
     return made
 
 
-def _spread(result: dict, count: int) -> list[str]:
-    counts = result["counts"]["per_volume"]
+def _spread(result: MaskResult, count: int) -> list[str]:
+    counts = result.counts["per_volume"]
     bleeding = [name for name, of_case in counts.items() if of_case["truth_pixels"]]
-    bleeding.sort(key=lambda name: (plots.dice(counts[name]), name))
+    bleeding.sort(key=lambda name: (dice(counts[name]), name))
     healthy = sorted(set(counts) - set(bleeding))[: 1 if count > 1 else 0]
     places = np.linspace(0, len(bleeding) - 1, min(count - len(healthy), len(bleeding)))
     # The page opens at the first case.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ich_tf import labels
+from ich_tf.data import Dataset, Source
 from ich_tf.synthetic import painting
 from ich_tf.volume import Case
 
@@ -16,7 +17,7 @@ _TWO_SUBTYPES = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
-class Painted:
+class Painted(Source):
     """Copies of heads without hemorrhage, each with other paint.
 
     Slices are painted one by one: a copy is no head with one lesion through several
@@ -32,7 +33,7 @@ class Painted:
         clean_share: Share of the slices that get no blood.
     """
 
-    source: object
+    source: Dataset
     prepare: Callable[[Case], Case]
     seed: int = 0
     with_look_alikes: bool = True
@@ -105,7 +106,7 @@ class Painted:
 
 
 @dataclasses.dataclass(frozen=True)
-class Mixed:
+class Mixed(Source):
     """Painted and phantom heads, told apart by `PAINTED` or `PHANTOM` before the name.
 
     Attributes:
@@ -114,7 +115,7 @@ class Mixed:
     """
 
     painter: Painted
-    phantom: object
+    phantom: Dataset
 
     def load(self, name: str) -> Case:
         """Paint or read a case.

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ich_tf.data import Dataset
 from ich_tf.data.checks import Problem
 from ich_tf.data.rsna import headers as rsna_headers
 from ich_tf.data.rsna import index as rsna_index
@@ -126,7 +127,7 @@ def _images_folder(root: pathlib.Path) -> pathlib.Path:
     return folder
 
 
-class Rsna:
+class Rsna(Dataset):
     """The training part of RSNA 2019 in a folder.
 
     Attributes:
@@ -217,6 +218,10 @@ class Rsna:
 
     def _rows(self, number: int) -> slice:
         return slice(*self._index.starts[number : number + 2])
+
+    def image_ids(self, case_id: str) -> tuple[str, ...]:
+        """Names of a scan's images, in its order."""
+        return self.slices(case_id).image_ids
 
     def load(self, case_id: str) -> Case:
         """Read one scan.

@@ -7,6 +7,7 @@ import dataclasses
 
 from ich_tf.experiments import spec
 from ich_tf.experiments.rows import table2, table3, volume3d
+from ich_tf.experiments.settings import changed
 
 # A small network that the demo trains long enough to segment, in minutes.
 EVERY_CROP = "volume3d/2d"
@@ -46,16 +47,13 @@ def _row(id_: str) -> spec.Experiment:
     return next(row for row in known if row.id == id_)
 
 
-def _change(
-    of: str, id_: str, title: str, states: str, kind=spec.Experiment, **changes
-) -> spec.Experiment:
-    row = _row(of)
-    fields = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
-    changes |= {"id": id_, "title": title, "states": states, "reported": {}}
-    return kind(**{**fields, **changes})
+def _change(of: str, id_: str, title: str, states: str, **changes) -> spec.Experiment:
+    return dataclasses.replace(
+        _row(of), id=id_, title=title, states=states, reported={}, **changes
+    )
 
 
-def _with_other_crops(of: str, crops: str, id_: str) -> spec.PaperExperiment:
+def _with_other_crops(of: str, crops: str, id_: str) -> spec.Experiment:
     row = _row(of)
     name, states = _CROPS[crops]
     others = tuple(line for line in row.assumptions if line != table2.CROPS)
@@ -64,19 +62,22 @@ def _with_other_crops(of: str, crops: str, id_: str) -> spec.PaperExperiment:
         id_,
         f"{row.title}, {name}",
         states,
-        spec.PaperExperiment,
         assumptions=others,
+        # Only at full size do the crops differ enough to matter.
+        settings={"paper": dataclasses.replace(row.settings["paper"], crops=crops)},
     )
 
 
 _SILENT = "Nothing; approach 2 is stated to predict only black pixels."
 _RANDOM = {"backbone": "densenet169", "graph": "official", "init": "random"}
+_LESION_ONLY = {"crops": "lesion", "lesion_share": None}
 ROWS = (
     _change(
         EVERY_CROP,
         LESION_CROPS,
         "2-D UNet++, plain, lesion crops only",
         "Nothing; the published code of [2] for NIfTI keeps only crops with blood.",
+        settings=changed(volume3d.FLAT_SETTINGS, paper=_LESION_ONLY, demo=_LESION_ONLY),
     ),
     _change(
         APPROACH2,

@@ -5,8 +5,22 @@ patient held out once, numbers pooled over the folds. One row learns from painte
 hemorrhage first: does that help where labels are few?
 """
 
-from ich_tf.experiments import spec
+import dataclasses
 
+from ich_tf.experiments import spec
+from ich_tf.experiments.rows import table1
+from ich_tf.experiments.settings import Stage
+
+# Five folds by patient, images of the one window that the files have.
+DEMO = dataclasses.replace(
+    table1.DEMO,
+    images="brain",
+    split=5,
+    slices=dataclasses.replace(table1.DEMO.slices, steps_per_epoch=80, batch=32),
+    network={},
+    sequence_arguments={},
+    deviations=(),
+)
 _COMMON = {
     "model": "resnext",
     "arguments": spec.SMALL_RESNEXT,
@@ -14,6 +28,7 @@ _COMMON = {
     "reported": {},
     "states": "Not in the report.",
     "dataset": "ct-ich",
+    "settings": {"demo": DEMO, "quick": table1.QUICK},
 }
 
 ROWS = (
@@ -37,7 +52,7 @@ ROWS = (
         slices_from=None,
         sequence=None,
         copies=8,
-        pretraining=spec.Stage(
+        pretraining=Stage(
             epochs=1,
             parts=5,
             steps_per_epoch=80,

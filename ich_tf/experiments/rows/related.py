@@ -6,7 +6,8 @@ the same protocols.
 """
 
 from ich_tf.experiments import spec
-from ich_tf.experiments.rows import table3
+from ich_tf.experiments.reported import reported
+from ich_tf.experiments.rows import table2, table3
 
 LEAVES_OPEN = ("all parameters; the report names the method only",)
 ASSUMPTIONS = ("the method's core on scikit-image and scikit-learn, see classical.py",)
@@ -50,6 +51,7 @@ def _row(name: str, title: str, method: str, references: tuple) -> spec.Baseline
         states=f"{'; '.join(map(_quoted, stated))}. On other data.",
         leaves_open=LEAVES_OPEN,
         assumptions=ASSUMPTIONS,
+        settings=table2.SETTINGS,
     )
 
 
@@ -60,7 +62,7 @@ def not_run() -> list[str]:
 
 
 def _work() -> list[dict]:
-    return spec.reported()["related_work"]
+    return reported()["related_work"]
 
 
 def _quoted(one: dict) -> str:
@@ -72,8 +74,13 @@ def _quoted(one: dict) -> str:
 
 
 ROWS = tuple(_row(name, *what) for name, what in METHODS.items())
-# The row that the demo trains long enough stands beside Table III's.
-# Of Table II's rows the one that needs no ImageNet weights and is trained longest in
-# the demo.
+# The row of Table II that needs no ImageNet weights and is trained longest in the demo.
 TRAINED = "table2/vgg16-random-bce"
-SHOWN = (*(row.id for row in ROWS), TRAINED, *table3.SHOWN)
+# Shown next to these rows.
+BESIDE = (TRAINED, *table3.SHOWN)
+
+
+def notes() -> tuple[str, ...]:
+    """What the report states about each method, and about those without a row here."""
+    stated = (f"{row.id}: the report states: {row.states}" for row in ROWS)
+    return (*stated, *(f"stated, not run here: {line}" for line in not_run()))

@@ -1,14 +1,63 @@
 """The small networks behind `predict` and `explain`; no rows of the report."""
 
-from ich_tf.experiments import spec
-from ich_tf.experiments.rows import painted
+import dataclasses
 
-RESNEXT = {
-    "depths": (1, 1, 1, 1),
-    "cardinality": 8,
-    "width": 4,
-    "filters": 32,
-}
+from ich_tf.experiments import spec
+from ich_tf.experiments.rows import painted, table1, table2
+from ich_tf.experiments.settings import RealHeadsSettings
+
+# Slices at half the in-plane size; many heads, and few passes over each.
+SEGMENTATION = dataclasses.replace(
+    table2.DEMO,
+    name="shipped",
+    size=256,
+    tile=128,
+    stride=64,
+    inference_stride=64,
+    epochs=10,
+    steps_per_epoch=600,
+    validation_crops=400,
+    phantom=painted.SHIPPED.phantom,
+    split=painted.SHIPPED.split,
+    deviations=(),
+)
+# Whole painted scans, with three neighbouring slices as channels.
+REAL_HEADS = RealHeadsSettings(
+    name="shipped",
+    size=256,
+    tile=128,
+    stride=64,
+    inference_stride=None,
+    folds="holdout",
+    split=painted.SHIPPED.split,
+    epochs=34,
+    steps_per_epoch=60,
+    batch=4,
+    learning_rate=1e-3,
+    schedule="cosine",
+    decay=0.0,
+    lesion_share=0.65,
+    augmentation="any_scanner",
+    batch_norm_momentum=None,
+    output_bias=None,
+    validation_crops=96,
+    phantom=painted.SHIPPED.phantom,
+    slices="all",
+    copies=12,
+    phantom_heads=60,
+    warmup_steps=50,
+    average=0.99,
+)
+# The demo's classifier, trained longer on more heads.
+CLASSIFIER = dataclasses.replace(
+    table1.DEMO,
+    name="shipped",
+    phantom={**table1.DEMO.phantom, "cases": 260},
+    slices=dataclasses.replace(table1.DEMO.slices, steps_per_epoch=460),
+    network={},
+    sequence_arguments={},
+    deviations=(),
+)
 
 ROWS = (
     spec.Experiment(
@@ -26,12 +75,14 @@ ROWS = (
         reported={},
         states="Not in the report: whole slices of 256 pixels, so that `predict` is "
         "quick on a laptop.",
+        settings={"shipped": SEGMENTATION},
     ),
     painted.row(
         "shipped/unetplusplus-painted",
         "UNet++, plain, on painted and phantom slices",
         "Not in the report: the network behind `predict`.",
         begins_with="unetplusplus-phantom",
+        settings={"shipped": painted.SHIPPED},
     ),
     spec.RealHeadsExperiment(
         id="shipped/real-heads",
@@ -50,6 +101,7 @@ ROWS = (
         reported={},
         states="Not in the report: mask, subtypes and probabilities from one network.",
         begins_with="unetplusplus-painted",
+        settings={"shipped": REAL_HEADS},
     ),
     spec.Classifier(
         id="shipped/resnext-phantom",
@@ -61,6 +113,7 @@ ROWS = (
         loss="bce",
         reported={},
         states="Not in the report: a small slice network.",
+        settings={"shipped": CLASSIFIER},
     ),
     spec.Classifier(
         id="shipped/resnext-lstm-phantom",
@@ -72,5 +125,6 @@ ROWS = (
         loss="bce",
         reported={},
         states="Not in the report: the sequence model over the small slice network.",
+        settings={"shipped": CLASSIFIER},
     ),
 )

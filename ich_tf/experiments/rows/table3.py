@@ -4,9 +4,10 @@ The UNet++ row is the last row of Table II; it is trained once, there.
 """
 
 from ich_tf.experiments import spec
+from ich_tf.experiments.reported import reported
 from ich_tf.experiments.rows import table2
 
-_table = spec.reported()["table3"]
+_table = reported()["table3"]
 
 ROWS = (
     spec.Experiment(
@@ -28,6 +29,8 @@ ROWS = (
             "the rules of [2]'s paper and of its code for JPG files",
             table2.CROPS,
         ),
+        settings=table2.SETTINGS,
     ),
 )
-SHOWN = ("table2/densenet169-imagenet-jaccard", "table3/unet-hssayeni")
+UNETPP = "table2/densenet169-imagenet-jaccard"
+SHOWN = (UNETPP, "table3/unet-hssayeni")

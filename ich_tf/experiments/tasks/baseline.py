@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ich_tf.experiments.mask_results import MaskResult
 from ich_tf.experiments.runner import Run
 from ich_tf.experiments.task import DoesNotApply, Forecast, Say, TrainedFold
 from ich_tf.experiments.tasks.masks import MaskTask, Predict, cases
@@ -64,7 +65,7 @@ class BaselineTask(MaskTask):
         """From Hounsfield units to probabilities; a mask gives 0 and 1."""
         return lambda hu: np.asarray(model(hu), np.float32)
 
-    def describe(self, run: Run, result: dict) -> dict:
+    def describe(self, run: Run, result: MaskResult) -> dict:
         """A method without weights cannot be published.
 
         Raises:

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from ich_tf import files, labels
-from ich_tf.data import splits
+from ich_tf import labels
+from ich_tf.data import Dataset, splits
 from ich_tf.experiments import runner
 from ich_tf.experiments.runner import SPLIT_SEED, Run
+from ich_tf.experiments.slice_results import SliceResult
 from ich_tf.experiments.task import (
     DoesNotApply,
     Forecast,
@@ -182,10 +183,11 @@ class ClassificationTask(Task):
             path = run.fold_folder(number) / runner.FOLD_FILE
             if not path.is_file():
                 raise ValueError(f"There is no {path}: its run left no predictions.")
-            for case_id, scan in files.read_json(path)["predictions"].items():
+            stored = run.experiment.result_type.load_fold(path)
+            for case_id, scan in stored["predictions"].items():
                 yield run.dataset.load(case_id), {"fold": number, **scan}
 
-    def recount(self, run: Run, result: dict) -> list[str]:
+    def recount(self, run: Run, result: SliceResult) -> list[str]:
         """Compare with the stored predictions and with the data's labels.
 
         Returns:
@@ -194,9 +196,9 @@ class ClassificationTask(Task):
         Raises:
             ValueError: if predictions are missing or damaged.
         """
-        if run.fingerprint != result["data"]:
+        if run.fingerprint != result.data:
             return ["it was made from other data than the folder holds"]
-        faults, known = [], dict(result["predictions"])
+        faults, known = [], dict(result.predictions)
         for case, stored in self.stored_predictions(run):
             if known.pop(case.case_id, None) != stored:
                 faults.append(f"case {case.case_id}: its fold stored other predictions")
@@ -204,7 +206,7 @@ class ClassificationTask(Task):
                 faults.append(f"case {case.case_id}: the data have other labels")
         return faults + [f"case {case_id}: no fold predicted it" for case_id in known]
 
-    def describe(self, run: Run, result: dict) -> dict:
+    def describe(self, run: Run, result: SliceResult) -> dict:
         """Architecture, preprocessing and score of the network."""
         if run.experiment.sequence is None:
             name, kwargs = networks.slice_network(run)
@@ -214,7 +216,7 @@ class ClassificationTask(Task):
             arguments = networks.sequence_arguments(run)
             name = "sequence"
             kwargs = {"features": stored.features.shape[1], **arguments}
-        score = result["summary"][labels.ANY]
+        score = result.summary[labels.ANY]
         scans, slices = score["auc_scan"], score["auc_slice"]
         return {
             "build": {"name": name, "kwargs": kwargs},
@@ -290,14 +292,14 @@ def _example_scans(run: Run) -> tuple:
     return plan, model, (inputs, inputs["probabilities"], np.ones(shape))
 
 
-def _first_readable(dataset) -> Case:
+def _first_readable(dataset: Dataset) -> Case:
     reason = "there is none"
     for case_id in dataset.case_ids():
         try:
             return dataset.load(case_id)
         except ValueError as error:
             reason = str(error)
-    problems = dataset.problems() if hasattr(dataset, "problems") else ()
+    problems = dataset.problems()
     reasons = [
         reason,
         *(f"{problem.file}: {problem.message}" for problem in problems[:3]),

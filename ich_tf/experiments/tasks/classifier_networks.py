@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ich_tf import models
-from ich_tf.experiments import runner, spec
+from ich_tf.experiments import runner
 from ich_tf.experiments.runner import Run
+from ich_tf.experiments.settings import Stage
 from ich_tf.experiments.task import Say, TrainedFold
 from ich_tf.experiments.tasks import segmentation, slice_data
 from ich_tf.models import sequence
@@ -51,7 +52,7 @@ def load_slice_network(run: Run):
     return model
 
 
-def plan_of(run: Run, stage: spec.Stage, steps_of_a_pass: int) -> plans.Plan:
+def plan_of(run: Run, stage: Stage, steps_of_a_pass: int) -> plans.Plan:
     """The training of one network.
 
     Args:
@@ -128,7 +129,7 @@ def train_slices(run: Run, number: int, begin: Begin, say: Say) -> TrainedFold:
 def train_sequence(run: Run, number: int, begin: Begin, say: Say) -> TrainedFold:
     """Train the sequence model of one fold, after its slice network."""
     slices = slice_run(run)
-    init = runner.execute(slices, say=say)["init"]
+    init = runner.execute(slices, say=say).init
     scans = slice_data.features(slices, number, slice_data.TRAIN)
     stage = run.profile.sequence
     plan = plan_of(run, stage, sequences.steps_per_epoch(scans, stage.batch))

@@ -9,6 +9,7 @@ import numpy as np
 
 from ich_tf import files, metrics
 from ich_tf.data import splits
+from ich_tf.experiments.mask_results import MaskResult
 from ich_tf.experiments.runner import SPLIT_SEED, Run
 from ich_tf.experiments.task import Say, Task
 from ich_tf.metrics import evaluation
@@ -95,7 +96,7 @@ class MaskTask(Task):
             for case in self.load_masks(run, self.test_masks(run, number)):
                 yield case, _stored_probability(run, case)
 
-    def recount(self, run: Run, result: dict) -> list[str]:
+    def recount(self, run: Run, result: MaskResult) -> list[str]:
         """Count the stored probabilities against the data's masks.
 
         Returns:
@@ -104,13 +105,13 @@ class MaskTask(Task):
         Raises:
             ValueError: if probabilities are missing or damaged.
         """
-        if run.fingerprint != result["data"]:
+        if run.fingerprint != result.data:
             return ["it was made from other data than the folder holds"]
         return [
             f"{name}, case {case.case_id}: the stored probabilities give other counts"
             for case, coded in self.stored_predictions(run)
             for name, counts in evaluation.count(coded, case).items()
-            if counts != result["counts"][name].get(case.case_id)
+            if counts != result.counts[name].get(case.case_id)
         ]
 
 

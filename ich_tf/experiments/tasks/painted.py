@@ -14,6 +14,7 @@ import numpy as np
 
 from ich_tf.data import splits
 from ich_tf.experiments import provenance
+from ich_tf.experiments.mask_results import PaintedResult
 from ich_tf.experiments.runner import SPLIT_SEED, Run
 from ich_tf.experiments.task import DoesNotApply, Say, applying, weights_bytes
 from ich_tf.experiments.tasks import crop_data, painted_data, segmentation
@@ -170,17 +171,17 @@ class PaintedTask(SegmentationTask):
             ),
         }
 
-    def recount(self, run: Run, result: dict) -> list[str]:
+    def recount(self, run: Run, result: PaintedResult) -> list[str]:
         """Count the phantom heads' stored probabilities against their masks."""
-        if provenance.digest(run.phantom.fingerprint()) != result["spec"]["phantom"]:
+        if provenance.digest(run.phantom.fingerprint()) != result.spec["phantom"]:
             return ["it was made from other phantom heads than the folder holds"]
         return super().recount(run, result)
 
-    def describe(self, run: Run, result: dict) -> dict:
+    def describe(self, run: Run, result: PaintedResult) -> dict:
         """Manifest fields, with the score on labelled slices and what was seen."""
         described = super().describe(run, result)
         (fold,) = run.folds
-        judged_on = result["labelled"]["data"]
+        judged_on = result.labelled["data"]
         sources = {
             "painted": f"slices without hemorrhage of {judged_on}, painted on",
             "phantom": "phantom heads",
@@ -193,11 +194,11 @@ class PaintedTask(SegmentationTask):
             for name in (*fold.train, *fold.validation)
             if name.startswith(painted.PAINTED)
         ]
-        described["begins_with"] = result["spec"]["begins_with"] and {
+        described["begins_with"] = result.spec["begins_with"] and {
             "name": run.experiment.begins_with,
-            "sha256": result["spec"]["begins_with"],
+            "sha256": result.spec["begins_with"],
         }
-        described["painting"] = result["spec"]["painting"]
+        described["painting"] = result.spec["painting"]
         described["metric"] = _metric(result)
         return described
 
@@ -225,13 +226,13 @@ class PaintedTask(SegmentationTask):
         return {"likeness.npz": functools.partial(ood.save, found=detector)}
 
 
-def _metric(result: dict) -> str:
+def _metric(result: PaintedResult) -> str:
     phantom = segmentation.dice_of_volumes(result, "phantom")
-    labelled = result["labelled"]
+    labelled = result.labelled
     slices_auc, patients_auc = (
         display.with_interval(labelled[name]) for name in ("slice", "patient")
     )
-    dice = display.with_interval(result["painted"]["all"])
+    dice = display.with_interval(result.painted["all"])
     return (
         f"{phantom}; Dice {dice} of painted slices of patients held out; area under "
         f"the ROC curve of the largest predicted area on the labelled slices of "

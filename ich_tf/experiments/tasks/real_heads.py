@@ -12,6 +12,7 @@ import numpy as np
 
 from ich_tf import labels, models
 from ich_tf.data import splits
+from ich_tf.experiments.mask_results import RealHeadsResult
 from ich_tf.experiments.runner import Run
 from ich_tf.experiments.task import DoesNotApply, Say, applying
 from ich_tf.experiments.tasks import (
@@ -166,11 +167,11 @@ class RealHeadsTask(PaintedTask):
             "classes": scores.score(fold["labelled"]),
         }
 
-    def describe(self, run: Run, result: dict) -> dict:
+    def describe(self, run: Run, result: RealHeadsResult) -> dict:
         """Manifest fields: the network takes slices of any size."""
         described = super().describe(run, result)
         described.update(manifest_fields(run))
-        described["scan_painting"] = result["spec"]["scan_painting"]
+        described["scan_painting"] = result.spec["scan_painting"]
         return described
 
     def artifacts(self, run: Run, model: Any) -> dict[str, Callable]:

@@ -7,6 +7,7 @@ from typing import Any
 from ich_tf import models
 from ich_tf.data import splits
 from ich_tf.experiments import runner
+from ich_tf.experiments.mask_results import MaskResult
 from ich_tf.experiments.runner import Run
 from ich_tf.experiments.task import (
     Forecast,
@@ -125,7 +126,7 @@ class SegmentationTask(MaskTask):
         pixels = BYTES_PER_PIXEL * stored * run.profile.size**2
         return (weights_bytes(run, model) + pixels) / 1e9
 
-    def describe(self, run: Run, result: dict) -> dict:
+    def describe(self, run: Run, result: MaskResult) -> dict:
         """Architecture, preprocessing and score of the network."""
         profile, row = run.profile, run.experiment
         tile, stride = _inference_tiles(profile)
@@ -161,9 +162,9 @@ def check_windows(run: Run, case: Case) -> None:
         windows.check_window(case.volume.hu_window, needed)
 
 
-def dice_of_volumes(result: dict, identity: str) -> str:
+def dice_of_volumes(result: MaskResult, identity: str) -> str:
     """Dice and false positives per volume, as the manifest of weights states them."""
-    volume = result["summary"]["per_volume"]
+    volume = result.summary["per_volume"]
     dice, alarm = volume["bleeding_dice"], volume["false_positive_ml"]
     return (
         f"Dice {display.with_interval(dice)}, mean per volume of the held-out heads "
@@ -178,7 +179,7 @@ def build_or_random(
     """Build a network, with random weights where the wanted ones are unavailable.
 
     Args:
-        run: The run; only the demo's settings allow random weights.
+        run: The run; settings for real data allow no random weights.
         plan: Sets precision and seed before the network is built.
         say: Takes a line of progress.
         build: From whether pretrained weights are wanted to the network.
@@ -194,7 +195,7 @@ def build_or_random(
     try:
         return build(True), init
     except model_weights.WeightsUnavailable as error:
-        if run.profile.name != "demo":
+        if run.profile.is_full_scale:
             raise
         say(f"{run.experiment.id}: runs from random weights. {error}")
         plans.start(plan)
@@ -213,13 +214,26 @@ def network(run: Run, model: Any, layer: str | None = None) -> segment.Predictor
         layer: Name of the layer whose features are wanted; see `segment.predictor`.
     """
     tile, stride = _inference_tiles(run.profile)
-    batch = segment.TILES_PER_BATCH
-    if tile != run.profile.tile:
-        batch = segment.SLICES_AT_ONCE
-        whole = _untrained(run, tile, imagenet=False, like=model)
-        whole.set_weights(model.get_weights())
-        model = whole
-    return segment.predictor(model, crop_data.channels(run), tile, stride, batch, layer)
+    whole = tile != run.profile.tile
+    batch = segment.SLICES_AT_ONCE if whole else segment.TILES_PER_BATCH
+    return segment.predictor(
+        at_inference_size(run, model),
+        crop_data.channels(run),
+        tile,
+        stride,
+        batch,
+        layer,
+    )
+
+
+def at_inference_size(run: Run, model: Any) -> Any:
+    """The model for the tiles that are predicted, with the same weights."""
+    tile, _ = _inference_tiles(run.profile)
+    if tile == run.profile.tile:
+        return model
+    whole = _untrained(run, tile, imagenet=False, like=model)
+    whole.set_weights(model.get_weights())
+    return whole
 
 
 def _inference_tiles(profile) -> tuple[int, int]:

@@ -110,7 +110,7 @@ def left_out(run: Run) -> dict:
         `scan_ids`, and `named`: the file, or scan, and the reason of the first of them.
     """
     index = files.read_json(folder_of_shards(run) / records.INDEX)
-    images = getattr(run.dataset, "left_out", dict)()
+    images = run.dataset.left_out()
     named = [f"{one['file']}: {one['message']}" for one in index["problems"]]
     for one in (*index["left_out"], *index["left_out_slices"]):
         named.append(f"scan {one['case_id']}: {one['reason']}")

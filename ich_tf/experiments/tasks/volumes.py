@@ -8,6 +8,7 @@ from typing import Any
 from ich_tf import files, models
 from ich_tf.data import splits
 from ich_tf.experiments import provenance, runner
+from ich_tf.experiments.mask_results import MaskResult
 from ich_tf.experiments.runner import Run
 from ich_tf.experiments.task import DoesNotApply, Forecast, Say, TrainedFold
 from ich_tf.experiments.tasks import crop_data, segmentation
@@ -86,7 +87,7 @@ class VolumesTask(SegmentationTask):
         own_file.parent.mkdir(parents=True, exist_ok=True)
         files.link(source.fold_folder(number) / checkpoint.FINAL, own_file)
         checkpoint.load_weights(model, own_file)
-        trained = files.read_json(source.file)["history"][number]
+        trained = runner.load(source).history[number]
         ratio = own_seconds / other_seconds
         history = [
             {**epoch, "seconds": round(ratio * epoch["seconds"], 2)}
@@ -162,7 +163,7 @@ class VolumesTask(SegmentationTask):
             return 4
         return super().steps_of_fold(run, data)
 
-    def describe(self, run: Run, result: dict) -> dict:
+    def describe(self, run: Run, result: MaskResult) -> dict:
         """Architecture, preprocessing and score of the network."""
         profile, row = run.profile, run.experiment
         return {
@@ -201,7 +202,7 @@ def _plan(run: Run) -> plans.Plan:
         output_bias=profile.output_bias,
         precision=profile.precision,
         seed=run.seed,
-        cpu_layers=run.profile.cpu_layers,
+        cpu_layers=profile.cpu_layers,
     )
 
 

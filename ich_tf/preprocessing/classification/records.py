@@ -94,12 +94,12 @@ def image_ids(dataset, case: Case) -> tuple[str, ...]:
         ValueError: if slices are missing that the volume's notes do not name.
     """
     count = len(case.volume.hu)
-    if not callable(getattr(dataset, "slices", None)):
+    listed = dataset.image_ids(case.case_id)
+    if listed is None:
         return tuple(f"{case.case_id}_{number:04d}" for number in range(count))
     absent = {
         name.removesuffix(".dcm") for note in case.volume.notes for name in note.files
     }
-    listed = dataset.slices(case.case_id).image_ids
     names = tuple(name for name in listed if name not in absent)
     if len(names) != count:
         raise ValueError(

@@ -92,8 +92,8 @@ def run(
         "size": size,
         "images": _described(to_images),
         "order": zlib.crc32(json.dumps(groups).encode()),
-        "data": getattr(dataset, "name", type(dataset).__name__),
-        "fingerprint": dataset.fingerprint() if hasattr(dataset, "fingerprint") else {},
+        "data": dataset.name,
+        "fingerprint": dataset.fingerprint(),
     }
     _keep_plan(place, plan, folder)
     shards = {
@@ -225,7 +225,7 @@ def _index(plan: dict, shards: list[dict], dataset) -> dict:
             f"No scan of {plan['data']} could be read. The first reason: "
             f"{left_out[0]['reason']}"
         )
-    problems = dataset.problems() if hasattr(dataset, "problems") else ()
+    problems = dataset.problems()
     LOGGER.info(
         "%d scans prepared; left out: %d scans, %d slices of others",
         scans,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ich_tf import labels
+from ich_tf.data import Source
 from ich_tf.synthetic.phantom import anatomy, scan
 from ich_tf.synthetic.phantom import plan as planning
 from ich_tf.volume import PHANTOM_MARKER as MARKER
@@ -98,7 +99,7 @@ def _volume(plan: planning.HeadPlan, hu: np.ndarray, origin: str) -> Volume:
     return Volume(hu, spacing_mm, positions, affine, origin=origin)
 
 
-class PhantomDataset:
+class PhantomDataset(Source):
     """Synthetic heads behind the interface of every data set.
 
     Args:

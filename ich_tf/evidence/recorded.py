@@ -1,0 +1,168 @@
+"""Recorded numbers of the demo (docs/demo.json): what the phantom should give."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import NotRequired, TypedDict
+
+from ich_tf import files, paths, typed_json
+from ich_tf.evidence import tables
+from ich_tf.evidence.tables import Cell, Table
+from ich_tf.experiments import provenance
+from ich_tf.experiments import results as stored
+from ich_tf.experiments.results import Result
+from ich_tf.experiments.spec import Row
+
+PROFILE = "demo"
+"""The profile whose numbers are recorded."""
+RECORDED = paths.recorded("demo.json")
+
+
+class RecordedCell(TypedDict):
+    """One number; the fields are those of `tables.Cell`, without its group."""
+
+    table: str
+    row: str
+    experiment: str
+    column: str
+    reported: float | None
+    ours: float | None
+    low: float | None
+    high: float | None
+    cases: int | None
+    undefined: int | None
+    verdict: str
+    reason: str
+
+
+class RecordedTable(TypedDict):
+    """The cells of one table, group by group, and what they were made with."""
+
+    cells: list[RecordedCell]
+    settings: NotRequired[dict[str, str]]
+    commits: list[str | None]
+    devices: list[str]
+    versions: list[dict[str, str]]
+
+
+Recorded = dict[str, RecordedTable]
+
+
+def read(path: pathlib.Path = RECORDED) -> Recorded:
+    """The recorded tables by name; empty if there is no such file.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    if not path.is_file():
+        return {}
+    return typed_json.read(path, Recorded, "Restore it with git.")
+
+
+def record(
+    results: pathlib.Path,
+    shown: Iterable[Table] = tuple(tables.TABLES.values()),
+    path: pathlib.Path = RECORDED,
+) -> Recorded:
+    """Record the demo's numbers; return all that is recorded.
+
+    Rows that were not run are recorded as such. A table without any row that was run
+    keeps its record; tables of real data are left out.
+
+    Args:
+        results: Folder of results.
+        shown: The tables, in their order.
+        path: The file.
+
+    Raises:
+        ValueError: if no row was run on the phantom.
+    """
+    shown = tuple(shown)
+    made = {}
+    for table in shown:
+        loaded = [stored.load_result(results, PROFILE, row) for row in table.rows]
+        ran = [result for result in loaded if result is not None]
+        if {result.identity for result in ran} == {"phantom"}:
+            made[table.name] = _table(table, results, ran)
+    if not made:
+        raise ValueError(
+            f"No row of the demo was run on the phantom: {results} has no such result."
+        )
+    known = {**read(path), **made}
+    recorded = {table.name: known[table.name] for table in shown if table.name in known}
+    files.write_json(path, recorded)
+    return recorded
+
+
+def _table(table: Table, results: pathlib.Path, ran: Sequence[Result]) -> RecordedTable:
+    return {
+        "cells": [_cell(cell) for cell in tables.cells(table, results, PROFILE)],
+        "settings": {result.experiment: settings_digest(result.spec) for result in ran},
+        "commits": _distinct(commit for result in ran for commit in result.commits),
+        "devices": _distinct(device for result in ran for device in result.devices),
+        "versions": _distinct(found for result in ran for found in result.versions),
+    }
+
+
+def _cell(cell: Cell) -> RecordedCell:
+    content = dataclasses.asdict(cell)
+    del content["group"]
+    return content
+
+
+def _distinct(values: Iterable) -> list:
+    kept = []
+    for value in values:
+        if value not in kept:
+            kept.append(value)
+    return kept
+
+
+def settings_digest(spec: dict) -> str:
+    """Digest of what decides a result's numbers, without seed and data.
+
+    Args:
+        spec: `Row.spec`, or the specification of a result.
+    """
+    return provenance.digest([spec["experiment"], spec["profile"]])
+
+
+class Lookup:
+    """Recorded cells of one table by row, column and group.
+
+    Rows that were recorded with other settings than they have now are left out.
+
+    Args:
+        table: The table.
+        recorded: All recorded tables.
+        profile: Profile of the results that are compared.
+    """
+
+    def __init__(self, table: Table, recorded: Recorded, profile: str):
+        self._groups = table.groups_under(tables.PROTOCOL)
+        self._cells: dict[tuple[str, str], list[RecordedCell]] = {}
+        made = recorded.get(table.name)
+        if made is None or profile != PROFILE:
+            return
+        rows = {row.id: row for row in table.shown}
+        settings = made.get("settings", {})
+        for cell in made["cells"]:
+            row = rows.get(cell["experiment"])
+            if row is not None and _is_current(row, settings.get(row.id)):
+                key = cell["experiment"], cell["column"]
+                # One for each group, in the order of the table's groups.
+                self._cells.setdefault(key, []).append(cell)
+
+    def find(self, cell: Cell) -> RecordedCell | None:
+        """The record of a cell."""
+        known = self._cells.get((cell.experiment, cell.column), [])
+        number = self._groups.index(cell.group)
+        return known[number] if number < len(known) else None
+
+
+def _is_current(row: Row, digest: str | None) -> bool:
+    """Whether a row has the settings it was recorded with; a row that never ran has."""
+    settings = row.settings.get(PROFILE)
+    if digest is None or settings is None:
+        return digest is None
+    return digest == settings_digest(row.spec(settings))

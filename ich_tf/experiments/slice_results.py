@@ -1,0 +1,91 @@
+"""Results of classifiers."""
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+
+from ich_tf import labels
+from ich_tf.experiments.reported import reported
+from ich_tf.experiments.result_types import (
+    Leakage,
+    LeftOut,
+    ScanPrediction,
+    Score,
+    SliceFold,
+)
+from ich_tf.experiments.results import Result
+from ich_tf.metrics import evaluation
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SliceResult(Result):
+    """The result of a classifier.
+
+    Attributes:
+        predictions: Case id to truth and probability of each slice and class.
+        left_out: What no network saw.
+        leakage: Overlap of patients, fold by fold.
+    """
+
+    predictions: dict[str, ScanPrediction]
+    left_out: LeftOut
+    leakage: list[Leakage]
+    fold_type: ClassVar[type] = SliceFold
+
+    @property
+    def unread(self) -> LeftOut:
+        """What no network saw because it is damaged."""
+        return self.left_out
+
+    @property
+    def held_out(self) -> list[str]:
+        """Case ids of the test and validation parts.
+
+        A classifier chooses no epoch, so [1]'s split holds out a validation part.
+        """
+        return [
+            case_id
+            for fold in self.folds
+            for part in ("validation", "test")
+            for case_id in fold[part]
+        ]
+
+    @property
+    def covers_reported_cases(self) -> bool:
+        """Whether these are the scans that [1] held out."""
+        slices = sum(len(scan["truth"]) for scan in self.predictions.values())
+        wanted = reported()["datasets"]["rsna2019"]["split_slices"]["validation"]
+        # The split follows the order of a table that not every copy of the data has;
+        # a few images may be damaged.
+        same = abs(slices - wanted) <= 0.001 * wanted
+        return same and self.spec["profile"]["split"] == "burduja2020"
+
+    def recompute(self) -> dict[str, dict[str, Score]]:
+        """Scores of each class from the predictions."""
+        return evaluation.score_slices(self.predictions)
+
+    def details(self) -> str:
+        """Numbers of scans, slices and patients, in all and with each class."""
+        scans = self.predictions.values()
+        truth = [np.array(scan["truth"], bool) for scan in scans]
+        owners = np.array([scan["patient"] for scan in scans])
+        in_scan = np.array([slices.any(axis=0) for slices in truth])
+        slices = np.concatenate(truth)
+        positive = ", ".join(
+            f"{labels.SHORT[name]} {slices[:, k].sum()} and "
+            f"{len(set(owners[in_scan[:, k]]))}"
+            for k, name in enumerate(labels.CLASSES)
+        )
+        leaked = sum(fold["held_out_scans"] for fold in self.leakage)
+        return (
+            f"{len(truth)} held-out scans with {len(slices)} slices of "
+            f"{len(set(owners))} patients; positive slices and patients: {positive}; "
+            f"{leaked} held-out scans are of patients with other scans in training"
+        )
+
+    def _case_faults(self) -> list[str]:
+        read = set(self.held_out).difference(self.left_out["scan_ids"])
+        if set(self.predictions) != read:
+            return ["its predictions are not those of its folds' held-out scans"]
+        return []
