@@ -30,10 +30,12 @@ from IPython.display import Image, Markdown, display
 from ich_tf import metrics
 from ich_tf.evidence import compare, tables
 from ich_tf.evidence import protocols as protocol_sweep
+from ich_tf.experiments.mask_results import dice
 from ich_tf.metrics import evaluation
 from ich_tf.models import weights
 from ich_tf.prediction import figures, predict
-from ich_tf.report import notebook, plots, protocols
+from ich_tf.report import conventions as conventions_figure
+from ich_tf.report import notebook, plots
 from ich_tf.synthetic import phantom
 
 # "phantom", or the folder of ct-ich.
@@ -93,7 +95,7 @@ pictures = {}
 if run:
     counts = results[run.experiment.id].counts["per_volume"]
     bleeding = [name for name in counts if counts[name]["truth_pixels"]]
-    bleeding.sort(key=lambda name: plots.dice(counts[name]))
+    bleeding.sort(key=lambda name: dice(counts[name]))
     chosen = [bleeding[0], bleeding[len(bleeding) // 2], bleeding[-1]]
     stored = {
         case.case_id: (case, of)
@@ -104,7 +106,7 @@ if run:
         case, coded = stored[name]
         z = case.mask.sum((1, 2)).argmax()
         of_slice = case.volume.hu[z]
-        score = f"{name}, slice {z + 1}: Dice {plots.dice(counts[name]):.2f}"
+        score = f"{name}, slice {z + 1}: Dice {dice(counts[name]):.2f}"
         pictures[score] = figures.gray(of_slice)
         pictures[f"{name}: truth"] = figures.overlay(of_slice, case.mask[z])
         pictures[f"{name}: predicted"] = figures.overlay(of_slice, coded[z] > 127)
@@ -166,7 +168,9 @@ if run:
     conventions = protocol_sweep.sweep(run, lambda line: None)
     with tempfile.TemporaryDirectory() as scratch:
         path = pathlib.Path(scratch) / "protocols.png"
-        protocols.draw(conventions, path, f"{best}: {run.fingerprint['identity']}")
+        conventions_figure.draw(
+            conventions, path, f"{best}: {run.fingerprint['identity']}"
+        )
         display(Image(path.read_bytes(), width=700))
     display(Markdown(protocol_sweep.describe(run, conventions)))
 else:

@@ -27,6 +27,7 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from ich_tf import models
+from ich_tf.experiments.mask_results import dice
 from ich_tf.experiments.rows import volume3d
 from ich_tf.models import memory as step_memory
 from ich_tf.prediction import figures
@@ -155,7 +156,7 @@ for result in results.values():
             pictures["truth"] = figures.overlay(of_slice, case.mask[z])
             predicted = figures.overlay(of_slice, coded[z] > 127)
             name = result.experiment.split("/")[1]
-            pictures[f"{name}: {plots.dice(counts[largest]):.2f}"] = predicted
+            pictures[f"{name}: {dice(counts[largest]):.2f}"] = predicted
             break
 if pictures:
     display(figures.contact_sheet(pictures, columns=min(4, len(pictures))))
