@@ -280,3 +280,11 @@ def test_a_copy_beside_the_scan_is_not_mixed_up(tmp_path):
     shutil.copy(tmp_path / "scan.nii", tmp_path / "scan.nii.bak")
     with pytest.raises(ValueError, match="2 NIfTI file"):
         inputs.read_any(tmp_path)
+
+
+@pytest.mark.parametrize("mm", [1e30, 1e38, 3e18])
+def test_a_scan_that_lies_beyond_all_reason_is_refused_by_name(tmp_path, mm):
+    moved = AFFINE.copy()
+    moved[2, 3] = mm
+    with pytest.raises(ValueError, match=r"scan\.nii: .*beyond use"):
+        nifti.read(_save(tmp_path / "scan.nii", affine=moved))

@@ -118,7 +118,11 @@ def read_series(chosen: Series, listed: Iterable[Series] = ()) -> Volume:
         ),
         *_scan_notes(chosen),
     ]
-    return stack.assemble(planes, hu[:used], notes, origin=_origin(chosen))
+    try:
+        return stack.assemble(planes, hu[:used], notes, origin=_origin(chosen))
+    except ValueError as error:
+        text = str(error).removeprefix(f"{planes[0].path}: ")
+        raise InputError(f"{planes[0].path}: {text}") from error
 
 
 def _origin(chosen: Series) -> str:

@@ -83,7 +83,8 @@ def place(affine: np.ndarray, slices: int) -> tuple[tuple, np.ndarray]:
         `spacing_mm` (z, y, x), z along the slice normal; and positions (z,) in mm.
 
     Raises:
-        ValueError: if the slices do not advance along their normal.
+        ValueError: if the slices do not advance along their normal, or lie so far away
+            that their positions cannot be distinguished.
     """
     step, down, right = affine[:3, :3].T
     normal = np.cross(right, down)
@@ -92,7 +93,10 @@ def place(affine: np.ndarray, slices: int) -> tuple[tuple, np.ndarray]:
     if along < 1e-6:
         raise ValueError(f"the affine is sheared beyond use: {affine.tolist()}")
     spacing = (along, float(np.linalg.norm(down)), float(np.linalg.norm(right)))
-    return spacing, float(affine[:3, 3] @ normal) + along * np.arange(slices)
+    positions = float(affine[:3, 3] @ normal) + along * np.arange(slices)
+    if not np.all(np.isfinite(positions)) or np.any(np.diff(positions) <= 0):
+        raise ValueError(f"the affine lies beyond use: {affine.tolist()}")
+    return spacing, positions
 
 
 def header_affine(content: Content) -> tuple[np.ndarray, list[Note]]:
