@@ -34,6 +34,8 @@ def main() -> None:
     os.dup2(2, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     target = targets.TARGETS[sys.argv[1]]
+    if target.prepare is not None:
+        target.prepare()
     resource.setrlimit(resource.RLIMIT_DATA, (harness.MEMORY_BYTES,) * 2)
     print("ready", file=out, flush=True)
     for line in sys.stdin:

@@ -38,12 +38,14 @@ class Target:
         read: Reads a file; called in the child process.
         documented: What it may raise; the text must contain the file's name.
         mutate: Changes the content of a seed; None takes `mutate`.
+        prepare: Called once in the child, without a limit of time, for slow imports.
     """
 
     write_seeds: Callable[[pathlib.Path], list[pathlib.Path]]
     read: Callable[[pathlib.Path], object]
     documented: tuple[type[Exception], ...] = (ValueError,)
     mutate: Callable[[bytes, random.Random], bytes] | None = None
+    prepare: Callable[[], object] | None = None
 
 
 def mutate(content: bytes, generator: random.Random) -> bytes:

@@ -7,6 +7,7 @@ import nibabel
 import numpy as np
 import own_files
 import pydicom
+import training_files
 from pydicom import uid
 
 from ich_tf.data import ct_ich_table
@@ -139,4 +140,5 @@ TARGETS = {
     "csv-labels": harness.Target(_label_seeds, rsna_labels.read),
     "csv-metadata": harness.Target(_metadata_seeds, rsna_metadata.read),
     **own_files.TARGETS,
+    **training_files.TARGETS,
 }
