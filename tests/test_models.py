@@ -254,7 +254,7 @@ def test_wrong_arguments(arguments, message):
 
 
 def test_unknown_model():
-    with pytest.raises(ValueError, match="Known: unetplusplus, unet, unet_hssayeni"):
+    with pytest.raises(ValueError, match="Known: unetplusplus, unet_hssayeni"):
         models.build("resunet")
 
 

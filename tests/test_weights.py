@@ -300,7 +300,7 @@ def test_manifest_is_plain_json(tmp_path):
     [
         (lambda entry: entry.pop("sha256"), "`sha256`"),
         (lambda entry: entry.update(build=[]), "`build`"),
-        (lambda entry: entry.update(build={"name": "unet"}), "small"),
+        (lambda entry: entry.update(build={"name": "unetplusplus"}), "small"),
         (lambda entry: entry["build"]["kwargs"].update(filters=["a"]), "small"),
         (lambda entry: entry["build"]["kwargs"].update(filters=[10**7]), "10000000"),
         (lambda entry: entry["build"]["kwargs"].update(unknown=1), "unknown"),

@@ -12,7 +12,7 @@ from ich_tf.models import manifest
 
 ENTRY = {
     "build": {
-        "name": "unet",
+        "name": "unetplusplus",
         "kwargs": {"filters": [2, 4], "input_shape": [16, 16, 1]},
     },
     "preprocessing": {
