@@ -6,6 +6,7 @@ millimetres (DICOM), so an upright head has an affine with positive entries.
 """
 
 import dataclasses
+import pathlib
 
 import numpy as np
 
@@ -122,6 +123,8 @@ class Volume:
         notes: Findings of the reader: gaps, duplicates, uneven spacing, ...
         slice_thickness_mm: (z,), the thickness that the header gives each slice, NaN
             where it gives none; None where nothing is known.
+        slice_sources: File of each slice and its frame in the file, from 0; empty
+            where slices are not images of a DICOM series.
     """
 
     hu: np.ndarray
@@ -133,6 +136,7 @@ class Volume:
     origin: str = ""
     notes: tuple[Note, ...] = ()
     slice_thickness_mm: np.ndarray | None = None
+    slice_sources: tuple[tuple[pathlib.Path, int], ...] = ()
 
     def __post_init__(self):
         """Refuse what breaks the contract."""

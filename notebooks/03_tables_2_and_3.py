@@ -32,8 +32,7 @@ from ich_tf.evidence import compare, tables
 from ich_tf.evidence import protocols as protocol_sweep
 from ich_tf.experiments.mask_results import dice
 from ich_tf.metrics import evaluation
-from ich_tf.models import weights
-from ich_tf.prediction import figures, predict
+from ich_tf.prediction import figures, real_heads
 from ich_tf.report import conventions as conventions_figure
 from ich_tf.report import notebook, plots
 from ich_tf.synthetic import phantom
@@ -125,9 +124,8 @@ else:
 
 # %%
 case = phantom.generate(7, 104, slices=20, size=256, subtypes=["IPH"]).case
-model = weights.load_shipped(predict.DEFAULT_WEIGHTS, here.folders.weights)
-_, entry = weights.shipped(predict.DEFAULT_WEIGHTS, here.folders.weights)
-probability = predict.segment_case(model, entry["preprocessing"], case)
+network = real_heads.load(here.folders.weights)
+probability = network.segment(case).hemorrhage
 z = case.mask.sum((1, 2)).argmax()
 figures.contact_sheet(
     {

@@ -31,8 +31,7 @@ from IPython.display import Image, Markdown, display
 
 from ich_tf import data, labels
 from ich_tf.evidence import docs, readme
-from ich_tf.models import weights
-from ich_tf.prediction import figures, predict
+from ich_tf.prediction import figures, real_heads, saving
 from ich_tf.report import notebook, plots
 from ich_tf.synthetic import painted, painting, phantom
 
@@ -105,22 +104,22 @@ Markdown(docs.ingredients(here.folders.results, readme.DOCS / "synthetic.md"))
 # probability).
 
 # %%
-network = weights.load_shipped(predict.DEFAULT_WEIGHTS)
-_, entry = weights.shipped(predict.DEFAULT_WEIGHTS)
+network = real_heads.load()
 truth, found, unsure = {}, {}, {}
 for number, subtype in enumerate(labels.SUBTYPES):
     head = phantom.generate(11, number, slices=24, size=256, subtypes=[subtype]).case
     z = head.mask.sum((1, 2)).argmax()
     hu, mask = head.volume.hu[z], head.mask[z] > 0
-    probability = predict.segment_case(network, entry["preprocessing"], head)[z]
-    called, name = probability > 0.5, labels.SHORT[subtype]
-    dice = 2 * np.sum(called & mask) / (np.sum(called) + np.sum(mask))
+    probability = network.segment(head).hemorrhage[z]
+    predicted, name = probability > 0.5, labels.SHORT[subtype]
+    dice = 2 * np.sum(predicted & mask) / (np.sum(predicted) + np.sum(mask))
     truth[f"{name}, truth"] = figures.overlay(hu, mask)
-    found[f"{name}, Dice {dice:.2f}"] = figures.overlay(hu, called)
-    unsure[f"{name}, unsure"] = figures.heat(hu, predict.uncertainty(probability))
+    found[f"{name}, Dice {dice:.2f}"] = figures.overlay(hu, predicted)
+    unsure[f"{name}, unsure"] = figures.heat(hu, saving.uncertainty(probability))
 figures.contact_sheet({**truth, **found, **unsure}, columns=5, side=220)
 
 # %%
+entry = network.entry
 Markdown(f"Shipped: {entry['parameters']:,} weights. Measured: {entry['metric']}.")
 
 # %% [markdown]
@@ -131,7 +130,7 @@ Markdown(f"Shipped: {entry['parameters']:,} weights. Measured: {entry['metric']}
 # the worst false alarms.
 
 # %%
-folder = here.folders.results / "detection" / predict.DEFAULT_WEIGHTS
+folder = here.folders.results / "detection" / real_heads.DEFAULT_WEIGHTS
 picture = folder / "detection.png"
 if picture.is_file() and not here.phantom:
     display(Image(picture))

@@ -19,7 +19,7 @@ LAYERS = (
         *("typed_json", "owned_record", "owned_folder"),
         *("packages", "suggestions"),
     ),
-    ("io", "metrics", "models", "preprocessing"),
+    ("io", "metrics", "models", "preprocessing", "viewer"),
     ("data",),
     ("synthetic",),
     ("training",),
@@ -27,6 +27,7 @@ LAYERS = (
     ("experiments",),
     ("evidence",),
     ("report",),
+    ("app",),
     ("cli",),
     ("__main__",),
 )
@@ -61,7 +62,10 @@ ONLY_IN = {
         "io/dicom/placing.py",
         "io/dicom/series.py",
         "io/dicom/writing.py",
+        "io/dicom_seg.py",
     ),
+    "highdicom": ("io/dicom_seg.py",),
+    "gradio": ("app/server.py",),
     "nibabel": (
         "io/nifti/content.py",
         "io/nifti/grids.py",

@@ -1,17 +1,18 @@
 """Scans unlike the training data are told by a network's features."""
 
+import dataclasses
 import functools
+import shutil
 
 import numpy as np
 import pytest
 
-from ich_tf import cli, models
-from ich_tf.io import nifti
+from ich_tf import models
 from ich_tf.models import weights
-from ich_tf.prediction import ood, predict, segment
+from ich_tf.prediction import ood, predict, real_heads, saving, scan_page, segment
 from ich_tf.preprocessing import windows
 from ich_tf.synthetic import phantom
-from ich_tf.volume import Case, Volume
+from ich_tf.volume import Volume
 
 SIZE, SLICES = 64, 10
 PREPROCESSING = {
@@ -66,19 +67,18 @@ def weights_dir(model, known, tmp_path_factory):
         "trained_on": "nothing",
         "metric": "none",
     }
-    beside = {predict.LIKENESS: functools.partial(ood.save, found=known)}
+    beside = {real_heads.LIKENESS: functools.partial(ood.save, found=known)}
     weights.ship(model, "one", folder, entry, beside)
     return folder
 
 
-def answer(model, weights_dir, hu):
-    case = Case("a", "a", Volume(hu, None, None, None))
-    entry = weights.read_manifest(weights_dir)["one"]
-    known = predict.known_slices(entry, weights_dir)
-    _, features = predict.segment_with_features(
-        model, PREPROCESSING, case, known and known.layer
-    )
-    return predict.likeness_of(features, known, entry)
+@pytest.fixture(scope="module")
+def predictor(weights_dir):
+    return predict.Predictor("one", weights_dir)
+
+
+def predicted(predictor, hu):
+    return predictor(Volume(hu, None, None, None))
 
 
 def test_the_deepest_row_gives_the_features(model, features, heads):
@@ -86,16 +86,21 @@ def test_the_deepest_row_gives_the_features(model, features, heads):
     assert features(heads[0].hu).shape == (SLICES, 16)
 
 
-def test_a_head_like_the_others_is_like_them(model, weights_dir, heads):
-    found = answer(model, weights_dir, heads[6].hu)
-    assert found["unlike"] is False
-    assert len(found["slices_unlike"]) < SLICES / 2
+def test_a_head_like_the_others_is_in_distribution(predictor, heads):
+    found = predicted(predictor, heads[6].hu)
+    assert found.out_of_distribution is False
+    assert found.ood_slices.sum() < SLICES / 2
 
 
-def test_what_is_no_head_is_unlike(model, weights_dir, heads):
+def test_what_is_no_head_is_out_of_distribution(predictor, heads):
     noise = np.random.default_rng(0).normal(40, 200, heads[6].hu.shape)
-    found = answer(model, weights_dir, noise.astype(np.float32))
-    assert found == {"slices_unlike": list(range(1, SLICES + 1)), "unlike": True}
+    found = predicted(predictor, noise.astype(np.float32))
+    assert found.out_of_distribution is True
+    assert found.as_dict()["out_of_distribution"] == {
+        "scan": True,
+        "slices": list(range(1, SLICES + 1)),
+    }
+    assert f"{SLICES} of {SLICES} slices" in scan_page.warnings(found)[0]
 
 
 def test_distances_are_mahalanobis():
@@ -123,31 +128,19 @@ def test_a_file_comes_back_as_it_was(known, tmp_path):
 
 
 def test_another_file_beside_the_weights_is_refused(weights_dir, tmp_path):
-    entry = weights.read_manifest(weights_dir)["one"]
-    (tmp_path / "one.likeness.npz").write_bytes(b"other")
+    copy = shutil.copytree(weights_dir, tmp_path / "weights")
+    (copy / "one.likeness.npz").write_bytes(b"other")
     with pytest.raises(ValueError, match="one.likeness.npz is not the file"):
-        predict.known_slices(entry, tmp_path)
+        real_heads.load(copy, "one")
 
 
-def test_weights_without_such_a_file_say_so(weights_dir):
-    entry = {**weights.read_manifest(weights_dir)["one"], "companions": {}}
-    known = predict.known_slices(entry, weights_dir)
-    found = predict.likeness_of(None, known, entry)
-    assert found["unlike"] is None
-    assert "one.weights.h5 does not say" in found["reason"]
-
-
-def test_the_command_warns_of_a_scan_that_is_unlike(
-    weights_dir, heads, tmp_path, monkeypatch, capsys
-):
-    nifti.write(tmp_path / "head.nii", heads[6])
-    monkeypatch.setattr(ood, "UNLIKE_SHARE", -1.0)
-    arguments = ["predict", str(tmp_path / "head.nii"), "--out", str(tmp_path / "out")]
-    arguments += ["--weights", "one", "--weights-dir", str(weights_dir)]
-    assert cli.main(arguments) == 0
-    assert "unlike the training data: " in capsys.readouterr().out
+def test_weights_without_statistics_say_so(predictor, heads):
+    found = dataclasses.replace(predicted(predictor, heads[6].hu), ood_slices=None)
+    assert found.out_of_distribution is None
+    assert found.as_dict()["out_of_distribution"]["scan"] is None
+    assert scan_page.warnings(found) == []
 
 
 def test_uncertainty_is_entropy_in_bits():
-    found = predict.uncertainty(np.array([0.0, 0.5, 0.25, 1.0]))
+    found = saving.uncertainty(np.array([0.0, 0.5, 0.25, 1.0]))
     np.testing.assert_allclose(found, [0, 1, 0.811278, 0], atol=1e-4)

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import small
+from browser import opened
 
 from ich_tf import cli, files
 from ich_tf.experiments import provenance, runner
@@ -12,7 +13,6 @@ from ich_tf.report import page, viewer
 
 ROW = "table3/unet-hssayeni"
 HOSTILE = "<img src=x onerror=alert(1)>.dcm"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
@@ -129,15 +129,27 @@ def test_the_viewer_holds_the_case_as_it_is(folders):
     run = small.run(ROW, folders)
     result = runner.load(run)
     case, *_ = viewer.cases([run], [result], 1, None, lambda line: None)
-    volume = run.dataset.load(case["id"]).volume
-    assert (case["slices"], case["height"], case["width"]) == volume.hu.shape
-    assert case["truth_ml"] > 0
+    loaded = run.dataset.load(case["id"])
+    hu = loaded.volume.hu
+    assert (case["slices"], case["height"], case["width"]) == hu.shape
     sheet = unpacked(case["hu"]).astype(int)
-    hu = (sheet[..., 0] * 256 + sheet[..., 1] - 32768).reshape(volume.hu.shape)
-    np.testing.assert_array_equal(hu, np.rint(volume.hu))
-    truth = unpacked(case["truth"]).reshape(volume.hu.shape)
-    mask = run.dataset.load(case["id"]).mask
-    np.testing.assert_array_equal(truth, mask * 255)
+    values = sheet[..., 0] * 256 + sheet[..., 1] - 32768
+    np.testing.assert_array_equal(slices_of(values, case), np.rint(hu))
+    truth = slices_of(unpacked(case["pictures"]["truth"]), case)
+    np.testing.assert_array_equal(truth, loaded.mask * 255)
+    (view,) = case["views"].values()
+    assert [layer["picture"] for layer in view["layers"]] == [
+        None,
+        "prediction0",
+        "truth",
+    ]
+
+
+def slices_of(sheet, case):
+    """(z, h, w) from a sheet with all slices row by row."""
+    height, width, columns = (case[name] for name in ("height", "width", "columns"))
+    rows = sheet.reshape(-1, height, columns, width).swapaxes(1, 2)
+    return rows.reshape(-1, height, width)[: case["slices"]]
 
 
 def unpacked(address):
@@ -152,85 +164,61 @@ def unpacked(address):
 @pytest.fixture
 def browser_page(written):
     """The page in headless Chromium, what it logged, and what it asked for."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    from playwright import sync_api
-
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        opened = browser.new_page(viewport={"width": 390, "height": 800})
-        logged, requested = [], []
-        opened.on("console", lambda message: logged.append(message.text))
-        opened.on("pageerror", lambda error: logged.append(str(error)))
-        opened.on("request", lambda request: requested.append(request.url))
-        opened.goto(written.as_uri())
-        opened.wait_for_function("document.getElementById('slice').width > 8")
-        yield opened, logged, requested
-        browser.close()
+    narrow = {"width": 390, "height": 800}
+    with opened(written.as_uri(), viewport=narrow) as (page, logged, requested):
+        page.wait_for_function("document.getElementById('show-truth') !== null")
+        yield page, logged, requested
 
 
 def test_the_viewer_works_in_a_browser(browser_page, written):
-    opened, logged, requested = browser_page
+    page, logged, requested = browser_page
 
     def picture():
-        return opened.evaluate("document.getElementById('slice').toDataURL()")
+        return page.evaluate("document.getElementById('slice').toDataURL()")
 
     def number():
-        return opened.inner_text("#slice-number")
+        return page.inner_text("#slice-number")
 
-    opened.focus(".viewer")
+    page.focus(".viewer")
     seen = [picture()]
     assert number() == "4 of 6"
     for key in ("ArrowUp", "m", "p", "4"):
-        opened.keyboard.press(key)
+        page.keyboard.press(key)
         seen.append(picture())
     assert number() == "5 of 6"
-    assert not opened.is_checked("#show-truth")
-    assert opened.inner_text("#width-number") == "2800 HU"
-    assert opened.is_disabled("#show-heat")
+    assert not page.is_checked("#show-truth")
+    assert page.inner_text("#width-number") == "2800 HU"
+    assert page.is_disabled("#show-heat")
     assert seen[0] != seen[1]
     assert seen[-1] != seen[-2]
     for _ in range(9):
-        opened.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
     assert number() == "1 of 6"
-    opened.locator("#slice").hover()
-    opened.mouse.wheel(0, -100)
-    opened.wait_for_function(
+    page.locator("#slice").hover()
+    page.mouse.wheel(0, -100)
+    page.wait_for_function(
         "document.getElementById('slice-number').textContent === '2 of 6'"
     )
-    first = opened.input_value("#case")
-    opened.focus(".viewer")
-    opened.keyboard.press("ArrowRight")
-    assert opened.input_value("#case") != first
-    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    first = page.input_value("#case")
+    page.focus(".viewer")
+    page.keyboard.press("ArrowRight")
+    assert page.input_value("#case") != first
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert [url for url in requested if not url.startswith("data:")] == [
         written.as_uri()
     ]
     assert logged == []
-    assert HOSTILE in opened.inner_text("#row")
+    assert HOSTILE in page.inner_text("#row")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_violation(written, scheme):
     """Contrast, names, roles and what the keyboard reaches, every section open."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
     from axe_playwright_python.sync_playwright import Axe
-    from playwright import sync_api
 
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        # The page's own policy would keep the checker's script out.
-        context = browser.new_context(color_scheme=scheme, bypass_csp=True)
-        opened = context.new_page()
-        opened.goto(written.as_uri())
-        opened.wait_for_function("document.getElementById('slice').width > 8")
-        opened.evaluate("document.querySelectorAll('details').forEach(d => d.open = 1)")
-        violations = Axe().run(opened).response["violations"]
-        browser.close()
+    # The page's own policy would keep the checker's script out.
+    with opened(written.as_uri(), color_scheme=scheme, bypass_csp=True) as (page, *_):
+        page.wait_for_function("document.getElementById('show-truth') !== null")
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = 1)")
+        violations = Axe().run(page).response["violations"]
     assert [violation["id"] for violation in violations] == []

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import shutil
 
@@ -6,29 +7,15 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+import small_network
 from PIL import Image
 
-from ich_tf import cli, labels, models, paths
+from ich_tf import cli, owned_record, paths
 from ich_tf.models import weights
-from ich_tf.prediction import classify, figures, inputs, predict
+from ich_tf.prediction import figures, inputs, predict, result, saving
 from ich_tf.synthetic import layouts
 
 SIZE = 128
-CLASSIFIER = {
-    classify.SLICES: {
-        "name": "resnext",
-        "kwargs": {
-            "cardinality": 2,
-            "width": 2,
-            "filters": 4,
-            "input_shape": (64, 64, 3),
-        },
-    },
-    classify.SEQUENCE: {
-        "name": "sequence",
-        "kwargs": {"features": 128, "components": 8, "hidden": 4, "layers": 1},
-    },
-}
 
 
 @pytest.fixture(scope="module")
@@ -44,42 +31,13 @@ def scans(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def weights_dir(tmp_path_factory):
-    """A small network that answers with the brightness of its input."""
-    folder = tmp_path_factory.mktemp("weights")
-    kwargs = {"filters": [4, 8], "input_shape": [64, 64, 1]}
-    build = {"name": "unetplusplus", "kwargs": kwargs}
-    model = models.build("unetplusplus", filters=(4, 8), input_shape=(64, 64, 1))
-    entry = {
-        "build": build,
-        "preprocessing": {
-            "approach": "approach1",
-            "channels": 1,
-            "size": 64,
-            "tile": 64,
-            "stride": 64,
-        },
-        "trained_on": "nothing",
-        "metric": "none",
-    }
-    weights.ship(model, predict.DEFAULT_WEIGHTS, folder, entry)
-    for name, build in CLASSIFIER.items():
-        model = models.build(build["name"], **build["kwargs"])
-        preprocessing = {"images": "windows", "size": 64}
-        entry = {**entry, "build": build, "preprocessing": preprocessing}
-        weights.ship(model, name, folder, entry)
-    return folder
+    return small_network.ship(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture
 def own_weights(weights_dir, tmp_path):
     """Weights that a test may damage."""
     return shutil.copytree(weights_dir, tmp_path / "weights")
-
-
-def rewrite_manifest(folder, change):
-    manifest = weights.read_manifest(folder)
-    change(manifest)
-    (folder / weights.MANIFEST).write_text(json.dumps(manifest))
 
 
 def inputs_of(scans):
@@ -90,75 +48,100 @@ def inputs_of(scans):
     }
 
 
+@pytest.fixture(scope="module")
+def predictor(weights_dir):
+    return predict.Predictor(weights_dir=weights_dir)
+
+
 @pytest.mark.parametrize("kind", ["nifti", "dicom", "jpg"])
-def test_predict_writes_mask_pictures_and_numbers(scans, weights_dir, tmp_path, kind):
-    source = inputs_of(scans)[kind]
-    found = predict.predict(source, tmp_path, weights_dir=weights_dir)
-    written = json.loads((tmp_path / "prediction.json").read_text())
-    assert written == found
-    mask = np.asarray(nibabel.load(tmp_path / "mask.nii.gz").dataobj)
+def test_the_command_writes_masks_pictures_tables_and_a_page(
+    scans, weights_dir, tmp_path, kind
+):
+    source, out = inputs_of(scans)[kind], tmp_path / "out"
+    arguments = ["predict", str(source), "--out", str(out)]
+    assert cli.main([*arguments, "--weights-dir", str(weights_dir)]) == 0
+    found = json.loads((out / saving.RESULT).read_text())
+    mask = np.asarray(nibabel.load(out / saving.MASK).dataobj)
     assert mask.sum() == sum(found["slice_pixels"])
-    unsure = np.asarray(nibabel.load(tmp_path / "uncertainty.nii.gz").dataobj)
+    unsure = np.asarray(nibabel.load(out / saving.UNCERTAINTY).dataobj)
     assert unsure.shape == mask.shape
     assert 0 < unsure.max() <= 100
-    if kind != "jpg":
-        low, high = (found["between"][name] for name in ("low_ml", "high_ml"))
-        assert low <= found["volume_ml"] <= high
     assert found["slices"] == 12
     for picture in found["pictures"]:
-        with Image.open(tmp_path / picture) as image:
+        with Image.open(out / picture) as image:
             assert min(image.size) >= SIZE
-    table = tmp_path / "probabilities.csv"
-    classified = found["classification"]
     if kind == "jpg":
-        assert classified["scan"] is classified["slices"] is None
-        assert "the volume was saturated" in classified["reason"]
-        assert not table.exists()
         assert found["volume_ml"] is None
-        assert "--spacing" in found["reason"]
-        return
-    rows = list(csv.DictReader(table.read_text().splitlines()))
+        assert found["reason"] == result.NO_SPACING
+    else:
+        low, high = (found["between"][name] for name in ("low_ml", "high_ml"))
+        assert low <= found["volume_ml"] <= high
+        # Slices lie 5 mm apart.
+        area_ml = sum(found["slice_area_mm2"]) * 5 / 1000
+        assert found["volume_ml"] == pytest.approx(area_ml, rel=1e-3)
+    rows = list(csv.DictReader((out / saving.PROBABILITIES).read_text().splitlines()))
     assert [row.pop("slice") for row in rows] == [*map(str, range(1, 13)), "scan"]
     rows = [{name: float(value) for name, value in row.items()} for row in rows]
-    assert rows == [*classified["slices"], classified["scan"]]
-    for name, value in classified["scan"].items():
-        assert value == max(row[name] for row in classified["slices"])
-    assert list(classified["scan"]) == list(labels.CLASSES)
-    assert classified["network"] == "resnext-lstm-phantom"
-    assert classified["sees"] == "all slices of the scan together"
-    assert classified["weights"]["trained_on"] == "nothing"
-    voxel_ml = found["slice_area_mm2"], found["slice_pixels"]
-    area_ml = sum(voxel_ml[0]) * 5 / 1000
-    assert found["volume_ml"] == pytest.approx(area_ml, rel=1e-3)
+    told = found["probabilities"]
+    assert rows == [*told["slices"], told["scan"]]
+    assert told["scan"]["any"] == max(row["any"] for row in told["slices"])
+    lesions = list(csv.DictReader((out / saving.LESIONS).read_text().splitlines()))
+    assert sum(int(lesion["pixels"]) for lesion in lesions) == mask.sum()
 
 
-def test_somebodys_own_files_stay(scans, weights_dir, tmp_path):
-    source, out = inputs_of(scans)["nifti"], tmp_path / "out"
+def test_a_prediction_touches_no_file_until_it_is_saved(scans, predictor, tmp_path):
+    volume = inputs.read(inputs_of(scans)["nifti"]).volume
+    before = sorted(path for path in scans.rglob("*"))
+    found = predictor(volume)
+    assert sorted(path for path in scans.rglob("*")) == before
+    assert found.probability.shape == found.mask.shape == volume.hu.shape
+    np.testing.assert_array_equal(found.mask, found.probability > 0.5)
+    written = found.save(tmp_path / "out")
+    there = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert set(written) == there
+
+
+def test_neither_file_nor_folder_is_named_in_the_results(scans, weights_dir, tmp_path):
+    folder = tmp_path / "DOE^JANE 1950-01-01"
+    folder.mkdir()
+    source = shutil.copy(inputs_of(scans)["nifti"], folder / "Doe 1950-01-01.nii")
+    out = tmp_path / "out"
+    found = predict.predict(source, weights_dir=weights_dir)
+    found.save(out)
+    for name in (saving.RESULT, saving.PAGE, saving.PROBABILITIES, saving.LESIONS):
+        assert b"1950-01-01" not in (out / name).read_bytes()
+
+
+def test_somebodys_own_files_stay(scans, predictor, tmp_path):
+    volume, out = inputs.read(inputs_of(scans)["nifti"]).volume, tmp_path / "out"
     out.mkdir()
+    found = predictor(volume)
     for name in ("mask.nii.gz", "slice-900.png"):
         (out / name).write_text("mine")
-        with pytest.raises(ValueError, match=f"holds {name}, which no earlier"):
-            predict.predict(source, out, weights_dir=weights_dir)
-        assert [path.name for path in out.iterdir()] == [name]
+        with pytest.raises(owned_record.ForeignFile, match=name):
+            saving.check(out)
         assert (out / name).read_text() == "mine"
         (out / name).unlink()
-    first = predict.predict(source, out, weights_dir=weights_dir)
+    first = found.save(out)
     (out / "notes.txt").write_text("mine")
-    again = predict.predict(source, out, weights_dir=weights_dir, threshold=0.999)
-    assert again["slice_pixels"] != first["slice_pixels"]
-    kept = {*predict.FILES, *again["pictures"], predict.RESULT, "notes.txt"}
-    assert {path.name for path in out.iterdir()} == kept
+    nothing = dataclasses.replace(
+        found, mask=np.zeros_like(found.mask), probability=0 * found.probability
+    )
+    again = nothing.save(out)
+    assert set(again) < set(first)
+    kept = {path.name for path in out.iterdir() if path.is_file()}
+    assert kept == {*again, "notes.txt"}
 
 
-def test_mask_lies_on_the_inputs_grid(scans, weights_dir, tmp_path):
+def test_mask_lies_on_the_inputs_grid(scans, predictor, tmp_path):
     source = inputs_of(scans)["nifti"]
-    predict.predict(source, tmp_path, weights_dir=weights_dir)
+    predictor(inputs.read(source).volume).save(tmp_path)
     scan, mask = nibabel.load(source), nibabel.load(tmp_path / "mask.nii.gz")
     assert mask.shape == scan.shape
     np.testing.assert_array_equal(mask.affine, scan.affine)
 
 
-def test_a_rectangular_scan_keeps_its_proportions(scans, weights_dir, tmp_path):
+def test_a_rectangular_scan_keeps_its_proportions(scans, predictor, tmp_path):
     """Rows of air cut off a head change nothing of what is found in the rest."""
     scan = nibabel.load(inputs_of(scans)["nifti"])
     voxels, cut = np.asarray(scan.dataobj), 8
@@ -167,13 +150,13 @@ def test_a_rectangular_scan_keeps_its_proportions(scans, weights_dir, tmp_path):
     whole, part = tmp_path / "whole.nii", tmp_path / "part.nii"
     nibabel.save(nibabel.Nifti1Image(voxels, scan.affine), whole)
     nibabel.save(nibabel.Nifti1Image(voxels[:, cut:-cut], scan.affine), part)
-    masks = []
-    for source in (whole, part):
-        out = tmp_path / source.stem
-        predict.predict(source, out, weights_dir=weights_dir)
-        masks.append(np.asarray(nibabel.load(out / "mask.nii.gz").dataobj))
-    assert masks[1].shape == (SIZE, SIZE - 2 * cut, 12)
-    np.testing.assert_array_equal(masks[0][:, cut:-cut], masks[1])
+    masks = [predictor(inputs.read(source).volume).mask for source in (whole, part)]
+    assert sorted(masks[1].shape) == [12, SIZE - 2 * cut, SIZE]
+    narrow = masks[1].shape.index(SIZE - 2 * cut)
+    inside = tuple(
+        slice(cut, -cut) if axis == narrow else slice(None) for axis in range(3)
+    )
+    np.testing.assert_array_equal(masks[0][inside], masks[1])
     assert masks[1].any()
 
 
@@ -187,13 +170,10 @@ def test_one_of_several_series_is_chosen(scans, weights_dir, tmp_path, capsys):
             (folder / series).mkdir(parents=True, exist_ok=True)
             dataset.save_as(folder / series / path.name)
     arguments = ["--weights-dir", str(weights_dir), "--out", str(tmp_path / "out")]
-    for verb in (
-        ["predict", str(folder)],
-        ["explain", str(folder), "--subtype", "any"],
-    ):
-        assert cli.main([*verb, *arguments]) == 2
-        assert "2 CT series; choose one with `--series UID`" in capsys.readouterr().err
-        assert cli.main([*verb, *arguments, "--series", "1.2.4"]) == 0
+    verb = ["predict", str(folder)]
+    assert cli.main([*verb, *arguments]) == 2
+    assert "2 CT series" in capsys.readouterr().err
+    assert cli.main([*verb, *arguments, "--series", "1.2.4"]) == 0
     nifti = str(inputs_of(scans)["nifti"])
     assert cli.main(["predict", nifti, *arguments, "--series", "1.2.4"]) == 2
     assert "is no DICOM: it has no series 1.2.4" in capsys.readouterr().err
@@ -231,71 +211,23 @@ def test_what_is_no_head_is_refused_and_nothing_written(weights_dir, tmp_path, c
     assert not out.exists()
 
 
-@pytest.mark.parametrize("name", CLASSIFIER)
-@pytest.mark.parametrize("lost", ["entry", "file"])
-def test_without_a_classifier_there_is_a_reason(
-    scans, own_weights, tmp_path, capsys, name, lost
-):
-    if lost == "entry":
-        rewrite_manifest(own_weights, lambda manifest: manifest.pop(name))
-        reason = f"No shipped weights '{name}'"
-    else:
-        (own_weights / f"{name}.weights.h5").unlink()
-        reason = f"{name}.weights.h5 does not exist"
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "probabilities.csv").write_text("of an earlier scan")
-    (out / predict.RESULT).write_text("{}")
-    arguments = ["predict", str(inputs_of(scans)["nifti"]), "--out", str(out)]
-    assert cli.main([*arguments, "--weights-dir", str(own_weights)]) == 0
-    assert f"not classified: {reason}" in capsys.readouterr().out.replace(
-        f"{own_weights}/", ""
-    )
-    found = json.loads((out / "prediction.json").read_text())["classification"]
-    assert found["scan"] is found["slices"] is None
-    assert reason in found["reason"]
-    assert not (out / "probabilities.csv").exists()
-
-
-@pytest.mark.parametrize("name", CLASSIFIER)
 @pytest.mark.parametrize("damage", ["bytes", "probe"])
-def test_a_damaged_classifier_is_an_error_and_nothing_is_written(
-    scans, own_weights, tmp_path, capsys, name, damage
+def test_damaged_weights_are_an_error_and_nothing_is_written(
+    scans, own_weights, tmp_path, capsys, damage
 ):
+    name = predict.DEFAULT_WEIGHTS
     if damage == "bytes":
         path = own_weights / f"{name}.weights.h5"
         path.write_bytes(path.read_bytes() + b"!")
-        reason = "is not the file of the manifest: its sha256 is"
     else:
-        probe = weights.read_manifest(own_weights)[name]["probe"]
-        probe["log_odds"][0] += 1
-        rewrite_manifest(own_weights, lambda found: found[name].update(probe=probe))
-        reason = f"where {probe['log_odds']} was recorded"
+        manifest = weights.read_manifest(own_weights)
+        manifest[name]["probe"]["log_odds"][0] += 1
+        (own_weights / weights.MANIFEST).write_text(json.dumps(manifest))
     out = tmp_path / "out"
     arguments = ["predict", str(inputs_of(scans)["nifti"]), "--out", str(out)]
     assert cli.main([*arguments, "--weights-dir", str(own_weights)]) == 2
-    error = capsys.readouterr().err
-    assert f"{name}.weights.h5" in error and reason in error
+    assert f"{name}.weights.h5" in capsys.readouterr().err
     assert not out.exists()
-
-
-def test_the_classifier_sees_the_images_it_was_trained_on(
-    scans, own_weights, tmp_path, capsys
-):
-    """One of the brain window alone answers for the JPG of that window."""
-    rewrite_manifest(
-        own_weights,
-        lambda manifest: manifest[classify.SLICES]["preprocessing"].update(
-            images="brain"
-        ),
-    )
-    arguments = ["predict", str(inputs_of(scans)["jpg"]), "--out", str(tmp_path)]
-    assert cli.main([*arguments, "--weights-dir", str(own_weights)]) == 0
-    shown = capsys.readouterr().out
-    assert "probability of hemorrhage in the scan: epidural 0." in shown
-    assert "resnext-lstm-phantom" in shown
-    with pytest.raises(ValueError, match="Unknown images 'x'. Known: windows, brain"):
-        classify.wrap(classify.load(weights_dir=own_weights).model, {}, "x")
 
 
 def test_missing_weights_are_named(scans, tmp_path, capsys):
@@ -329,20 +261,19 @@ def test_overlay_marks_the_outline():
         "ct-ich-v1/Patients_CT/067",
     ],
 )
-def test_shipped_weights_run_on_real_heads(shared, tmp_path, source):
-    found = predict.predict(shared / "data" / source, tmp_path)
-    assert len(found["slice_pixels"]) == found["slices"]
-    assert (found["volume_ml"] is None) == source.startswith("ct-ich-v1")
+def test_shipped_weights_run_on_real_heads(shared, source):
+    found = predict.predict(shared / "data" / source)
+    assert found.mask.shape == found.volume.hu.shape
+    assert (found.volume_ml is None) == source.startswith("ct-ich-v1")
 
 
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     "source", ["mixed-study", "head-ct-dicom/chronic-sdh/ruined-by-lossy-coding.dcm"]
 )
-def test_what_only_looks_like_a_head_is_refused(shared, tmp_path, source):
+def test_what_only_looks_like_a_head_is_refused(shared, source):
     with pytest.raises(inputs.NotHeadCT, match="is refused"):
-        predict.predict(shared / "data" / source, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        predict.predict(shared / "data" / source)
 
 
 @pytest.mark.parametrize("name", weights.read_manifest())

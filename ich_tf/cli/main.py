@@ -6,11 +6,19 @@ import sys
 
 import ich_tf
 from ich_tf import packages, suggestions
-from ich_tf.cli import evidence, experiments, maintain, output, predict, terminal
+from ich_tf.cli import (
+    evidence,
+    experiments,
+    explain,
+    maintain,
+    output,
+    predict,
+    terminal,
+)
 from ich_tf.cli import options as shared
 
 GROUPS = {
-    "Scans": predict.VERBS,
+    "Scans": (*predict.VERBS, *explain.VERBS),
     "Experiments": experiments.VERBS,
     "Evidence": evidence.VERBS,
     "Data and weights": maintain.VERBS,

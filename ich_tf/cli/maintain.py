@@ -95,11 +95,6 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
         "--convert", metavar="FILE", help="first convert published PyTorch weights"
     )
     parser.add_argument(
-        "--chain",
-        metavar="FILE.keras",
-        help="save the classifier as one Keras model: HU of a scan to probabilities",
-    )
-    parser.add_argument(
         "--cards",
         action="store_true",
         help="first write the facts of the manifest into the model cards",
@@ -125,11 +120,6 @@ def _weights(options: argparse.Namespace) -> None:
 
         for path in cards.write(folder):
             print(f"wrote {path}")
-    if options.chain:
-        from ich_tf.prediction import classify
-
-        classify.whole(folder).save(options.chain)
-        print(f"saved {options.chain}; import ich_tf.models.chain before you load it")
     for name, entry in weights.read_manifest(folder).items():
         print(f"{name}: {entry['file']}, {entry['parameters']:,} parameters,")
         print(f"  trained on {entry['trained_on']}; {entry['metric']}")
@@ -147,6 +137,32 @@ def _completion(options: argparse.Namespace) -> None:
     from ich_tf.cli.main import parser
 
     print(shtab.complete(parser(), shell=options.shell))
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        help="a network of `ich-tf weights`, or `chain`: slice network and sequence "
+        "model as one, from the Hounsfield units of a scan",
+    )
+    parser.add_argument(
+        "--format",
+        required=True,
+        choices=("savedmodel", "litert", "onnx", "keras"),
+        help="format to write; litert and onnx need the extras of that name",
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="a new or empty folder"
+    )
+    shared.add_weights_folder(parser)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from ich_tf.prediction import export
+
+    path = export.export(options.name, options.format, options.out, options.weights_dir)
+    print(f"wrote {path} and preprocessing.json")
 
 
 VERBS = (
@@ -178,5 +194,12 @@ VERBS = (
         _completion,
         _add_completion,
         ("ich-tf completion bash > ~/.local/share/bash-completion/completions/ich-tf",),
+    ),
+    Verb(
+        "export",
+        "write a network as SavedModel, LiteRT, ONNX or Keras file",
+        _export,
+        _add_export,
+        ("ich-tf export unetplusplus-painted --format onnx --out ONNX",),
     ),
 )

@@ -1,24 +1,35 @@
-"""Verbs for scans: segment, classify, explain, score a data set with labels."""
+"""Verbs that predict scans: in a folder, and on a local web page."""
 
 import argparse
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
 
-from ich_tf import paths
 from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
-from ich_tf.metrics import display
+
+ONE_SCAN = "NIfTI file, DICOM file or folder, or ct-ich patient folder"
+MANY_SCANS = f"{ONE_SCAN}; a folder of any number of these, or a ZIP archive"
 
 
-def _add_scan(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "input", help="NIfTI file, DICOM file or folder, or ct-ich patient folder"
-    )
+def add_scan(parser: argparse.ArgumentParser, given: str, series: str = "UID") -> None:
+    """Add what every verb for scans takes.
+
+    Args:
+        parser: Of the verb.
+        given: Help about the input.
+        series: What `--series` takes.
+    """
+    parser.add_argument("input", help=given)
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder for what is written"
     )
     parser.add_argument(
         "--series",
-        metavar="UID",
-        help="which series of a DICOM folder that has several",
+        metavar=series,
+        help="which series of a DICOM folder that has several; without it the choices "
+        "are listed",
     )
     parser.add_argument(
         "--force",
@@ -29,7 +40,8 @@ def _add_scan(parser: argparse.ArgumentParser) -> None:
     shared.add_weights_folder(parser)
 
 
-def _add_weights(parser: argparse.ArgumentParser) -> None:
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Add the name of the network that segments."""
     parser.add_argument(
         "--weights",
         metavar="NAME",
@@ -38,8 +50,8 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
-    _add_scan(parser)
-    _add_weights(parser)
+    add_scan(parser, MANY_SCANS, "all|largest|UID")
+    add_weights(parser)
     parser.add_argument(
         "--spacing",
         nargs=3,
@@ -50,164 +62,200 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold",
         type=float,
-        default=0.5,
         metavar="P",
-        help="probability above which a pixel is hemorrhage; default: 0.5",
+        help="probability above which a pixel is hemorrhage; default: the one chosen "
+        "for the weights",
+    )
+    parser.add_argument(
+        "--dicom",
+        action="store_true",
+        help="also write DICOM SEG and SR, which name the patient as the images do",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the numbers as JSON, no sentences"
+    )
+    parser.add_argument(
+        "--anonymous",
+        action="store_true",
+        help="of several scans: name them scan-001, ... instead of by their path",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="of several scans: keep results of the same files, weights and settings",
     )
 
 
-def _predict(options: argparse.Namespace) -> None:
-    from ich_tf.prediction import predict
+def _predict(options: argparse.Namespace) -> int:
+    from ich_tf.prediction import many, scans
 
-    result = predict.predict(
-        options.input,
-        options.out,
-        weights_name=options.weights or predict.DEFAULT_WEIGHTS,
+    settings = many.Settings(
+        weights_name=options.weights or many.DEFAULT_WEIGHTS,
         weights_dir=options.weights_dir,
-        spacing_mm=tuple(options.spacing) if options.spacing else None,
-        series_uid=options.series,
-        force=options.force,
         threshold=options.threshold,
+        spacing_mm=tuple(options.spacing) if options.spacing else None,
+        force=options.force,
+        dicom=options.dicom,
+        anonymous=options.anonymous,
+        resume=options.resume,
     )
-    pixels = sum(result["slice_pixels"])
-    positive = sum(count > 0 for count in result["slice_pixels"])
-    volume = result["volume_ml"]
-    amount = f"{volume:.1f} ml" if volume is not None else f"{pixels} pixels"
-    print(f"{amount} in {positive} of {result['slices']} slices; see {options.out}")
-    if result["missing_mm"]:
-        print(f"{result['missing_mm']:g} mm of the scan have no slice: not in the ml")
-    if result["likeness"]["unlike"]:
+    with scans.unpacked(options.input) as given:
+        found = scans.find(given, options.series, without=options.out)
+        several = options.series == scans.ALL or options.anonymous or options.resume
+        if len(found) > 1 or several:
+            return _predict_many(found, settings, options)
+        return _predict_one(found[0], settings, options)
+
+
+def _predict_one(scan, settings, options: argparse.Namespace) -> int:
+    from ich_tf.prediction import predict, saving
+
+    predict.check_threshold(settings.threshold)
+    saving.check(options.out)
+    volume = scan.read(settings.spacing_mm, force=settings.force)
+    predictor = predict.Predictor(
+        settings.weights_name, settings.weights_dir, settings.threshold
+    )
+    prediction = predictor(volume)
+    prediction.save(options.out, dicom=settings.dicom)
+    if options.json:
+        print(json.dumps(prediction.as_dict(), indent=1, allow_nan=False))
+        return 0
+    _show(prediction)
+    print(f"written to {options.out}; open {saving.PAGE} there in a browser")
+    return 0
+
+
+def _predict_many(found, settings, options: argparse.Namespace) -> int:
+    from ich_tf.prediction import many
+
+    with _progress(len(found), options.quiet) as advance:
+
+        def done(outcome: many.Outcome) -> None:
+            advance()
+            if not options.json:
+                print(_line(outcome), flush=True)
+
+        outcomes = many.run(found, options.out, settings, done)
+    failed = [outcome for outcome in outcomes if outcome.status == many.FAILED]
+    if options.json:
+        told = [dataclasses.asdict(outcome) for outcome in outcomes]
+        print(json.dumps(told, indent=1, allow_nan=False))
+    else:
         print(
-            f"unlike the training data: {len(result['likeness']['slices_unlike'])} of "
-            f"{result['slices']} slices. Do not trust what is found."
+            f"{len(outcomes) - len(failed)} of {len(outcomes)} scans predicted, "
+            f"{len(failed)} failed; see {options.out}/{many.TABLE}"
         )
-    _show_classification(result["classification"])
-    for note in result["notes"]:
+    return 1 if failed else 0
+
+
+def _line(outcome) -> str:
+    """One scan of many, in one line."""
+    told = outcome.numbers
+    if not told:
+        return f"{outcome.scan}: {outcome.status}: {outcome.reason}"
+    ml = told["volume_ml"]
+    amount = "ml unknown" if ml is None else f"{ml:.1f} ml"
+    probability = told["probabilities"]["scan"]["any"]
+    beyond = ", out of distribution" if told["out_of_distribution"]["scan"] else ""
+    return (
+        f"{outcome.scan}: {outcome.status}: {amount}, any hemorrhage "
+        f"{probability:.2f}{beyond} ({outcome.seconds:.1f} s)"
+    )
+
+
+@contextlib.contextmanager
+def _progress(count: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal; nothing in a pipe."""
+    from rich import console, progress
+
+    shown = console.Console(stderr=True)
+    with progress.Progress(
+        *progress.Progress.get_default_columns(),
+        progress.MofNCompleteColumn(),
+        console=shown,
+        transient=True,
+        disable=quiet or not shown.is_terminal,
+    ) as bar:
+        task = bar.add_task("scans", total=count)
+        yield lambda: bar.advance(task)
+
+
+def _show(prediction) -> None:
+    """Print what a reader must know about one scan."""
+    from ich_tf.prediction import inputs, scan_page
+
+    print(scan_page.amount(prediction))
+    for warning in scan_page.warnings(prediction):
+        print(f"warning: {warning}")
+    shown = ", ".join(
+        f"{name} {value:.2f}"
+        for name, value in zip(
+            prediction.classes, prediction.scan_probability, strict=True
+        )
+    )
+    kind = "calibrated" if prediction.calibrated else "not calibrated"
+    print(f"probability of hemorrhage in the scan ({kind}): {shown}")
+    for note in prediction.volume.notes:
         print(f"note: {note}")
-    trained_on = result["weights"]["trained_on"]
-    print(f"segmented by weights trained on {trained_on}. {result['disclaimer']}")
+    trained_on = prediction.weights["trained_on"]
+    print(f"weights trained on {trained_on}. {inputs.DISCLAIMER}")
 
 
-def _show_classification(classified: dict) -> None:
-    if not classified["scan"]:
-        print(f"not classified: {classified['reason']}")
-        return
-    shown = (f"{name} {value:.2f}" for name, value in classified["scan"].items())
-    print(f"probability of hemorrhage in the scan: {', '.join(shown)}")
-    print(
-        f"classified by {classified['network']}, which sees {classified['sees']} and "
-        f"was trained on {classified['weights']['trained_on']}"
-    )
-
-
-def _add_detection(parser: argparse.ArgumentParser) -> None:
+def _add_app(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--out", required=True, metavar="DIR", help="folder for numbers and pictures"
+        "--port",
+        type=int,
+        default=7860,
+        metavar="N",
+        help="on 127.0.0.1; 0 takes a free one; default: 7860",
     )
     parser.add_argument(
-        "--figure",
-        metavar="PNG",
-        help="also draw the slices of judges with the highest and lowest probability",
+        "--no-browser", action="store_true", help="do not open the page in a browser"
     )
-    _add_weights(parser)
+    add_weights(parser)
     shared.add_device(parser)
-    shared.add_data(parser)
     shared.add_weights_folder(parser)
 
 
-def _detection(options: argparse.Namespace) -> None:
-    from ich_tf import data
-    from ich_tf.prediction import detection, predict
+def _app(options: argparse.Namespace) -> None:
+    import time
+    import webbrowser
 
-    result = detection.detect(
-        data.open_dataset("ct-ich", paths.ct_ich(options.ct_ich)),
-        options.out,
-        weights_name=options.weights or predict.DEFAULT_WEIGHTS,
+    from ich_tf.app import server
+    from ich_tf.prediction import many
+
+    settings = many.Settings(
+        weights_name=options.weights or many.DEFAULT_WEIGHTS,
         weights_dir=options.weights_dir,
-        say=shared.say,
     )
-    for unit in ("slice", "patient"):
-        auc = display.with_interval(result[unit])
-        print(
-            f"area under the ROC curve of the largest predicted area, by {unit}: {auc}"
-        )
-    print(f"{result['data']}; pictures: {options.out}/detection.png")
-    if options.figure:
-        _draw_judges(options, result)
-
-
-def _draw_judges(options: argparse.Namespace, result: dict) -> None:
-    from ich_tf import data
-    from ich_tf.evidence import real_slices
-    from ich_tf.prediction import real_heads
-
-    name = options.weights or real_heads.DEFAULT_WEIGHTS
-    real_slices.draw(
-        options.figure,
-        data.open_dataset("ct-ich", paths.ct_ich(options.ct_ich)),
-        real_heads.load(options.weights_dir, name),
-        real_slices.choose(result["cases"]),
-    )
-
-
-def _add_explain(parser: argparse.ArgumentParser) -> None:
-    _add_scan(parser)
-    parser.add_argument(
-        "--subtype", required=True, help="EDH, IPH, IVH, SAH, SDH, any or in full"
-    )
-    parser.add_argument(
-        "--slices",
-        type=shared.count,
-        default=3,
-        metavar="N",
-        help="how many of the most probable slices to show; default: 3",
-    )
-
-
-def _explain(options: argparse.Namespace) -> None:
-    from ich_tf.prediction import explain
-
-    result = explain.explain(
-        options.input,
-        options.out,
-        options.subtype,
-        series_uid=options.series,
-        force=options.force,
-        weights_dir=options.weights_dir,
-        shown=options.slices,
-    )
-    print(
-        f"{result['subtype']}: probability {result['scan_probability']:.2f} in the "
-        f"scan; see {', '.join(result['pictures'])} in {options.out}"
-    )
-    print(f"classified by {result['network']}, which sees {result['sees']}")
-    trained_on = result["weights"]["trained_on"]
-    print(f"weights trained on {trained_on}. {result['disclaimer']}")
+    with server.serving(options.port, settings) as address:
+        print(f"{address} on this machine only; Ctrl+C ends it", flush=True)
+        if not options.no_browser:
+            webbrowser.open(address)
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(1)
+    print("ended; uploads and results are deleted")
 
 
 VERBS = (
     Verb(
         "predict",
-        "segment and classify one scan",
+        "segment and classify one scan, or a folder or ZIP archive of many",
         _predict,
         _add_predict,
         (
             "ich-tf predict scan.nii.gz --out OUT",
-            "ich-tf predict DICOM_FOLDER --out OUT",
+            "ich-tf predict EXPORT --series largest --out OUT",
+            "ich-tf predict SCANS.zip --anonymous --out OUT",
         ),
     ),
     Verb(
-        "explain",
-        "show where the classifier sees a subtype (Grad-CAM)",
-        _explain,
-        _add_explain,
-        ("ich-tf explain scan.nii.gz --subtype SDH --out OUT",),
-    ),
-    Verb(
-        "detection",
-        "score shipped weights against the slice labels of ct-ich",
-        _detection,
-        _add_detection,
-        ("ich-tf detection --ct-ich DIR --out OUT",),
+        "app",
+        "open a local web page that takes scans by drag and drop",
+        _app,
+        _add_app,
+        ("ich-tf app", "ich-tf app --port 7861 --no-browser"),
     ),
 )

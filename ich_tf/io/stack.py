@@ -237,6 +237,7 @@ def assemble(
         affine=affine,
         origin=origin,
         slice_thickness_mm=_thickness_mm(planes),
+        slice_sources=tuple((plane.path, plane.frame) for plane in planes),
     )
     notes = [*notes, *repeated, *_spacing_notes(volume), *_shift_notes(planes)]
     if unknown_thickness:

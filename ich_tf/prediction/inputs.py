@@ -41,19 +41,33 @@ def read(
             refused even with `force`.
     """
     case = read_any(path, spacing_mm, series_uid)
-    problems = checks.refuse_not_head_ct(case.volume)
+    volume = check(path, case.volume, force=force)
+    return dataclasses.replace(case, volume=volume)
+
+
+def check(path: str | os.PathLike, volume: Volume, *, force: bool = False) -> Volume:
+    """Refuse a volume that cannot be a head CT.
+
+    Args:
+        path: Where it comes from, for the message.
+        volume: In Hounsfield units.
+        force: Whether a refused volume is given with a note instead.
+
+    Raises:
+        NotHeadCT: see `read`.
+    """
+    problems = checks.refuse_not_head_ct(volume)
     if not problems:
-        return case
+        return volume
     reasons = "; ".join(problem.message for problem in problems)
-    if not force or not np.all(np.isfinite(case.volume.hu)):
+    if not force or not np.all(np.isfinite(volume.hu)):
         raise NotHeadCT(
             f"{path} is refused: {reasons}. If it is a head CT, --force reads it."
         )
     note = Note(
         "forced", f"read by force, though it does not look like head CT: {reasons}"
     )
-    volume = dataclasses.replace(case.volume, notes=(*case.volume.notes, note))
-    return dataclasses.replace(case, volume=volume)
+    return dataclasses.replace(volume, notes=(*volume.notes, note))
 
 
 def read_any(
@@ -84,16 +98,7 @@ def read_any(
         path = path.resolve()
     if not path.exists():
         raise source.InputError(f"{path}: there is no such file or folder.")
-    volume = _read(path, series_uid)
-    if spacing_mm is not None:
-        volume = _with_spacing(path, volume, spacing_mm)
-    if volume.spacing_mm is not None and volume.spacing_mm[0] < THIN_MM:
-        text = (
-            f"slices are {volume.spacing_mm[0]:.3g} mm apart; the networks learned "
-            "from slices of about 5 mm"
-        )
-        note = Note("scan", text)
-        volume = dataclasses.replace(volume, notes=(*volume.notes, note))
+    volume = prepared(path, _read(path, series_uid), spacing_mm)
     name = path.resolve().name
     for suffix in (".gz", ".nii", ".dcm", ".img", ".hdr"):
         if name.lower().endswith(suffix):
@@ -122,7 +127,7 @@ def _read_folder(path: pathlib.Path, series_uid: str | None) -> Volume:
     if any(series.kind != "unreadable" for series in listed):
         return dicom.read_found(path, listed, series_uid)
     walked = source.walk(path)
-    scans = [file for file in walked.files if _is_scan(file)]
+    scans = [file for file in walked.files if is_nifti(file)]
     if scans:
         names = ", ".join(str(file.relative_to(path)) for file in scans[:5])
         raise source.InputError(
@@ -137,7 +142,8 @@ def _read_folder(path: pathlib.Path, series_uid: str | None) -> Volume:
     raise source.InputError(f"{path}: no DICOM file. {source.READ}.{instead}{listing}.")
 
 
-def _is_scan(path: pathlib.Path) -> bool:
+def is_nifti(path: pathlib.Path) -> bool:
+    """Whether the content of a file is NIfTI; an unreadable one is none."""
     try:
         return nifti.is_nifti(path)
     except source.InputError:
@@ -147,6 +153,30 @@ def _is_scan(path: pathlib.Path) -> bool:
 def _check_no_series(path: pathlib.Path, series_uid: str | None) -> None:
     if series_uid not in (None, "all", "largest"):
         raise source.InputError(f"{path} is no DICOM: it has no series {series_uid}.")
+
+
+def prepared(
+    path: pathlib.Path, volume: Volume, spacing_mm: tuple[float, float, float] | None
+) -> Volume:
+    """Give a volume the spacing stated by hand, and a note on thin slices.
+
+    Args:
+        path: Where it comes from, for the message.
+        volume: The scan.
+        spacing_mm: (z, y, x), for a volume without; None changes nothing.
+
+    Raises:
+        ValueError: if the volume has a spacing of its own and one is given.
+    """
+    if spacing_mm is not None:
+        volume = _with_spacing(path, volume, spacing_mm)
+    if volume.spacing_mm is None or not volume.spacing_mm[0] < THIN_MM:
+        return volume
+    text = (
+        f"slices are {volume.spacing_mm[0]:.3g} mm apart; the networks learned from "
+        "slices of about 5 mm"
+    )
+    return dataclasses.replace(volume, notes=(*volume.notes, Note("scan", text)))
 
 
 def _with_spacing(

@@ -158,6 +158,29 @@ class Network:
             "unlike": bool(beyond.mean() > ood.UNLIKE_SHARE),
         }
 
+    @functools.cached_property
+    def _answer(self):
+        # Built once: each new Keras model and its traced function would stay in memory.
+        layer = self.known and self.known.layer
+        return segment.whole_slices(self.model, layer, _BATCH)
+
+    @functools.cached_property
+    def _tiles(self) -> segment.Predictor:
+        preprocessing = self.entry["preprocessing"]
+        to_channels = functools.partial(
+            windows.channels,
+            approach=preprocessing["approach"],
+            count=preprocessing["channels"],
+        )
+        return segment.predictor(
+            self.model,
+            to_channels,
+            preprocessing["tile"],
+            preprocessing["stride"],
+            batch=_BATCH,
+            layer=self.known and self.known.layer,
+        )
+
     def _forward(self, small, step) -> tuple[np.ndarray, np.ndarray | None]:
         """Answers (z, side, side, 6) and features (z, d) for slices of one size."""
         if not self.knows_subtypes:
@@ -166,27 +189,12 @@ class Network:
         box = context.head_box(small)
         part = windows.channels(context.cut(small, box, small.min()), approach, 1)
         images = context.neighbours(part[..., 0], self.model.input_shape[-1], step)
-        layer = self.known and self.known.layer
-        answers, features = segment.whole_slices(self.model, layer, _BATCH)(images)
+        answers, features = self._answer(images)
         return context.paste(answers, box, small.shape[1], _BACKGROUND), features
 
     def _one_class(self, small) -> tuple[np.ndarray, np.ndarray | None]:
         """As `_forward`, of a network that only knows hemorrhage."""
-        preprocessing = self.entry["preprocessing"]
-        to_channels = functools.partial(
-            windows.channels,
-            approach=preprocessing["approach"],
-            count=preprocessing["channels"],
-        )
-        network = segment.predictor(
-            self.model,
-            to_channels,
-            preprocessing["tile"],
-            preprocessing["stride"],
-            batch=_BATCH,
-            layer=self.known and self.known.layer,
-        )
-        bleeds, features = segment.predict_with_features(network, small)
+        bleeds, features = segment.predict_with_features(self._tiles, small)
         bleeds = bleeds[..., np.newaxis]
         count = len(labels.SUBTYPES)
         share = np.repeat(bleeds / count, count, axis=-1)

@@ -1,8 +1,6 @@
 """The report as one HTML file that needs no network: tables, figures, slices."""
 
-import base64
 import dataclasses
-import hashlib
 import os
 import pathlib
 from collections import Counter
@@ -17,6 +15,7 @@ from ich_tf.experiments.catalog import Catalog
 from ich_tf.experiments.results import Result
 from ich_tf.experiments.spec import Row
 from ich_tf.report import sections
+from ich_tf.viewer import page as html
 
 TEMPLATES = pathlib.Path(__file__).with_name("templates")
 TITLE = "Intracranial hemorrhage in head CT: reported and measured"
@@ -57,9 +56,6 @@ def write(
     Raises:
         ValueError: if nothing was run, or `out` is a file that `report` did not write.
     """
-    import jinja2
-    import markupsafe
-
     if out is not None:
         out = pathlib.Path(out)
         owned_folder.check(out.parent, _writer(out), [out.name])
@@ -73,11 +69,9 @@ def write(
     for table in tables.worth_showing(folders.results, profile, known):
         cells = tables.cells(table, folders.results, profile, without=faulty)
         shown.append((table, _checked(cells, checks, faulty)))
-    script = (TEMPLATES / "viewer.js").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True
-    )
-    text = environment.get_template("report.html").render(
+    content = html.render(
+        "report.html",
+        TEMPLATES,
         title=TITLE,
         summary=_summary(results, profile, faulty),
         verdicts=_counted(checks),
@@ -95,15 +89,12 @@ def write(
             folders, results, Catalog({"": tuple(rows_of(known))}), profile, cases, say
         ),
         footer="Made by `ich-tf report`. Research use, no medical device.",
-        style=markupsafe.Markup((TEMPLATES / "report.css").read_text("utf-8")),
-        script=markupsafe.Markup(script),
-        script_hash=_hash(script),
     )
     if out is not None:
-        owned_folder.write_file(out, _writer(out), text.encode())
+        owned_folder.write_file(out, _writer(out), content)
         return out
     out = folders.results / profile / "report.html"
-    files.write_bytes(out, text.encode())
+    files.write_bytes(out, content)
     return out
 
 
@@ -184,8 +175,3 @@ def _counted(checks: list[verify.Check]) -> dict[str, int]:
         for verdict in VERDICTS
         if counts[verdict]
     }
-
-
-def _hash(script: str) -> str:
-    digest = hashlib.sha256(script.encode()).digest()
-    return "sha256-" + base64.b64encode(digest).decode()

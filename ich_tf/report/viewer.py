@@ -1,21 +1,20 @@
-"""Cases of a result as pictures that the report's slice viewer takes apart."""
+"""The held-out cases of results that the report's slice viewer shows."""
 
-import base64
-import io
+import pathlib
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image
 
 from ich_tf import labels
 from ich_tf.experiments import runner
 from ich_tf.experiments.mask_results import MaskResult, dice
 from ich_tf.prediction import classify, explain
 from ich_tf.preprocessing.segmentation import slices
+from ich_tf.viewer import component
 
 SIZE = 256
 """In-plane pixels at most, so that the page can be sent to somebody."""
-HU_OFFSET = 32768
+NO_PREDICTION = "none"
 
 
 def cases(
@@ -37,45 +36,67 @@ def cases(
         say: Takes a line of progress.
 
     Returns:
-        For each case: `id`, `slices`, `start` (the slice with most hemorrhage, or the
-        middle), `height`, `width`, `truth_ml`, `hu` (HU + 32768 as red * 256 + green),
-        `truth` and `heat` (None without), and `predictions`: title of a row to
-        `picture` and `dice`. Pictures are PNG data addresses, slices below each other,
-        255 = certain.
+        Each case as `component.case` makes it, with a view for each row.
     """
     made = []
     for case_id in _spread(results[0], count):
         say(f"viewer: case {case_id}")
         run = runs[0]
         case = slices.at_size(run.dataset.load(case_id), run.profile.size)
-        predictions = {}
-        for run, result in zip(runs, results, strict=True):
-            path = run.folder / f"{case_id}.npz"
-            if case_id not in result.counts["per_volume"] or not path.is_file():
-                continue
-            with np.load(path) as stored:
-                coded = stored["probability"]
-            if coded.shape == case.volume.hu.shape:
-                predictions[result.title] = {
-                    "picture": _png(_shrink(coded)),
-                    "dice": dice(result.counts["per_volume"][case_id]),
-                }
         hu, areas = _shrink(case.volume.hu), case.mask.sum((1, 2))
-        made.append(
-            {
-                "id": case_id,
-                "slices": len(hu),
-                "start": int(areas.argmax()) if areas.any() else len(hu) // 2,
-                "height": hu.shape[1],
-                "width": hu.shape[2],
-                "truth_ml": results[0].counts["per_volume"][case_id]["truth_ml"],
-                "hu": _hu_png(hu),
-                "truth": _png(_shrink(case.mask * np.uint8(255))),
-                "heat": _heat(case, network),
-                "predictions": predictions,
-            }
-        )
+        volumes = {"truth": _shrink(case.mask * np.uint8(255))}
+        heat = _heat(case, network)
+        if heat is not None:
+            volumes["heat"] = heat
+        truth_ml = results[0].counts["per_volume"][case_id]["truth_ml"]
+        views = {}
+        for run, result in zip(runs, results, strict=True):
+            coded = _stored(run.folder, case_id, case.volume.hu.shape)
+            if coded is None or case_id not in result.counts["per_volume"]:
+                continue
+            name = f"prediction{len(views)}"
+            volumes[name] = _shrink(coded)
+            measured = dice(result.counts["per_volume"][case_id])
+            views[result.title] = _view(name, heat is not None, truth_ml, measured)
+        start = int(areas.argmax()) if areas.any() else len(hu) // 2
+        views = views or {NO_PREDICTION: _view(None, heat is not None, truth_ml, None)}
+        made.append(component.case(case_id, hu, volumes, views, start=start))
     return made
+
+
+def _stored(folder: pathlib.Path, case_id: str, shape: tuple) -> np.ndarray | None:
+    """The stored probabilities of a case, (z, h, w), 255 = certain, if they fit."""
+    path = folder / f"{case_id}.npz"
+    if not path.is_file():
+        return None
+    with np.load(path) as stored:
+        coded = stored["probability"]
+    return coded if coded.shape == shape else None
+
+
+def _view(
+    prediction: str | None, heat: bool, truth_ml: float | None, measured: float | None
+) -> component.View:
+    truth = f"{truth_ml:.1f} ml" if truth_ml else "none"
+    said = "undefined" if measured is None else f"{measured:.3f}"
+    return component.View(
+        layers=(
+            component.Layer(
+                *("heat", "heatmap", "h", "heat"),
+                picture="heat" if heat else None,
+                shown=False,
+            ),
+            component.Layer(
+                *("prediction", "prediction", "p", "filled"),
+                picture=prediction,
+                colours=(component.RED,),
+            ),
+            component.Layer(
+                *("truth", "mask", "m", "outline", "truth"), colours=(component.GREEN,)
+            ),
+        ),
+        facts=f"Hemorrhage: {truth}. Dice of this prediction: {said}.",
+    )
 
 
 def _spread(result: MaskResult, count: int) -> list[str]:
@@ -88,33 +109,20 @@ def _spread(result: MaskResult, count: int) -> list[str]:
     return [bleeding[round(place)] for place in places[::-1]] + healthy
 
 
-def _heat(case, network: classify.Classifier | None) -> str | None:
+def _heat(case, network: classify.Classifier | None) -> np.ndarray | None:
     if network is None or case.volume.hu_window is not None:
         return None
     every = np.arange(len(case.volume.hu))
     index = labels.index(labels.ANY)
     heat = explain.slice_heatmaps(network, case.volume, index, every)
     probability = classify.slice_answers(network, case.volume)[1][:, index]
-    # A heatmap is scaled to its own maximum; where the network calls nothing, its
-    # brightest spot says nothing.
+    # A heatmap is scaled to its own maximum: in a slice that the network finds free of
+    # hemorrhage its brightest spot means nothing.
     heat = heat * (probability > 0.5)[:, np.newaxis, np.newaxis]
-    return _png(_shrink(np.rint(255 * heat).astype(np.uint8)))
+    return _shrink(np.rint(255 * heat).astype(np.uint8))
 
 
 def _shrink(volume: np.ndarray) -> np.ndarray:
     """Every n-th pixel, so that no side is above `SIZE`."""
     step = -(-max(volume.shape[1:]) // SIZE)
     return volume[:, ::step, ::step]
-
-
-def _hu_png(hu: np.ndarray) -> str:
-    values = np.clip(np.rint(hu) + HU_OFFSET, 0, 65535).astype(np.uint16)
-    channels = [values >> 8, values & 255, np.zeros_like(values)]
-    return _png(np.stack(channels, axis=-1).astype(np.uint8))
-
-
-def _png(volume: np.ndarray) -> str:
-    stacked = volume.reshape(-1, *volume.shape[2:])
-    data = io.BytesIO()
-    Image.fromarray(stacked).save(data, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()

@@ -1,0 +1,1 @@
+"""A local web page that predicts scans which are dropped onto it."""

@@ -1,0 +1,211 @@
+"""The page itself: Gradio on this machine's own address, closed to all others."""
+
+import contextlib
+import html
+import os
+import pathlib
+import shutil
+import tempfile
+import threading
+import time
+import typing
+from collections.abc import Iterator
+
+from ich_tf.app import work
+from ich_tf.prediction import inputs, many
+
+if typing.TYPE_CHECKING:
+    import fastapi
+    import gradio
+
+HOST = "127.0.0.1"
+NO_GRADIO = "`ich-tf app` needs Gradio: pip install 'ich_tf[app]'"
+TITLE = "ich_tf: hemorrhage in head CT"
+POLICY = (
+    "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; object-src 'none'; "
+    "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+"""The browser asks nobody but this machine, whatever Gradio's page refers to."""
+ABOUT = (
+    "Drop a NIfTI file, the DICOM files of a scan or a ZIP archive. Nothing leaves "
+    "this machine; uploads are deleted after reading, results when the page is closed "
+    "or the program ends."
+)
+
+
+@contextlib.contextmanager
+def serving(port: int, settings: many.Settings) -> Iterator[str]:
+    """Serve the page; give its address. At the end everything stored is deleted.
+
+    Args:
+        port: 0 takes a free one.
+        settings: For every scan.
+
+    Raises:
+        ValueError: if Gradio is not installed or the port is taken.
+    """
+    with tempfile.TemporaryDirectory(prefix="ich-tf-app-") as folder:
+        server, listening = _server(pathlib.Path(folder), port, settings)
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listening]}, daemon=True
+        )
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.05)
+            yield f"http://{HOST}:{listening.getsockname()[1]}/"
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
+            listening.close()
+
+
+def _server(folder: pathlib.Path, port: int, settings: many.Settings):
+    import socket
+
+    # Read by Gradio when it is imported.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    try:
+        import uvicorn
+
+        app = build(folder, settings)
+    except ImportError as error:
+        raise ValueError(NO_GRADIO) from error
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+    except OSError as error:
+        listening.close()
+        raise ValueError(f"Port {port} is taken; name another with --port.") from error
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+    return uvicorn.Server(config), listening
+
+
+def build(folder: pathlib.Path, settings: many.Settings) -> "fastapi.FastAPI":
+    """The web application.
+
+    Args:
+        folder: For uploads and results.
+        settings: For every scan.
+    """
+    import fastapi
+    import gradio
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    # A page elsewhere could otherwise reach this one under a name of its own.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
+
+    @app.middleware("http")
+    async def closed(request, call_next):
+        response = await call_next(request)
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    return gradio.mount_gradio_app(
+        app,
+        _blocks(folder, settings),
+        path="/",
+        max_file_size=work.MAX_UPLOAD_BYTES,
+        allowed_paths=[str(folder)],
+        show_error=True,
+        theme=gradio.themes.Default(
+            font=("system-ui", "sans-serif"), font_mono=("monospace",)
+        ),
+    )
+
+
+def _blocks(folder: pathlib.Path, settings: many.Settings) -> "gradio.Blocks":
+    import gradio
+
+    with gradio.Blocks(
+        title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)
+    ) as blocks:
+        gradio.Markdown(f"# {TITLE}\n\n{ABOUT}\n\n**{inputs.DISCLAIMER}**")
+        session = gradio.State(value=None, delete_callback=_forget)
+        uploads = gradio.File(
+            label="Scan", file_count="multiple", elem_id="uploads", type="filepath"
+        )
+        start = gradio.Button("Predict", variant="primary", elem_id="start")
+        table = gradio.Dataframe(
+            headers=["scan", "status", "ml", "any hemorrhage", "note"],
+            label="Scans",
+            interactive=False,
+            elem_id="table",
+        )
+        results = gradio.File(label="All results", elem_id="results")
+        choice = gradio.Radio([], label="Show", elem_id="choice", visible=False)
+        page = gradio.HTML(elem_id="page")
+
+        def run(files, before, progress=gradio.Progress()):  # noqa: B008
+            _forget(before)
+            try:
+                answer, own = _predict(folder, files, settings, progress)
+            except ValueError as error:
+                raise gradio.Error(str(error), duration=None) from error
+            names = list(answer.pages)
+            first = names[0] if names else None
+            chosen = gradio.update(choices=names, value=first, visible=len(names) > 1)
+            rows = [_row(outcome) for outcome in answer.outcomes]
+            shown = _frame(own, first)
+            return own, None, rows, str(answer.results), chosen, shown
+
+        start.click(
+            run,
+            [uploads, session],
+            [session, uploads, table, results, choice, page],
+            concurrency_limit=1,
+            api_name=False,
+        )
+        choice.input(_frame, [session, choice], page, api_name=False)
+    return blocks
+
+
+def _predict(folder: pathlib.Path, files, settings, progress) -> tuple:
+    own = tempfile.mkdtemp(prefix="results-", dir=folder)
+    try:
+        report = lambda share, said: progress(share, desc=said)  # noqa: E731
+        return work.predict(files or [], own, settings, report), own
+    except BaseException:
+        shutil.rmtree(own, ignore_errors=True)
+        raise
+
+
+def _forget(own: str | None) -> None:
+    """Delete a session's results."""
+    if own:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _row(outcome: many.Outcome) -> list[str]:
+    told = outcome.numbers
+    ml = told.get("volume_ml")
+    probability = told.get("probabilities", {}).get("scan", {}).get("any")
+    return [
+        outcome.scan,
+        outcome.status,
+        "" if ml is None else f"{ml:.1f}",
+        "" if probability is None else f"{probability:.2f}",
+        outcome.reason,
+    ]
+
+
+def _frame(own: str | None, name: str | None) -> str:
+    """A scan's page in a frame that may run its own script and nothing else."""
+    if not own or not name:
+        return ""
+    # The name comes back from the browser.
+    path = (pathlib.Path(own) / name / "report.html").resolve()
+    if not path.is_relative_to(pathlib.Path(own).resolve()) or not path.is_file():
+        return ""
+    content = html.escape(path.read_text(encoding="utf-8"), quote=True)
+    return (
+        '<iframe sandbox="allow-scripts" title="Prediction" style="width: 100%; '
+        f'height: 60rem; border: 0" srcdoc="{content}"></iframe>'
+    )

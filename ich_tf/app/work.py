@@ -1,0 +1,117 @@
+"""What the page does with uploaded files; it knows no web server."""
+
+import dataclasses
+import os
+import pathlib
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+
+from ich_tf.io import archive
+from ich_tf.prediction import many, saving, scans
+
+MAX_UPLOAD_BYTES = 2 * 2**30
+"""Of one file; a folder of slices has many small ones."""
+UPLOAD = "upload"
+"""What messages say instead of the temporary folder."""
+ENDINGS = (".nii.gz", ".nii", ".zip", ".dcm", ".ima")
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What the page shows.
+
+    Attributes:
+        outcomes: One for each scan, named scan-001 and so on.
+        pages: Name of a scan to its HTML page, of the scans that did not fail.
+        results: A ZIP archive of all results.
+    """
+
+    outcomes: list[many.Outcome]
+    pages: dict[str, pathlib.Path]
+    results: pathlib.Path
+
+
+def predict(
+    uploads: Sequence[str | os.PathLike],
+    folder: str | os.PathLike,
+    settings: many.Settings,
+    progress: Callable[[float, str], None],
+) -> Answer:
+    """Predict the scans in uploaded files.
+
+    Uploads get new names of digits, whatever they are called: names may be hostile or a
+    patient's. They are deleted when they were read, whether or not that succeeded.
+
+    Args:
+        uploads: NIfTI or DICOM files, or ZIP archives of these.
+        folder: An empty folder for the results.
+        settings: For every scan; scans are named scan-001 and so on.
+        progress: Takes a share of the work from 0 to 1 and what is done.
+
+    Raises:
+        ValueError: if nothing was uploaded, an archive is damaged or hostile, or there
+            is no scan.
+    """
+    if not uploads:
+        raise ValueError("Drop a NIfTI file, DICOM files or a ZIP archive first.")
+    folder = pathlib.Path(folder)
+    with tempfile.TemporaryDirectory(prefix="read-", dir=folder.parent) as staged:
+        try:
+            progress(0.0, "reading the files")
+            stage(uploads, staged)
+            found = [
+                dataclasses.replace(scan, name=f"scan-{number:03d}")
+                for number, scan in enumerate(scans.find(staged, scans.ALL), start=1)
+            ]
+            outcomes: list[many.Outcome] = []
+
+            def done(outcome: many.Outcome) -> None:
+                reason = outcome.reason.replace(staged, UPLOAD)
+                outcomes.append(dataclasses.replace(outcome, reason=reason))
+                share = len(outcomes) / len(found)
+                progress(share, f"{len(outcomes)} of {len(found)} scans")
+
+            progress(0.0, f"0 of {len(found)} scans")
+            many.run(found, folder, settings, done)
+        except ValueError as error:
+            # The message names files of the temporary folder.
+            raise ValueError(str(error).replace(staged, UPLOAD)) from error
+        finally:
+            for upload in uploads:
+                pathlib.Path(upload).unlink(missing_ok=True)
+    pages = {
+        outcome.scan: folder / outcome.folder / saving.PAGE
+        for outcome in outcomes
+        if outcome.status != many.FAILED
+    }
+    return Answer(outcomes, pages, _packed(folder))
+
+
+def stage(uploads: Sequence[str | os.PathLike], folder: str | os.PathLike) -> None:
+    """Move uploads to a folder under harmless names, and unpack archives.
+
+    Raises:
+        ValueError: if an archive is damaged or hostile.
+    """
+    for number, upload in enumerate(map(pathlib.Path, uploads)):
+        lowered = upload.name.lower()
+        ending = next((end for end in ENDINGS if lowered.endswith(end)), "")
+        if archive.is_archive(upload):
+            inside = pathlib.Path(folder) / f"{number:05d}"
+            inside.mkdir()
+            archive.unpack(upload, inside)
+        else:
+            shutil.move(upload, pathlib.Path(folder) / f"{number:05d}{ending}")
+
+
+def _packed(folder: pathlib.Path) -> pathlib.Path:
+    path = folder / "results.zip"
+    written = [one for one in sorted(folder.rglob("*")) if one.is_file()]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
+        for one in written:
+            inside = one.relative_to(folder)
+            if not any(part.startswith(".") for part in inside.parts):
+                packed.write(one, inside.as_posix())
+    return path

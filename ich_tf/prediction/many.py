@@ -1,0 +1,195 @@
+"""Many scans with one network: a folder of results for each, and one table of all."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+
+from ich_tf import files, labels, owned_folder
+from ich_tf.models import weights
+from ich_tf.prediction import inputs, saving
+from ich_tf.prediction.predict import DEFAULT_WEIGHTS, Predictor, check_threshold
+from ich_tf.prediction.result import Prediction
+from ich_tf.prediction.scans import Scan
+
+TABLE = "scans.csv"
+WRITER = "predict, table"
+PREDICTED, KEPT, FAILED = "predicted", "kept", "failed"
+COLUMNS = (
+    *("scan", "status", "folder", "slices", "volume_ml"),
+    *(f"{name}_ml" for name in labels.SUBTYPES),
+    *(f"{name}_probability" for name in labels.CLASSES),
+    *("lesions", "out_of_distribution", "contradictions", "seconds", "reason"),
+)
+NOT_HEAD_CT, NOT_READ = "not a head CT", "cannot be read or written"
+"""What a table without names says instead of a message, which names files."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What applies to every scan.
+
+    Attributes:
+        weights_name: Name of the network's weights in the manifest.
+        weights_dir: Folder of the weights; default `paths.weights()`.
+        threshold: In [0, 1); None takes the one chosen for the weights.
+        spacing_mm: (z, y, x), for files without spacing.
+        force: Whether scans that do not look like head CT are read with a note.
+        dicom: Whether to write DICOM SEG and SR, too.
+        anonymous: Whether scans are named scan-001, ... in the table, on the terminal
+            and as folders.
+        resume: Whether to keep results of an earlier call with the same files and
+            settings.
+    """
+
+    weights_name: str = DEFAULT_WEIGHTS
+    weights_dir: str | os.PathLike | None = None
+    threshold: float | None = None
+    spacing_mm: tuple[float, float, float] | None = None
+    force: bool = False
+    dicom: bool = False
+    anonymous: bool = False
+    resume: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of one scan.
+
+    Attributes:
+        scan: Its name in the table.
+        status: `PREDICTED`, `KEPT` (from an earlier call) or `FAILED`.
+        folder: Of its results, below the folder of all; empty if it failed.
+        numbers: The content of `prediction.json`; empty if it failed.
+        seconds: Reading, predicting and writing.
+        reason: Why it failed.
+    """
+
+    scan: str
+    status: str
+    folder: str
+    numbers: dict
+    seconds: float
+    reason: str = ""
+
+    def row(self) -> list:
+        """The cells of `COLUMNS`; None where nothing is known."""
+        told = self.numbers
+        subtypes = told.get("subtypes", {})
+        of_scan = told.get("probabilities", {}).get("scan", {})
+        contradictions = told.get("contradictions", {}).values()
+        return [
+            *(self.scan, self.status, self.folder),
+            *(told.get("slices"), told.get("volume_ml")),
+            *(subtypes.get(name, {}).get("volume_ml") for name in labels.SUBTYPES),
+            *(of_scan.get(name) for name in labels.CLASSES),
+            len(told["lesions"]) if told else None,
+            told.get("out_of_distribution", {}).get("scan"),
+            sum(map(len, contradictions)) if told else None,
+            round(self.seconds, 2),
+            self.reason,
+        ]
+
+
+def run(
+    scans: Sequence[Scan],
+    out: str | os.PathLike,
+    settings: Settings,
+    done: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Predict scans one after the other; a failed one does not end the rest.
+
+    Args:
+        scans: From `scans.find`.
+        out: Folder for a folder of each scan, and for `scans.csv`, which is complete
+            after each scan.
+        settings: See `Settings`.
+        done: Takes each outcome.
+
+    Returns:
+        An outcome for each scan.
+
+    Raises:
+        ValueError: if `out` cannot be written, or the weights are absent or damaged.
+    """
+    check_threshold(settings.threshold)
+    out = pathlib.Path(out)
+    owned_folder.check(out, WRITER, (TABLE,))
+    _, entry = weights.shipped(settings.weights_name, settings.weights_dir)
+    predictor = functools.cache(
+        lambda: Predictor(
+            settings.weights_name, settings.weights_dir, settings.threshold
+        )
+    )
+    outcomes: list[Outcome] = []
+    for number, scan in enumerate(scans, start=1):
+        name, folder = scan.name, scan.folder
+        if settings.anonymous:
+            name = f"scan-{number:03d}"
+            folder = pathlib.PurePath(name)
+        start = time.perf_counter()
+        made = _outcome(scan, out / folder, settings, entry["sha256"], predictor)
+        outcome = dataclasses.replace(
+            made,
+            scan=name,
+            folder="" if made.status == FAILED else folder.as_posix(),
+            seconds=time.perf_counter() - start,
+        )
+        outcomes.append(outcome)
+        rows = [outcome.row() for outcome in outcomes]
+        owned_folder.write_file(out / TABLE, WRITER, saving.table(COLUMNS, rows))
+        done(outcome)
+    return outcomes
+
+
+def _outcome(
+    scan: Scan,
+    folder: pathlib.Path,
+    settings: Settings,
+    sha256: str,
+    predictor: Callable[[], Predictor],
+) -> Outcome:
+    """Predict one scan, or keep what is there."""
+    try:
+        made_with = {
+            "files": scan.digest,
+            "weights_sha256": sha256,
+            "threshold": settings.threshold,
+            "spacing_mm": list(settings.spacing_mm) if settings.spacing_mm else None,
+            "force": settings.force,
+            "dicom": settings.dicom,
+        }
+        kept = _kept(folder, made_with) if settings.resume else None
+        if kept is not None:
+            return Outcome("", KEPT, "", kept, 0.0)
+        saving.check(folder)
+        prediction = predictor()(scan.read(settings.spacing_mm, force=settings.force))
+        prediction.save(folder, dicom=settings.dicom, more={"made_with": made_with})
+        return Outcome("", PREDICTED, "", _numbers(prediction), 0.0)
+    except (ValueError, OSError, MemoryError) as error:
+        reason = str(error) or type(error).__name__
+        if settings.anonymous:
+            refused = isinstance(error, inputs.NotHeadCT)
+            reason = NOT_HEAD_CT if refused else NOT_READ
+        return Outcome("", FAILED, "", {}, 0.0, reason)
+
+
+def _numbers(prediction: Prediction) -> dict:
+    """What the table needs; arrays and slices would fill the memory."""
+    told = prediction.as_dict()
+    del told["probabilities"]["slices"]
+    return {name: told[name] for name in told if not name.startswith("slice_")}
+
+
+def _kept(folder: pathlib.Path, made_with: dict) -> dict | None:
+    """The numbers of an earlier call with the same files and settings."""
+    try:
+        unchanged = owned_folder.written(folder, saving.WRITER)
+        if not {saving.RESULT, saving.MASK, saving.PAGE} <= set(unchanged):
+            return None
+        told = files.read_json(folder / saving.RESULT)
+    except (ValueError, OSError):
+        return None
+    return told if told.get("made_with") == made_with else None

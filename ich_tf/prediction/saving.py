@@ -1,0 +1,160 @@
+"""A prediction as files: masks, pictures, tables, numbers and a page."""
+
+import csv
+import io
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from ich_tf import files, labels, owned_folder
+from ich_tf.io import dicom_seg, nifti
+from ich_tf.prediction import figures, scan_page
+from ich_tf.prediction.result import Prediction
+
+WRITER = "predict"
+RESULT = "prediction.json"
+MASK, SUBTYPES, UNCERTAINTY = "mask.nii.gz", "subtypes.nii.gz", "uncertainty.nii.gz"
+LABEL_TABLE = "subtypes.txt"
+PROBABILITIES, LESIONS = "probabilities.csv", "lesions.csv"
+PAGE = "report.html"
+SCAN_ROW = "scan"
+"""Name of the last row of `probabilities.csv`; the others are numbers of slices."""
+LESION_COLUMNS = (
+    *("number", "subtype", "volume_ml", "pixels"),
+    *("first_slice", "last_slice", "mean_hu", "deviation_hu"),
+)
+PATTERNS = (
+    *(MASK, SUBTYPES, UNCERTAINTY, LABEL_TABLE, PROBABILITIES, LESIONS, PAGE, RESULT),
+    *("overview.png", "uncertainty.png", "slice-*.png"),
+    *dicom_seg.FILES,
+)
+"""Names of the files that `save` may write."""
+
+
+def check(folder: str | os.PathLike) -> None:
+    """Refuse, before the network runs, a folder that `save` could not write.
+
+    Raises:
+        ValueError: if it cannot be made or written, or holds a file of such a name
+            that no earlier prediction wrote there.
+    """
+    owned_folder.check(folder, WRITER, PATTERNS)
+
+
+def save(
+    prediction: Prediction,
+    folder: str | os.PathLike,
+    *,
+    title: str = scan_page.TITLE,
+    dicom: bool = False,
+    more: Mapping[str, object] | None = None,
+) -> list[str]:
+    """Write a prediction; files of an earlier one in the folder are replaced together.
+
+    Args:
+        prediction: Of one scan.
+        folder: Where to write; is made where it does not exist.
+        title: Heading of the page.
+        dicom: Whether DICOM SEG and SR are written too. They name the patient, as the
+            images that they refer to do. Where the images lack what SEG needs, the
+            reason stands in `prediction.json` under `dicom`.
+        more: Further entries of `prediction.json`.
+
+    Returns:
+        Names of the files.
+
+    Raises:
+        ValueError: if the folder cannot be written, or holds a file of the same name
+            that no earlier prediction wrote there. Nothing changes then.
+    """
+    with owned_folder.replacing(folder, WRITER) as made:
+        pictures = _write_pictures(prediction, made)
+        _write_maps(prediction, made)
+        _write_tables(prediction, made)
+        (made / PAGE).write_bytes(scan_page.render(prediction, title))
+        content = {**prediction.as_dict(), "pictures": pictures, **(more or {})}
+        if dicom:
+            content["dicom"] = write_dicom(prediction, made)
+        files.write_json(made / RESULT, content)
+        return sorted(path.name for path in made.iterdir())
+
+
+def write_dicom(prediction: Prediction, folder: pathlib.Path) -> dict:
+    """Write SEG and SR.
+
+    Returns:
+        Under `files` their names, or under `reason` why there are none.
+    """
+    names = labels.SUBTYPES if prediction.subtypes is not None else (labels.ANY,)
+    segments = prediction.mask if prediction.subtypes is None else prediction.subtypes
+    ml = {labels.ANY: prediction.volume_ml, **prediction.subtype_ml}
+    probability = dict(
+        zip(prediction.classes, map(float, prediction.scan_probability), strict=True)
+    )
+    findings = [
+        dicom_seg.Finding(name, ml[name], probability.get(name)) for name in names
+    ]
+    try:
+        written = dicom_seg.write(folder, prediction.volume, segments, findings)
+    except dicom_seg.NoDicomOutput as error:
+        return {"reason": str(error)}
+    return {"files": written}
+
+
+def uncertainty(probability: np.ndarray) -> np.ndarray:
+    """Entropy of each probability in bits: 0 where it is 0 or 1, 1 where it is 1/2."""
+    inside = np.clip(probability, 1e-6, 1 - 1e-6)
+    bits = inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside)
+    return -bits.astype(np.float32)
+
+
+def _write_pictures(prediction: Prediction, folder: pathlib.Path) -> list[str]:
+    hu, mask = prediction.volume.hu, prediction.mask
+    figures.montage(folder / "overview.png", hu, mask)
+    unsure = uncertainty(prediction.probability)
+    figures.montage(folder / "uncertainty.png", hu, unsure, draw_slice=figures.heat)
+    overlays = figures.slice_overlays(folder, hu, mask)
+    return ["overview.png", "uncertainty.png", *overlays]
+
+
+def _write_maps(prediction: Prediction, folder: pathlib.Path) -> None:
+    volume = prediction.volume
+    nifti.write_mask(folder / MASK, prediction.mask, volume)
+    percent = np.rint(100 * uncertainty(prediction.probability)).astype(np.uint8)
+    nifti.write_map(folder / UNCERTAINTY, percent, volume)
+    if prediction.subtypes is not None:
+        nifti.write_map(folder / SUBTYPES, prediction.subtypes, volume)
+        lines = ("0 background", *map("{} {}".format, range(1, 6), labels.SUBTYPES))
+        files.write_bytes(folder / LABEL_TABLE, ("\n".join(lines) + "\n").encode())
+
+
+def _write_tables(prediction: Prediction, folder: pathlib.Path) -> None:
+    numbers = [*map(str, range(1, len(prediction.slice_pixels) + 1)), SCAN_ROW]
+    rows = [*prediction.slice_probability, prediction.scan_probability]
+    files.write_bytes(
+        folder / PROBABILITIES,
+        table(
+            ("slice", *prediction.classes),
+            (
+                (number, *(f"{value:.4f}" for value in row))
+                for number, row in zip(numbers, rows, strict=True)
+            ),
+        ),
+    )
+    header = ("number", "subtype", "volume_ml", "pixels", "first_slice", "last_slice")
+    header = (*header, "mean_hu", "deviation_hu")
+    lesions = (
+        [getattr(lesion, name) for name in header] for lesion in prediction.lesions
+    )
+    files.write_bytes(folder / LESIONS, table(header, lesions))
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
+    """A CSV table in UTF-8; None becomes an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()

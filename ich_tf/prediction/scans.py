@@ -1,0 +1,211 @@
+"""The scans in what a user gives: a file, a folder, an export or a ZIP archive."""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterable, Iterator
+
+from ich_tf.data import ct_ich
+from ich_tf.io import archive, dicom, source
+from ich_tf.prediction import inputs
+from ich_tf.volume import Volume
+
+ALL, LARGEST = "all", "largest"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """One scan that can be read.
+
+    Attributes:
+        name: Its path below what the user gave, with `#2` and so on for the further
+            series of one folder.
+        path: The file or folder.
+        series_uid: Which series of a single DICOM file; None for others.
+        series: The DICOM series of a folder; None for other files.
+        listed: All series that were found with it, so that notes can name the others.
+    """
+
+    name: str
+    path: pathlib.Path
+    series_uid: str | None = None
+    series: dicom.Series | None = None
+    listed: tuple[dicom.Series, ...] = dataclasses.field(default=(), repr=False)
+
+    def read(
+        self,
+        spacing_mm: tuple[float, float, float] | None = None,
+        *,
+        force: bool = False,
+    ) -> Volume:
+        """Read it.
+
+        Args:
+            spacing_mm: (z, y, x), for a file without spacing.
+            force: Whether a scan that does not look like head CT is read with a note.
+
+        Raises:
+            inputs.NotHeadCT: if the content cannot be a head CT.
+            ValueError: if it cannot be read.
+        """
+        if self.series is None:
+            read = inputs.read(self.path, spacing_mm, self.series_uid, force=force)
+            return read.volume
+        volume = dicom.read_series(self.series, self.listed)
+        volume = inputs.prepared(self.path, volume, spacing_mm)
+        return inputs.check(self.path, volume, force=force)
+
+    @property
+    def digest(self) -> str:
+        """Changes when a file of the scan does; from sizes and times, not content."""
+        files = self.series.files if self.series else _files(self.path)
+        status = [path.stat() for path in files]
+        text = repr([(one.st_size, one.st_mtime_ns) for one in status])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def folder(self) -> pathlib.PurePath:
+        """Where its results belong, below the folder of all results."""
+        *parents, last = self.name.split("/")
+        for ending in (".gz", ".nii", ".hdr", ".dcm"):
+            if last.lower().endswith(ending) and len(last) > len(ending):
+                last = last[: -len(ending)]
+        return pathlib.PurePath(*parents, last)
+
+
+@contextlib.contextmanager
+def unpacked(given: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Give the files of a ZIP archive in a folder that is deleted at the end.
+
+    Anything else is given as it is.
+
+    Raises:
+        ValueError: if the archive is damaged or hostile; see `archive.unpack`.
+    """
+    if not archive.is_archive(given):
+        yield pathlib.Path(given)
+        return
+    with tempfile.TemporaryDirectory(prefix="ich-tf-") as temporary:
+        # Scans are named after the archive, not after the temporary folder.
+        folder = pathlib.Path(temporary) / (pathlib.Path(given).stem or "scan")
+        folder.mkdir()
+        archive.unpack(given, folder)
+        yield folder
+
+
+def find(
+    given: str | os.PathLike,
+    series: str | None = None,
+    without: str | os.PathLike | None = None,
+) -> list[Scan]:
+    """List the scans in a file or folder; only headers are read.
+
+    Args:
+        given: A NIfTI or DICOM file, a ct-ich patient folder, or a folder with any
+            number of these, such as a hospital's export.
+        series: "all" takes every CT series, "largest" that with the most images of
+            each study, and a UID one; None is enough where there is one.
+        without: A folder that is passed over, with everything in it.
+
+    Raises:
+        ValueError: if there is no scan, or there are several series and `series` does
+            not choose; the message lists the choices.
+    """
+    path = pathlib.Path(given)
+    if not path.is_dir() or ct_ich.is_patient_folder(path):
+        wanted = None if series in (ALL, LARGEST) else series
+        return [Scan(path.name, path, wanted)]
+    files = [one for one in source.walk(path).files if not _within(one, without)]
+    scans = [*_patient_folders(path, files), *_nifti_files(path, files)]
+    known = {one for scan in scans for one in _files(scan.path)}
+    if len(known) < len(files):
+        scans += _series(path, series, scans, without)
+    if not scans:
+        raise ValueError(f"{path}: no scan. {source.READ}.")
+    return _numbered(scans)
+
+
+def _within(path: pathlib.Path, folder: str | os.PathLike | None) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts[1:-1])
+    return hidden or (
+        folder is not None
+        and path.resolve().is_relative_to(pathlib.Path(folder).resolve())
+    )
+
+
+def _files(path: pathlib.Path) -> list[pathlib.Path]:
+    return [path] if path.is_file() else list(source.walk(path).files)
+
+
+def _patient_folders(root: pathlib.Path, files: Iterable[pathlib.Path]) -> list[Scan]:
+    folders = {
+        path.parent.parent
+        for path in files
+        if path.suffix.lower() == ".jpg" and path.parent.name == "brain"
+    }
+    return [Scan(_below(root, folder), folder) for folder in sorted(folders)]
+
+
+def _nifti_files(root: pathlib.Path, files: Iterable[pathlib.Path]) -> list[Scan]:
+    found = [path for path in files if inputs.is_nifti(path)]
+    return [Scan(_below(root, path), path) for path in found]
+
+
+def _series(
+    root: pathlib.Path, wanted: str | None, others: list[Scan], without
+) -> list[Scan]:
+    """The DICOM series of a folder, as far as they are wanted."""
+    listed = [
+        one
+        for one in dicom.find_series(root)
+        if not all(_within(path, without) for path in one.files)
+    ]
+    if others and not any(one.kind == "ct" for one in listed):
+        return []
+    if wanted == LARGEST:
+        studies: dict[tuple, list[dicom.Series]] = {}
+        for one in dicom.select(str(root), listed, ALL):
+            studies.setdefault(_study(one), []).append(one)
+        chosen = [
+            dicom.select(str(root), members, LARGEST)[0] for members in studies.values()
+        ]
+    else:
+        chosen = dicom.select(str(root), listed, wanted)
+    return [
+        Scan(
+            _below(root, _common_folder(one)),
+            _common_folder(one),
+            series=one,
+            listed=tuple(listed),
+        )
+        for one in chosen
+    ]
+
+
+def _study(series: dicom.Series) -> tuple[str, str]:
+    first = series.items[0]
+    return first.patient_id, first.study_uid
+
+
+def _common_folder(series: dicom.Series) -> pathlib.Path:
+    return pathlib.Path(os.path.commonpath([path.parent for path in series.files]))
+
+
+def _below(root: pathlib.Path, path: pathlib.Path) -> str:
+    name = path.relative_to(root).as_posix()
+    return root.name or "scan" if name == "." else name
+
+
+def _numbered(scans: list[Scan]) -> list[Scan]:
+    """Scans whose results would share a folder get numbers."""
+    taken: dict[pathlib.PurePath, int] = {}
+    named = []
+    for scan in scans:
+        number = taken[scan.folder] = taken.get(scan.folder, 0) + 1
+        if number > 1:
+            scan = dataclasses.replace(scan, name=f"{scan.name}#{number}")
+        named.append(scan)
+    return named

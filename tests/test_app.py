@@ -1,0 +1,114 @@
+"""The local page: uploads in, results out, nothing kept, nothing asked from outside."""
+
+import json
+import pathlib
+import shutil
+import urllib.error
+import urllib.request
+import zipfile
+
+import pytest
+import small_network
+from browser import opened
+
+from ich_tf.app import work
+from ich_tf.prediction import many, saving
+from ich_tf.synthetic import layouts
+
+HOSTILE = "<img src=x onerror=alert(1)>.nii"
+
+
+@pytest.fixture(scope="module")
+def weights_dir(tmp_path_factory):
+    return small_network.ship(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("head")
+    layouts.write_phantom("ct-ich", folder, cases=1, seed=3, slices=6, size=64)
+    return folder / "ct_scans" / "049.nii"
+
+
+def test_uploads_become_numbered_scans_and_are_deleted(head, weights_dir, tmp_path):
+    path = shutil.copy(head, tmp_path / HOSTILE)
+    packed = tmp_path / "b.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(head, "Doe 1950/scan.nii")
+    (tmp_path / "other").write_text("no scan")
+    out = tmp_path / "results"
+    out.mkdir()
+    told = []
+    settings = many.Settings(weights_dir=weights_dir)
+    uploads = [path, packed]
+    answer = work.predict(uploads, out, settings, lambda *said: told.append(said))
+    assert list(answer.pages) == ["scan-001", "scan-002"]
+    assert not path.exists() and not packed.exists()
+    assert [share for share, _ in told] == [0.0, 0.0, 0.5, 1.0]
+    names = set(zipfile.ZipFile(answer.results).namelist())
+    assert {many.TABLE, f"scan-001/{saving.PAGE}", f"scan-002/{saving.MASK}"} <= names
+    assert not any("Doe" in name or ".ich-tf" in name for name in names)
+    assert {one.name for one in tmp_path.iterdir()} == {"other", "results"}
+
+
+def test_a_hostile_archive_is_refused_and_deleted(tmp_path):
+    packed, out = tmp_path / "a.zip", tmp_path / "results"
+    out.mkdir()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("../../evil", "1")
+    with pytest.raises(ValueError, match="leads out"):
+        work.predict([packed], out, many.Settings(), lambda *said: None)
+    assert [one.name for one in tmp_path.iterdir()] == ["results"]
+    with pytest.raises(ValueError, match="first"):
+        work.predict([], out, many.Settings(), lambda *said: None)
+
+
+@pytest.fixture
+def address(weights_dir):
+    pytest.importorskip("gradio", reason="needs ich_tf[app]")
+    from ich_tf.app import server
+
+    with server.serving(0, many.Settings(weights_dir=weights_dir)) as address:
+        yield address
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Gradio's own.
+def test_a_scan_is_dropped_predicted_shown_and_downloaded(address, head, tmp_path):
+    path = shutil.copy(head, tmp_path / HOSTILE)
+    with opened(address) as (page, logged, requested):
+        page.set_input_files("#uploads input[type=file]", path)
+        page.wait_for_selector("#uploads table, #uploads .file-preview")
+        page.click("#start")
+        frame = page.frame_locator("#page iframe")
+        frame.locator("#slice-number").wait_for(timeout=240_000)
+        assert frame.locator("#slice-number").inner_text().endswith("of 6")
+        assert frame.locator("#show-mask").is_checked()
+        with page.expect_download() as download:
+            page.click("#results a[download]")
+        names = zipfile.ZipFile(download.value.path()).namelist()
+        assert f"scan-001/{saving.RESULT}" in names
+        outside = [
+            url
+            for url in requested
+            if not url.startswith((address, "data:", "blob:", "about:"))
+        ]
+        assert page.evaluate("typeof window.alerted") == "undefined"
+        # The policy stops what Gradio's page refers to; nothing is answered.
+        assert outside == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_page_is_closed_to_other_names_and_forgets(address, head):
+    request = urllib.request.Request(address, headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    assert refused.value.code == 400
+    with urllib.request.urlopen(address) as answer:
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+    with urllib.request.urlopen(f"{address}config") as answer:
+        told = json.load(answer)
+    assert told["analytics_enabled"] is False
+    assert pathlib.Path(head).exists()

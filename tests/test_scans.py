@@ -1,0 +1,207 @@
+"""Many scans: which are found, what becomes of each, and what the table says."""
+
+import csv
+import dataclasses
+import json
+import shutil
+import zipfile
+
+import nibabel
+import numpy as np
+import pytest
+import small_network
+
+from ich_tf import cli
+from ich_tf.io import dicom
+from ich_tf.prediction import many, saving, scans
+from ich_tf.synthetic import layouts, phantom
+
+SIZE, SLICES = 64, 6
+
+
+@pytest.fixture(scope="module")
+def weights_dir(tmp_path_factory):
+    return small_network.ship(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two NIfTI heads, one of them in a folder, and a file that is no head."""
+    folder = tmp_path_factory.mktemp("given")
+    made = tmp_path_factory.mktemp("made")
+    layouts.write_phantom("ct-ich", made, cases=2, seed=3, slices=SLICES, size=SIZE)
+    (folder / "ward b").mkdir()
+    shutil.copy(made / "ct_scans" / "049.nii", folder / "a.nii")
+    shutil.copy(made / "ct_scans" / "050.nii", folder / "ward b" / "a.nii")
+    water = nibabel.Nifti1Image(np.zeros((32, 32, 6), np.int16), np.diag([1, 1, 5, 1]))
+    nibabel.save(water, folder / "water.nii.gz")
+    (folder / "readme.txt").write_text("no scan")
+    return folder
+
+
+def predict(*arguments):
+    return cli.main(["predict", *map(str, arguments)])
+
+
+def table(out):
+    return list(csv.DictReader((out / many.TABLE).read_text().splitlines()))
+
+
+def test_a_folder_is_predicted_scan_by_scan_and_a_failure_ends_nothing(
+    folder,
+    weights_dir,
+    tmp_path,
+    capsys,
+):
+    out = tmp_path / "out"
+    arguments = (folder, "--out", out, "--weights-dir", weights_dir)
+    assert predict(*arguments) == 1
+    rows = table(out)
+    assert [(row["scan"], row["status"]) for row in rows] == [
+        ("a.nii", many.PREDICTED),
+        ("ward b/a.nii", many.PREDICTED),
+        ("water.nii.gz", many.FAILED),
+    ]
+    assert "2 of 3 scans predicted, 1 failed" in capsys.readouterr().out
+    assert "refused" in rows[2]["reason"]
+    assert not (out / "water").exists()
+    for row in rows[:2]:
+        numbers = json.loads((out / row["folder"] / saving.RESULT).read_text())
+        assert float(row["volume_ml"]) == numbers["volume_ml"]
+        assert float(row["any_probability"]) == numbers["probabilities"]["scan"]["any"]
+        assert row["slices"] == str(SLICES)
+        assert row["subdural_ml"] == ""
+    _resumed(arguments, out, folder)
+
+
+def _resumed(arguments, out, folder):
+    """What `--resume` keeps, and what it predicts again."""
+    before = (out / "a" / saving.PAGE).stat().st_mtime_ns
+    (out / "ward b" / "a" / saving.MASK).unlink()
+    assert predict(*arguments, "--resume") == 1
+    assert [row["status"] for row in table(out)] == [
+        many.KEPT,
+        many.PREDICTED,
+        many.FAILED,
+    ]
+    assert (out / "a" / saving.PAGE).stat().st_mtime_ns == before
+    assert predict(*arguments, "--resume", "--threshold", "0.9") == 1
+    assert [row["status"] for row in table(out)][:2] == [many.PREDICTED] * 2
+
+
+def test_anonymous_results_hold_no_name(folder, weights_dir, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = (folder, "--out", out, "--weights-dir", weights_dir)
+    assert predict(*arguments, "--anonymous") == 1
+    rows = table(out)
+    assert [row["scan"] for row in rows] == ["scan-001", "scan-002", "scan-003"]
+    assert [row["folder"] for row in rows] == ["scan-001", "scan-002", ""]
+    assert rows[2]["reason"] == many.NOT_HEAD_CT
+    shown = capsys.readouterr()
+    for name in ("ward", "water", "a.nii"):
+        assert name not in shown.out + shown.err
+        assert name not in (out / many.TABLE).read_text()
+
+
+def test_a_zip_is_read_and_json_is_printed(folder, weights_dir, tmp_path, capsys):
+    path = tmp_path / "Scans.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.write(folder / "a.nii", "x/a.nii")
+        packed.write(folder / "ward b" / "a.nii", "y/a.nii")
+    out = tmp_path / "out"
+    capsys.readouterr()
+    assert predict(path, "--out", out, "--weights-dir", weights_dir, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["scan"] for one in told] == ["x/a.nii", "y/a.nii"]
+    assert told[0]["numbers"]["slices"] == SLICES
+
+
+def write_export(folder, patients):
+    """A DICOM export: patient to the slices of each of its series."""
+    case = phantom.generate(5, 0, slices=SLICES, size=SIZE).case
+    for patient, series in patients.items():
+        for number, slices in enumerate(series):
+            for z in range(slices):
+                path = folder / patient / f"series{number}" / f"{z}.dcm"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                uids = {
+                    f"{level}InstanceUID": dicom.make_uid(*parts)
+                    for level, parts in {
+                        "Study": (patient,),
+                        "Series": (patient, str(number)),
+                        "SOP": (patient, str(number), str(z)),
+                    }.items()
+                }
+                header = {
+                    **uids,
+                    "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2",
+                    "PatientID": patient,
+                    "ImagePositionPatient": [0.0, 0.0, 5.0 * z],
+                    "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+                    "PixelSpacing": [3.0, 3.0],
+                    "SliceThickness": 5.0,
+                    "RescaleSlope": 1,
+                    "RescaleIntercept": -1024,
+                }
+                hu = np.clip(case.volume.hu[z], -1024, 3000)
+                dicom.write_slice(path, (hu + 1024).astype(np.uint16), header)
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export")
+    write_export(folder, {"one": (3, 6), "two": (4,)})
+    return folder
+
+
+def test_series_all_and_largest_of_each_study(export):
+    every = scans.find(export, "all")
+    assert sorted((scan.name, scan.series.slices) for scan in every) == [
+        ("one/series0", 3),
+        ("one/series1", 6),
+        ("two/series0", 4),
+    ]
+    largest = scans.find(export, "largest")
+    assert sorted(scan.name for scan in largest) == ["one/series1", "two/series0"]
+    with pytest.raises(ValueError, match="3 CT series"):
+        scans.find(export)
+    (named,) = scans.find(export, dicom.make_uid("two", "0"))
+    assert named.series.slices == 4
+
+
+def test_results_in_the_folder_are_no_scans(folder, tmp_path):
+    given = shutil.copytree(folder, tmp_path / "given")
+    (given / "out").mkdir()
+    shutil.copy(given / "a.nii", given / "out" / "mask.nii.gz")
+    names = [scan.name for scan in scans.find(given, without=given / "out")]
+    assert names == ["a.nii", "ward b/a.nii", "water.nii.gz"]
+
+
+def test_scans_that_would_share_a_folder_are_numbered(folder, tmp_path):
+    given = tmp_path / "given"
+    given.mkdir()
+    for name in ("a.nii", "a.nii.gz"):
+        shutil.copy(folder / "a.nii", given / name)
+    found = scans.find(given)
+    assert len({scan.folder for scan in found}) == 2
+
+
+def test_a_digest_follows_the_files(folder, tmp_path):
+    given = shutil.copytree(folder, tmp_path / "given")
+    scan = scans.find(given)[0]
+    before = scan.digest
+    assert scans.find(given)[0].digest == before
+    (given / "a.nii").write_bytes((given / "a.nii").read_bytes() + b"x")
+    assert scans.find(given)[0].digest != before
+
+
+def test_a_folder_without_a_scan_is_named(tmp_path):
+    (tmp_path / "readme.txt").write_text("no scan")
+    with pytest.raises(ValueError, match="no axial CT series"):
+        scans.find(tmp_path)
+
+
+def test_the_row_of_a_failure_has_every_column():
+    outcome = many.Outcome("a", many.FAILED, "", {}, 1.0, "why")
+    assert len(outcome.row()) == len(many.COLUMNS)
+    assert dataclasses.asdict(outcome)["reason"] == outcome.row()[-1] == "why"
