@@ -165,7 +165,7 @@ class Network:
         return segment.whole_slices(self.model, layer, _BATCH)
 
     @functools.cached_property
-    def _tiles(self) -> segment.Predictor:
+    def _tiles(self):
         preprocessing = self.entry["preprocessing"]
         to_channels = functools.partial(
             windows.channels,
