@@ -139,7 +139,7 @@ def test_a_damaged_result_is_named_and_moved_aside_by_fresh(copied):
     run = small.run("related/hu-threshold", copied)
     runner.execute(run, say=lambda line: None)
     run.file.write_text('{"experiment": null}')
-    with pytest.raises(ValueError, match=f"{run.file.name}.*experiment.*--fresh"):
+    with pytest.raises(ValueError, match=f"{run.file.name}.*lacks.*--fresh"):
         reproduce.reproduce([run], say=lambda line: None)
     (result,) = reproduce.reproduce([run], fresh=True, say=lambda line: None)
     assert result.experiment == run.experiment.id
