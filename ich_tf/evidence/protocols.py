@@ -57,6 +57,10 @@ def open_result(
     unsuited = tasks.of(rows.row(name)).sweeps_protocols
     if unsuited:
         raise ValueError(f"{name} {unsuited}.")
+    file = stored.result_file(folders.results, profile, name, seed)
+    if not file.is_file():
+        # Looking for the run may write a phantom first.
+        raise ValueError(f"There is no {file}. Run `ich-tf reproduce {name}`.")
     run = lookup.find_run(name, profile, folders, say, seed, rows)
     result = runner.load(run)
     if result is None:

@@ -124,11 +124,11 @@ def roc_curves(
 
 
 def histories(results: Mapping[str, Result]) -> dict[str, list[dict]]:
-    """Title to the epochs of the first fold, of each result that was trained."""
+    """Title to the epochs of the first fold, of results with two epochs or more."""
     return {
         result.title: result.history[0]
         for result in results.values()
-        if result.history and result.history[0]
+        if result.history and len(result.history[0]) > 1
     }
 
 

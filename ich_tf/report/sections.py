@@ -14,8 +14,11 @@ from ich_tf.experiments.catalog import Catalog
 from ich_tf.experiments.mask_results import MaskResult, PaintedResult
 from ich_tf.experiments.results import Result
 from ich_tf.experiments.slice_results import SliceResult
+from ich_tf.metrics import display
 from ich_tf.prediction import classify
-from ich_tf.report import plots, viewer
+from ich_tf.report import forest, plots, viewer
+
+DASH = display.number(None)
 
 
 def of_tables(
@@ -27,15 +30,14 @@ def of_tables(
     """The tables with their verdicts."""
     made = []
     for table, cells in shown:
-        header, _ = render.text_grid(table, ())
+        header, rows = _compact(table, cells)
+        figure = forest.plot(cells)
         made.append(
             {
                 "caption": table.caption,
                 "header": header,
-                "rows": [
-                    [_text(title), *_row(table, of_row)]
-                    for title, of_row in render.by_row(cells).items()
-                ],
+                "rows": rows,
+                "svg": None if figure is None else _svg(figure),
                 "notes": tables.notes_of(table, cells, results, profile, faulty),
             }
         )
@@ -47,12 +49,37 @@ def of_tables(
     return {"id": "tables", "title": "Tables", "text": rule, "tables": made}
 
 
-def _row(table: Table, cells: list[Cell]) -> list[dict]:
-    made = []
-    for cell in cells:
-        made += map(_text, render.numbers(table, cell))
-        made.append(_text(render.verdict(cell), cell.verdict))
-    return made
+def _compact(table: Table, cells: list[Cell]) -> tuple[list[str], list[list[dict]]]:
+    """Header and rows with a single verdict and without columns of dashes."""
+    titles = render.by_row(cells)
+    heads = [
+        f"{render.heading(column)}{kind}"
+        for column in table.columns
+        for kind in (", printed", ", ours [95 % interval]")
+    ]
+    lines = [
+        [text for cell in of_row for text in render.numbers(table, cell)]
+        for of_row in titles.values()
+    ]
+    kept = [
+        place
+        for place in range(len(heads))
+        if any(line[place] != DASH for line in lines)
+    ]
+    rows = [
+        [_text(title), *(_text(line[place]) for place in kept), _verdict(of_row)]
+        for (title, of_row), line in zip(titles.items(), lines, strict=True)
+    ]
+    return ["Row", *(heads[place] for place in kept), "verdict"], rows
+
+
+def _verdict(cells: list[Cell]) -> dict:
+    """One verdict for a row; each column's own where they differ."""
+    verdicts = list(dict.fromkeys(cell.verdict for cell in cells))
+    if len(verdicts) == 1:
+        return _text(verdicts[0], verdicts[0])
+    parts = [f"{render.heading(cell.column)}: {render.verdict(cell)}" for cell in cells]
+    return _text("; ".join(parts))
 
 
 def _text(text: str, verdict: str = "") -> dict:
@@ -178,7 +205,7 @@ def trained(results: dict[str, Result]) -> dict:
     section = {"id": "training", "title": "Training", "figures": []}
     histories = plots.histories(results)
     if not histories:
-        section["text"] = "No network was trained."
+        section["text"] = "No network was trained for two epochs or more."
         return section
     caption = (
         "First fold of each experiment: loss, and soft Jaccard where there is one."

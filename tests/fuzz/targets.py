@@ -7,6 +7,7 @@ import nibabel
 import numpy as np
 import own_files
 import pydicom
+import result_files
 import training_files
 from pydicom import uid
 
@@ -141,4 +142,5 @@ TARGETS = {
     "csv-metadata": harness.Target(_metadata_seeds, rsna_metadata.read),
     **own_files.TARGETS,
     **training_files.TARGETS,
+    **result_files.TARGETS,
 }
