@@ -8,7 +8,7 @@ from ich_tf import paths
 from ich_tf.evidence import readme, recorded, render, tables
 from ich_tf.experiments import lookup, runner
 from ich_tf.experiments.results import Result
-from ich_tf.report import page, plots
+from ich_tf.report import forest, page, plots
 
 if typing.TYPE_CHECKING:
     from IPython import display
@@ -44,7 +44,7 @@ class Session:
         return {name: result for name, result in found.items() if name in rows}
 
     def table(self, name: str) -> "display.Markdown":
-        """A table of the report beside ours.
+        """A table of the report beside ours, below its forest plot.
 
         Where no row of it was run, the demo's recorded numbers are shown, or the
         command that makes them.
@@ -53,7 +53,11 @@ class Session:
 
         table = tables.table(name)
         if self.results(name):
-            return display.Markdown(_compact(table, self))
+            cells = tables.cells(table, self.folders.results, self.profile)
+            figure = forest.plot(cells, table.caption)
+            if figure is not None:
+                display.display(show(figure))
+            return display.Markdown(_compact(table, cells, self))
         names = " ".join(dict.fromkeys(row.id.split("/")[0] for row in table.rows))
         command = f"`ich-tf reproduce {names} --profile {self.profile}`"
         numbers = recorded.read().get(name)
@@ -87,10 +91,9 @@ class Session:
         )
 
 
-def _compact(table: tables.Table, session: Session) -> str:
+def _compact(table: tables.Table, cells: list[tables.Cell], session: Session) -> str:
     """A table with one column of verdicts, and its notes folded."""
     results, profile = session.folders.results, session.profile
-    cells = tables.cells(table, results, profile)
     header = ["Row"]
     for column in table.columns:
         header += [f"{render.heading(column)}: reported", "ours [95 % CI]"]
