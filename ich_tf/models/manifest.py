@@ -38,7 +38,10 @@ class Companion(TypedDict):
 
 
 class Segmentation(TypedDict):
-    """How slices become the crops that a segmentation network sees."""
+    """How slices become the crops that a segmentation network sees.
+
+    With `head_box` slices have pixels of one physical size and are cut to the head.
+    """
 
     approach: str
     channels: int
@@ -46,6 +49,7 @@ class Segmentation(TypedDict):
     tile: int
     stride: int
     threshold: NotRequired[float]
+    head_box: NotRequired[bool]
 
 
 class SliceImages(TypedDict):

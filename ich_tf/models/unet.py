@@ -85,7 +85,9 @@ def unetplusplus(
         input_scaling: See `backbones.pyramid`.
         weights_dir: See `backbones.pyramid`.
         activation: "sigmoid" for independent outputs, "softmax" for classes that
-            exclude each other.
+            exclude each other, "subtypes" for background and the subtypes of what is
+            not: a sigmoid decides whether, a softmax over the features of all rows
+            decides which.
 
     Returns:
         A model from images in [0, 1] to float32 probabilities.
@@ -97,7 +99,7 @@ def unetplusplus(
     upsampling = upsampling or ("transpose" if plain else "nearest")
     check_choice("graph", graph, ("official", "paper"))
     check_choice("upsampling", upsampling, ("nearest", "transpose"))
-    check_choice("activation", activation, ("sigmoid", "softmax"))
+    check_choice("activation", activation, ("sigmoid", "softmax", "subtypes"))
     if plain and init != "random":
         raise ValueError("`init` is for encoders: without a backbone it is random.")
     default = (
@@ -131,7 +133,11 @@ def unetplusplus(
 
     nodes = nested_decoder(skips, below, node)
     depth = max(column for _, column in nodes)
-    output = _head(nodes[0, depth], classes, 1 if plain else 3, f"x0_{depth}")
+    if activation == "subtypes":
+        output = _subtypes(nodes, depth, classes)
+    else:
+        kernel = 1 if plain else 3
+        output = _head(nodes[0, depth], classes, kernel, f"x0_{depth}", activation)
     name = "unetplusplus" if plain else f"unetplusplus_{backbone}"
     return keras.Model(images, output, name=name)
 
@@ -273,3 +279,29 @@ def _head(x, classes, kernel, name, activation="sigmoid"):
     return keras.layers.Activation(
         activation, dtype="float32", name=f"{name}_probabilities"
     )(x)
+
+
+def _subtypes(nodes, depth: int, classes: int):
+    """Background and subtypes: whether from the top row, which from all rows.
+
+    The deeper rows see more of the head, which the top row needs long to learn from.
+    """
+    bleeds = _head(nodes[0, depth], 1, 1, f"x0_{depth}")
+    parts = []
+    for row in range(depth + 1):
+        part = layers.Conv2D(
+            classes - 1,
+            1,
+            use_bias=row == 0,
+            kernel_initializer="zeros",
+            name=f"subtypes_{row}",
+        )(nodes[row, depth - row])
+        if row:
+            up = keras.layers.UpSampling2D(2**row, name=f"subtypes_{row}_up")
+            part = up(part)
+        parts.append(part)
+    which = keras.layers.Add(name="subtypes_sum")(parts)
+    shares = keras.layers.Activation("softmax", dtype="float32", name="shares")(which)
+    return keras.layers.Concatenate(dtype="float32", name="subtypes_probabilities")(
+        [1.0 - bleeds, bleeds * shares]
+    )

@@ -30,8 +30,9 @@ def transfer(
         ValueError: if the filters are no multiple.
     """
     rng = np.random.default_rng(seed)
+    known = {layer.name for layer in small.layers}
     for layer in large.layers:
-        if not layer.weights:
+        if not layer.weights or layer.name not in known:
             continue
         old = small.get_layer(layer.name).get_weights()
         new = [keras.ops.convert_to_numpy(weight) for weight in layer.weights]

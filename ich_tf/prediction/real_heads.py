@@ -121,7 +121,7 @@ class Network:
         shown = windows.approach_windows(preprocessing["approach"])
         windows.check_window(volume.hu_window, shown)
         height, width = volume.hu.shape[1:]
-        spacing_mm = volume.spacing_mm if self.knows_subtypes else None
+        spacing_mm = volume.spacing_mm if preprocessing.get("head_box") else None
         side = context.side_of(height, width, spacing_mm, preprocessing["size"])
         small = slices.resize(slices.squared(volume.hu), side)
         answers, features = self._forward(small, context.step_of(spacing_mm))
@@ -185,8 +185,12 @@ class Network:
         """Answers (z, side, side, 6) and features (z, d) for slices of one size."""
         if not self.knows_subtypes:
             return self._one_class(small)
-        approach = self.entry["preprocessing"]["approach"]
-        box = context.head_box(small)
+        preprocessing = self.entry["preprocessing"]
+        approach = preprocessing["approach"]
+        side = small.shape[1]
+        box = (slice(0, side), slice(0, side))
+        if preprocessing.get("head_box"):
+            box = context.head_box(small)
         part = windows.channels(context.cut(small, box, small.min()), approach, 1)
         images = context.neighbours(part[..., 0], self.model.input_shape[-1], step)
         answers, features = self._answer(images)

@@ -93,7 +93,7 @@ ROWS = (
             "upsampling": "nearest",
             "batch_normalization": True,
             "classes": 6,
-            "activation": "softmax",
+            "activation": "subtypes",
         },
         loss="subtype_tversky",
         approach="approach1",

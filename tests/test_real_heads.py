@@ -1,0 +1,128 @@
+"""One network answers mask, subtypes, probabilities and out-of-distribution checks."""
+
+import numpy as np
+import pytest
+
+from ich_tf import labels, models
+from ich_tf.models import weights
+from ich_tf.prediction import calibration, real_heads
+from ich_tf.volume import Case, Volume
+
+NAME = "small"
+
+
+def bright(activation, channels):
+    """A network that finds what is bright; all subtypes are alike to it."""
+    shape = (None, None, channels)
+    arguments = {"filters": (2, 4), "upsampling": "nearest", "input_shape": shape}
+    if activation == "subtypes":
+        arguments.update(classes=6, activation="subtypes")
+    model = models.build("unetplusplus", **arguments)
+    for weight in model.weights:
+        if "subtypes" not in weight.path:
+            weight.assign(np.full(weight.shape, 0.2))
+    model.get_layer("x0_1_logits").bias.assign([-1.5])
+    return model, arguments
+
+
+def network(activation="subtypes", channels=3, known=None, **preprocessing):
+    model, arguments = bright(activation, channels)
+    lines = np.tile([1.0, 0.0], (6, 1))
+    entry = {
+        "build": {"name": "unetplusplus", "kwargs": arguments},
+        "preprocessing": {
+            "approach": "approach1",
+            "channels": channels,
+            "size": 64,
+            "tile": 64,
+            "stride": 64,
+            **preprocessing,
+        },
+        "file": "small.weights.h5",
+    }
+    fitted = calibration.Calibration(lines, lines)
+    return real_heads.Network(model, entry, known, fitted)
+
+
+@pytest.fixture
+def case():
+    """Three slices of 64 x 48 pixels; the middle one has a bright square."""
+    hu = np.full((3, 64, 48), -20.0, np.float32)
+    hu[:, 8:56, 8:40] = 30
+    hu[1, 24:40, 16:32] = 90
+    return Case("a", "a", Volume(hu, None, None, None))
+
+
+@pytest.mark.parametrize("head_box", [False, True])
+def test_probabilities_of_voxels_sum_to_one_on_the_cases_own_grid(case, head_box):
+    answer = network(head_box=head_box).segment(case)
+    assert answer.subtypes.shape == (3, 64, 48, 6)
+    np.testing.assert_allclose(answer.subtypes.sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(answer.hemorrhage, 1 - answer.subtypes[..., 0])
+    inside, beside = answer.hemorrhage[1, 28, 24], answer.hemorrhage[1, 12, 12]
+    assert inside > beside
+
+
+def test_a_label_map_names_the_most_probable_subtype(case):
+    answer = network().segment(case)
+    answer.subtypes[1, 30, 30] = 0.1, 0, 0, 0, 0, 0.9
+    mapped = answer.label_map(0.5)
+    assert mapped.shape == (3, 64, 48) and mapped.dtype == np.uint8
+    assert mapped[1, 30, 30] == labels.SUBTYPES.index("subdural") + 1
+
+
+def test_a_network_of_one_class_shares_it_among_the_subtypes(case):
+    answer = network("sigmoid", 1).segment(case)
+    assert not answer.knows_subtypes
+    share = answer.hemorrhage[..., np.newaxis] / 5
+    np.testing.assert_allclose(
+        answer.subtypes[..., 1:], np.repeat(share, 5, axis=-1), atol=1e-6
+    )
+
+
+def test_probabilities_come_from_the_scores(case):
+    made = network()
+    answer = made.segment(case)
+    found = made.probabilities(answer)
+    assert found.slices.shape == (3, 6) and found.scan.shape == (6,)
+    # Lines of slope 1 and intercept 0 leave the score of any hemorrhage as it is.
+    np.testing.assert_allclose(found.slices[:, -1], answer.scores[:, -1], atol=1e-4)
+
+
+def test_a_mask_without_a_probable_slice_is_a_contradiction(case):
+    answer = network().segment(case)
+    unlikely = real_heads.Probabilities(np.zeros((3, 6)), np.zeros(6))
+    answer.subtypes[...] = 1, 0, 0, 0, 0, 0
+    answer.subtypes[1, 30, 30] = 0, 1, 0, 0, 0, 0
+    assert real_heads.contradictions(answer, unlikely, 0.5) == [
+        {"slice": 2, "pixels": 1, "probability": 0.0}
+    ]
+
+
+def test_weights_without_statistics_say_so(case):
+    made = network()
+    found = made.likeness(made.segment(case))
+    assert found["unlike"] is None and "small.weights.h5" in found["reason"]
+
+
+def test_shipped_weights_are_loaded_with_what_lies_beside_them(case, tmp_path):
+    model, arguments = bright("subtypes", 3)
+    entry = {
+        "build": {"name": "unetplusplus", "kwargs": arguments},
+        "preprocessing": network().entry["preprocessing"],
+        "trained_on": "nothing",
+        "metric": "none",
+    }
+    lines = np.tile([2.0, 1.0], (6, 1))
+    fitted = calibration.Calibration(lines, lines)
+
+    def write(path):
+        calibration.save(path, fitted, "nothing")
+
+    weights.ship(model, NAME, tmp_path, entry, {real_heads.CALIBRATION: write})
+    loaded = real_heads.load(tmp_path, NAME)
+    assert loaded.knows_subtypes and loaded.known is None
+    np.testing.assert_array_equal(loaded.calibration.slices, lines)
+    np.testing.assert_allclose(
+        loaded.segment(case).hemorrhage, network().segment(case).hemorrhage, atol=1e-5
+    )
