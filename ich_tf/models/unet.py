@@ -289,7 +289,7 @@ def _subtypes(nodes, depth: int, classes: int):
     bleeds = _head(nodes[0, depth], 1, 1, f"x0_{depth}")
     parts = []
     for row in range(depth + 1):
-        part = layers.Conv2D(
+        part = cpu_layers.layer("Conv2D")(
             classes - 1,
             1,
             use_bias=row == 0,
