@@ -12,7 +12,10 @@ NAME = "small"
 
 
 def bright(activation, channels):
-    """A network that finds what is bright; all subtypes are alike to it."""
+    """A network that finds what is bright; all subtypes are alike to it.
+
+    With weights of 0.1 the logit is about 45 times the image: 19 at 30 HU, 41 at 90.
+    """
     shape = (None, None, channels)
     arguments = {"filters": (2, 4), "upsampling": "nearest", "input_shape": shape}
     if activation == "subtypes":
@@ -20,8 +23,8 @@ def bright(activation, channels):
     model = models.build("unetplusplus", **arguments)
     for weight in model.weights:
         if "subtypes" not in weight.path:
-            weight.assign(np.full(weight.shape, 0.2))
-    model.get_layer("x0_1_logits").bias.assign([-1.5])
+            weight.assign(np.full(weight.shape, 0.1))
+    model.get_layer("x0_1_logits").bias.assign([-30.0])
     return model, arguments
 
 
