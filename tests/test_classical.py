@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ich_tf.models import classical
+from ich_tf.models import classical, contours, voxels
 
 
 def head(blood=True, size=128, slices=3, seed=0):
@@ -47,24 +47,24 @@ def test_a_disc_is_found_and_nothing_else(name, size):
     assert not classical.METHODS[name](head(blood=False, size=size)[0]).any()
 
 
-@pytest.mark.parametrize("kind", classical.LEARNED)
+@pytest.mark.parametrize("kind", voxels.LEARNED)
 def test_voxels_are_learned(kind):
     cases = [head(seed=seed) for seed in (1, 2)]
-    fitted = classical.fit_voxels(kind, cases, seed=0)
+    fitted = voxels.fit_voxels(kind, cases, seed=0)
     hu, disc = head(seed=3)
     probability = fitted(hu)
     assert probability.dtype == np.float32
     assert dice(probability > 0.5, disc) > 0.8
     assert probability[~classical.intracranial(hu)].max() == 0
-    again = classical.fit_voxels(kind, cases, seed=0)
+    again = voxels.fit_voxels(kind, cases, seed=0)
     assert np.array_equal(again(hu), probability)
 
 
 def test_nothing_to_learn():
     with pytest.raises(ValueError, match="No case has blood"):
-        classical.fit_voxels("random_forest", [head(blood=False)], 0)
+        voxels.fit_voxels("random_forest", [head(blood=False)], 0)
     with pytest.raises(ValueError, match="Known: random_forest, logistic_regression"):
-        classical.fit_voxels("forest", [head()], 0)
+        voxels.fit_voxels("forest", [head()], 0)
 
 
 def test_fuzzy_clusters():
@@ -100,11 +100,11 @@ def test_a_level_set_grows_to_edges_and_stays_a_distance():
     disc = np.hypot(y, x) < 14
     image = np.where(disc, 75.0, 35.0)
     seed = np.hypot(y, x) < 6
-    found = classical.drlse(image, seed, 60)
+    found = contours.drlse(image, seed, 60)
     assert dice(found, disc) > 0.9
     assert dice(seed, disc) < 0.35
     # Without an edge nothing stops it.
-    assert classical.drlse(np.full((64, 64), 35.0), seed, 60).sum() > 1.3 * disc.sum()
+    assert contours.drlse(np.full((64, 64), 35.0), seed, 60).sum() > 1.3 * disc.sum()
 
 
 def test_no_brain_no_blood():

@@ -118,7 +118,7 @@ class Baseline(Row):
     """A row of the related work, a method without a network.
 
     Attributes:
-        method: Name in `classical.METHODS` or `classical.LEARNED`.
+        method: Name in `classical.METHODS` or `voxels.LEARNED`.
         settings: See `Row`.
     """
 

@@ -5,12 +5,12 @@ whole system; what is left out is said. All work slice by slice inside the skull
 Hounsfield units at whatever size the slices have.
 """
 
-import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
+from ich_tf.models import contours
 from ich_tf.volume import AIR_HU
 
 BONE_HU = 150.0
@@ -217,179 +217,8 @@ def level_set(hu: np.ndarray, steps: int = 40) -> np.ndarray:
     found = np.zeros(hu.shape, bool)
     for index in np.flatnonzero(seeds.any(axis=(1, 2))):
         image = _on_brain(smooth[index], inside[index])
-        found[index] = drlse(image, seeds[index], steps)
+        found[index] = contours.drlse(image, seeds[index], steps)
     return _cleaned(found & inside & (smooth > low - 5) & (smooth < high))
-
-
-def drlse(
-    image: np.ndarray,
-    start: np.ndarray,
-    steps: int,
-    *,
-    length: float = 5.0,
-    area: float = -1.5,
-    regularity: float = 0.04,
-    step: float = 5.0,
-    contrast_hu: float = 8.0,
-) -> np.ndarray:
-    """Evolve a contour to edges, keeping its level set a distance near the contour.
-
-    Args:
-        image: (h, w), Hounsfield units.
-        start: (h, w), bool, within the object.
-        steps: Number of steps.
-        length: Weight of the contour's length.
-        area: Weight of its area; negative lets it grow.
-        regularity: Weight of the distance term; `regularity * step` must stay below
-            1/4.
-        step: Size of a step.
-        contrast_hu: Gradient in HU a pixel at which growth is halved.
-
-    Returns:
-        (h, w), bool.
-
-    Reference:
-        Li et al., IEEE Transactions on Image Processing 19(12):3243-3254, 2010,
-        doi:10.1109/TIP.2010.2069690, equations 20, 26 and 30.
-    """
-    from scipy import ndimage
-
-    edges = 1 / (1 + sum(g**2 for g in np.gradient(image)) / contrast_hu**2)
-    slope = np.gradient(edges)
-    # Negative inside, as in the paper.
-    level = np.where(start, -2.0, 2.0)
-    width = 1.5
-    for _ in range(steps):
-        level = np.pad(level[1:-1, 1:-1], 1, mode="edge")
-        gradient = np.gradient(level)
-        steepness = np.sqrt(gradient[0] ** 2 + gradient[1] ** 2)
-        unit = [part / (steepness + 1e-10) for part in gradient]
-        curvature = sum(np.gradient(unit[axis], axis=axis) for axis in (0, 1))
-        near = (np.abs(level) <= width) * (
-            (1 + np.cos(np.pi * level / width)) / (2 * width)
-        )
-        well = np.where(
-            steepness <= 1,
-            np.sin(2 * np.pi * steepness) / (2 * np.pi),
-            steepness - 1,
-        )
-        rate = np.where(steepness > 0, well / (steepness + 1e-10), 1.0)
-        distance = sum(
-            np.gradient((rate - 1) * gradient[axis], axis=axis) for axis in (0, 1)
-        ) + ndimage.laplace(level, mode="nearest")
-        contour = near * (
-            sum(one * other for one, other in zip(slope, unit, strict=True))
-            + edges * curvature
-        )
-        level = level + step * (
-            regularity * distance + length * contour + area * near * edges
-        )
-    return level < 0
-
-
-FEATURES = ("hu", "mean", "deviation", "smooth", "smoother", "symmetry", "depth")
-
-
-def voxel_features(hu: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Features of each voxel within the skull, of the kinds that [22] uses.
-
-    Args:
-        hu: (z, y, x), Hounsfield units.
-        inside: (z, y, x), bool, from `intracranial`.
-
-    Returns:
-        (voxels, features) float32 in the order of `FEATURES`: value, local mean and
-        deviation, two smoothings, difference from the mirrored slice, and distance
-        from the skull in shares of the slice.
-    """
-    from scipy import ndimage
-
-    values = np.clip(hu, -20, 120).astype(np.float32)
-    side = max(3, hu.shape[1] // 64 * 2 + 1)
-    mean = ndimage.uniform_filter(values, (1, side, side))
-    square = ndimage.uniform_filter(values**2, (1, side, side))
-    sigma = hu.shape[1] / 128
-    smooth = ndimage.gaussian_filter(values, (0, sigma, sigma))
-    smoother = ndimage.gaussian_filter(values, (0.5, 3 * sigma, 3 * sigma))
-    depth = np.stack([ndimage.distance_transform_edt(one) for one in inside])
-    images = (
-        values,
-        mean,
-        np.sqrt(np.maximum(square - mean**2, 0)),
-        smooth,
-        smoother,
-        smoother - smoother[:, :, ::-1],
-        depth / hu.shape[1],
-    )
-    return np.stack([image[inside] for image in images], axis=-1).astype(np.float32)
-
-
-@dataclasses.dataclass(frozen=True)
-class VoxelClassifier:
-    """A classifier of voxels within the skull.
-
-    Attributes:
-        model: A fitted scikit-learn classifier.
-    """
-
-    model: object
-
-    def __call__(self, hu: np.ndarray) -> np.ndarray:
-        """(z, y, x) Hounsfield units to float32 probabilities."""
-        inside = intracranial(hu)
-        probability = np.zeros(hu.shape, np.float32)
-        if inside.any():
-            features = voxel_features(hu, inside)
-            probability[inside] = self.model.predict_proba(features)[:, 1]
-        return probability
-
-
-def fit_voxels(
-    kind: str,
-    cases: Iterable[tuple[np.ndarray, np.ndarray]],
-    seed: int,
-    voxels_per_case: int = 2000,
-) -> VoxelClassifier:
-    """Fit a classifier on voxels drawn from cases, half of them blood where there is.
-
-    Args:
-        kind: "random_forest" or "logistic_regression".
-        cases: HU (z, y, x) and mask (z, y, x) of each.
-        seed: Of the draw and the forest.
-        voxels_per_case: At most.
-
-    Raises:
-        ValueError: if the kind is unknown or no case has blood.
-    """
-    from sklearn import ensemble, linear_model, pipeline, preprocessing
-
-    kinds = {
-        "random_forest": lambda: ensemble.RandomForestClassifier(
-            n_estimators=60, min_samples_leaf=5, random_state=seed, n_jobs=1
-        ),
-        "logistic_regression": lambda: pipeline.make_pipeline(
-            preprocessing.StandardScaler(), linear_model.LogisticRegression()
-        ),
-    }
-    if kind not in kinds:
-        raise ValueError(f"Unknown classifier {kind!r}. Known: {', '.join(kinds)}.")
-    generator = np.random.default_rng(seed)
-    drawn: list[np.ndarray] = []
-    truth: list[np.ndarray] = []
-    for hu, mask in cases:
-        inside = intracranial(hu)
-        blood, features = mask[inside] > 0, voxel_features(hu, inside)
-        for label in (True, False):
-            places = np.flatnonzero(blood == label)
-            count = min(len(places), voxels_per_case // 2)
-            chosen = generator.choice(places, count, replace=False)
-            drawn.append(features[chosen])
-            truth.append(np.full(count, label))
-    if not truth or not np.concatenate(truth).any():
-        raise ValueError("No case has blood within the skull: nothing to learn.")
-    model = kinds[kind]()
-    model.fit(np.concatenate(drawn), np.concatenate(truth))
-    return VoxelClassifier(model)
 
 
 METHODS = {
@@ -399,11 +228,10 @@ METHODS = {
     "chan_vese": chan_vese,
     "level_set": level_set,
 }
-LEARNED = ("random_forest", "logistic_regression")
 
 
 def _smooth(hu: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Smoothed within the skull alone, so that bone does not shine into brain; air."""
+    """Smooth within the skull alone, so that bone adds nothing to brain; air outside."""
     from scipy import ndimage
 
     sigma = (0, hu.shape[1] / 200, hu.shape[1] / 200)

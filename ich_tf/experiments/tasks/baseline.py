@@ -8,7 +8,7 @@ from ich_tf.experiments.mask_results import MaskResult
 from ich_tf.experiments.runner import Run
 from ich_tf.experiments.task import DoesNotApply, Forecast, Say, TrainedFold
 from ich_tf.experiments.tasks.masks import MaskTask, Predict, cases
-from ich_tf.models import classical
+from ich_tf.models import classical, voxels
 
 
 class BaselineTask(MaskTask):
@@ -58,7 +58,7 @@ class BaselineTask(MaskTask):
             for case in cases(run, (*fold.train, *fold.validation))
         )
         say(f"{run.experiment.id}: fitting {method}")
-        fitted = classical.fit_voxels(method, known, run.seed)
+        fitted = voxels.fit_voxels(method, known, run.seed)
         return TrainedFold(fitted, [], "random")
 
     def predictor(self, run: Run, model: Callable) -> Predict:
