@@ -231,7 +231,7 @@ METHODS = {
 
 
 def _smooth(hu: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Smooth within the skull alone, so that bone adds nothing to brain; air outside."""
+    """Smooth within the skull alone: bone adds nothing to brain; air outside."""
     from scipy import ndimage
 
     sigma = (0, hu.shape[1] / 200, hu.shape[1] / 200)
