@@ -76,6 +76,10 @@ class Table:
             cell.reported is not None for cell in self.empty_cells()
         )
 
+    def has_profile(self, profile: str) -> bool:
+        """Whether one of its own rows can run in a profile."""
+        return any(profile in row.settings for row in self.rows)
+
     def groups_under(self, protocol: str) -> tuple[str, ...]:
         """The classes, or the protocol, that each row is shown for."""
         return self.groups or (protocol,)
@@ -191,6 +195,18 @@ TABLES = {
             reported_in="table1",
         ),
         Table(
+            name="table1-imagenet",
+            caption="Table I from ImageNet weights, which the report names, beside the "
+            "weights of [1]'s code",
+            identity=_RSNA,
+            columns=("auc_scan", "auc_slice", "accuracy_scan", "accuracy_slice"),
+            rows=CATALOG.rows("table1-imagenet"),
+            beside=CATALOG.rows("table1"),
+            groups=CLASSES,
+            digits=4,
+            reported_in="table1",
+        ),
+        Table(
             name="ct-ich-slices",
             caption="Not in the report: slices of ct-ich 1.0 classified, five folds by "
             "patient",
@@ -268,7 +284,8 @@ def worth_showing(
     return [
         table
         for table in known.values()
-        if any(
+        if table.has_profile(profile)
+        and any(
             row.reported or stored.result_file(results, profile, row.id).is_file()
             for row in table.rows
         )

@@ -116,6 +116,7 @@ def verify(
         if name not in numbers and not known[name].has_reported_numbers:
             raise ValueError(f"The report prints no number of {name!r}.")
     chosen = [known[name] for name in names or known]
+    chosen = [table for table in chosen if table.has_profile(profile)]
     rows = Catalog({table.name: table.shown for table in known.values()})
     read = {
         row.id: _read(results, profile, row, folders, rows)
