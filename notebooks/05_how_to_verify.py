@@ -66,8 +66,8 @@ print(verify.text(checks))
 # %%
 MEANING = {
     0: "every number passed (on the phantom: is as recorded, which reproduces nothing)",
-    1: "something differs",
-    2: "nothing differs, but rows were not run or cannot be compared",
+    1: "a number is better or worse than the report's, or differs from the record",
+    2: "nothing differs, but numbers are undecided, not run or not comparable",
 }
 status = verify.status(checks)
 Markdown(f"Exit status {status}: {MEANING[status]}.")

@@ -1,4 +1,5 @@
 import pickle
+import shutil
 
 import numpy as np
 import pydicom
@@ -353,3 +354,25 @@ def test_a_real_series_in_this_layout(shared, tmp_path):
     assert case.labels is None
     assert found.fingerprint()["identity"] == "unknown"
     assert [problem.kind for problem in found.problems()] == ["labels"]
+
+
+def test_the_test_part_has_scans_and_no_labels(tmp_path):
+    """Scans a and c are the test part, next to the training part."""
+    root = rsna_cases.write(tmp_path)
+    train = rsna.Rsna(root)
+    (root / "stage_2_test").mkdir()
+    for name in "ac":
+        for path in train.slices(rsna_cases.series(name)).files:
+            shutil.copy(path, root / "stage_2_test" / path.name)
+    test = rsna.Rsna(root, part="test")
+    assert sorted(test.case_ids()) == sorted(map(rsna_cases.series, "ac"))
+    assert test.scan_labels() is None and test.problems() == []
+    case = test.load(rsna_cases.series("c"))
+    assert case.labels is None
+    np.testing.assert_array_equal(
+        case.volume.hu, train.load(rsna_cases.series("c")).volume.hu
+    )
+    # Each part has an index of its own.
+    assert len(rsna.Rsna(root).case_ids()) == 4
+    with pytest.raises(ValueError, match="'train' or 'test'"):
+        rsna.Rsna(root, part="validation")

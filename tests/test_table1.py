@@ -10,8 +10,9 @@ import small
 from PIL import Image as image
 
 from ich_tf import files, labels
+from ich_tf.data.rsna import dataset as rsna
 from ich_tf.evidence import compare, docs, localization, render
-from ich_tf.experiments import reproduce, runner, ship, steps
+from ich_tf.experiments import reproduce, runner, ship, steps, submission
 from ich_tf.experiments.catalog import CATALOG
 from ich_tf.experiments.tasks import slice_data
 from ich_tf.metrics import evaluation
@@ -257,6 +258,45 @@ def test_a_data_set_of_damaged_files_is_refused(done, root, tmp_path):
     ):
         with pytest.raises(ValueError, match=r"no scan can be read.*\.dcm: "):
             call()
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_a_submission_holds_what_the_row_predicts(folders, done, root, tmp_path, row):
+    """Two held-out scans are the test part; of one an image is damaged."""
+    result = done[row]
+    whole, damaged = list(result.predictions)[:2]
+    known = rsna.Rsna(root)
+    (root / "stage_2_test").mkdir()
+    for path in (*known.slices(whole).files, *known.slices(damaged).files):
+        shutil.copy(path, root / "stage_2_test" / path.name)
+    bad = known.slices(damaged).files[0].name
+    (root / "stage_2_test" / bad).write_bytes(b"no DICOM")
+
+    out = tmp_path / "submission.csv"
+    run = small.run((SLICES, SCANS)[row], folders)
+    unread = submission.write(run, rsna.Rsna(root, part="test"), out, print)
+    assert unread == 1
+    header, *lines = out.read_text().splitlines()
+    assert header == "ID,Label"
+    values = {key: float(value) for key, value in (line.split(",") for line in lines)}
+    assert len(lines) == len(values) == 2 * 6 * len(labels.CLASSES)
+    for name_of_image, expected in zip(
+        known.slices(whole).image_ids,
+        result.predictions[whole]["probability"],
+        strict=True,
+    ):
+        found = [values[f"{name_of_image}_{name}"] for name in labels.CLASSES]
+        # Shards hold whole levels of 255.
+        assert found == pytest.approx(expected, abs=0.01)
+    stem = bad.removesuffix(".dcm")
+    assert [values[f"{stem}_{name}"] for name in labels.CLASSES] == [0.5] * 6
+
+
+def test_an_unfinished_row_has_no_submission(folders, tmp_path):
+    fresh = dataclasses.replace(folders, results=tmp_path / "none")
+    run = small.run(SLICES, fresh)
+    with pytest.raises(ValueError, match="is not finished.*reproduce table1"):
+        submission.write(run, None, tmp_path / "submission.csv", print)
 
 
 def _height(path) -> int:

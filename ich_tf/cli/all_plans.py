@@ -70,9 +70,9 @@ VERDICTS = {
         2: "2: nothing differs, but rows were not run or cannot be compared",
     },
     False: {
-        0: "0: every number is equivalent or close to the report's, or as recorded",
-        1: "1: a number differs",
-        2: "2: nothing differs, but rows were not run or cannot be compared",
+        0: "0: every number is equivalent to the report's, or as recorded",
+        1: "1: a number is better or worse than the report's, or differs",
+        2: "2: nothing differs, but numbers are undecided, not run or not comparable",
     },
 }
 """Whether the data are the phantom's -> exit status of `verify` -> what it means."""

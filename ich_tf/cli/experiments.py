@@ -121,6 +121,28 @@ def _show(options: argparse.Namespace) -> None:
     print(show.describe(CATALOG.row(options.experiment), options.profile), end="")
 
 
+def _add_submission(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="ROW", help="as table1/resnext101-lstm")
+    parser.add_argument(
+        "--out", default="submission.csv", metavar="FILE", help="default: %(default)s"
+    )
+    shared.add_profile(parser, default="paper")
+    shared.add_folders(parser)
+
+
+def _submission(options: argparse.Namespace) -> None:
+    import pathlib
+
+    from ich_tf.data.rsna.dataset import Rsna
+    from ich_tf.experiments import lookup, submission
+
+    folders = shared.folders(options)
+    run = lookup.find_run(options.experiment, options.profile, folders, shared.say)
+    out = pathlib.Path(options.out)
+    unread = submission.write(run, Rsna(run.dataset.root, part="test"), out, shared.say)
+    print(f"{out}: {unread} images could not be read and have a probability of 1/2")
+
+
 VERBS = (
     everything.VERB,
     Verb(
@@ -154,5 +176,12 @@ VERBS = (
         _prepare,
         _add_prepare,
         ("ich-tf prepare table1/resnext101 --rsna DIR",),
+    ),
+    Verb(
+        "submission",
+        "predict the test part of RSNA 2019 and write Kaggle's file",
+        _submission,
+        _add_submission,
+        ("ich-tf submission table1/resnext101-lstm --rsna DIR --out submission.csv",),
     ),
 )

@@ -90,6 +90,7 @@ def audit(
         lesion_crops(load),
         *other_crops(load, profile),
         *second_approach(load),
+        contrib_loss(load),
     ]
 
 
@@ -408,28 +409,41 @@ def _scores(result: MaskResult) -> str:
 def second_approach(load: Callable[[str], MaskResult | None]) -> Iterator[Finding]:
     """Whether approach 2 predicts only black pixels, and what makes it so."""
     stated = reported()["table3"]["approach2"]
-    rows = {"as stated": audit_rows.APPROACH2, **audit_rows.VARIANTS}
-    for change, row in rows.items():
-        name, claim = f"approach 2, {change}", stated if change == "as stated" else ""
-        claim = claim or "does this make it fail?"
-        result = load(row)
-        if result is None:
-            yield Finding(name, claim, _run(row), NOT_RUN)
-            continue
-        counts = result.counts["per_volume"].values()
-        predicted = sum(case["predicted_pixels"] for case in counts)
-        dice = result.summary["per_volume"]["bleeding_dice"]
-        other = tables.not_comparable(result, tables.TABLES["table2"].identity)
-        judged = change == "as stated" and not other
-        began = "" if result.began_as_wanted else f", from {result.init} weights"
-        yield Finding(
-            name,
-            claim,
-            f"on {result['data']['identity']}{began}: {predicted:,} positive pixels in "
-            f"{len(counts)} heads, Dice per volume {display.with_interval(dice)}"
-            + (f"; decides nothing: {other}" if other else ""),
-            _holds(predicted == 0) if judged else OPEN,
-        )
+    yield _blackness("approach 2, as stated", stated, audit_rows.APPROACH2, load, True)
+    for change, row in audit_rows.VARIANTS.items():
+        claim = "does this make it fail?"
+        yield _blackness(f"approach 2, {change}", claim, row, load)
+
+
+def contrib_loss(load: Callable[[str], MaskResult | None]) -> Finding:
+    """Whether the other loss named "Jaccard distance" predicts only black pixels."""
+    return _blackness(
+        "approach 1, keras-contrib's Jaccard distance",
+        'the report names the loss "Jaccard Distance" and gives no formula; does this '
+        "one predict only black pixels?",
+        audit_rows.CONTRIB,
+        load,
+    )
+
+
+def _blackness(name, claim, row, load, is_stated: bool = False) -> Finding:
+    """How much a row predicts; judged if the report states that it is nothing."""
+    result = load(row)
+    if result is None:
+        return Finding(name, claim, _run(row), NOT_RUN)
+    counts = result.counts["per_volume"].values()
+    predicted = sum(case["predicted_pixels"] for case in counts)
+    dice = result.summary["per_volume"]["bleeding_dice"]
+    other = tables.not_comparable(result, tables.TABLES["table2"].identity)
+    began = "" if result.began_as_wanted else f", from {result.init} weights"
+    return Finding(
+        name,
+        claim,
+        f"on {result.identity}{began}: {predicted:,} positive pixels in "
+        f"{len(counts)} heads, Dice per volume {display.with_interval(dice)}"
+        + (f"; decides nothing: {other}" if other else ""),
+        _holds(predicted == 0) if is_stated and not other else OPEN,
+    )
 
 
 def _run(*rows: str) -> str:

@@ -110,7 +110,10 @@ def text_grid(table: Table, cells: Iterable[Cell]) -> tuple[list[str], list[list
 
 
 def numbers(table: Table, cell: Cell) -> tuple[str, str]:
-    """The reported number and ours with its interval, as text."""
+    """The reported number and ours with its interval, as text.
+
+    Next to an accuracy stands that of never predicting hemorrhage.
+    """
     score = {
         "mean": cell.ours,
         "low": cell.low,
@@ -118,10 +121,10 @@ def numbers(table: Table, cell: Cell) -> tuple[str, str]:
         "n": cell.cases,
         "n_undefined": cell.undefined,
     }
-    return (
-        display.number(cell.reported, table.digits),
-        display.with_interval(score, table.digits),
-    )
+    ours = display.with_interval(score, table.digits)
+    if cell.trivial is not None:
+        ours += f"; never predicted: {display.number(cell.trivial, table.digits)}"
+    return display.number(cell.reported, table.digits), ours
 
 
 def verdict(cell: Cell) -> str:

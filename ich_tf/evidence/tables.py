@@ -7,13 +7,14 @@ import pathlib
 from collections.abc import Collection, Iterable, Mapping
 
 from ich_tf import labels, suggestions
+from ich_tf.evidence import verdicts
+from ich_tf.evidence.verdicts import Verdict
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import CATALOG
 from ich_tf.experiments.results import Result
 from ich_tf.experiments.rows import related, table3, volume3d
 from ich_tf.experiments.spec import Row
 
-REPRODUCED, CLOSE = 0.02, 0.05
 PROTOCOL = "hssayeni2020"
 """Protocol of the report's segmentation, as far as it is known."""
 CLASSES = (labels.ANY, *labels.SUBTYPES)
@@ -75,6 +76,10 @@ class Table:
             cell.reported is not None for cell in self.empty_cells()
         )
 
+    def has_profile(self, profile: str) -> bool:
+        """Whether one of its own rows can run in a profile."""
+        return any(profile in row.settings for row in self.rows)
+
     def groups_under(self, protocol: str) -> tuple[str, ...]:
         """The classes, or the protocol, that each row is shown for."""
         return self.groups or (protocol,)
@@ -109,9 +114,12 @@ class Cell:
         high: Upper bound.
         cases: Number of patients or slices in the average.
         undefined: Number left out of it because they have no defined value.
-        verdict: "reproduced", "close", "differs", "not comparable" or "not run"; of
-            `verify` on the phantom also "as recorded" and "within".
+        verdict: One of `verdicts.VERDICTS`; from `verify` also "differs", and on the
+            phantom "as recorded", "within" and "measured".
         reason: Why a number cannot be compared, or differs.
+        trivial: Next to an accuracy, that of never predicting hemorrhage on the same
+            cases; None elsewhere.
+        seeds: Number of trainings that the number is the mean of.
     """
 
     table: str
@@ -127,6 +135,8 @@ class Cell:
     undefined: int | None
     verdict: str
     reason: str
+    trivial: float | None = None
+    seeds: int = 1
 
     @property
     def difference(self) -> float | None:
@@ -180,6 +190,18 @@ TABLES = {
                 "calibration_error_slice",
             ),
             rows=CATALOG.rows("table1"),
+            groups=CLASSES,
+            digits=4,
+            reported_in="table1",
+        ),
+        Table(
+            name="table1-imagenet",
+            caption="Table I from ImageNet weights, which the report names, beside the "
+            "weights of [1]'s code",
+            identity=_RSNA,
+            columns=("auc_scan", "auc_slice", "accuracy_scan", "accuracy_slice"),
+            rows=CATALOG.rows("table1-imagenet"),
+            beside=CATALOG.rows("table1"),
             groups=CLASSES,
             digits=4,
             reported_in="table1",
@@ -262,7 +284,8 @@ def worth_showing(
     return [
         table
         for table in known.values()
-        if any(
+        if table.has_profile(profile)
+        and any(
             row.reported or stored.result_file(results, profile, row.id).is_file()
             for row in table.rows
         )
@@ -291,14 +314,14 @@ def cells(
     Raises:
         ValueError: if a result is damaged.
     """
-    loaded = {
-        row.id: stored.load_result(results, profile, row, without)
-        for row in table.shown
-    }
+    loaded = {}
+    for row in table.shown:
+        result = stored.load_result(results, profile, row, without)
+        loaded[row.id] = with_seeds(table, row, result, results)
     made = []
     for group, row in itertools.product(table.groups_under(protocol), table.shown):
-        result = loaded[row.id]
-        of_row = row_cells(table, row, result, group)
+        result, seeds = loaded[row.id]
+        of_row = row_cells(table, row, result, group, seeds)
         if result and not result.is_current(row):
             of_row = [
                 dataclasses.replace(
@@ -310,20 +333,65 @@ def cells(
     return made
 
 
-def row_cells(table: Table, row: Row, result: Result | None, group: str) -> list[Cell]:
+def with_seeds(
+    table: Table, row: Row, result: Result | None, results: pathlib.Path
+) -> tuple[Result | None, int]:
+    """A result pooled with the row's other seeds, and the number of seeds.
+
+    Only a result that is compared with the report is pooled, and only with seeds that
+    were made with the same settings on the same data and agree with themselves.
+
+    Args:
+        table: The table.
+        row: The row.
+        result: The result of seed 0; None if it was not run.
+        results: Folder of results.
+
+    Raises:
+        ValueError: if the file of a seed is damaged.
+    """
+    if result is None or not row.reported or not_comparable(result, table.identity):
+        return result, 1
+    others = [
+        other
+        for other in stored.further_seeds(results, result.profile, row)
+        if other.is_current(row)
+        and other.data == result.data
+        and other.folds == result.folds
+        and other.began_as_wanted
+        and not other.faults(row, result.profile)
+    ]
+    if not others or not result.is_current(row):
+        return result, 1
+    return result.pooled(others), 1 + len(others)
+
+
+def row_cells(
+    table: Table, row: Row, result: Result | None, group: str, seeds: int = 1
+) -> list[Cell]:
     """Every number of one row, for a protocol or a class."""
-    return [_cell(table, row, column, result, group) for column in table.columns]
+    return [_cell(table, row, column, result, group, seeds) for column in table.columns]
 
 
 def _cell(
-    table: Table, row: Row, column: str, result: Result | None, group: str
+    table: Table,
+    row: Row,
+    column: str,
+    result: Result | None,
+    group: str,
+    seeds: int,
 ) -> Cell:
     reported = row.number(table.reported_in, group, column)
     score = result.score(group, column) if result else {}
     title = table.title(row, group)
     if result and not result.began_as_wanted:
         title += f" [run from {result.init} weights]"
-    verdict, reason = judge(reported, score, result, table.identity)
+    trivial = gain = None
+    if result and column.startswith("accuracy_"):
+        level = column.removeprefix("accuracy_")
+        trivial = result.score(group, f"trivial_accuracy_{level}")["mean"]
+        gain = result.score(group, f"accuracy_gain_{level}")["low"]
+    verdict = judge(table, column, reported, score, result, gain)
     return Cell(
         table=table.name,
         row=title,
@@ -336,44 +404,46 @@ def _cell(
         high=score.get("high"),
         cases=score.get("n"),
         undefined=score.get("n_undefined"),
-        verdict=verdict,
-        reason=reason,
+        verdict=verdict.name,
+        reason=verdict.reason,
+        trivial=trivial,
+        seeds=seeds,
     )
 
 
 def judge(
-    reported: float | None, score: Mapping, result: Result | None, identity: str
-) -> tuple[str, str]:
-    """The verdict on one number, and its reason.
+    table: Table,
+    column: str,
+    reported: float | None,
+    score: Mapping,
+    result: Result | None,
+    gain_low: float | None = None,
+) -> Verdict:
+    """The verdict on one number, see `verdicts`.
 
-    "reproduced" is within 0.02 with the reported number inside our interval, "close"
-    within 0.05, "differs" everything else. Only a result on all cases of the report's
-    own data, recognised by their fingerprint, is compared.
+    Only a result on all cases of the report's own data, recognised by their
+    fingerprint, is compared.
 
     Args:
+        table: The table.
+        column: Name of the column.
         reported: The printed number, or None.
-        score: `mean`, `low`, `high` of ours.
+        score: `low` and `high` of ours.
         result: The result, or None.
-        identity: The data the report's number is about.
+        gain_low: Lower bound of an accuracy's gain over never predicting hemorrhage.
     """
     if result is None:
-        return "not run", "no result"
-    reason = not_comparable(result, identity)
+        return Verdict(verdicts.NOT_RUN, "no result")
+    reason = not_comparable(result, table.identity)
     if reason:
-        return "not comparable", reason
+        return Verdict(verdicts.NOT_COMPARABLE, reason)
     if reported is None:
-        return "not comparable", "the report prints no number"
-    mean = score.get("mean")
-    if mean is None or not math.isfinite(mean):
-        return "differs", "undefined"
-    difference = abs(mean - reported)
+        return Verdict(verdicts.NOT_COMPARABLE, "the report prints no number")
+    gain = math.nan if gain_low is None else gain_low
     low, high = score.get("low"), score.get("high")
-    inside = low is not None and low <= reported <= high
-    if difference <= REPRODUCED and inside:
-        return "reproduced", ""
-    if difference <= CLOSE:
-        return "close", ""
-    return "differs", ""
+    return verdicts.decide(
+        column, reported, low, high, digits=table.digits, gain_low=gain
+    )
 
 
 def not_comparable(result: Result, identity: str) -> str:
@@ -403,6 +473,7 @@ def notes_of(
         profile: Name of the profile.
         without: Ids of rows that count as not run.
     """
+    made = list(made)
     notes = list(
         dict.fromkeys(f"{cell.verdict}: {cell.reason}" for cell in made if cell.reason)
     )
@@ -415,5 +486,8 @@ def notes_of(
             notes.append(f"{row.id}: the report says: {row.states}")
         deviations += [text for text in result.deviations if text not in deviations]
         notes.append(f"{row.id}: {result.details()}")
+        seeds = {cell.seeds for cell in made if cell.experiment == row.id}
+        if max(seeds, default=1) > 1:
+            notes.append(f"{row.id}: mean of {max(seeds)} seeds")
     notes += [f"deviation: {text}" for text in deviations]
     return [*notes, *table.notes]

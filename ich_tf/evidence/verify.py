@@ -15,7 +15,7 @@ import typing
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ich_tf.evidence import recorded, render, tables
+from ich_tf.evidence import recorded, render, tables, verdicts
 from ich_tf.evidence.recorded import Recorded, RecordedCell
 from ich_tf.evidence.tables import PROTOCOL, Cell, Table
 from ich_tf.experiments import results as stored
@@ -32,13 +32,11 @@ REPORT, REGRESSION = "report", "regression"
 AS_RECORDED = 0.0005
 MEASURED = ("seconds_per_epoch", "peak_memory_gb")
 """Columns that depend on the machine; a record of them is only known to exist."""
-PASSED = ("reproduced", "close", "as recorded", "within", "measured")
+PASSED = (verdicts.EQUIVALENT, "as recorded", "within", "measured")
+OTHER = (verdicts.BETTER, verdicts.WORSE, "differs")
+"""Verdicts on a number that is shown to be another one."""
 RULES = {
-    REPORT: (
-        f"reproduced: within {tables.REPRODUCED} of the report and the reported number "
-        f"inside our 95 % interval; close: within {tables.CLOSE}; differs: everything "
-        "else"
-    ),
+    REPORT: f"{verdicts.RULE}; differs: the result file contradicts itself",
     REGRESSION: (
         "regression check on the phantom, no reproduction. As recorded: within "
         f"{AS_RECORDED} of docs/demo.json; within: inside the recorded 95 % interval, "
@@ -118,6 +116,7 @@ def verify(
         if name not in numbers and not known[name].has_reported_numbers:
             raise ValueError(f"The report prints no number of {name!r}.")
     chosen = [known[name] for name in names or known]
+    chosen = [table for table in chosen if table.has_profile(profile)]
     rows = Catalog({table.name: table.shown for table in known.values()})
     read = {
         row.id: _read(results, profile, row, folders, rows)
@@ -133,16 +132,21 @@ def verify(
         if own == {"phantom"} or (not own and phantom):
             checks += _regression(table, read, numbers, profile)
         elif table.has_reported_numbers:
-            checks += _comparison(table, read)
+            checks += _comparison(table, read, results)
     return checks
 
 
 def status(checks: Sequence[Check]) -> int:
-    """0 if every number passed, 1 if one differs, 2 if one was not run or compared."""
-    verdicts = {check.verdict for check in checks}
-    if "differs" in verdicts:
+    """What all checks together mean.
+
+    Returns:
+        0 if every number passed, 1 if one is better, worse or differs, 2 if nothing
+        did but a number is undecided, was not run or cannot be compared.
+    """
+    given = {check.verdict for check in checks}
+    if given & set(OTHER):
         return 1
-    return 0 if verdicts and verdicts <= set(PASSED) else 2
+    return 0 if given and given <= set(PASSED) else 2
 
 
 def conclusion(checks: Sequence[Check]) -> str:
@@ -217,11 +221,18 @@ def _identities(read) -> set[str]:
     return {one.result.identity for one in read if one.result}
 
 
-def _comparison(table: Table, read: Mapping[str, Read]) -> list[Check]:
+def _comparison(
+    table: Table, read: Mapping[str, Read], results: pathlib.Path
+) -> list[Check]:
     """A check for each number that the report prints."""
     checks = []
+    pooled = {
+        row.id: tables.with_seeds(table, row, read[row.id].result, results)
+        for row in table.shown
+    }
     for group, row in itertools.product(table.groups_under(PROTOCOL), table.shown):
-        for cell in tables.row_cells(table, row, read[row.id].result, group):
+        result, seeds = pooled[row.id]
+        for cell in tables.row_cells(table, row, result, group, seeds):
             if cell.reported is not None:
                 unusable = _unusable(read[row.id], row)
                 checks.append(_check(REPORT, cell.reported, cell, unusable))

@@ -75,6 +75,7 @@ class Catalog:
 CATALOG = Catalog(
     {
         "table1": table1.ROWS,
+        "table1-imagenet": table1.IMAGENET_ROWS,
         "table2": table2.ROWS,
         "table3": table3.ROWS,
         "volume3d": volume3d.ROWS,

@@ -1,7 +1,8 @@
 """Results of rows that predict masks."""
 
 import dataclasses
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 from ich_tf import metrics
 from ich_tf.experiments.result_types import (
@@ -34,6 +35,12 @@ class MaskResult(Result):
     def recompute(self) -> dict[str, dict[str, Score]]:
         """Scores of each protocol from the counts."""
         return evaluation.summarise(self.counts, self.identity)
+
+    def pooled(self, others: Sequence[Self]) -> Self:
+        """This result with the scores of several seeds."""
+        counts = [other.counts for other in others]
+        summary = evaluation.summarise(self.counts, self.identity, *counts)
+        return dataclasses.replace(self, summary=summary)
 
     def details(self) -> str:
         """Dice and false positives per volume, and the precision."""

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import pathlib
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -175,6 +175,18 @@ class Result(abc.ABC):
         """`summary`, computed again from the counts or predictions of each case."""
 
     @abc.abstractmethod
+    def pooled(self, others: Sequence[Self]) -> Self:
+        """This result with the scores of several seeds of training.
+
+        Args:
+            others: Results of further seeds on the same cases.
+
+        Returns:
+            A copy whose `summary` holds means over seeds, and intervals over patients
+            and seeds.
+        """
+
+    @abc.abstractmethod
     def details(self) -> str:
         """What should be read with the numbers: held-out cases and further scores."""
 
@@ -245,6 +257,26 @@ def load_result(
     if row.id in without or not path.is_file():
         return None
     return row.result_type.load(path)
+
+
+def further_seeds(results: pathlib.Path, profile: str, row: "Row") -> list[Result]:
+    """Results of the row's seeds other than 0, in the order of the seeds.
+
+    Args:
+        results: Folder of results.
+        profile: Name of the profile.
+        row: The row.
+
+    Raises:
+        ValueError: if a file is damaged.
+    """
+    first = result_file(results, profile, row.id)
+    files_by_seed = {
+        int(path.stem.rpartition("-seed")[2]): path
+        for path in first.parent.glob(f"{first.stem}-seed*.json")
+        if path.stem.rpartition("-seed")[2].isdigit()
+    }
+    return [row.result_type.load(path) for _, path in sorted(files_by_seed.items())]
 
 
 def load_current(

@@ -1,7 +1,8 @@
 """Results of classifiers."""
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -64,6 +65,12 @@ class SliceResult(Result):
     def recompute(self) -> dict[str, dict[str, Score]]:
         """Scores of each class from the predictions."""
         return evaluation.score_slices(self.predictions)
+
+    def pooled(self, others: Sequence[Self]) -> Self:
+        """This result with the scores of several seeds."""
+        predictions = [other.predictions for other in others]
+        summary = evaluation.score_slices(self.predictions, *predictions)
+        return dataclasses.replace(self, summary=summary)
 
     def details(self) -> str:
         """Numbers of scans, slices and patients, in all and with each class."""

@@ -1,12 +1,12 @@
 """From stored probabilities to counts, and from counts to scores with intervals."""
 
-import functools
+from collections.abc import Sequence
 
 import numpy as np
 
 from ich_tf import labels, metrics
 from ich_tf.metrics import classification as scoring
-from ich_tf.metrics import intervals
+from ich_tf.metrics import intervals, seeds
 from ich_tf.volume import Case
 
 
@@ -43,13 +43,16 @@ def count(coded: np.ndarray, case: Case) -> dict[str, dict]:
     }
 
 
-def summarise(counts: dict[str, dict], identity: str) -> dict[str, dict]:
-    """Means with 95 % intervals over patients, as JSON.
+def summarise(
+    counts: dict[str, dict], identity: str, *others: dict[str, dict]
+) -> dict[str, dict]:
+    """Means with 95 % intervals over patients (and seeds), as JSON.
 
     Args:
         counts: Protocol name to the counts of each case by case id.
         identity: Identity of the data; protocols exclude patients by number in ct-ich
             only.
+        *others: Counts of the same cases by further seeds of training.
 
     Returns:
         Protocol name to metric name to `mean`, `low`, `high`, `n`, `n_undefined`;
@@ -60,10 +63,17 @@ def summarise(counts: dict[str, dict], identity: str) -> dict[str, dict]:
         protocol = metrics.protocol(name)
         summary[name] = {}
         for metric in metrics.METRICS:
-            terms = metrics.terms(
-                list(cases.values()), protocol, metric, identity.startswith("ct-ich")
-            )
-            summary[name][metric] = as_json(intervals.bootstrap_ratio(*terms))
+            runs = []
+            for run in (counts, *others):
+                *terms, patients = metrics.terms(
+                    [run[name][case_id] for case_id in cases],
+                    protocol,
+                    metric,
+                    identity.startswith("ct-ich"),
+                )
+                runs.append(tuple(terms))
+            interval = seeds.bootstrap_ratio(runs, patients)
+            summary[name][metric] = as_json(interval)
     return summary
 
 
@@ -125,32 +135,34 @@ def detection(cases: dict[str, dict]) -> dict[str, dict]:
     return {"slice": as_json(by_slice), "patient": as_json(by_patient)}
 
 
-def score_slices(predictions: dict[str, dict]) -> dict:
-    """Scores with 95 % intervals over patients, as JSON; undefined is None.
+def score_slices(predictions: dict[str, dict], *others: dict[str, dict]) -> dict:
+    """Scores with 95 % intervals over patients (and seeds), as JSON.
 
     Args:
         predictions: Case id to `patient`, `fold` (absent: there is one), and `truth`
             and `probability` of each slice and class.
+        *others: Predictions of the same scans by further seeds of training.
 
     Returns:
         Class to "auc_scan", "auc_slice", "accuracy_scan", ... to `mean`, `low`,
-        `high`, `n` and `n_undefined`; "all" to "validation_loss" and
-        "weighted_log_loss". "trivial_accuracy_scan" is the accuracy of the classifier
-        that never predicts hemorrhage, "accuracy_gain_scan" ours minus that one.
+        `high`, `n` and `n_undefined`, None where undefined; "all" to
+        "validation_loss" and "weighted_log_loss". "trivial_accuracy_scan" is the
+        accuracy of the classifier that never predicts hemorrhage,
+        "accuracy_gain_scan" ours minus that one.
     """
+    ordered = [{scan: run[scan] for scan in predictions} for run in others]
+    runs = [predictions, *ordered]
     scores = {name: {} for name in (*labels.CLASSES, "all")}
     for level in scoring.LEVELS:
-        units = pool(predictions, level)
+        units = [pool(run, level) for run in runs]
         for k, name in enumerate(labels.CLASSES):
             for column, interval in _class_intervals(units, k).items():
                 scores[name][f"{column}_{level}"] = interval
-    slices = pool(predictions, "slice")
-    scores["all"]["validation_loss"] = intervals.bootstrap_mean(
-        *scan_losses(predictions)
-    )
-    scores["all"]["weighted_log_loss"] = intervals.bootstrap_mean(
-        scoring.weighted_log_loss(slices), slices.patients
-    )
+    losses, (patients, *_) = zip(*map(scan_losses, runs), strict=True)
+    scores["all"]["validation_loss"] = _mean(losses, patients)
+    slices = [pool(run, "slice") for run in runs]
+    losses = [scoring.weighted_log_loss(run) for run in slices]
+    scores["all"]["weighted_log_loss"] = _mean(losses, slices[0].patients)
     return {
         name: {column: as_json(interval) for column, interval in columns.items()}
         for name, columns in scores.items()
@@ -187,23 +199,35 @@ def pool(predictions: dict[str, dict], level: str) -> scoring.Pooled:
     return scoring.pool(truth, probability, level, patients, folds)
 
 
-def _class_intervals(units: scoring.Pooled, k: int) -> dict:
-    truth, probability = units.truth[:, k], units.probability[:, k]
-    predicted, every = probability > scoring.THRESHOLD, np.ones(len(truth))
-    ratio = functools.partial(intervals.bootstrap_ratio, patients=units.patients)
-    correct = (truth == predicted).astype(float)
-    scores = scoring.class_scores(truth, probability)
+def _mean(runs: Sequence[np.ndarray], patients: Sequence[str]) -> intervals.Interval:
+    terms = [(values, np.ones(len(values))) for values in runs]
+    return seeds.bootstrap_ratio(terms, patients)
+
+
+def _class_intervals(runs: Sequence[scoring.Pooled], k: int) -> dict:
+    """Intervals of one class; the runs differ in their probabilities alone."""
+    truth, owners, folds = runs[0].truth[:, k], runs[0].patients, runs[0].folds
+    probabilities = [run.probability[:, k] for run in runs]
+    predictions = [values > scoring.THRESHOLD for values in probabilities]
+    correct = [(truth == predicted).astype(float) for predicted in predictions]
+    every = np.ones(len(truth))
+
+    def ratio(tops, bottom):
+        return seeds.bootstrap_ratio([(top, bottom) for top in tops], owners)
+
+    errors = [
+        scoring.class_scores(truth, values)["calibration_error"]
+        for values in probabilities
+    ]
     return {
-        "auc": intervals.bootstrap_auc(
-            truth, probability, units.patients, folds=units.folds
-        ),
+        "auc": seeds.bootstrap_auc(truth, probabilities, owners, folds=folds),
         "accuracy": ratio(correct, every),
-        "trivial_accuracy": ratio(~truth, every),
-        "accuracy_gain": ratio(correct - ~truth, every),
-        "sensitivity": ratio(truth & predicted, truth),
-        "specificity": ratio(~truth & ~predicted, ~truth),
+        "trivial_accuracy": ratio([~truth], every),
+        "accuracy_gain": ratio([values - ~truth for values in correct], every),
+        "sensitivity": ratio([truth & of for of in predictions], truth),
+        "specificity": ratio([~truth & ~of for of in predictions], ~truth),
         "calibration_error": intervals.Interval(
-            scores["calibration_error"], np.nan, np.nan, len(truth), 0
+            float(np.mean(errors)), np.nan, np.nan, len(truth), 0
         ),
     }
 

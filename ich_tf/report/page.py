@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from ich_tf import files, owned_folder
-from ich_tf.evidence import tables, verify
+from ich_tf.evidence import tables, verdicts, verify
 from ich_tf.evidence.tables import Cell, Table
 from ich_tf.experiments import results as stored
 from ich_tf.experiments import runner
@@ -19,7 +19,7 @@ from ich_tf.viewer import page as html
 
 TEMPLATES = pathlib.Path(__file__).with_name("templates")
 TITLE = "Intracranial hemorrhage in head CT: reported and measured"
-VERDICTS = (*verify.PASSED, "differs", "not comparable", "not run")
+VERDICTS = (*verify.PASSED, *verify.OTHER, *verdicts.VERDICTS[3:])
 # How the page names the verdicts on the phantom's numbers.
 RECORDED = {
     "as recorded": "phantom: as recorded",

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Callable, Collection
 
 from ich_tf import files
-from ich_tf.evidence import audit, localization, render, tables
+from ich_tf.evidence import audit, localization, render, tables, verdicts
 from ich_tf.evidence.tables import Cell, Table
 from ich_tf.experiments import lookup, runner
 from ich_tf.experiments import results as stored
@@ -41,11 +41,8 @@ def of_tables(
                 "notes": tables.notes_of(table, cells, results, profile, faulty),
             }
         )
-    rule = (
-        f"Reproduced: within {tables.REPRODUCED} of the printed number, which lies in "
-        f"our 95 % interval. Close: within {tables.CLOSE}. Only a run on the report's "
-        "own data is compared. Intervals are over patients."
-    )
+    rule = f"{verdicts.RULE}. Only a run on the report's own data is compared."
+    rule = rule[0].upper() + rule[1:]
     return {"id": "tables", "title": "Tables", "text": rule, "tables": made}
 
 

@@ -1,8 +1,9 @@
-"""RSNA 2019: the training part of the challenge, scan by scan.
+"""RSNA 2019: the training or the test part of the challenge, scan by scan.
 
 A folder holds `stage_2_train/<image>.dcm`, the label table `stage_2_train.csv` and
-maybe a metadata table (`rsna_metadata.FILES`). What is known of the files is kept in
-columns (`rsna_index`); pixels are read only by `Rsna.load`.
+maybe a metadata table (`rsna_metadata.FILES`). The test part is `stage_2_test`, whose
+labels are not public. What is known of the files is kept in columns (`rsna_index`);
+pixels are read only by `Rsna.load`.
 
 An image that cannot be used, be it damaged, without labels or without its file, is
 listed in `Rsna.problems()` and is in no scan. What the headers cannot show (pixels
@@ -36,9 +37,13 @@ __all__ = ["IDENTITY", "Rsna", "ScanSlices", "read_scan"]
 IMAGES = "stage_2_train"
 LABELS = "stage_2_train.csv"
 IDENTITY = "RSNA 2019 stage 2"
+TEST_IDENTITY = "RSNA 2019 stage 2, test part"
 MAX_LISTED = 1000
 
+TEST_IMAGES = rsna_index.TEST_IMAGES
+
 _FULL_IMAGES, _FULL_SCANS = 752_803, 21_744
+_FULL_TEST_IMAGES, _FULL_TEST_SCANS = 121_232, 3_528
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,20 +94,20 @@ class LeftOut:
         return problems
 
 
-def _find_root(root: pathlib.Path) -> pathlib.Path:
+def _find_root(root: pathlib.Path, images: str = IMAGES) -> pathlib.Path:
     """The data set in a folder, or up to two folders below it."""
     if not root.is_dir():
         raise InputError(f"{root} is not a folder.")
     for pattern in ("", "*/", "*/*/"):
         folders = sorted(root.glob(pattern)) if pattern else [root]
-        matches = [folder for folder in folders if (folder / IMAGES).is_dir()]
+        matches = [folder for folder in folders if (folder / images).is_dir()]
         if len(matches) > 1:
             names = ", ".join(str(folder) for folder in matches)
             raise InputError(f"{root} holds several data sets, name one: {names}")
         if matches:
             return matches[0]
     raise InputError(
-        f"{root} does not hold RSNA 2019: there is no folder {IMAGES} with the images "
+        f"{root} does not hold RSNA 2019: there is no folder {images} with the images "
         f"(and, in the same folder, {LABELS}).{_instead(root)} Other DICOM files are "
         "read by `predict`."
     )
@@ -119,20 +124,21 @@ def _instead(root: pathlib.Path) -> str:
     return f" It holds: {', '.join(names[:5])}." if names else " It is empty."
 
 
-def _images_folder(root: pathlib.Path) -> pathlib.Path:
+def _images_folder(root: pathlib.Path, images: str) -> pathlib.Path:
     """The folder of the images; some archives unpack to one within one."""
-    folder = root / IMAGES
-    while (folder / IMAGES).is_dir():
-        folder = folder / IMAGES
+    folder = root / images
+    while (folder / images).is_dir():
+        folder = folder / images
     return folder
 
 
 class Rsna(Dataset):
-    """The training part of RSNA 2019 in a folder.
+    """The training or the test part of RSNA 2019 in a folder.
 
     Attributes:
-        root: The folder that holds `stage_2_train`.
+        root: The folder that holds `stage_2_train` and `stage_2_test`.
         name: "RSNA 2019".
+        images: Name of the folder with the part's images.
     """
 
     name = "RSNA 2019"
@@ -141,6 +147,7 @@ class Rsna(Dataset):
         self,
         root: str | os.PathLike,
         *,
+        part: str = "train",
         index_file: str | os.PathLike | None = None,
         workers: int | None = None,
     ):
@@ -148,24 +155,32 @@ class Rsna(Dataset):
 
         Args:
             root: The data set's folder, or one that contains it.
+            part: "train", or "test", which has no labels.
             index_file: Where the index is kept; see `rsna_index.open_index`.
             workers: Processes that read headers; default one for each core.
 
         Raises:
             ValueError: if it is no RSNA 2019, or a table is faulty.
         """
-        self.root = _find_root(pathlib.Path(root))
+        if part not in ("train", "test"):
+            raise ValueError(f"`part` must be 'train' or 'test'. Received: {part!r}")
+        is_test = part == "test"
+        self.images = TEST_IMAGES if is_test else IMAGES
+        self.root = _find_root(pathlib.Path(root), self.images)
         table = None
-        if (self.root / LABELS).is_file():
+        if not is_test and (self.root / LABELS).is_file():
             table = rsna_labels.read(self.root / LABELS)
-        self._listing = rsna_headers.list_images(_images_folder(self.root))
+        self._listing = rsna_headers.list_images(_images_folder(self.root, self.images))
         index = rsna_index.open_index(
             self._listing,
-            metadata=rsna_metadata.find(self.root),
+            metadata=rsna_metadata.find(
+                self.root,
+                rsna_metadata.TEST_FILES if is_test else rsna_metadata.FILES,
+            ),
             file=index_file,
             workers=workers,
         )
-        self._full = self._is_full(index, table)
+        self._full = _is_full_test(index) if is_test else self._is_full(index, table)
         self._left_out = list(_left_out(index, table))
         self._index, self._labels = index, None
         if table is not None:
@@ -242,13 +257,18 @@ class Rsna(Dataset):
         """How many images are in no scan, by reason."""
         return {group.reason: len(group.images) for group in self._left_out}
 
+    def left_out_images(self) -> tuple[str, ...]:
+        """Names of the images that are in no scan."""
+        images = [image for group in self._left_out for image in group.images]
+        return tuple(os.fsdecode(image) for image in images)
+
     def problems(self) -> list[Problem]:
         """What is wrong with files and labels, at most `MAX_LISTED` of each reason.
 
         Pixels are not looked at; see `load`.
         """
         problems = []
-        if self._labels is None:
+        if self._labels is None and self.images == IMAGES:
             path = str(self.root / LABELS)
             problems.append(Problem("labels", path, "there is no such table"))
         for group in self._left_out:
@@ -262,9 +282,9 @@ class Rsna(Dataset):
             "layout"; "slices", their number; "cases", from case id to "slices",
             "mask_voxels" (None: there are no masks) and "crc32" of what is known of
             its slices without reading pixels (names, places, sizes of the files,
-            labels); and "identity": `IDENTITY` only for the published number of
-            images and scans, "phantom" if a file carries the phantom's marker, else
-            "unknown".
+            labels); and "identity": `IDENTITY` or `TEST_IDENTITY` only for the
+            published number of images and scans, "phantom" if a file carries the
+            phantom's marker, else "unknown".
         """
         return {
             "layout": self.name,
@@ -293,7 +313,9 @@ class Rsna(Dataset):
         origins = [origin.decode() for origin in self._index.origins]
         if any(origin.startswith(PHANTOM_MARKER) for origin in origins):
             return "phantom"
-        return IDENTITY if self._full else "unknown"
+        if not self._full:
+            return "unknown"
+        return IDENTITY if self.images == IMAGES else TEST_IDENTITY
 
     @staticmethod
     def _is_full(index: rsna_index.Index, table: rsna_labels.LabelTable | None) -> bool:
@@ -304,6 +326,11 @@ class Rsna(Dataset):
         known = np.concatenate([index.images, index.problem_images[~absent]])
         labelled = np.count_nonzero(np.isin(table.images, known))
         return len(table.images) == labelled == _FULL_IMAGES
+
+
+def _is_full_test(index: rsna_index.Index) -> bool:
+    images = len(index.images) + len(index.problem_images)
+    return (images, len(index.series)) == (_FULL_TEST_IMAGES, _FULL_TEST_SCANS)
 
 
 def _left_out(

@@ -18,6 +18,7 @@ from ich_tf.data.rsna import metadata as rsna_metadata
 from ich_tf.io import source
 
 FILE = "ich_tf-index.npz"
+TEST_IMAGES = "stage_2_test"
 NO_FILE = "but has no file."
 
 
@@ -112,7 +113,9 @@ def open_index(
 
 
 def _default_file(folder: pathlib.Path) -> pathlib.Path:
-    place = folder.parent / FILE
+    # The folders of both parts have the same parent.
+    name = FILE if folder.name != TEST_IMAGES else f"{TEST_IMAGES}-{FILE}"
+    place = folder.parent / name
     if place.exists() or os.access(folder.parent, os.W_OK):
         return place
     import pooch

@@ -14,6 +14,7 @@ import itertools
 import os
 import pathlib
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,6 +26,7 @@ FILES = (
     "train_metadata.csv",
     "stage_2_train_metadata.csv",
 )
+TEST_FILES = tuple(name.replace("train", "test") for name in FILES)
 COLUMNS = {
     "image": ("ImageId", "SOPInstanceUID", "Image", "ID"),
     "series": ("SeriesInstanceUID",),
@@ -63,9 +65,9 @@ class Metadata:
     positions: np.ndarray
 
 
-def find(folder: pathlib.Path) -> pathlib.Path | None:
-    """The metadata table in a folder, None if there is none."""
-    candidates = (folder / name for name in FILES)
+def find(folder: pathlib.Path, names: Sequence[str] = FILES) -> pathlib.Path | None:
+    """The metadata table in a folder, None if there is none of these names."""
+    candidates = (folder / name for name in names)
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -25,7 +25,10 @@ VARIANTS = {
     "cross-entropy": "audit/approach2-bce",
     "random weights": "audit/approach2-random",
     "windows in HU": "audit/approach2-hu",
+    "keras-contrib's Jaccard distance": "audit/approach2-keras-contrib",
 }
+# The best row of Table II with the other loss that has the name "Jaccard distance".
+CONTRIB = "audit/approach1-keras-contrib"
 
 
 _CROPS = {
@@ -99,6 +102,21 @@ ROWS = (
         "densenet169, imagenet, JD (approach 2, not scaled to [0, 1])",
         _SILENT,
         approach="approach2_hu",
+    ),
+    _change(
+        APPROACH2,
+        VARIANTS["keras-contrib's Jaccard distance"],
+        "densenet169, imagenet, JD of keras-contrib (approach 2)",
+        _SILENT,
+        loss="keras_contrib_jaccard",
+    ),
+    _change(
+        table3.UNETPP,
+        CONTRIB,
+        "densenet169, imagenet, JD of keras-contrib",
+        'Nothing of it; "Jaccard Distance" is also the name of keras-contrib\'s loss.',
+        loss="keras_contrib_jaccard",
+        settings=table2.APPROACH2_SETTINGS,
     ),
     *(_with_other_crops(*key, id_) for key, id_ in OTHER_CROPS.items()),
 )

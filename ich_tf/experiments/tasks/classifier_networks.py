@@ -52,6 +52,18 @@ def load_slice_network(run: Run):
     return model
 
 
+def load_sequence(run: Run, features: int):
+    """The trained sequence model of the first fold of a finished run.
+
+    Args:
+        run: The run.
+        features: Features of a slice.
+    """
+    model = sequence.build_sequence(features, **sequence_arguments(run))
+    checkpoint.load_weights(model, run.fold_folder(0) / checkpoint.FINAL)
+    return model
+
+
 def plan_of(run: Run, stage: Stage, steps_of_a_pass: int) -> plans.Plan:
     """The training of one network.
 
