@@ -10,7 +10,7 @@ from ich_tf.evidence import real_slices
 from ich_tf.metrics import display, painted_slices
 from ich_tf.models import weights
 
-NAME = "real-heads"
+NAME = "unetplusplus-subtypes"
 MEASURED = "measured.json"
 FIGURE = "real-slices.png"
 
@@ -49,7 +49,7 @@ def render(measured: dict) -> str:
     lines = [
         "# One network for real heads",
         "",
-        "Made by `ich-tf tables --docs` from `weights/real-heads.measured.json`. "
+        f"Made by `ich-tf tables --docs` from `weights/{NAME}.measured.json`. "
         "No network here has seen a real mask, or a real slice with hemorrhage: "
         "hemorrhage is painted into whole scans of patients without "
         "(`ich_tf/synthetic/scan_painting.py`), and phantom heads are mixed in. Real "

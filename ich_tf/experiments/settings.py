@@ -126,12 +126,14 @@ class RealHeadsSettings(PaintedSettings):
         warmup_steps: Steps of rising learning rate, see `plans.Plan`.
         average: Decay of the averaged weights, see `plans.Plan`.
         threshold: A pixel is hemorrhage above this probability.
+        head_box: Whether slices have pixels of one size and are cut to the head.
     """
 
     phantom_heads: int = 0
     warmup_steps: int = 0
     average: float | None = None
     threshold: float = 0.5
+    head_box: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

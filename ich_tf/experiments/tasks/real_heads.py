@@ -290,7 +290,7 @@ def manifest_fields(run: Run) -> dict:
             "tile": run.profile.size,
             "stride": run.profile.size,
             "threshold": run.profile.threshold,
-            "head_box": True,
+            "head_box": run.profile.head_box,
         },
     }
 
