@@ -188,7 +188,8 @@ def _painted(measured: dict) -> list[str]:
     lines = [
         "## Painted scans of patients held out",
         "",
-        f"Dice of slices; the threshold was chosen on all of them: {chosen}. In "
+        f"Dice of slices at the threshold {measured['threshold']}. Chosen by halves of "
+        f"the patients, {chosen}. In "
         "painted slices without blood, which show mimics alone, "
         f"{display.with_interval(measured['painted']['false_mm2'])} mm2 are marked.",
         "",
