@@ -115,7 +115,7 @@ SUBTYPES = dataclasses.replace(
     REAL_HEADS,
     tile=64,
     steps_per_epoch=20,
-    copies=12,
+    copies=4,
     lesion_share=1.0,
     head_box=False,
 )

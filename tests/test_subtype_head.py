@@ -47,6 +47,12 @@ def test_the_head_learns_and_the_mask_stays(model):
     assert np.mean(named == truth[..., 0][inside]) == pytest.approx(share, abs=0.08)
 
 
-def test_a_subtype_without_samples_is_refused(model):
-    with pytest.raises(ValueError, match="subtype 2"):
+def test_a_subtype_without_samples_is_never_named(model):
+    images, truth = drawn()
+    kept = [number for number in range(len(images)) if truth[number].max() != 2]
+    batch = images[kept], truth[kept]
+    subtype_head.fit(model, *subtype_head.samples(model, [batch], 30, seed=0))
+    found = np.asarray(model(images, training=False))[truth[..., 0] > 0]
+    assert set(1 + np.argmax(found[:, 1:], axis=-1)) == {1, 3}
+    with pytest.raises(ValueError, match="subtype 1"):
         subtype_head.fit(model, np.ones((4, 14), np.float32), np.ones(4, int))

@@ -12,6 +12,8 @@ import numpy as np
 
 _INVERSE_PENALTY = 0.02
 _ITERATIONS = 200
+# Bias of a subtype that no sample shows.
+_NEVER = -50.0
 
 
 def head_layers(model: keras.Model) -> list:
@@ -76,26 +78,35 @@ def fit(model: keras.Model, features: np.ndarray, subtypes: np.ndarray) -> float
         subtypes: From `samples`.
 
     Returns:
-        Share of the samples whose subtype is right.
+        Share of the samples whose subtype is right. A subtype without samples is
+        never named.
 
     Raises:
-        ValueError: if a subtype has no sample.
+        ValueError: if all samples show the same subtype.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    count = model.output_shape[-1] - 1
-    missing = sorted(set(range(1, count + 1)) - set(subtypes.tolist()))
-    if missing:
+    present = np.unique(subtypes)
+    if len(present) < 2:
         raise ValueError(
-            f"No sample shows subtype {missing[0]} of {count}: draw more batches."
+            f"All samples show subtype {present[0]}: draw more batches, for one "
+            "subtype there is nothing to learn."
         )
     scaler = StandardScaler().fit(features)
     fitted = LogisticRegression(
         C=_INVERSE_PENALTY, max_iter=_ITERATIONS, class_weight="balanced"
     ).fit(scaler.transform(features), subtypes)
-    slopes = fitted.coef_ / scaler.scale_
-    biases = fitted.intercept_ - slopes @ scaler.mean_
+    count = model.output_shape[-1] - 1
+    slopes = np.zeros((count, features.shape[1]))
+    biases = np.full(count, _NEVER)
+    coefficients, intercepts = fitted.coef_ / scaler.scale_, fitted.intercept_
+    intercepts = intercepts - coefficients @ scaler.mean_
+    if len(present) == 2:
+        # Of two, the regression gives the odds of the second alone.
+        coefficients = np.concatenate([-coefficients, coefficients]) / 2
+        intercepts = np.concatenate([-intercepts, intercepts]) / 2
+    slopes[present - 1], biases[present - 1] = coefficients, intercepts
     first = 0
     for row, layer in enumerate(head_layers(model)):
         kernel = layer.get_weights()[0]
