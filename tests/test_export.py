@@ -36,7 +36,9 @@ def weights_dir(tmp_path_factory):
 def answer_savedmodel(path, images):
     import tensorflow
 
-    return np.asarray(tensorflow.saved_model.load(path).serve(images))
+    # The variables live as long as what was loaded.
+    loaded = tensorflow.saved_model.load(path)
+    return np.asarray(loaded.serve(images))
 
 
 def answer_keras(path, images):

@@ -81,7 +81,7 @@ def test_shards_hold_the_exact_images_within_half_a_grey_value(prepared):
         assert scan.images.dtype == np.uint8 and scan.images.shape == exact.shape
         assert np.abs(scan.images / 255 - exact).max() <= 1 / 510 + 1e-6
         np.testing.assert_array_equal(scan.labels, case.labels)
-        assert scan.image_ids == dataset.slices(scan.case_id).image_ids
+        assert scan.image_ids == dataset.image_ids(scan.case_id)
     positive = sum(scan.labels.sum(axis=0, dtype=int) for scan in scans)
     assert prepared[1]["positive"] == positive.tolist()
 

@@ -272,8 +272,8 @@ def test_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
     weights.save_weights(model, path)
     content = path.read_bytes()
 
-    def interrupted(path):
-        path.write_bytes(b"half")
+    def interrupted(file):
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(model, "save_weights", interrupted)

@@ -348,7 +348,7 @@ def evaluation_slips(load: Callable[[str], MaskResult | None]) -> Finding:
     return Finding(
         name,
         claim,
-        f"{audit_rows.EVERY_CROP} on {result['data']['identity']}, by the rules of the "
+        f"{audit_rows.EVERY_CROP} on {result.identity}, by the rules of the "
         f"paper -> by the code as published: {', '.join(changes)}",
         OPEN,
     )

@@ -389,8 +389,10 @@ def _cell(
     trivial = gain = None
     if result and column.startswith("accuracy_"):
         level = column.removeprefix("accuracy_")
-        trivial = result.score(group, f"trivial_accuracy_{level}")["mean"]
-        gain = result.score(group, f"accuracy_gain_{level}")["low"]
+        # Results of an earlier version hold neither.
+        scores = result.summary[group]
+        trivial = scores.get(f"trivial_accuracy_{level}", {}).get("mean")
+        gain = scores.get(f"accuracy_gain_{level}", {}).get("low")
     verdict = judge(table, column, reported, score, result, gain)
     return Cell(
         table=table.name,

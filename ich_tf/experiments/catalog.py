@@ -57,6 +57,9 @@ class Catalog:
         for row in self:
             if row.id == experiment_id:
                 return row
+        if experiment_id in self._tables:
+            ids = ", ".join(row.id for row in self._tables[experiment_id])
+            raise ValueError(f"{experiment_id} is not one row. Its rows: {ids}")
         names = [*self._tables, *(row.id for row in self)]
         near = suggestions.did_you_mean(experiment_id, names)
         raise ValueError(

@@ -138,19 +138,19 @@ def _execute_all(
     """Run what is waiting, say the time that is left, and read the others."""
     results, began, ran = [], time.monotonic(), 0
     for run in runs:
-        if run not in waiting:
+        kept = run not in waiting
+        if kept:
             say(f"{run.experiment.id}: finished before, kept")
-            results.append(runner.execute(run, say=say))
-            continue
-        ran += 1
-        say(f"{run.experiment.id}: row {ran} of {len(waiting)}")
+        else:
+            ran += 1
+            say(f"{run.experiment.id}: row {ran} of {len(waiting)}")
         try:
-            results.append(runner.execute(run, fresh=fresh, say=say))
+            results.append(runner.execute(run, fresh=fresh and not kept, say=say))
         except fit.OutOfMemory:
             say(f"{run.experiment.id}: not run. {OUT_OF_MEMORY}")
         except checkpoint.Diverged as error:
             say(f"{run.experiment.id}: not run. {error}")
-        if ran < len(waiting):
+        if not kept and ran < len(waiting):
             pace = (time.monotonic() - began) / sum(costs[:ran])
             say(f"about {pace * sum(costs[ran:]) / 60:.0f} minutes left")
     return results
