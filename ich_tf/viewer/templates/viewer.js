@@ -8,6 +8,8 @@
   const viewer = document.querySelector(".viewer");
   const shown = { z: 0, level: 40, width: 80, pixels: {}, current: cases[0], turn: 0, on: {} };
   const SWIPE_PIXELS = 14;
+  const DRAWN_PIXELS = 768;
+  const small = document.createElement("canvas");
 
   // The bytes of a picture that holds all slices.
   function bytes(address) {
@@ -40,8 +42,9 @@
     if (turn !== shown.turn) return;
     shown.pixels = pixels;
     element("layers").replaceChildren(...layers.map(control));
-    canvas.width = current.width;
-    canvas.height = current.height;
+    const scale = Math.max(1, Math.round(DRAWN_PIXELS / current.width));
+    canvas.width = scale * current.width;
+    canvas.height = scale * current.height;
     element("facts").textContent = facts;
     draw();
   }
@@ -90,36 +93,65 @@
     return row * columns * width + (z % columns) * width + x;
   }
 
-  // Whether a pixel belongs to another part of the mask than one of its neighbours.
-  function onEdge(value, z, y, x) {
+  // Sides of a square of four neighbours that an outline runs between, by which of its
+  // corners are inside: 1 top left, 2 top right, 4 bottom right, 8 bottom left.
+  const [TOP, RIGHT, BOTTOM, LEFT] = [[1, 0.5], [1.5, 1], [1, 1.5], [0.5, 1]];
+  const CROSSINGS = [
+    [], [LEFT, TOP], [TOP, RIGHT], [LEFT, RIGHT], [RIGHT, BOTTOM],
+    [LEFT, TOP, RIGHT, BOTTOM], [TOP, BOTTOM], [LEFT, BOTTOM], [BOTTOM, LEFT],
+    [BOTTOM, TOP], [TOP, RIGHT, BOTTOM, LEFT], [BOTTOM, RIGHT], [RIGHT, LEFT],
+    [RIGHT, TOP], [TOP, LEFT], [],
+  ];
+
+  // The outline of a part of a mask, in pixels of the slice.
+  function outline(inside) {
     const { width, height } = shown.current;
-    const own = value(z, y, x);
-    if (!own) return false;
-    return (
-      x === 0 || y === 0 || x === width - 1 || y === height - 1 ||
-      value(z, y, x - 1) !== own || value(z, y, x + 1) !== own ||
-      value(z, y - 1, x) !== own || value(z, y + 1, x) !== own
-    );
+    const path = new Path2D();
+    const at = (y, x) => Number(x >= 0 && y >= 0 && x < width && y < height && inside(y, x));
+    for (let y = -1; y < height; y++) {
+      for (let x = -1; x < width; x++) {
+        const corners =
+          at(y, x) + 2 * at(y, x + 1) + 4 * at(y + 1, x + 1) + 8 * at(y + 1, x);
+        CROSSINGS[corners].forEach(([right, down], index) => {
+          if (index % 2) path.lineTo(x + right, y + down);
+          else path.moveTo(x + right, y + down);
+        });
+      }
+    }
+    return path;
+  }
+
+  // The value of a mask at a pixel: 0, or the number of its colour.
+  function values(layer, z) {
+    const data = shown.pixels[layer.picture];
+    const raw = (y, x) => data[4 * place(z, y, x)];
+    return layer.kind === "labels" ? raw : (y, x) => Number(raw(y, x) > 127);
   }
 
   const mix = (colour, other, share) =>
     colour.map((part, index) => (1 - share) * part + share * other[index]);
 
-  // The colour of a pixel under a layer.
-  function painter(layer) {
-    const data = shown.pixels[layer.picture];
-    const raw = (z, y, x) => data[4 * place(z, y, x)];
+  // The colour of a pixel under a layer; outlines are drawn afterwards.
+  function painter(layer, z) {
     if (layer.kind === "heat") {
-      return (colour, z, y, x) => mix(colour, layer.colours[0], (0.6 * raw(z, y, x)) / 255);
+      const data = shown.pixels[layer.picture];
+      return (colour, y, x) =>
+        mix(colour, layer.colours[0], (0.6 * data[4 * place(z, y, x)]) / 255);
     }
-    const value = layer.kind === "labels" ? raw : (z, y, x) => Number(raw(z, y, x) > 127);
-    return (colour, z, y, x) => {
-      const own = value(z, y, x);
-      if (!own) return colour;
-      const paint = layer.colours[own - 1];
-      if (onEdge(value, z, y, x)) return paint;
-      return layer.kind === "outline" ? colour : mix(colour, paint, 0.3);
+    const value = values(layer, z);
+    return (colour, y, x) => {
+      const own = value(y, x);
+      if (!own || layer.kind === "outline") return colour;
+      return mix(colour, layer.colours[own - 1], 0.3);
     };
+  }
+
+  function drawOutlines(context, layer, z) {
+    const value = values(layer, z);
+    layer.colours.forEach((colour, index) => {
+      context.strokeStyle = css(colour);
+      context.stroke(outline((y, x) => value(y, x) === index + 1));
+    });
   }
 
   function draw() {
@@ -127,20 +159,32 @@
     if (!pixels.hu) return;
     const { width, height } = current;
     const picture = new ImageData(width, height);
-    const painters = view()
-      .layers.filter((layer) => layer.picture && element("show-" + layer.name).checked)
-      .map(painter);
+    const layers = view().layers.filter(
+      (layer) => layer.picture && element("show-" + layer.name).checked);
+    const painters = layers.map((layer) => painter(layer, z));
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < width; x++) {
         const from = 4 * place(z, y, x);
         const hu = pixels.hu[from] * 256 + pixels.hu[from + 1] - 32768;
         const gray = Math.min(255, Math.max(0, (255 * (hu - level + window / 2)) / window));
         let colour = [gray, gray, gray];
-        for (const paint of painters) colour = paint(colour, z, y, x);
+        for (const paint of painters) colour = paint(colour, y, x);
         picture.data.set([...colour, 255], 4 * (y * width + x));
       }
     }
-    canvas.getContext("2d").putImageData(picture, 0, 0);
+    // The slice is enlarged smoothly; outlines are drawn over it as curves.
+    small.width = width;
+    small.height = height;
+    small.getContext("2d").putImageData(picture, 0, 0);
+    const context = canvas.getContext("2d");
+    const scale = canvas.width / width;
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.imageSmoothingEnabled = true;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(small, 0, 0);
+    context.lineWidth = 1.6 / scale;
+    context.lineJoin = context.lineCap = "round";
+    for (const layer of layers) if (layer.kind !== "heat") drawOutlines(context, layer, z);
     element("slice-number").textContent = z + 1 + " of " + current.slices;
     element("slice-facts").textContent = current.slice_facts[z] || "";
     element("level-number").textContent = level + " HU";
@@ -198,8 +242,11 @@
     event.preventDefault();
   });
   canvas.addEventListener("wheel", (event) => {
+    const next = shown.z + (event.deltaY > 0 ? -1 : 1);
+    // Beyond the first and the last slice the wheel scrolls the page.
+    if (next < 0 || next >= shown.current.slices) return;
     event.preventDefault();
-    go(shown.z + (event.deltaY > 0 ? -1 : 1));
+    go(next);
   }, { passive: false });
 
   // A mouse drags the window; a finger drags through the slices.
