@@ -36,7 +36,9 @@ def weights_dir(tmp_path_factory):
 def answer_savedmodel(path, images):
     import tensorflow
 
-    return np.asarray(tensorflow.saved_model.load(path).serve(images))
+    # What is loaded must outlive the call: its variables go with it.
+    loaded = tensorflow.saved_model.load(path)
+    return np.asarray(loaded.serve(images))
 
 
 def answer_keras(path, images):
