@@ -36,7 +36,7 @@ def weights_dir(tmp_path_factory):
 def answer_savedmodel(path, images):
     import tensorflow
 
-    # The variables live as long as what was loaded.
+    # What is loaded must outlive the call: its variables go with it.
     loaded = tensorflow.saved_model.load(path)
     return np.asarray(loaded.serve(images))
 
