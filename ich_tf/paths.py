@@ -28,7 +28,7 @@ def _resolve(
     if default is None:
         raise ValueError(
             f"No folder given. Pass {option} DIR or set the environment variable "
-            f"{variable}; README.md, section 'With the real data', says what the "
+            f"{variable}; docs/real-data.md says what the "
             "folder must hold."
         )
     return default

@@ -21,7 +21,7 @@ class TestDataFolder:
         self, find, variable, monkeypatch
     ):
         monkeypatch.delenv(variable, raising=False)
-        with pytest.raises(ValueError, match=f"--.*{variable}.*README.md"):
+        with pytest.raises(ValueError, match=f"--.*{variable}.*real-data.md"):
             find()
 
     def test_a_folder_that_is_not_there(self, find, variable, tmp_path):

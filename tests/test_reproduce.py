@@ -209,7 +209,7 @@ def test_phantom_numbers_are_never_a_reproduction(folders):
 
 @pytest.fixture
 def page(tmp_path):
-    """An empty README, and a file for the record."""
+    """An empty page, and a file for the record."""
     path = tmp_path / "README.md"
     path.write_text(f"a\n{readme.BEGIN}\nold\n{readme.END}\nb\n")
     return path, tmp_path / "demo.json"
@@ -303,6 +303,6 @@ def test_a_folder_without_masks_is_refused(folders, tmp_path):
 
 
 def test_recorded_demo_is_what_the_readme_shows():
-    text = readme.README.read_text(encoding="utf-8")
+    text = readme.PAGE.read_text(encoding="utf-8")
     block = text.split(readme.BEGIN)[1].split(readme.END)[0]
     assert block.strip() == readme.block(recorded.read()).strip()

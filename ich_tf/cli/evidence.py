@@ -27,7 +27,9 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
         help="how masks are scored; default: hssayeni2020",
     )
     parser.add_argument(
-        "--readme", action="store_true", help="paste the demo's numbers into README.md"
+        "--readme",
+        action="store_true",
+        help="record the demo in docs/demo.json and docs/demo.md",
     )
     parser.add_argument(
         "--docs",

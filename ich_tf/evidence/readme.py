@@ -1,4 +1,4 @@
-"""The README's table, pasted by code between two markers."""
+"""The demo's tables in docs/demo.md, pasted by code between two markers."""
 
 import os
 import pathlib
@@ -11,34 +11,34 @@ from ich_tf.metrics import display
 
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 DOCS = paths.PROJECT / "docs"
-README = paths.PROJECT / "README.md"
+PAGE = DOCS / "demo.md"
 
 
 def update(
     results: str | os.PathLike,
-    readme: pathlib.Path = README,
+    page: pathlib.Path = PAGE,
     record: pathlib.Path = recorded.RECORDED,
 ) -> None:
-    """Record the demo's numbers and paste the report's own tables into the README.
+    """Record the demo's numbers and paste the report's own tables into docs/demo.md.
 
     Args:
         results: Folder of results.
-        readme: The README.
+        page: The page of the demo.
         record: The file of recorded numbers.
 
     Raises:
         ValueError: if no row was run on the phantom.
     """
     made = recorded.record(pathlib.Path(results), path=record)
-    text = readme.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     first, rest = text.split(BEGIN)
     _, last = rest.split(END)
     shown = f"{BEGIN}\n{block(made)}{END}"
-    files.write_bytes(readme, (first + shown + last).encode())
+    files.write_bytes(page, (first + shown + last).encode())
 
 
 def block(made: Recorded) -> str:
-    """The README's block: the recorded tables with numbers of the report's own."""
+    """The page's block: the recorded tables with numbers of the report's own."""
     return render_recorded(
         {
             name: table
