@@ -26,6 +26,11 @@ def training_curves(
         histories: A name to the epochs of one fold, as a result's `history` holds
             them.
     """
+    if not histories:
+        figure, (axis,) = panels(1, 1.2, columns=1)
+        axis.set_axis_off()
+        axis.text(0.5, 0.5, "No run has more than one epoch.", ha="center")
+        return figure
     figure, axes = panels(len(histories), 2.6)
     for axis, (name, history) in zip(axes, histories.items(), strict=True):
         epochs = [epoch["epoch"] for epoch in history]
