@@ -112,7 +112,7 @@ def score(
         rules: How the masks were made.
         counted: For each rule the counts of each case, slice by slice and crop by crop;
             no counts of crops leave that unit out.
-        ct_ich: Whether the patients are those of ct-ich, whose patient 70 [2] excludes.
+        ct_ich: Whether the patients belong to ct-ich, whose patient 70 [2] excludes.
     """
     conventions = []
     for rule, (of_slices, of_crops) in zip(rules, counted, strict=True):

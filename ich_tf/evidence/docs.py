@@ -200,6 +200,7 @@ def audited(
         audit_rows.LESION_CROPS,
         audit_rows.APPROACH2,
         *audit_rows.VARIANTS.values(),
+        audit_rows.CONTRIB,
     )
     made = {
         name: stored.load_current(results, profile, rows.row(name)) for name in names

@@ -39,7 +39,7 @@ class PairCounts:
     Attributes:
         case: Its name.
         truth_labels: Label values of the true mask, without 0.
-        predicted_labels: Those of the predicted one.
+        predicted_labels: Labels of the predicted mask.
         counts: (label, number of the rule) to `metrics.case_counts`; `ANY` for all
             labels together, then each label of either mask.
     """

@@ -206,7 +206,7 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 def changed(
     profiles: Mapping[str, AnySettings], **changes: Mapping[str, Any]
 ) -> dict[str, AnySettings]:
-    """A row's settings: those of its table with its own changes.
+    """A row's settings: its table's settings with its own changes.
 
     Args:
         profiles: Profile to settings.

@@ -22,6 +22,12 @@ from ich_tf.experiments.settings import (
 )
 from ich_tf.experiments.slice_results import SliceResult
 
+# Arguments of `models.build("unetplusplus")`: a plain network that answers on a laptop.
+SMALL_UNETPLUSPLUS = {
+    "filters": (8, 16, 32, 64, 128),
+    "upsampling": "nearest",
+    "batch_normalization": True,
+}
 # Arguments of `models.build("resnext")`: a classifier that two cores train in minutes.
 SMALL_RESNEXT = {
     "depths": (1, 1, 1, 1),

@@ -66,7 +66,7 @@ class Metadata:
 
 
 def find(folder: pathlib.Path, names: Sequence[str] = FILES) -> pathlib.Path | None:
-    """The metadata table in a folder, None if there is none of these names."""
+    """The metadata table in a folder; None without a file of these names."""
     candidates = (folder / name for name in names)
     return next((path for path in candidates if path.is_file()), None)
 

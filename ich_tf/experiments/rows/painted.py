@@ -10,13 +10,6 @@ import dataclasses
 from ich_tf.experiments import spec
 from ich_tf.experiments.settings import PaintedSettings
 
-ARGUMENTS = {
-    "filters": (8, 16, 32, 64, 128),
-    "upsampling": "nearest",
-    "batch_normalization": True,
-}
-
-
 # The network behind `predict`: whole slices of 256 pixels, many heads, and few passes
 # over each. Three of four lesions are painted on real heads.
 SHIPPED = PaintedSettings(
@@ -61,7 +54,7 @@ def row(
         id=id,
         title=title,
         model="unetplusplus",
-        arguments=ARGUMENTS,
+        arguments=spec.SMALL_UNETPLUSPLUS,
         loss="bce_jaccard",
         approach="approach1",
         channels=1,

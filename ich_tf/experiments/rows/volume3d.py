@@ -156,11 +156,7 @@ ROWS = (
         id="volume3d/2d",
         title="2-D UNet++, plain, trained as long",
         model="unetplusplus",
-        arguments={
-            "filters": (8, 16, 32, 64, 128),
-            "upsampling": "nearest",
-            "batch_normalization": True,
-        },
+        arguments=spec.SMALL_UNETPLUSPLUS,
         loss="bce_jaccard",
         approach="approach1",
         channels=1,

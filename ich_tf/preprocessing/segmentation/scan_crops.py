@@ -1,7 +1,7 @@
 """Training crops of painted scans: three neighbouring slices and their subtypes.
 
-A batch is a function of the seed and the step, so a training that was killed goes on
-with the batches it would have seen.
+A batch is a function of the seed and the step, so a resumed training sees the batches
+that it would have seen.
 """
 
 import dataclasses
@@ -37,6 +37,8 @@ class Recipe:
         channels: Neighbouring slices, odd.
         bleeding_share: Of the crops that show hemorrhage; subtypes equally often.
         phantom_share: Of the crops that come from phantom heads.
+        alone_share: Of the crops whose channels all hold the middle slice, as a slice
+            without neighbours is predicted.
     """
 
     crop: int
@@ -44,6 +46,7 @@ class Recipe:
     channels: int = 3
     bleeding_share: float = 0.65
     phantom_share: float = 0.12
+    alone_share: float = 0.15
 
 
 def source(scans, classes: int = 5, least_pixels: int = 12) -> Source:
@@ -104,6 +107,8 @@ def _sample(painted, phantom, recipe: Recipe, augment, rng):
     number = int(rng.choice(pool))
     row, column = _corner(chosen.scans.subtypes[number], subtype, recipe.crop, rng)
     image, truth = crop(chosen.scans, number, row, column, recipe.crop, recipe.channels)
+    if rng.random() < recipe.alone_share:
+        image[...] = image[..., recipe.channels // 2, np.newaxis]
     if augment is not None:
         image, truth = augment(image, truth, int(rng.integers(2**31)))
     return image, truth
