@@ -18,7 +18,7 @@ def write(path, pixels=None, z=0.0, **header):
     path.parent.mkdir(parents=True, exist_ok=True)
     fields = {
         "SOPClassUID": uid.CTImageStorage,
-        "SOPInstanceUID": dicom.make_uid(str(path)),
+        "SOPInstanceUID": dicom.make_uid(path.name),
         "SeriesInstanceUID": dicom.make_uid("series"),
         "StudyInstanceUID": dicom.make_uid("study"),
         "PatientID": "test",

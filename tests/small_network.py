@@ -7,21 +7,21 @@ from ich_tf.prediction import predict
 SIZE = 64
 
 
-def ship(folder):
+def ship(folder, name=predict.DEFAULT_WEIGHTS, size=SIZE):
     """Write it to a weights folder; returns the folder."""
-    kwargs = {"filters": [4, 8], "input_shape": [SIZE, SIZE, 1]}
-    model = models.build("unetplusplus", filters=(4, 8), input_shape=(SIZE, SIZE, 1))
+    kwargs = {"filters": [4, 8], "input_shape": [size, size, 1]}
+    model = models.build("unetplusplus", filters=(4, 8), input_shape=(size, size, 1))
     entry = {
         "build": {"name": "unetplusplus", "kwargs": kwargs},
         "preprocessing": {
             "approach": "approach1",
             "channels": 1,
-            "size": SIZE,
-            "tile": SIZE,
-            "stride": SIZE,
+            "size": size,
+            "tile": size,
+            "stride": size,
         },
         "trained_on": "nothing",
         "metric": "none",
     }
-    weights.ship(model, predict.DEFAULT_WEIGHTS, folder, entry)
+    weights.ship(model, name, folder, entry)
     return folder

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import small_network
 
-from ich_tf import models
 from ich_tf.models import weights
 from ich_tf.prediction import export
 
@@ -15,22 +15,7 @@ SIZE = 32
 @pytest.fixture(scope="module")
 def weights_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
-    kwargs = {"filters": [4, 8], "input_shape": [SIZE, SIZE, 1]}
-    model = models.build("unetplusplus", filters=(4, 8), input_shape=(SIZE, SIZE, 1))
-    entry = {
-        "build": {"name": "unetplusplus", "kwargs": kwargs},
-        "preprocessing": {
-            "approach": "approach1",
-            "channels": 1,
-            "size": SIZE,
-            "tile": SIZE,
-            "stride": SIZE,
-        },
-        "trained_on": "nothing",
-        "metric": "none",
-    }
-    weights.ship(model, "small", folder, entry)
-    return folder
+    return small_network.ship(folder, "small", SIZE)
 
 
 def answer_savedmodel(path, images):

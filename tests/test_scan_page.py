@@ -81,18 +81,26 @@ def unpacked(address):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))))
 
 
-def colours(page):
-    """Every colour of the slice as it is drawn, as (red, green, blue)."""
-    script = """() => {
+def colours(page, first, last):
+    """Every (red, green, blue) drawn from one corner of the 8 x 8 slice to another.
+
+    Args:
+        page: The opened page.
+        first: Row and column at which the square begins, in pixels of the slice.
+        last: Where it ends.
+    """
+    script = """([first, last]) => {
         const canvas = document.getElementById('slice');
+        const scale = canvas.width / 8, side = (last - first) * scale;
         const drawn = canvas.getContext('2d');
-        const data = drawn.getImageData(0, 0, canvas.width, canvas.height).data;
+        const data = drawn.getImageData(first * scale, first * scale, side, side).data;
         const all = new Set();
         for (let k = 0; k < data.length; k += 4)
             all.add([data[k], data[k + 1], data[k + 2]].join());
         return [...all];
     }"""
-    return {tuple(map(int, text.split(","))) for text in page.evaluate(script)}
+    drawn = page.evaluate(script, [first, last])
+    return {tuple(map(int, text.split(","))) for text in drawn}
 
 
 def test_the_page_works_by_key_mouse_and_touch(page_file):
@@ -102,13 +110,16 @@ def test_the_page_works_by_key_mouse_and_touch(page_file):
         assert page.title() == HOSTILE
         # It starts at the first slice with most pixels; the epidural's colour is drawn.
         assert page.inner_text("#slice-number") == "2 of 4"
-        assert tuple(component.SUBTYPE_COLOURS[0]) in colours(page)
+        # The lesion fills rows and columns 1 and 2; its outline is drawn around them.
+        epidural = tuple(component.SUBTYPE_COLOURS[0])
+        assert epidural in colours(page, 0.5, 3.5)
+        assert epidural not in colours(page, 4, 8)
         assert "any 0.90" in page.inner_text("#slice-facts")
         page.focus(".viewer")
         page.keyboard.press("m")
         # 60 HU in the window 40/80 is three quarters of white.
-        assert tuple(component.SUBTYPE_COLOURS[0]) not in colours(page)
-        assert (191, 191, 191) in colours(page)
+        assert epidural not in colours(page, 0, 8)
+        assert (191, 191, 191) in colours(page, 1, 3)
         page.keyboard.press("ArrowUp")
         page.keyboard.press("ArrowUp")
         assert page.inner_text("#slice-number") == "4 of 4"
