@@ -84,7 +84,7 @@ CLASSIFIER = dataclasses.replace(
 # checkpoints and to tracing levels.
 _ARGUMENTS = {
     "table3/unet-hssayeni": {"filters": (4, 8, 8)},
-    "painted/both": {**painted.ARGUMENTS, "filters": (4, 8, 16)},
+    "painted/both": {**spec.SMALL_UNETPLUSPLUS, "filters": (4, 8, 16)},
     "shipped/real-heads": {
         **catalog.CATALOG.row("shipped/real-heads").arguments,
         "filters": (2, 4, 8),
