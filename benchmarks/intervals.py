@@ -17,7 +17,8 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from ich_tf.metrics import intervals
+from ich_tf.metrics import auc_intervals, intervals
+from ich_tf.metrics.resampling import Interval, Resampling
 
 TARGET = (0.93, 0.97)
 # Half of the default, to save time.
@@ -28,7 +29,7 @@ def mean(generator, patients, seed):
     """Dice of each patient: skewed, with some at 0."""
     values = generator.beta(1.2, 1.6, patients)
     values[generator.random(patients) < 0.15] = 0
-    found = intervals.bootstrap_mean(values, resamples=RESAMPLES, seed=seed)
+    found = intervals.bootstrap_mean(values, resampling=Resampling(RESAMPLES, seed))
     return found, 0.85 * 1.2 / 2.8
 
 
@@ -38,7 +39,7 @@ def difference(generator, patients, seed):
     other = np.clip(values + generator.normal(0.05, 0.1, patients), -1, 2)
     ones = np.ones(patients)
     found = intervals.bootstrap_ratio_difference(
-        (values, ones), (other, ones), resamples=RESAMPLES, seed=seed
+        (values, ones), (other, ones), resampling=Resampling(RESAMPLES, seed)
     )
     return found, 0.05
 
@@ -49,7 +50,7 @@ def ratio(generator, patients, seed):
     slices = generator.integers(1, 20, patients)
     hits = generator.binomial(slices, shares)
     return intervals.bootstrap_ratio(
-        hits, slices, resamples=RESAMPLES, seed=seed
+        hits, slices, resampling=Resampling(RESAMPLES, seed)
     ), 2 / 3
 
 
@@ -63,21 +64,23 @@ def _scores(generator, patients, positive=None):
 def auc(generator, patients, seed, positive=None):
     """AUC over scans, resampled."""
     truth, scores, true = _scores(generator, patients, positive)
-    found = intervals.bootstrap_auc(truth, scores, resamples=RESAMPLES, seed=seed)
+    found = auc_intervals.bootstrap_auc(
+        truth, scores, resampling=Resampling(RESAMPLES, seed)
+    )
     return found, true
 
 
 def delong(generator, patients, seed, positive=None):
     """AUC over scans, DeLong."""
     truth, scores, true = _scores(generator, patients, positive)
-    return intervals.delong_auc(truth, scores), true
+    return auc_intervals.delong_auc(truth, scores), true
 
 
 def delong_difference(generator, patients, seed):
     """AUC of two classifiers over the same scans, DeLong."""
     truth, scores, true = _scores(generator, patients)
     other = scores + generator.normal(size=patients)
-    found = intervals.delong_auc_difference(truth, scores, other)
+    found = auc_intervals.delong_auc_difference(truth, scores, other)
     return found, statistics.NormalDist().cdf(1.2 / 3**0.5) - true
 
 
@@ -94,21 +97,21 @@ def _slices(generator, patients):
 def auc_slices(generator, patients, seed):
     """AUC over slices, patients resampled."""
     *drawn, true = _slices(generator, patients)
-    found = intervals.bootstrap_auc(*drawn, resamples=RESAMPLES, seed=seed)
+    found = auc_intervals.bootstrap_auc(*drawn, resampling=Resampling(RESAMPLES, seed))
     return found, true
 
 
 def delong_slices(generator, patients, seed):
     """AUC over ten slices of each patient, which are alike: Obuchowski."""
     *drawn, true = _slices(generator, patients)
-    return intervals.delong_auc(*drawn), true
+    return auc_intervals.delong_auc(*drawn), true
 
 
 def proportion(generator, patients, seed):
     """Wilson, of independent trials."""
     hits = int(generator.binomial(patients, 0.8))
     bounds = intervals.wilson(hits, patients)
-    return intervals.Interval(hits / patients, *bounds, patients, 0), 0.8
+    return Interval(hits / patients, *bounds, patients, 0), 0.8
 
 
 INTERVALS = (

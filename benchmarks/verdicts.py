@@ -21,6 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from ich_tf.evidence import verdicts
 from ich_tf.metrics import seeds
+from ich_tf.metrics.resampling import Resampling
 
 RESAMPLES = 1000
 # Standard deviations of what another training adds: to the mean Dice of all patients,
@@ -46,7 +47,9 @@ def dice_verdict(generator, patients: int, runs: int, shift: float) -> str:
 
     reported = round(float(trained(0).mean()), 3)
     ours = [(trained(shift), np.ones(patients)) for _ in range(runs)]
-    interval = seeds.bootstrap_ratio(ours, np.arange(patients), resamples=RESAMPLES)
+    interval = seeds.bootstrap_ratio(
+        ours, np.arange(patients), resampling=Resampling(RESAMPLES)
+    )
     return verdicts.decide("dice", reported, interval.low, interval.high, digits=3).name
 
 
@@ -68,14 +71,18 @@ def scan_verdicts(
 
     reference, every = trained(REPORTED), np.ones(scans)
     owners = np.arange(scans)
-    area = seeds.bootstrap_auc(truth, [reference], owners, resamples=2).mean
+    area = seeds.bootstrap_auc(
+        truth, [reference], owners, resampling=Resampling(2)
+    ).mean
     correct = ((reference > REPORTED / 2) == truth).mean()
     ours = [trained(separation) for _ in range(runs)]
-    found = seeds.bootstrap_auc(truth, ours, owners, resamples=RESAMPLES)
+    found = seeds.bootstrap_auc(truth, ours, owners, resampling=Resampling(RESAMPLES))
     right = [((run > separation / 2) == truth).astype(float) for run in ours]
     accuracy, gain = (
         seeds.bootstrap_ratio(
-            [(run - less, every) for run in right], owners, resamples=RESAMPLES
+            [(run - less, every) for run in right],
+            owners,
+            resampling=Resampling(RESAMPLES),
         )
         for less in (0, ~truth)
     )

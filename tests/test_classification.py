@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from ich_tf import labels
-from ich_tf.metrics import classification, intervals
+from ich_tf.metrics import auc_intervals, classification, intervals
+from ich_tf.metrics.resampling import Resampling
 
 ANY = labels.CLASSES.index("any")
 EPIDURAL = labels.CLASSES.index("epidural")
@@ -223,7 +224,9 @@ def test_auc_is_that_of_scikit_learn_and_its_draws_are_too():
     rng = np.random.default_rng(1)
     truth, first, _, owner = made_up(12, 8, 1, rng)
     scores = np.round(first[0], 1)
-    found = intervals.bootstrap_auc(truth, scores, owner, resamples=50, seed=5)
+    found = auc_intervals.bootstrap_auc(
+        truth, scores, owner, resampling=Resampling(50, seed=5)
+    )
     assert found.mean == pytest.approx(metrics.roc_auc_score(truth, scores))
     drawn = np.random.default_rng(5).multinomial(12, np.full(12, 1 / 12), size=50)
     expected = [
@@ -240,20 +243,20 @@ def test_auc_is_that_of_scikit_learn_and_its_draws_are_too():
 def test_the_better_model_is_found_in_the_mean_of_runs():
     rng = np.random.default_rng(2)
     truth, first, second, owner = made_up(60, 10, 3, rng)
-    found = intervals.bootstrap_auc_difference(truth, first, second, owner)
+    found = auc_intervals.bootstrap_auc_difference(truth, first, second, owner)
     assert 0 < found.low < found.mean < found.high
     means = [
-        np.mean([intervals.bootstrap_auc(truth, run, owner).mean for run in runs])
+        np.mean([auc_intervals.bootstrap_auc(truth, run, owner).mean for run in runs])
         for runs in (first, second)
     ]
     assert found.mean == pytest.approx(means[1] - means[0])
-    swapped = intervals.bootstrap_auc_difference(truth, second, first, owner)
+    swapped = auc_intervals.bootstrap_auc_difference(truth, second, first, owner)
     assert swapped[:3] == pytest.approx((-found.mean, -found.high, -found.low))
 
 
 def test_a_model_does_not_differ_from_itself():
     truth, first, _, owner = made_up(20, 5, 1, np.random.default_rng(3))
-    found = intervals.bootstrap_auc_difference(truth, first, first[0], owner)
+    found = auc_intervals.bootstrap_auc_difference(truth, first, first[0], owner)
     assert found[:3] == (0.0, 0.0, 0.0)
 
 
@@ -261,8 +264,8 @@ def test_scans_of_a_patient_are_drawn_together():
     """Twins add no information to an AUC either."""
     truth, first, _, _ = made_up(40, 1, 1, np.random.default_rng(4))
     names = np.arange(40)
-    once = intervals.bootstrap_auc(truth, first[0], names)
-    twice = intervals.bootstrap_auc(
+    once = auc_intervals.bootstrap_auc(truth, first[0], names)
+    twice = auc_intervals.bootstrap_auc(
         np.repeat(truth, 2), np.repeat(first[0], 2), np.repeat(names, 2)
     )
     assert twice[:3] == pytest.approx(once[:3])
@@ -275,19 +278,19 @@ def test_networks_of_two_folds_are_not_ranked_against_each_other():
     truth, first, _, owner = made_up(40, 5, 1, np.random.default_rng(6))
     fold = (owner >= 20).astype(int)
     score = first[0] + 10 * fold
-    found = intervals.bootstrap_auc(truth, score, owner, folds=fold)
+    found = auc_intervals.bootstrap_auc(truth, score, owner, folds=fold)
     pairs = [np.sum(truth[fold == k]) * np.sum(~truth[fold == k]) for k in (0, 1)]
     each = [metrics.roc_auc_score(truth[fold == k], score[fold == k]) for k in (0, 1)]
     assert found.mean == pytest.approx(np.average(each, weights=pairs))
-    assert found.mean > intervals.bootstrap_auc(truth, score, owner).mean + 0.1
+    assert found.mean > auc_intervals.bootstrap_auc(truth, score, owner).mean + 0.1
     assert found.low < found.mean < found.high
     # The scale of a fold changes nothing, and DeLong's and a difference agree.
-    assert intervals.bootstrap_auc(truth, first[0], owner, folds=fold) == found
-    closed = intervals.delong_auc(truth, score, owner, folds=fold)
+    assert auc_intervals.bootstrap_auc(truth, first[0], owner, folds=fold) == found
+    closed = auc_intervals.delong_auc(truth, score, owner, folds=fold)
     assert closed[:3] == pytest.approx(found[:3], abs=0.03)
     for difference in (
-        intervals.bootstrap_auc_difference,
-        intervals.delong_auc_difference,
+        auc_intervals.bootstrap_auc_difference,
+        auc_intervals.delong_auc_difference,
     ):
         same = difference(truth, score, first[0], owner, folds=fold)
         assert same[:3] == (0.0, 0.0, 0.0)
@@ -311,7 +314,7 @@ def test_losses_of_two_models_are_compared_by_their_means():
     [([1, 1], ["a", "b"], math.nan), ([1, 0], ["a", "a"], 1.0), ([], [], math.nan)],
 )
 def test_without_both_classes_or_two_patients(truth, patients, mean):
-    found = intervals.bootstrap_auc(truth, np.arange(len(truth), 0, -1), patients)
+    found = auc_intervals.bootstrap_auc(truth, np.arange(len(truth), 0, -1), patients)
     assert found.mean == pytest.approx(mean, nan_ok=True)
     assert math.isnan(found.low) and math.isnan(found.high)
     expected = (0, len(truth)) if math.isnan(mean) else (len(truth), 0)
@@ -319,10 +322,10 @@ def test_without_both_classes_or_two_patients(truth, patients, mean):
 
 
 def test_draws_without_a_positive_are_left_out():
-    found = intervals.bootstrap_auc([1, 0, 0], [0.5, 0.4, 0.6], ["a", "b", "c"])
+    found = auc_intervals.bootstrap_auc([1, 0, 0], [0.5, 0.4, 0.6], ["a", "b", "c"])
     assert (found.mean, found.low, found.high) == (0.5, 0.0, 1.0)
 
 
 def test_lengths_of_scores_must_agree():
     with pytest.raises(ValueError, match="Received: 2, 3, 2"):
-        intervals.bootstrap_auc([1, 0], [1, 2, 3], ["a", "b"])
+        auc_intervals.bootstrap_auc([1, 0], [1, 2, 3], ["a", "b"])

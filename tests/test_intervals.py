@@ -6,7 +6,8 @@ import statistics
 import numpy as np
 import pytest
 
-from ich_tf.metrics import intervals
+from ich_tf.metrics import auc_intervals, intervals
+from ich_tf.metrics.resampling import Resampling
 
 NAN = float("nan")
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
@@ -38,9 +39,9 @@ def test_undefined_values_are_left_out_and_counted():
 
 def test_the_same_seed_gives_the_same_interval():
     values = np.random.default_rng(0).random(20)
-    first = intervals.bootstrap_mean(values, seed=3)
-    assert first == intervals.bootstrap_mean(values, seed=3)
-    assert first != intervals.bootstrap_mean(values, seed=4)
+    first = intervals.bootstrap_mean(values, resampling=Resampling(seed=3))
+    assert first == intervals.bootstrap_mean(values, resampling=Resampling(seed=3))
+    assert first != intervals.bootstrap_mean(values, resampling=Resampling(seed=4))
 
 
 def test_agrees_with_scipys_percentile_bootstrap():
@@ -48,7 +49,7 @@ def test_agrees_with_scipys_percentile_bootstrap():
     from scipy import stats
 
     values = np.random.default_rng(1).random(40)
-    ours = intervals.bootstrap_mean(values, resamples=20000)
+    ours = intervals.bootstrap_mean(values, resampling=Resampling(20000))
     tail = stats.norm.cdf(np.sqrt(40 / 39) * stats.t(39).ppf(0.025))
     theirs = stats.bootstrap(
         (values,),
@@ -81,7 +82,8 @@ def test_cases_of_a_patient_are_drawn_together():
 def test_a_higher_confidence_is_wider():
     values = np.random.default_rng(3).random(30)
     wide, narrow = (
-        intervals.bootstrap_mean(values, confidence=level) for level in (0.99, 0.8)
+        intervals.bootstrap_mean(values, resampling=Resampling(confidence=level))
+        for level in (0.99, 0.8)
     )
     assert wide.low < narrow.low < narrow.high < wide.high
 
@@ -147,7 +149,7 @@ def deviation_of(interval):
 )
 def test_delong_equals_the_package_confidenceinterval(scores, auc, variance):
     """Variances of `confidenceinterval` 1.0.5 (after Sun and Xu's fast algorithm)."""
-    found = intervals.delong_auc(TRUTH, scores)
+    found = auc_intervals.delong_auc(TRUTH, scores)
     assert found.mean == pytest.approx(auc, abs=1e-6)
     assert deviation_of(found) ** 2 == pytest.approx(variance, abs=1e-7)
     assert found[3:] == (15, 0)
@@ -155,11 +157,11 @@ def test_delong_equals_the_package_confidenceinterval(scores, auc, variance):
 
 def test_delong_difference_equals_the_package_mlstatkit():
     """Variance of the difference by `MLstatkit` 0.1.91."""
-    found = intervals.delong_auc_difference(TRUTH, FIRST, SECOND)
+    found = auc_intervals.delong_auc_difference(TRUTH, FIRST, SECOND)
     assert found.mean == pytest.approx(0.0267857143)
     spread = (found.high - found.low) / 2 / statistics.NormalDist().inv_cdf(0.975)
     assert spread**2 == pytest.approx(0.01199586977648)
-    same = intervals.delong_auc_difference(TRUTH, FIRST, FIRST)
+    same = auc_intervals.delong_auc_difference(TRUTH, FIRST, FIRST)
     assert same[:3] == (0, 0, 0)
 
 
@@ -191,22 +193,22 @@ def test_delong_of_patients_is_obuchowskis_from_its_definition():
     s10 = with_positive / ((with_positive - 1) * m) * sum(x**2 for x in tops)
     s01 = with_negative / ((with_negative - 1) * n) * sum(x**2 for x in bottoms)
     s11 = 9 / 8 * sum(x * y for x, y in zip(tops, bottoms, strict=True))
-    found = intervals.delong_auc(truth, scores, owner)
+    found = auc_intervals.delong_auc(truth, scores, owner)
     assert found.mean == pytest.approx(auc)
     variance = s10 / m + s01 / n + 2 * s11 / (m * n)
     assert deviation_of(found) ** 2 == pytest.approx(variance)
-    assert deviation_of(intervals.delong_auc(truth, scores)) ** 2 != pytest.approx(
+    assert deviation_of(auc_intervals.delong_auc(truth, scores)) ** 2 != pytest.approx(
         variance
     )
 
 
 def test_delong_where_little_is_known():
-    assert intervals.delong_auc([1, 1, 0, 0], [4, 3, 2, 1])[:3] == (1, 1, 1)
-    alone = intervals.delong_auc([1, 0, 0], [2, 3, 1])
+    assert auc_intervals.delong_auc([1, 1, 0, 0], [4, 3, 2, 1])[:3] == (1, 1, 1)
+    alone = auc_intervals.delong_auc([1, 0, 0], [2, 3, 1])
     assert alone.mean == 0.5 and math.isnan(alone.low) and math.isnan(alone.high)
-    none = intervals.delong_auc([1, 1], [2, 3])
+    none = auc_intervals.delong_auc([1, 1], [2, 3])
     assert np.isnan(none[:3]).all() and none[3:] == (0, 2)
-    none = intervals.delong_auc_difference([1, 1], [2, 3], [3, 2])
+    none = auc_intervals.delong_auc_difference([1, 1], [2, 3], [3, 2])
     assert np.isnan(none[:3]).all() and none[3:] == (0, 2)
 
 

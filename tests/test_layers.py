@@ -91,6 +91,7 @@ LIGHT = (
     "ich_tf.preprocessing.windows",
     "ich_tf.preprocessing.segmentation.tiles",
     "ich_tf.metrics.intervals",
+    "ich_tf.metrics.auc_intervals",
     "ich_tf.evidence.tables",
     "ich_tf.cli",
     "ich_tf.__main__",

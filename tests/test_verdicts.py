@@ -7,7 +7,8 @@ import pytest
 
 from ich_tf import labels
 from ich_tf.evidence import verdicts
-from ich_tf.metrics import evaluation, intervals, seeds
+from ich_tf.metrics import auc_intervals, evaluation, intervals, seeds
+from ich_tf.metrics.resampling import Interval
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_what_cannot_be_judged_is_refused():
 def test_two_models_are_judged_by_their_paired_difference(
     column, first, bounds, verdict
 ):
-    difference = intervals.Interval(sum(bounds) / 2, *bounds, 35, 0)
+    difference = Interval(sum(bounds) / 2, *bounds, 35, 0)
     assert verdicts.decide_pair(column, first, difference).name == verdict
 
 
@@ -208,13 +209,16 @@ class TestSeeds:
         truth = [True, False] * 10
         scores = np.random.default_rng(1).normal(size=(3, 20)) + truth
         expected = np.mean(
-            [intervals.bootstrap_auc(truth, run, self.patients).mean for run in scores]
+            [
+                auc_intervals.bootstrap_auc(truth, run, self.patients).mean
+                for run in scores
+            ]
         )
         found = seeds.bootstrap_auc(truth, scores, self.patients)
         assert found.mean == pytest.approx(expected)
         assert found.low < found.mean < found.high
         alike = seeds.bootstrap_auc(truth, scores[:1].repeat(3, 0), self.patients)
-        one = intervals.bootstrap_auc(truth, scores[0], self.patients)
+        one = auc_intervals.bootstrap_auc(truth, scores[0], self.patients)
         assert alike == pytest.approx(one)
 
     def test_undefined_cases_are_left_out_of_all_seeds(self):

@@ -13,8 +13,8 @@ from ich_tf.experiments.catalog import CATALOG, Catalog
 from ich_tf.experiments.mask_results import MaskResult
 from ich_tf.experiments.results import Result
 from ich_tf.experiments.slice_results import SliceResult
+from ich_tf.metrics import auc_intervals, evaluation, intervals
 from ich_tf.metrics import classification as scoring
-from ich_tf.metrics import evaluation, intervals
 
 PROTOCOL = "hssayeni2020"
 COLUMNS = ("jaccard", "dice", "sensitivity", "specificity")
@@ -67,7 +67,7 @@ def paired(first: Sequence[Result], second: Sequence[Result]) -> dict[str, dict]
     Returns:
         "auc_scan any", "auc_slice epidural", ..., "validation_loss" and
         "weighted_log_loss", or "dice", ... under `PROTOCOL`, to `first` and `second`
-        (means) and `difference`, the `intervals.Interval` of second minus first; of an
+        (means) and `difference`, the `Interval` of second minus first; of an
         AUC also `delong`, by DeLong's (at slice level Obuchowski's) variance.
 
     Raises:
@@ -91,16 +91,16 @@ def paired(first: Sequence[Result], second: Sequence[Result]) -> dict[str, dict]
             truth = units.truth[:, k]
             about = {"patients": units.patients, "folds": units.folds}
             first_auc, second_auc = (
-                intervals.bootstrap_auc(truth, of_model, **about).mean
+                auc_intervals.bootstrap_auc(truth, of_model, **about).mean
                 for of_model in answers
             )
             found[f"auc_{level} {name}"] = {
                 "first": first_auc,
                 "second": second_auc,
-                "difference": intervals.bootstrap_auc_difference(
+                "difference": auc_intervals.bootstrap_auc_difference(
                     truth, *answers, **about
                 ),
-                "delong": intervals.delong_auc_difference(truth, *answers, **about),
+                "delong": auc_intervals.delong_auc_difference(truth, *answers, **about),
             }
     for name, loss in (
         ("validation_loss", evaluation.scan_losses),

@@ -18,7 +18,7 @@ from ich_tf.evidence.mask_counts import ANY, PairCounts
 from ich_tf.evidence.mask_files import Fault
 from ich_tf.evidence.mask_scores import COMPARED, Comparison, Evaluation
 from ich_tf.metrics import PROTOCOLS, Protocol, intervals
-from ich_tf.metrics.intervals import Interval
+from ich_tf.metrics.resampling import Interval
 
 AS_GIVEN = "_as_given"
 """End of the name of a protocol without its closing and opening."""

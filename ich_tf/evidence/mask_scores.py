@@ -7,7 +7,7 @@ from collections import Counter
 from ich_tf.evidence import conventions as sweep
 from ich_tf.evidence.mask_files import Fault
 from ich_tf.metrics import display
-from ich_tf.metrics.intervals import Interval
+from ich_tf.metrics.resampling import Interval
 
 COMPARED = ("jaccard", "dice", "sensitivity", "specificity")
 SHOWN = {

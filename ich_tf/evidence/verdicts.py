@@ -13,7 +13,7 @@ Reference:
 import dataclasses
 import math
 
-from ich_tf.metrics.intervals import Interval
+from ich_tf.metrics.resampling import Interval
 
 EQUIVALENT, BETTER, WORSE = "equivalent", "better", "worse"
 UNDECIDED, NOT_COMPARABLE, NOT_RUN = "undecided", "not comparable", "not run"

@@ -8,7 +8,7 @@ Case id to a record as JSON: `labels` (z, 6), `scores` (z, 6) in the order of
 import numpy as np
 
 from ich_tf import labels
-from ich_tf.metrics import evaluation, intervals
+from ich_tf.metrics import auc_intervals, evaluation, intervals
 
 BINS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 """Borders of predicted probabilities in a calibration curve."""
@@ -31,12 +31,12 @@ def auc_by_class(cases: dict[str, dict]) -> dict[str, dict]:
     owners = [name for name, rows in zip(names, truth, strict=True) for _ in rows]
     found = {}
     for k, label in enumerate(labels.CLASSES):
-        by_slice = intervals.delong_auc(
+        by_slice = auc_intervals.delong_auc(
             np.concatenate([rows[:, k] for rows in truth]),
             np.concatenate([rows[:, k] for rows in scores]),
             owners,
         )
-        by_patient = intervals.delong_auc(
+        by_patient = auc_intervals.delong_auc(
             [bool(rows[:, k].any()) for rows in truth],
             [float(rows[:, k].sum()) for rows in scores],
         )

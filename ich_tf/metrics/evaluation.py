@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ich_tf import labels, metrics
+from ich_tf.metrics import auc_intervals, seeds
 from ich_tf.metrics import classification as scoring
-from ich_tf.metrics import intervals, seeds
+from ich_tf.metrics.resampling import Interval
 from ich_tf.volume import Case
 
 
@@ -125,10 +126,10 @@ def detection(cases: dict[str, dict]) -> dict[str, dict]:
     truth = {name: np.array(case["truth"], bool) for name, case in cases.items()}
     areas = {name: np.array(case["largest"]) for name, case in cases.items()}
     owners = [name for name, flags in truth.items() for _ in flags]
-    by_slice = intervals.delong_auc(
+    by_slice = auc_intervals.delong_auc(
         np.concatenate([*truth.values()]), np.concatenate([*areas.values()]), owners
     )
-    by_patient = intervals.delong_auc(
+    by_patient = auc_intervals.delong_auc(
         [flags.any() for flags in truth.values()],
         [largest.max() for largest in areas.values()],
     )
@@ -199,7 +200,7 @@ def pool(predictions: dict[str, dict], level: str) -> scoring.Pooled:
     return scoring.pool(truth, probability, level, patients, folds)
 
 
-def _mean(runs: Sequence[np.ndarray], patients: Sequence[str]) -> intervals.Interval:
+def _mean(runs: Sequence[np.ndarray], patients: Sequence[str]) -> Interval:
     terms = [(values, np.ones(len(values))) for values in runs]
     return seeds.bootstrap_ratio(terms, patients)
 
@@ -226,13 +227,13 @@ def _class_intervals(runs: Sequence[scoring.Pooled], k: int) -> dict:
         "accuracy_gain": ratio([values - ~truth for values in correct], every),
         "sensitivity": ratio([truth & of for of in predictions], truth),
         "specificity": ratio([~truth & ~of for of in predictions], ~truth),
-        "calibration_error": intervals.Interval(
+        "calibration_error": Interval(
             float(np.mean(errors)), np.nan, np.nan, len(truth), 0
         ),
     }
 
 
-def as_json(interval: intervals.Interval) -> dict:
+def as_json(interval: Interval) -> dict:
     """An interval as JSON, None for what is undefined."""
     return {
         key: None if np.isnan(value) else value

@@ -11,16 +11,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ich_tf.metrics import intervals
-from ich_tf.metrics.intervals import Interval
+from ich_tf.metrics import auc_intervals, intervals
+from ich_tf.metrics.resampling import DEFAULT, Interval, Resampling
 
 
 def bootstrap_ratio(
     runs: Sequence[tuple[Sequence[float], Sequence[float]]],
     patients: Sequence[str],
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = DEFAULT,
 ) -> Interval:
     """Mean over seeds of a sum of numerators over a sum of denominators.
 
@@ -29,17 +27,13 @@ def bootstrap_ratio(
             denominator is undefined. A case that is undefined in one seed is left out
             of all.
         patients: The patient of each case.
-        confidence: Probability that the interval covers, in (0, 1).
-        resamples: Number of draws.
-        seed: Seed of the draws.
+        resampling: Draws of patients; their seed draws the runs too.
 
     Raises:
         ValueError: if the lengths differ.
     """
     if len(runs) == 1:
-        return intervals.bootstrap_ratio(
-            *runs[0], patients, confidence, resamples, seed
-        )
+        return intervals.bootstrap_ratio(*runs[0], patients, resampling)
     tops, bottoms = np.asarray(runs, float).swapaxes(0, 1)
     patients = np.asarray(patients)
     if tops.shape[1] != len(patients):
@@ -50,7 +44,7 @@ def bootstrap_ratio(
     defined = (bottoms > 0).all(axis=0)
     n, n_undefined = int(defined.sum()), int((~defined).sum())
     if n == 0:
-        return Interval(math.nan, math.nan, math.nan, 0, n_undefined)
+        return Interval.undefined(n_undefined)
     names, owner = np.unique(patients[defined], return_inverse=True)
     tops, bottoms = (
         np.array([np.bincount(owner, run[defined]) for run in part])
@@ -59,9 +53,9 @@ def bootstrap_ratio(
     mean = float((tops.sum(axis=1) / bottoms.sum(axis=1)).mean())
     if len(names) < 2:
         return Interval(mean, math.nan, math.nan, n, n_undefined)
-    times = intervals.draw_patients(len(names), resamples, seed)
-    drawn = _mean_of_drawn_seeds((times @ tops.T) / (times @ bottoms.T), seed)
-    bounds = intervals.expanded_percentiles(drawn, len(names), confidence)
+    times = resampling.draw(len(names))
+    drawn = _mean_of_drawn_seeds((times @ tops.T) / (times @ bottoms.T), resampling)
+    bounds = resampling.bounds(drawn, len(names))
     return Interval(mean, *bounds, n, n_undefined)
 
 
@@ -69,10 +63,8 @@ def bootstrap_auc(
     truth: Sequence[bool],
     runs: Sequence[Sequence[float]],
     patients: Sequence[str],
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
     folds: Sequence[int] | None = None,
+    resampling: Resampling = DEFAULT,
 ) -> Interval:
     """Mean over seeds of the area under the ROC curve.
 
@@ -80,51 +72,47 @@ def bootstrap_auc(
         truth: (n,), whether each slice or scan is positive.
         runs: (seeds, n), scores.
         patients: (n,), the patient of each.
-        confidence: Probability that the interval covers, in (0, 1).
-        resamples: Number of draws.
-        seed: Seed of the draws.
-        folds: (n,), which network scored each; see `intervals.bootstrap_auc`.
+        folds: (n,), which network scored each; see `auc_intervals.bootstrap_auc`.
+        resampling: Draws of patients; their seed draws the runs too.
 
     Raises:
         ValueError: if the lengths differ.
     """
     if len(runs) == 1:
-        return intervals.bootstrap_auc(
-            truth, runs[0], patients, confidence, resamples, seed, folds
-        )
+        return auc_intervals.bootstrap_auc(truth, runs[0], patients, folds, resampling)
     won, pairs = zip(
-        *(intervals.pairs_by_patient(truth, run, patients, folds) for run in runs),
+        *(auc_intervals.pairs_by_patient(truth, run, patients, folds) for run in runs),
         strict=True,
     )
     pairs = pairs[0]
     if not pairs.any():
-        return Interval(math.nan, math.nan, math.nan, 0, len(truth))
+        return Interval.undefined(len(truth))
     mean = float(np.mean([of_run.sum() for of_run in won]) / pairs.sum())
     if len(pairs) < 2:
         return Interval(mean, math.nan, math.nan, len(truth), 0)
-    times = intervals.draw_patients(len(pairs), resamples, seed).astype(float)
+    times = resampling.draw(len(pairs)).astype(float)
     *tops, bottoms = (
         np.einsum("rp,rp->r", times @ matrix, times) for matrix in (*won, pairs)
     )
     kept = bottoms > 0
     areas = np.array([top[kept] / bottoms[kept] for top in tops]).T
-    drawn = _mean_of_drawn_seeds(areas, seed)
-    bounds = intervals.expanded_percentiles(drawn, len(pairs), confidence)
+    drawn = _mean_of_drawn_seeds(areas, resampling)
+    bounds = resampling.bounds(drawn, len(pairs))
     return Interval(mean, *bounds, len(truth), 0)
 
 
-def _mean_of_drawn_seeds(values: np.ndarray, seed: int) -> np.ndarray:
-    """(resamples,) means over seeds that are drawn with replacement, widened.
+def _mean_of_drawn_seeds(values: np.ndarray, resampling: Resampling) -> np.ndarray:
+    """(draws,) means over seeds that are drawn with replacement, widened.
 
     Args:
-        values: (resamples, seeds), the number of each seed on each draw of patients.
-        seed: Seed of the draws.
+        values: (draws, seeds), the number of each seed on each draw of patients.
+        resampling: The draws of patients.
     """
     from scipy import special
 
-    resamples, count = values.shape
-    generator = np.random.default_rng([seed, count])
-    drawn = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
+    draws, count = values.shape
+    generator = np.random.default_rng([resampling.seed, count])
+    drawn = generator.multinomial(count, np.full(count, 1 / count), size=draws)
     mean = values.mean(axis=1)
     # A resampled mean of n values varies by (n - 1) / n too little, and Student's
     # quantile with n - 1 degrees of freedom is larger than the normal one.
