@@ -23,13 +23,13 @@ dataset = data.open_dataset("numpy", root)
 assert dataset.fingerprint()["cases"]["a"]["mask_voxels"] == 3 * 32 * 32
 assert dataset.problems() == ()
 
-from ich_tf.evidence import render, tables
+from ich_tf.evidence import render, table_cells, tables
 from ich_tf.experiments import show, spec
 from ich_tf.experiments.catalog import CATALOG
 row = CATALOG.row("table3/unet-jaccard")
 assert 'loss = "jaccard"' in show.describe(row, "paper")
 table = tables.table("thresholds")
-assert [cell.verdict for cell in table.empty_cells()] == ["not run"] * 4
+assert [cell.verdict for cell in table_cells.empty(table)] == ["not run"] * 4
 text = render.render([table], pathlib.Path("results"), "demo")
 assert "| HU threshold | " in text
 """

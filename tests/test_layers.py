@@ -93,6 +93,7 @@ LIGHT = (
     "ich_tf.metrics.intervals",
     "ich_tf.metrics.auc_intervals",
     "ich_tf.evidence.tables",
+    "ich_tf.evidence.table_cells",
     "ich_tf.cli",
     "ich_tf.__main__",
     *(f"ich_tf.{path.parent.name}" for path in sorted(PACKAGE.glob("*/__init__.py"))),

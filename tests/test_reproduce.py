@@ -8,7 +8,7 @@ import small
 
 from ich_tf import files, models
 from ich_tf.data import ct_ich
-from ich_tf.evidence import readme, recorded, render, tables
+from ich_tf.evidence import readme, recorded, render, table_cells, tables
 from ich_tf.experiments import reproduce, runner, ship
 from ich_tf.experiments.tasks import crop_data, masks, segmentation
 from ich_tf.models import weights
@@ -203,7 +203,7 @@ def test_an_interrupted_run_is_resumed(done, elsewhere, monkeypatch):
 
 
 def test_phantom_numbers_are_never_a_reproduction(folders):
-    cells = tables.cells(TABLE, folders.results, "demo")
+    cells = table_cells.of_table(TABLE, folders.results, "demo")
     assert {cell.verdict for cell in cells} == {"not comparable", "not run"}
 
 
@@ -235,7 +235,7 @@ def test_readme_shows_the_tables_of_the_report(table, shown):
     """What the report does not print, or quotes from others, is recorded only."""
     cells = [
         {**dataclasses.asdict(cell), "verdict": "not comparable"}
-        for cell in tables.table(table).empty_cells()
+        for cell in table_cells.empty(tables.table(table))
     ]
     versions = [{"keras": "3", "tensorflow": "2"}]
     made = {"cells": cells, "commits": ["c"], "devices": ["d"], "versions": versions}

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from ich_tf import labels
-from ich_tf.evidence import render, tables
+from ich_tf.evidence import render, table_cells, tables
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import CATALOG
 from ich_tf.experiments.mask_results import MaskResult
@@ -84,7 +84,7 @@ TABLE2 = tables.TABLES["table2"]
 def test_verdicts(low, high, verdict):
     """The margin of a Jaccard of 0.338 is 0.288 to 0.388."""
     score = {"mean": 0.338, "low": low, "high": high}
-    found = tables.judge(TABLE2, "jaccard", 0.338, score, result())
+    found = table_cells.judge(TABLE2, "jaccard", 0.338, score, result())
     assert found.name == verdict
 
 
@@ -100,13 +100,13 @@ def test_verdicts(low, high, verdict):
 )
 def test_other_data_are_not_comparable(changes, reason):
     score = {"mean": 0.338, "low": 0.3, "high": 0.4}
-    found = tables.judge(TABLE2, "jaccard", 0.338, score, result(**changes))
+    found = table_cells.judge(TABLE2, "jaccard", 0.338, score, result(**changes))
     assert found.name == "not comparable"
     assert found.reason.startswith(reason)
 
 
 def test_nothing_run_is_no_pass():
-    assert tables.judge(TABLE2, "jaccard", 0.338, {}, None).name == "not run"
+    assert table_cells.judge(TABLE2, "jaccard", 0.338, {}, None).name == "not run"
 
 
 def test_rows_are_those_of_the_report():
@@ -147,7 +147,7 @@ def test_other_settings_are_shown_and_not_compared(results):
     write(results, made)
     cells = [
         cell
-        for cell in tables.cells(TABLE2, results, "demo")
+        for cell in table_cells.of_table(TABLE2, results, "demo")
         if cell.experiment == BEST
     ]
     assert [cell.ours for cell in cells] == [0.34, 0.5]
@@ -176,7 +176,7 @@ def test_markdown(results):
 
 
 def test_formats_hold_the_same_numbers(results):
-    cells = tables.cells(TABLE2, results, "demo")
+    cells = table_cells.of_table(TABLE2, results, "demo")
     assert len(cells) == 16
     as_json = json.loads(render.render([TABLE2], results, "demo", "json"))
     as_csv = list(
@@ -252,7 +252,7 @@ def test_table1_has_each_class_beside_its_printed_numbers(tmp_path):
     write(tmp_path, made)
     found = {
         (cell.row, cell.column): cell
-        for cell in tables.cells(tables.TABLES["table1"], tmp_path, "paper")
+        for cell in table_cells.of_table(tables.TABLES["table1"], tmp_path, "paper")
     }
     assert len(found) == 2 * 6 * 4
     cell = found["any: ResNeXt-101, PCA, BiLSTM", "auc_scan"]
@@ -291,7 +291,7 @@ def test_table1_has_each_class_beside_its_printed_numbers(tmp_path):
 def test_only_the_reports_scans_are_compared_with_table1(made, verdict):
     score = {"mean": 0.9822, "low": 0.97, "high": 0.99}
     table = tables.TABLES["table1"]
-    found = tables.judge(table, "auc_scan", 0.9822, score, made)
+    found = table_cells.judge(table, "auc_scan", 0.9822, score, made)
     assert found.name == verdict
     assert bool(found.reason) is (verdict == "not comparable")
 

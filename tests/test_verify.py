@@ -14,7 +14,16 @@ from PIL import Image as image
 
 from ich_tf import cli, files
 from ich_tf.data import ct_ich_release
-from ich_tf.evidence import audit, compare, docs, recorded, render, tables, verify
+from ich_tf.evidence import (
+    audit,
+    compare,
+    docs,
+    recorded,
+    render,
+    table_cells,
+    tables,
+    verify,
+)
 from ich_tf.evidence import conventions as sweeping
 from ich_tf.evidence import protocols as protocol_sweep
 from ich_tf.experiments import mask_results, provenance, runner
@@ -418,7 +427,7 @@ def test_every_table_of_the_demo_is_checked():
     numbers = recorded.read()
     for name, table in numbers.items():
         lookup = recorded.Lookup(tables.table(name), numbers, "demo")
-        cells = tables.table(name).empty_cells()
+        cells = table_cells.empty(tables.table(name))
         known = [lookup.find(cell) for cell in cells]
         assert len(cells) == len(table["cells"])
         for cell, before in zip(cells, known, strict=True):
@@ -729,7 +738,9 @@ def test_one_positive_pixel_contradicts_approach_2(results, pixels, verdict):
 def test_related_work_stands_beside_the_networks(results):
     found = {
         (cell.row, cell.column): cell
-        for cell in tables.cells(results.tables["related"], results.folder, "demo")
+        for cell in table_cells.of_table(
+            results.tables["related"], results.folder, "demo"
+        )
     }
     cell = found["Voxels: random forest [22]", "dice"]
     assert (cell.reported, cell.verdict) == (0.89, "not comparable")

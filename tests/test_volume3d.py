@@ -7,7 +7,7 @@ import pytest
 import small
 import tensorflow as tf
 
-from ich_tf.evidence import render, tables
+from ich_tf.evidence import render, table_cells, tables
 from ich_tf.experiments import reproduce, runner, steps
 from ich_tf.experiments.catalog import CATALOG
 from ich_tf.experiments.tasks import volumes
@@ -131,7 +131,7 @@ def test_a_row_that_cannot_be_trained_leaves_the_others(
 
 
 def test_the_table_says_that_the_report_has_no_numbers(folders, done):
-    found = tables.cells(TABLE, folders.results, "demo")
+    found = table_cells.of_table(TABLE, folders.results, "demo")
     assert {cell.reported for cell in found if "densenet" not in cell.experiment} == {
         None
     }

@@ -17,7 +17,7 @@ import yaml
 
 from ich_tf.data import ct_ich
 from ich_tf.evidence import render as as_text
-from ich_tf.evidence import tables
+from ich_tf.evidence import table_cells, tables
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import CATALOG, Catalog
 from ich_tf.experiments.mask_results import MaskResult
@@ -434,7 +434,7 @@ def _blackness(name, claim, row, load, is_stated: bool = False) -> Finding:
     counts = result.counts["per_volume"].values()
     predicted = sum(case["predicted_pixels"] for case in counts)
     dice = result.summary["per_volume"]["bleeding_dice"]
-    other = tables.not_comparable(result, tables.TABLES["table2"].identity)
+    other = table_cells.not_comparable(result, tables.TABLES["table2"].identity)
     began = "" if result.began_as_wanted else f", from {result.init} weights"
     return Finding(
         name,

@@ -15,7 +15,7 @@ import numpy as np
 
 from ich_tf import metrics, typed_json
 from ich_tf.evidence import conventions as sweeping
-from ich_tf.evidence import tables
+from ich_tf.evidence import table_cells, tables
 from ich_tf.evidence.conventions import Convention
 from ich_tf.experiments import lookup, runner, tasks
 from ich_tf.experiments import results as stored
@@ -151,7 +151,7 @@ def _reported(run: runner.Run) -> dict[str, float]:
 
     None where the run says nothing about them.
     """
-    if tables.not_comparable(runner.load(run), tables.TABLES["table3"].identity):
+    if table_cells.not_comparable(runner.load(run), tables.TABLES["table3"].identity):
         return {}
     reported = run.experiment.reported
     return dict(reported.get("table3") or reported.get("table2") or {})

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import NotRequired, TypedDict
 
 from ich_tf import files, paths, typed_json
-from ich_tf.evidence import tables
-from ich_tf.evidence.tables import Cell, Table
+from ich_tf.evidence import table_cells, tables
+from ich_tf.evidence.table_cells import Cell
+from ich_tf.evidence.tables import Table
 from ich_tf.experiments import provenance
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.results import Result
@@ -19,7 +20,7 @@ RECORDED = paths.recorded("demo.json")
 
 
 class RecordedCell(TypedDict):
-    """One number: fields of `tables.Cell` without group, trivial accuracy and seeds."""
+    """One number: fields of `Cell` without group, trivial accuracy and seeds."""
 
     table: str
     row: str
@@ -96,7 +97,9 @@ def record(
 
 def _table(table: Table, results: pathlib.Path, ran: Sequence[Result]) -> RecordedTable:
     return {
-        "cells": [_cell(cell) for cell in tables.cells(table, results, PROFILE)],
+        "cells": [
+            _cell(cell) for cell in table_cells.of_table(table, results, PROFILE)
+        ],
         "settings": {result.experiment: settings_digest(result.spec) for result in ran},
         "commits": _distinct(commit for result in ran for commit in result.commits),
         "devices": _distinct(device for result in ran for device in result.devices),

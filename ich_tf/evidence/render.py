@@ -9,8 +9,9 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 from ich_tf import metrics
-from ich_tf.evidence import tables, terminal
-from ich_tf.evidence.tables import Cell, Table
+from ich_tf.evidence import table_cells, tables, terminal
+from ich_tf.evidence.table_cells import Cell
+from ich_tf.evidence.tables import Table
 from ich_tf.metrics import display
 
 # Headings that are not just the capitalised column name.
@@ -63,7 +64,10 @@ def render(
     if format_ not in FORMATS:
         raise ValueError(f"Unknown format {format_!r}. Known: {', '.join(FORMATS)}")
     metrics.protocol(protocol)
-    made = [(table, tables.cells(table, results, profile, protocol)) for table in shown]
+    made = [
+        (table, table_cells.of_table(table, results, profile, protocol))
+        for table in shown
+    ]
     if format_ == "json":
         flat = [as_json(cell) for _, cells in made for cell in cells]
         return json.dumps(flat, indent=1) + "\n"
@@ -72,7 +76,7 @@ def render(
     blocks = []
     for table, cells in made:
         scale = f"profile {profile}"
-        notes = tables.notes_of(table, cells, results, profile)
+        notes = table_cells.notes_of(table, cells, results, profile)
         if table.is_of_masks:
             scale += f", protocol {protocol}"
             description = metrics.protocol(protocol).description

@@ -15,9 +15,10 @@ import typing
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ich_tf.evidence import recorded, render, tables, verdicts
+from ich_tf.evidence import recorded, render, table_cells, tables, verdicts
 from ich_tf.evidence.recorded import Recorded, RecordedCell
-from ich_tf.evidence.tables import PROTOCOL, Cell, Table
+from ich_tf.evidence.table_cells import Cell
+from ich_tf.evidence.tables import PROTOCOL, Table
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import Catalog
 from ich_tf.experiments.results import Result
@@ -227,12 +228,12 @@ def _comparison(
     """A check for each number that the report prints."""
     checks = []
     pooled = {
-        row.id: tables.with_seeds(table, row, read[row.id].result, results)
+        row.id: table_cells.with_seeds(table, row, read[row.id].result, results)
         for row in table.shown
     }
     for group, row in itertools.product(table.groups_under(PROTOCOL), table.shown):
         result, seeds = pooled[row.id]
-        for cell in tables.row_cells(table, row, result, group, seeds):
+        for cell in table_cells.row_cells(table, row, result, group, seeds):
             if cell.reported is not None:
                 unusable = _unusable(read[row.id], row)
                 checks.append(_check(REPORT, cell.reported, cell, unusable))
@@ -246,7 +247,7 @@ def _regression(
     known = recorded.Lookup(table, numbers, profile)
     checks = []
     for group, row in itertools.product(table.groups_under(PROTOCOL), table.shown):
-        for cell in tables.row_cells(table, row, read[row.id].result, group):
+        for cell in table_cells.row_cells(table, row, read[row.id].result, group):
             before = known.find(cell)
             verdict = _unusable(read[row.id], row) or judge_recorded(before, cell)
             expected = before["ours"] if before else None

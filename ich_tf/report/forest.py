@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ich_tf import owned_folder
 from ich_tf.evidence import verdicts
-from ich_tf.evidence.tables import Cell
+from ich_tf.evidence.table_cells import Cell
 from ich_tf.report import plots
 
 if typing.TYPE_CHECKING:

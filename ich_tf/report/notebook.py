@@ -5,7 +5,7 @@ import os
 import typing
 
 from ich_tf import paths
-from ich_tf.evidence import readme, recorded, render, tables
+from ich_tf.evidence import readme, recorded, render, table_cells, tables
 from ich_tf.experiments import lookup, runner
 from ich_tf.experiments.results import Result
 from ich_tf.report import forest, page, plots
@@ -53,7 +53,7 @@ class Session:
 
         table = tables.table(name)
         if self.results(name):
-            cells = tables.cells(table, self.folders.results, self.profile)
+            cells = table_cells.of_table(table, self.folders.results, self.profile)
             figure = forest.plot(cells, table.caption)
             if figure is not None:
                 display.display(show(figure))
@@ -91,7 +91,9 @@ class Session:
         )
 
 
-def _compact(table: tables.Table, cells: list[tables.Cell], session: Session) -> str:
+def _compact(
+    table: tables.Table, cells: list[table_cells.Cell], session: Session
+) -> str:
     """A table with one column of verdicts, and its notes folded."""
     results, profile = session.folders.results, session.profile
     header = ["Row"]
@@ -103,7 +105,9 @@ def _compact(table: tables.Table, cells: list[tables.Cell], session: Session) ->
         verdicts = dict.fromkeys(render.verdict(cell) for cell in of_row)
         rows.append([title, *numbers, "; ".join(verdicts)])
     grid = render.markdown([*header, "verdict"], rows)
-    notes = [f"- {note}" for note in tables.notes_of(table, cells, results, profile)]
+    notes = [
+        f"- {note}" for note in table_cells.notes_of(table, cells, results, profile)
+    ]
     caption = f"**{table.caption} (profile {profile})**"
     folded = "<details><summary>Notes and deviations</summary>"
     return "\n".join([caption, "", grid, "", folded, "", *notes, "", "</details>"])

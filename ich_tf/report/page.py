@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from ich_tf import files, owned_folder
-from ich_tf.evidence import tables, verdicts, verify
-from ich_tf.evidence.tables import Cell, Table
+from ich_tf.evidence import table_cells, tables, verdicts, verify
+from ich_tf.evidence.table_cells import Cell
+from ich_tf.evidence.tables import Table
 from ich_tf.experiments import results as stored
 from ich_tf.experiments import runner
 from ich_tf.experiments.catalog import Catalog
@@ -67,7 +68,7 @@ def write(
     checks = verify.verify(folders.results, profile, known=known)
     shown = []
     for table in tables.worth_showing(folders.results, profile, known):
-        cells = tables.cells(table, folders.results, profile, without=faulty)
+        cells = table_cells.of_table(table, folders.results, profile, without=faulty)
         shown.append((table, _checked(cells, checks, faulty)))
     content = html.render(
         "report.html",

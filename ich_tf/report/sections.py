@@ -6,8 +6,9 @@ import pathlib
 from collections.abc import Callable, Collection
 
 from ich_tf import files
-from ich_tf.evidence import audit, localization, render, tables, verdicts
-from ich_tf.evidence.tables import Cell, Table
+from ich_tf.evidence import audit, localization, render, table_cells, tables, verdicts
+from ich_tf.evidence.table_cells import Cell
+from ich_tf.evidence.tables import Table
 from ich_tf.experiments import lookup, runner
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import Catalog
@@ -38,7 +39,7 @@ def of_tables(
                 "header": header,
                 "rows": rows,
                 "svg": None if figure is None else _svg(figure),
-                "notes": tables.notes_of(table, cells, results, profile, faulty),
+                "notes": table_cells.notes_of(table, cells, results, profile, faulty),
             }
         )
     rule = f"{verdicts.RULE}. Only a run on the report's own data is compared."
