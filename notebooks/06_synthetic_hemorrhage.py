@@ -30,7 +30,7 @@ import numpy as np
 from IPython.display import Image, Markdown, display
 
 from ich_tf import data, labels
-from ich_tf.evidence import docs, readme
+from ich_tf.evidence import readme, synthetic_page
 from ich_tf.prediction import figures, real_heads, saving
 from ich_tf.report import notebook, plots
 from ich_tf.synthetic import painted, painting, phantom
@@ -94,7 +94,7 @@ figures.contact_sheet({**similar, **denser}, columns=5, side=220)
 # hemorrhage from those without. Dice: of painted slices of held-out patients.
 
 # %%
-Markdown(docs.ingredients(here.folders.results, readme.DOCS / "synthetic.md"))
+Markdown(synthetic_page.ingredients(here.folders.results, readme.DOCS / "synthetic.md"))
 
 # %% [markdown]
 # ## What the network behind `predict` finds
@@ -138,7 +138,7 @@ else:
     display(Markdown("Only with real data: they are not shown where all can see them."))
 
 # %%
-detected = docs.detected(here.folders.results)
+detected = synthetic_page.detected(here.folders.results)
 if detected:
     display(notebook.show(plots.roc_curves(detected)))
 else:

@@ -7,7 +7,7 @@ import pytest
 import small
 
 from ich_tf import files, labels, models
-from ich_tf.evidence import docs
+from ich_tf.evidence import docs, synthetic_page
 from ich_tf.experiments.tasks import painted_data
 from ich_tf.metrics import evaluation, painted_slices
 from ich_tf.models import weights
@@ -223,7 +223,7 @@ def test_the_page_shows_every_row_and_says_what_is_missing(
 ):
     files.write_json(elsewhere.results / "demo" / f"{ROW}.json", result.as_json())
     with pytest.raises(ValueError, match="shipped/unetplusplus-painted was not run"):
-        docs.synthetic(elsewhere.results)
+        synthetic_page.page(elsewhere.results)
     lines = []
     docs.write(elsewhere.results, tmp_path, lines.append)
     assert [line.split(".md")[0] for line in lines] == [
@@ -233,8 +233,12 @@ def test_the_page_shows_every_row_and_says_what_is_missing(
     ]
     # That page is made from what is recorded beside the weights.
     assert [path.name for path in tmp_path.glob("*.md")] == ["real-heads.md"]
-    shipped = elsewhere.results / "shipped" / f"{docs.SHIPPED}.json"
-    content = {**result.as_json(), "experiment": docs.SHIPPED, "profile": "shipped"}
+    shipped = elsewhere.results / "shipped" / f"{synthetic_page.SHIPPED}.json"
+    content = {
+        **result.as_json(),
+        "experiment": synthetic_page.SHIPPED,
+        "profile": "shipped",
+    }
     files.write_json(shipped, content)
     detected = {"cases": result.slices["labelled"]}
     files.write_json(elsewhere.results / "detection/one/detection.json", detected)

@@ -11,7 +11,7 @@ from PIL import Image as image
 
 from ich_tf import files, labels
 from ich_tf.data.rsna import dataset as rsna
-from ich_tf.evidence import compare, docs, localization, render
+from ich_tf.evidence import classification_page, compare, localization, render
 from ich_tf.experiments import reproduce, runner, ship, steps, submission
 from ich_tf.experiments.catalog import CATALOG
 from ich_tf.experiments.tasks import slice_data
@@ -305,21 +305,21 @@ def _height(path) -> int:
 
 
 def test_the_documentation_is_made_of_results(folders, done):
-    sources = docs.ClassifierPage(
+    sources = classification_page.ClassifierPage(
         seeds=(0,), real_slices=SLICES, real_scans=SCANS, rows=small.CATALOG
     )
     missing = dataclasses.replace(sources, real_scans="ct-ich-slices/resnext-lstm")
     with pytest.raises(ValueError, match="reproduce ct-ich-slices/resnext-lstm"):
-        docs.classification(folders.results, sources=missing)
+        classification_page.page(folders.results, sources=missing)
     small.reproduce(["table1"], folders)
     run = small.run(SLICES, folders)
     localization.of_run(run, print, heads=2)
-    text = docs.classification(folders.results, sources=sources)
+    text = classification_page.page(folders.results, sources=sources)
     loss = runner.load(small.run(SCANS, folders)).summary["all"]["validation_loss"]
     assert f"| {loss['mean']:.4f} |" in text
     assert text.count("| epidural |") == 1
     assert "8 patients, 48 slices of phantom" in text
-    docs.draw_figures(folders.results, folders.results / "stacked.png")
+    classification_page.draw_figures(folders.results, folders.results / "stacked.png")
     single = sorted((run.folder / localization.FOLDER).glob("*.png"))
     stacked = folders.results / "stacked.png"
     assert _height(stacked) == sum(map(_height, single))

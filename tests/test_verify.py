@@ -16,8 +16,8 @@ from ich_tf import cli, files
 from ich_tf.data import ct_ich_release
 from ich_tf.evidence import (
     audit,
+    audit_page,
     compare,
-    docs,
     recorded,
     render,
     table_cells,
@@ -704,14 +704,14 @@ def test_the_page_of_the_audit(results):
         audit_rows.CONTRIB,
     ]
     with pytest.raises(ValueError, match=f"{missing[0]} was not run.*{missing[1]}"):
-        docs.audited(results.folder, rows=results.rows)
+        audit_page.page(results.folder, rows=results.rows)
     # The rows differ in what is trained, which is planted here.
     for name in missing:
         source = stored.result_file(results.folder, "demo", audit_rows.APPROACH2)
         content, row = files.read_json(source), results.rows.row(name)
         content["spec"] |= row.spec(row.settings["demo"])
         files.write_json(stored.result_file(results.folder, "demo", name), content)
-    page = docs.audited(results.folder, rows=results.rows)
+    page = audit_page.page(results.folder, rows=results.rows)
     assert audit.render(audit.audit(results.folder, "demo", rows=results.rows)) in page
     assert "| not run |" not in page.split("approach 2, as stated")[1]
     # Small rows train two epochs of two steps.
