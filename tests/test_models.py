@@ -205,7 +205,7 @@ def test_input_scaling_equals_the_package():
     for name in ("densenet121", "inceptionresnetv2", "resnet50"):
         scale, offset = sm_keras3.imagenet_scaling(name)
         expected = factory.get_preprocessing(name)(
-            images * 255.0, backend=sm_keras3._BACKEND
+            images * 255.0, backend=keras.backend
         )
         scaled = keras.layers.Rescaling(scale, offset)(images)
         np.testing.assert_allclose(scaled, expected, rtol=1e-5, atol=1e-5)

@@ -11,7 +11,7 @@ import small_network
 from PIL import Image
 
 from ich_tf import cli, owned_record, paths
-from ich_tf.models import weights
+from ich_tf.models import probe, weights
 from ich_tf.prediction import figures, inputs, predict, result, saving
 from ich_tf.synthetic import layouts
 
@@ -279,7 +279,7 @@ def test_what_only_looks_like_a_head_is_refused(shared, source):
 @pytest.mark.parametrize("name", weights.read_manifest())
 def test_shipped_weights_still_compute_what_they_did(name):
     entry = weights.read_manifest()[name]
-    weights.check_probe(weights.load_shipped(name), entry)
+    probe.check(weights.load_shipped(name), entry)
     assert "phantom" in entry["trained_on"]
 
 

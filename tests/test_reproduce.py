@@ -11,7 +11,7 @@ from ich_tf.data import ct_ich
 from ich_tf.evidence import readme, recorded, render, table_cells, tables
 from ich_tf.experiments import reproduce, runner, ship
 from ich_tf.experiments.tasks import crop_data, masks, segmentation
-from ich_tf.models import weights
+from ich_tf.models import published_weights
 from ich_tf.synthetic import layouts
 from ich_tf.training import checkpoint, fit, precision
 
@@ -269,7 +269,7 @@ def test_full_scale_fails_without_imagenet_weights(done, offline):
     row = small.CATALOG.row("table2/resnet50-imagenet-bce")
     paper = dataclasses.replace(small.SEGMENTATION, name="paper", phantom={})
     run = dataclasses.replace(done.run, experiment=row, profile=paper)
-    with pytest.raises(weights.WeightsUnavailable, match="resnet50_imagenet"):
+    with pytest.raises(published_weights.WeightsUnavailable, match="resnet50_imagenet"):
         runner.execute(run)
 
 

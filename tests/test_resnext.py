@@ -11,7 +11,7 @@ import pytest
 import record_resnext
 
 from ich_tf import models
-from ich_tf.models import convert, layers, resnext, weights
+from ich_tf.models import convert, layers, published_weights, resnext, weights
 
 # TensorFlow variables lack an argument that NumPy 2 wants of `__array__`.
 pytestmark = pytest.mark.filterwarnings(
@@ -151,8 +151,8 @@ def test_layers_of_a_small_network():
         (None, 2, 2, 64),
         (None, 1, 1, 128),
     ]
-    assert "stage2_block1_shortcut_conv" in names
-    assert "stage2_block2_shortcut_conv" not in names
+    shortcuts = [name for name in names if name.endswith("shortcut_conv")]
+    assert shortcuts == [f"stage{stage}_block1_shortcut_conv" for stage in range(1, 5)]
 
 
 @pytest.mark.parametrize("devices", [[], ["gpu:0"]])
@@ -231,7 +231,7 @@ def test_init_from_a_file(tmp_path):
     ],
 )
 def test_unavailable_weights_say_how_to_make_them(key, file, terms, tmp_path):
-    with pytest.raises(weights.WeightsUnavailable) as caught:
+    with pytest.raises(published_weights.WeightsUnavailable) as caught:
         tiny(init=key, weights_dir=tmp_path)
     for part in (
         f"https://download.pytorch.org/models/{file} ",
@@ -243,29 +243,16 @@ def test_unavailable_weights_say_how_to_make_them(key, file, terms, tmp_path):
         assert part in str(caught.value)
 
 
-@pytest.fixture
-def published(tmp_path, monkeypatch):
-    """A tiny network in place of the published one, and its downloaded file."""
-    content = b"a state dict"
-    digest = hashlib.sha256(content).hexdigest()
-    path = tmp_path / f"tiny-{digest[:8]}.pth"
-    path.write_bytes(content)
-    source = convert.Published(path.name, "noise", "none")
-    monkeypatch.setitem(convert.PUBLISHED, "imagenet", source)
-    build = {"name": "resnext", "kwargs": {**TINY, "classes": None}}
-    monkeypatch.setattr(convert, "BUILD", build)
-    return path
-
-
-def test_converted_weights_are_found_by_their_key(published, tmp_path, monkeypatch):
+def test_converted_weights_are_found_by_their_key(tmp_path):
     state = state_of(tiny(classes=None))
-    monkeypatch.setattr(convert, "read_state_dict", lambda path: state)
+    published = convert.PUBLISHED["imagenet"]
+    build = {"name": "resnext", "kwargs": {**TINY, "classes": None}}
     folder = tmp_path / "weights"
-    path = convert.convert(published, folder)
-    assert path == folder / "imagenet" / f"{published.stem}.weights.h5"
-    entry = weights.read_manifest(folder / "imagenet")[published.stem]
-    assert entry["source"]["sha256"].startswith(published.stem[-8:])
-    assert entry["terms"] == "none"
+    path = convert.write(state, published, "8ba56ff5", folder, build)
+    assert path == folder / "imagenet" / "resnext101_32x8d-8ba56ff5.weights.h5"
+    entry = weights.read_manifest(folder / "imagenet")[published.name]
+    assert entry["source"] == {"address": published.address, "sha256": "8ba56ff5"}
+    assert entry["terms"] == published.terms
 
     model = tiny(init="imagenet", weights_dir=folder)
     kernel = model.get_layer("stage3_block1_conv2").kernel.numpy()
@@ -277,25 +264,34 @@ def test_converted_weights_are_found_by_their_key(published, tmp_path, monkeypat
     with pytest.raises(ValueError, match="does not fit the model resnext17"):
         tiny(depths=(1, 1, 2, 1), init="imagenet", weights_dir=folder)
     path.unlink()
-    with pytest.raises(weights.WeightsUnavailable):
+    with pytest.raises(published_weights.WeightsUnavailable):
         tiny(init="imagenet", weights_dir=folder)
 
 
-def test_only_the_published_file_is_converted(published, tmp_path):
-    published.write_bytes(b"another")
+def test_only_the_published_file_is_converted(tmp_path):
+    path = tmp_path / convert.PUBLISHED["wsl"].file
+    with pytest.raises(ValueError, match="does not exist. It is at https://"):
+        convert.convert(path, tmp_path)
+    path.write_bytes(b"another")
     with pytest.raises(ValueError, match=r"sha256 begins [0-9a-f]{8}, published is"):
-        convert.convert(published, tmp_path)
+        convert.convert(path, tmp_path)
     with pytest.raises(ValueError, match=r"best\.pth has none of the published names"):
         convert.convert(tmp_path / "best.pth", tmp_path)
-    with pytest.raises(ValueError, match="does not exist. It is at https://"):
-        convert.convert(tmp_path / "ig_resnext101_32x8-c38310e5.pth", tmp_path)
     assert not (tmp_path / "imagenet").exists()
 
 
-def test_missing_torch_is_a_clear_error(published, tmp_path, monkeypatch):
+def test_the_checksum_of_a_download_begins_as_its_name_says(tmp_path):
+    digest = hashlib.sha256(b"a state dict").hexdigest()
+    published = convert.Published(f"tiny-{digest[:8]}.pth", "noise", "none")
+    path = tmp_path / published.file
+    path.write_bytes(b"a state dict")
+    assert convert.check_published(path, published) == digest
+
+
+def test_missing_torch_is_a_clear_error(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ValueError, match=r"was not converted\. .*pip install torch"):
-        convert.convert(published, tmp_path)
+    with pytest.raises(ValueError, match="pip install torch"):
+        convert.read_state_dict(tmp_path / "state.pth")
 
 
 def test_state_dict_is_read_without_running_it(tmp_path):

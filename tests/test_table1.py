@@ -16,7 +16,7 @@ from ich_tf.experiments import reproduce, runner, ship, steps, submission
 from ich_tf.experiments.catalog import CATALOG
 from ich_tf.experiments.tasks import slice_data
 from ich_tf.metrics import evaluation
-from ich_tf.models import weights
+from ich_tf.models import probe, weights
 from ich_tf.prediction import classify
 from ich_tf.synthetic import layouts
 from ich_tf.training import checkpoint
@@ -332,7 +332,7 @@ def test_shipped_classifiers_say_what_the_trained_ones_said(folders, done):
         assert entry["trained_on"] == "phantom"
         assert entry["metric"].startswith("AUC of any hemorrhage")
         model = weights.load_shipped(name.split("/")[1], folders.weights)
-        weights.check_probe(model, entry)
+        probe.check(model, entry)
         # What `predict` loads is what `shipped/...` is shipped as.
         assert CATALOG.row(f"shipped/{kept}").settings["shipped"]
 

@@ -11,7 +11,7 @@ from ich_tf.experiments.catalog import Catalog
 from ich_tf.experiments.results import Result
 from ich_tf.experiments.runner import Folders, Run
 from ich_tf.experiments.task import DoesNotApply
-from ich_tf.models import weights as model_weights
+from ich_tf.models import published_weights
 from ich_tf.training import checkpoint, distribute, fit
 
 LOGGER = logging.getLogger(__name__)
@@ -210,7 +210,7 @@ def check(runs: Iterable[Run]) -> None:
             continue
         try:
             run.task.check_weights(run)
-        except model_weights.WeightsUnavailable as error:
+        except published_weights.WeightsUnavailable as error:
             missing.append(f"{run.experiment.id}: {error}")
     if missing:
         raise ValueError("Before anything is trained:\n" + "\n".join(missing))

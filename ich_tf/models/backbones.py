@@ -5,7 +5,7 @@ import os
 
 import keras
 
-from ich_tf.models import sm_keras3, weights
+from ich_tf.models import published_weights, sm_keras3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _load_encoder(name, inputs, init, weights_dir) -> keras.Model:
             name,
             inputs,
             weights=None if init == "random" else "imagenet",
-            get_file=weights.imagenet_getter(weights_dir),
+            get_file=published_weights.imagenet_getter(weights_dir),
         )
     path = os.fspath(init)
     if not os.path.isfile(path):

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from ich_tf import models, paths
-from ich_tf.models import weights
+from ich_tf.models import published_weights, weights
 
 BUILD = {"name": "resnext101_32x8d", "kwargs": {"classes": None}}
 COMMAND = "ich-tf weights --convert"
@@ -101,7 +101,7 @@ def find(
     published = PUBLISHED[key]
     entry = weights.read_manifest(folder).get(published.name)
     if entry is None or not (folder / entry["file"]).is_file():
-        raise weights.WeightsUnavailable(
+        raise published_weights.WeightsUnavailable(
             f"The weights {key!r} are not in {folder}. Download {published.file} from "
             f"{published.address} (terms: {published.terms}) and convert it with "
             f"`{COMMAND} {published.file}`, which needs torch and writes "
@@ -133,14 +133,40 @@ def convert(
         known = ", ".join(source.file for source in PUBLISHED.values())
         raise ValueError(f"{path} has none of the published names. Known: {known}.")
     sha256 = check_published(path, published)
-    model = models.build(BUILD["name"], **BUILD["kwargs"])
     try:
-        assign(model, read_state_dict(path))
+        return write(read_state_dict(path), published, sha256, weights_dir)
     except ValueError as error:
         raise ValueError(f"{path} was not converted. {error}") from error
+
+
+def write(
+    arrays: dict[str, np.ndarray],
+    published: Published,
+    sha256: str,
+    weights_dir: str | os.PathLike | None = None,
+    build: dict = BUILD,
+) -> pathlib.Path:
+    """Write the arrays of a published file as a weights file of Keras.
+
+    Args:
+        arrays: Arrays by torchvision's names, without batch counters.
+        published: Where they are from.
+        sha256: Checksum of the published file, for the manifest.
+        weights_dir: The result goes to `imagenet/` there; default
+            `paths.pretrained()`.
+        build: Name and arguments of the network that they belong to.
+
+    Returns:
+        The path of the written file.
+
+    Raises:
+        ValueError: if the arrays do not fit the network.
+    """
+    model = models.build(build["name"], **build["kwargs"])
+    assign(model, arrays)
     folder = paths.pretrained(weights_dir)
     entry = {
-        "build": BUILD,
+        "build": build,
         "trained_on": published.trained_on,
         "terms": published.terms,
         "source": {"address": published.address, "sha256": sha256},

@@ -1,83 +1,16 @@
-"""Weights files: where they come from, and what is checked before they are loaded."""
+"""Weights files: written whole, and checked against the manifest before loading."""
 
-import hashlib
 import io
 import os
 import pathlib
 from collections.abc import Callable, Mapping
 
 import keras
-import numpy as np
 
 from ich_tf import files, models, paths, suggestions, typed_json
-from ich_tf.models import manifest
+from ich_tf.models import manifest, probe, published_weights
 
 MANIFEST = manifest.MANIFEST
-PROBE_TOLERANCE = 0.1
-"""In log-odds: far more than rounding makes, TensorFloat-32 included, and less than
-another network's answers differ by."""
-
-
-class WeightsUnavailable(ValueError):
-    """A published weights file is neither in the weights folder nor to be had."""
-
-
-def imagenet_getter(weights_dir: str | os.PathLike | None = None) -> Callable:
-    """Make the `get_file` that finds the ImageNet weights of an encoder.
-
-    Names, addresses and checksums are the tables of segmentation-models; it passes
-    them on as it would to `keras.utils.get_file`.
-
-    Args:
-        weights_dir: Files are looked up in, and downloaded to, `imagenet/` there;
-            default `paths.pretrained()`.
-
-    Returns:
-        `get_file(name, address, **hash)`, which returns a path as a string.
-    """
-
-    def get_file(name, address, cache_subdir=None, file_hash=None, md5_hash=None):
-        folder = paths.pretrained(weights_dir)
-        return str(imagenet_file(name, address, file_hash or md5_hash, folder))
-
-    return get_file
-
-
-def imagenet_file(
-    name: str, address: str, md5: str, folder: str | os.PathLike
-) -> pathlib.Path:
-    """Find a published file in a folder, else download it there.
-
-    Args:
-        name: File name.
-        address: Where it is published.
-        md5: Its published checksum.
-        folder: Where it is looked for and put.
-
-    Raises:
-        WeightsUnavailable: if it cannot be had; the message names the file, its
-            address, its checksum and the folder.
-        ValueError: if the file in the folder is another one.
-    """
-    path = pathlib.Path(folder) / name
-    if path.is_file():
-        found = _digest(path, "md5")
-        if found != md5:
-            raise ValueError(
-                f"{path} is damaged or another file: its md5 is {found}, published "
-                f"is {md5}. Delete it, or replace it by the file at {address}."
-            )
-        return path
-    import pooch
-
-    try:
-        return pathlib.Path(pooch.retrieve(address, f"md5:{md5}", name, path.parent))
-    except (OSError, ValueError) as error:
-        raise WeightsUnavailable(
-            f"The ImageNet weights {name} (md5 {md5}) could not be downloaded from "
-            f"{address}: {error}. Put the file into {path.parent}, or use "
-            "init='random'."
-        ) from error
 
 
 class _Memory(io.BytesIO):
@@ -159,7 +92,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike, entry: dict) -> No
 def _check_file(path: pathlib.Path, listed: dict) -> None:
     if not path.is_file():
         raise ValueError(f"{path} does not exist. The manifest lists it.")
-    found = _digest(path, "sha256")
+    found = published_weights.digest(path, "sha256")
     if found != listed["sha256"]:
         raise ValueError(
             f"{path} is not the file of the manifest: its sha256 is {found}, expected "
@@ -183,42 +116,9 @@ def companion(
     listed = entry.get("companions", {}).get(ending)
     if listed is None:
         return None
-    path = local_file(listed, paths.weights(weights_dir))
+    path = published_weights.local_file(listed, paths.weights(weights_dir))
     _check_file(path, listed)
     return path
-
-
-def local_file(listed: dict, folder: pathlib.Path) -> pathlib.Path:
-    """The path of a shipped file, downloaded once if it is not in the folder.
-
-    Args:
-        listed: Its `file` and `sha256`, and for a file that does not come with the
-            package the `url` of the release that holds it.
-        folder: The weights folder.
-
-    Returns:
-        The path in the folder, or in `paths.cache()` after a download; the former too
-        if the file is neither there nor published.
-
-    Raises:
-        WeightsUnavailable: if the download fails; the message names the file, its
-            address, its checksum and the folder to put it into.
-    """
-    path = folder / listed["file"]
-    if path.is_file() or "url" not in listed:
-        return path
-    import pooch
-
-    cache = paths.cache() / "weights"
-    try:
-        known = f"sha256:{listed['sha256']}"
-        return pathlib.Path(pooch.retrieve(listed["url"], known, path.name, cache))
-    except (OSError, ValueError) as error:
-        raise WeightsUnavailable(
-            f"{path.name} could not be downloaded from {listed['url']}: {error}. "
-            f"Without a network, download it elsewhere and put it into {cache}; its "
-            f"sha256 is {listed['sha256']}."
-        ) from error
 
 
 def read_manifest(
@@ -257,7 +157,7 @@ def shipped(
         raise ValueError(
             f"No shipped weights {name!r} in {folder}.{near} Known: {known}."
         )
-    return local_file(entries[name], folder), entries[name]
+    return published_weights.local_file(entries[name], folder), entries[name]
 
 
 def load_shipped(
@@ -312,7 +212,7 @@ def load_for(
             raise ValueError(f"{place} lacks `{key}`. {manifest.ADVICE}")
     typed_json.convert(entry["preprocessing"], preprocessing, f"{place}, preprocessing")
     model = load_shipped(name, weights_dir)
-    check_probe(model, entry)
+    probe.check(model, entry)
     return model, entry
 
 
@@ -352,61 +252,22 @@ def ship(
     complete = {
         **entry,
         "file": path.name,
-        "sha256": _digest(path, "sha256"),
+        "sha256": published_weights.digest(path, "sha256"),
         "bytes": path.stat().st_size,
         "parameters": model.count_params(),
         "shapes": _shapes(model),
-        "probe": {"seed": 0, "log_odds": probe(model, seed=0)},
+        "probe": {"seed": 0, "log_odds": probe.log_odds(model, seed=0)},
     }
     for ending, write in (companions or {}).items():
         beside = folder / f"{name}.{ending}"
         write(beside)
-        listed = {"file": beside.name, "sha256": _digest(beside, "sha256")}
+        listed = {
+            "file": beside.name,
+            "sha256": published_weights.digest(beside, "sha256"),
+        }
         complete.setdefault("companions", {})[ending] = listed
     files.write_json(folder / MANIFEST, {**read_manifest(folder), name: complete})
     return complete
-
-
-def probe(model: keras.Model, seed: int) -> list[float]:
-    """Log-odds of the first eight outputs for seeded random inputs; masks all true.
-
-    Not probabilities: those of a segmentation are all next to 0 for noise, whatever
-    its weights.
-    """
-    generator = np.random.default_rng(seed)
-
-    def random(tensor):
-        # Axes of any length: sequences get 4 slices, images 64 pixels a side.
-        length = 64 if len(tensor.shape) == 4 else 4
-        shape = (1, *(size or length for size in tensor.shape[1:]))
-        if tensor.dtype == "bool":
-            return np.ones(shape, bool)
-        return generator.random(shape, dtype=np.float32)
-
-    inputs = keras.tree.map_structure(random, model.input)
-    outputs = keras.tree.flatten(model(inputs, training=False))[-1]
-    values = keras.ops.convert_to_numpy(outputs).ravel()[:8].astype(float)
-    values = values.clip(1e-6, 1 - 1e-6)
-    return [round(float(value), 4) for value in np.log(values / (1 - values))]
-
-
-def check_probe(model: keras.Model, entry: dict) -> None:
-    """Refuse a model that computes other values than when it was shipped.
-
-    Args:
-        model: A model from `load_shipped`.
-        entry: Its entry of the manifest.
-
-    Raises:
-        ValueError: if the log-odds differ by more than `PROBE_TOLERANCE`.
-    """
-    expected = entry["probe"]["log_odds"]
-    found = probe(model, entry["probe"]["seed"])
-    if not np.allclose(found, expected, rtol=0.0, atol=PROBE_TOLERANCE):
-        raise ValueError(
-            f"{entry['file']} computes log-odds {found} where {expected} was recorded "
-            "when it was shipped."
-        )
 
 
 def _arguments(entry: dict) -> dict:
@@ -420,8 +281,3 @@ def _arguments(entry: dict) -> dict:
 
 def _shapes(model: keras.Model) -> dict[str, str]:
     return {weight.path: "x".join(map(str, weight.shape)) for weight in model.weights}
-
-
-def _digest(path: pathlib.Path, algorithm: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -12,7 +12,7 @@ import pathlib
 import warnings
 
 from ich_tf import files, labels
-from ich_tf.models import weights
+from ich_tf.models import probe, weights
 from ich_tf.preprocessing import windows
 
 FORMATS = {
@@ -80,7 +80,7 @@ def _model(name: str, weights_dir):
         }
     model = weights.load_shipped(name, weights_dir)
     _, entry = weights.shipped(name, weights_dir)
-    weights.check_probe(model, entry)
+    probe.check(model, entry)
     return model, describe(model, entry)
 
 

@@ -20,8 +20,7 @@ from ich_tf.experiments.tasks import crop_data
 from ich_tf.experiments.tasks.crop_data import TrainingData
 from ich_tf.experiments.tasks.masks import MaskTask, Predict
 from ich_tf.metrics import display
-from ich_tf.models import backbones
-from ich_tf.models import weights as model_weights
+from ich_tf.models import backbones, published_weights
 from ich_tf.prediction import segment
 from ich_tf.preprocessing import windows
 from ich_tf.training import fit, plans
@@ -194,7 +193,7 @@ def build_or_random(
     plans.start(plan)
     try:
         return build(True), init
-    except model_weights.WeightsUnavailable as error:
+    except published_weights.WeightsUnavailable as error:
         if run.profile.is_full_scale:
             raise
         say(f"{run.experiment.id}: runs from random weights. {error}")
