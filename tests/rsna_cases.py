@@ -33,15 +33,15 @@ CASES = {
 
 def images(name):
     """The names of a case's images from foot to head."""
-    return [rsna_writer._name(12, ORIGIN, name, index) for index in range(SLICES)]
+    return [rsna_writer.identifier(12, ORIGIN, name, index) for index in range(SLICES)]
 
 
 def series(name):
-    return rsna_writer._name(10, ORIGIN, name, "series")
+    return rsna_writer.identifier(10, ORIGIN, name, "series")
 
 
 def patient(name):
-    return rsna_writer._name(8, ORIGIN, name)
+    return rsna_writer.identifier(8, ORIGIN, name)
 
 
 def write(folder):

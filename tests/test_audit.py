@@ -7,7 +7,7 @@ import pytest
 
 from ich_tf import cli
 from ich_tf.data import ct_ich
-from ich_tf.data.rsna import dataset as rsna
+from ich_tf.data.rsna import release
 from ich_tf.evidence import audit, audit_printed, tables
 from ich_tf.experiments import reported as report
 from ich_tf.experiments.catalog import CATALOG
@@ -135,8 +135,8 @@ def test_age_and_sex_are_read_from_the_data(reported, tmp_path, ages, verdict):
 
 def test_reference_facts_are_those_the_readers_use():
     published = audit_printed.reference()["rsna2019"]
-    assert published["labelled_slices"] == rsna._FULL_IMAGES
-    assert published["labelled_scans"] == rsna._FULL_SCANS
+    assert published["labelled_slices"] == release.TRAIN.images
+    assert published["labelled_scans"] == release.TRAIN.scans
     slices = [case["slices"] for case in ct_ich.published_counts().values()]
     assert sum(slices) == audit_printed.reference()["ct_ich"]["nifti"]["slices"]
 

@@ -9,6 +9,7 @@ import rsna_cases
 from ich_tf import data
 from ich_tf.data import checks
 from ich_tf.data.rsna import dataset as rsna
+from ich_tf.data.rsna import release
 from ich_tf.io import dicom
 
 LABELS = "stage_2_train.csv"
@@ -152,12 +153,11 @@ def test_bad_labels_are_listed_and_their_images_in_no_scan(root):
     np.testing.assert_array_equal(case.labels, written.labels[[0, 2, 3, 4]])
 
 
-def test_very_many_problems_are_summed_up(root, monkeypatch):
-    monkeypatch.setattr(rsna, "MAX_LISTED", 2)
+def test_very_many_problems_are_summed_up(root):
     for number in range(5):
         _path(root, "a", number).unlink()
     found = rsna.Rsna(root, workers=1)
-    assert [problem.message for problem in found.problems()] == [
+    assert [problem.message for problem in found.problems(most=2)] == [
         "in stage_2_train.csv, but there is no such file",
         "in stage_2_train.csv, but there is no such file",
         "3 more images: in stage_2_train.csv, but there is no such file",
@@ -239,14 +239,13 @@ def test_of_two_sizes_as_frequent_the_first_seen_decides(root):
     assert kept == [0, 2]
 
 
-def test_slices_of_all_sizes_count_towards_the_limit(root, monkeypatch):
+def test_slices_of_all_sizes_count_towards_the_limit(root):
     paths = [_path(root, "b", number) for number in range(5)]
     _rewrite(paths[0], Rows=8, PixelData=bytes(256))
-    monkeypatch.setattr(dicom, "MAX_VOXELS", 4 * 256 + 128)
-    assert rsna.read_scan(paths)[0].hu.shape == (4, 16, 16)
-    monkeypatch.setattr(dicom, "MAX_VOXELS", 4 * 256 + 127)
+    all_voxels = 4 * 256 + 128
+    assert rsna.read_scan(paths, all_voxels)[0].hu.shape == (4, 16, 16)
     with pytest.raises(ValueError, match="5 slices of one scan are more than the"):
-        rsna.read_scan(paths)
+        rsna.read_scan(paths, all_voxels - 1)
 
 
 def test_a_repeated_slice_is_dropped_and_labels_stay_with_their_slices(root):
@@ -271,7 +270,7 @@ def test_without_a_label_table_there_are_no_labels(root):
     assert found.fingerprint()["slices"] == 20
 
 
-def test_the_fingerprint_follows_the_content(root, dataset, monkeypatch):
+def test_the_fingerprint_follows_the_content(root, dataset):
     facts = dataset.fingerprint()
     assert facts == rsna.Rsna(root, workers=1).fingerprint()
     assert facts["identity"] == "phantom"
@@ -302,23 +301,26 @@ def _write_metadata(root, dataset):
     (root / "train_metadata_noidx.csv").write_text("\n".join(lines) + "\n")
 
 
-def test_only_the_published_number_of_images_and_scans_is_rsna_2019(root, monkeypatch):
+def test_only_the_published_number_of_images_and_scans_is_rsna_2019(root):
     for path in (root / "stage_2_train").iterdir():
         _rewrite(path, ImageComments="head of a patient")
     assert rsna.Rsna(root, workers=1).fingerprint()["identity"] == "unknown"
-    monkeypatch.setattr(rsna, "_FULL_IMAGES", 20)
-    monkeypatch.setattr(rsna, "_FULL_SCANS", 4)
-    full = rsna.Rsna(root, workers=1)
+    published = release.Release("RSNA 2019 stage 2", images=20, scans=4)
+
+    def opened():
+        return rsna.Rsna(root, workers=1, published=published)
+
+    full = opened()
     assert full.fingerprint()["identity"] == "RSNA 2019 stage 2"
     path = _path(root, "a", 0)
     path.write_bytes(path.read_bytes()[:-9])
-    damaged = rsna.Rsna(root, workers=1)
+    damaged = opened()
     assert damaged.fingerprint()["identity"] == "RSNA 2019 stage 2"
     assert damaged.fingerprint() != full.fingerprint()
     path.unlink()
-    assert rsna.Rsna(root, workers=1).fingerprint()["identity"] == "unknown"
+    assert opened().fingerprint()["identity"] == "unknown"
     _write_metadata(root, full)
-    with_table = rsna.Rsna(root, workers=1)
+    with_table = opened()
     assert len(with_table.case_ids()) == 4
     assert with_table.fingerprint()["identity"] == "unknown"
 

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import numpy as np
@@ -7,7 +8,6 @@ import rsna_cases
 from ich_tf.data.rsna import headers as rsna_headers
 from ich_tf.data.rsna import index as rsna_index
 from ich_tf.data.rsna import metadata as rsna_metadata
-from ich_tf.io import dicom
 
 ALL = sorted(image for name in "abcd" for image in rsna_cases.images(name))
 
@@ -23,18 +23,23 @@ def _equal(one, other):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
 
 
-def _count_reads(monkeypatch, fail_after=None):
-    """Count the headers that are read; the run is interrupted after some."""
-    read, original = [], dicom.read_header
+@dataclasses.dataclass(frozen=True, eq=False)
+class Watched(rsna_headers.Listing):
+    """Notes which files are read; the run is interrupted after some."""
 
-    def count(path):
-        if len(read) == fail_after:
+    read: list[str] = dataclasses.field(default_factory=list)
+    most: int | None = None
+
+    def path(self, image):
+        if len(self.read) == self.most:
             raise KeyboardInterrupt
-        read.append(path.stem)
-        return original(path)
+        self.read.append(image.decode())
+        return super().path(image)
 
-    monkeypatch.setattr(dicom, "read_header", count)
-    return read
+
+def watched(folder, most=None):
+    listing = rsna_headers.list_images(folder)
+    return Watched(listing.folder, listing.images, listing.file_bytes, most=most)
 
 
 def test_slices_in_scans_in_order_of_first_appearance(folder, tmp_path):
@@ -58,16 +63,16 @@ def test_slices_in_scans_in_order_of_first_appearance(folder, tmp_path):
     assert index.problem_images.size == 0
 
 
-def test_the_index_is_kept_for_the_same_files(folder, tmp_path, monkeypatch):
+def test_the_index_is_kept_for_the_same_files(folder, tmp_path):
     file = tmp_path / "i.npz"
     first = rsna_index.open_index(folder, file=file, workers=1)
     assert list(tmp_path.iterdir()) == [file]
-    read = _count_reads(monkeypatch)
-    _equal(rsna_index.open_index(folder, file=file), first)
-    assert read == []
+    listing = watched(folder)
+    _equal(rsna_index.open_index(listing, file=file), first)
+    assert listing.read == []
 
 
-def test_changed_files_or_a_damaged_index_are_indexed_anew(tmp_path, monkeypatch):
+def test_changed_files_or_a_damaged_index_are_indexed_again(tmp_path):
     folder = rsna_cases.write(tmp_path / "rsna") / "stage_2_train"
     file = folder.parent / rsna_index.FILE
     first = rsna_index.open_index(folder, workers=1)
@@ -91,28 +96,27 @@ def test_where_nothing_can_be_written_the_index_goes_to_the_cache(
     assert file.name.startswith("rsna-") and file.suffix == ".npz"
 
 
-def test_an_interrupted_run_goes_on_where_it_ended(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(rsna_headers, "CHUNK_FILES", 4)
+def test_an_interrupted_run_resumes_where_it_ended(folder, tmp_path):
     file = tmp_path / "i.npz"
-    with monkeypatch.context() as patch:
-        _count_reads(patch, fail_after=9)
-        with pytest.raises(KeyboardInterrupt):
-            rsna_index.open_index(folder, file=file, workers=1)
+    kept = {"file": file, "workers": 1, "chunk_files": 4}
+    with pytest.raises(KeyboardInterrupt):
+        rsna_index.open_index(watched(folder, most=9), **kept)
     assert not file.exists()
-    read = _count_reads(monkeypatch)
-    index = rsna_index.open_index(folder, file=file, workers=1)
-    assert read == ALL[8:]
+    listing = watched(folder)
+    index = rsna_index.open_index(listing, **kept)
+    assert listing.read == ALL[8:]
     whole = rsna_index.open_index(folder, file=tmp_path / "j.npz", workers=1)
     _equal(index, whole)
 
 
-def test_processes_read_what_one_process_reads(folder, tmp_path, monkeypatch):
+def test_processes_read_what_one_process_reads(folder, tmp_path):
     serial = rsna_index.open_index(folder, file=tmp_path / "i.npz", workers=1)
-    monkeypatch.setattr(rsna_headers, "CHUNK_FILES", 10)
-    read = _count_reads(monkeypatch)
-    parallel = rsna_index.open_index(folder, file=tmp_path / "j.npz", workers=2)
+    listing = watched(folder)
+    parallel = rsna_index.open_index(
+        listing, file=tmp_path / "j.npz", workers=2, chunk_files=10
+    )
     _equal(parallel, serial)
-    assert read == []
+    assert listing.read == []
 
 
 def _table(path, rows, header="ImageId,SeriesInstanceUID,ImagePositionSpan"):
@@ -128,16 +132,16 @@ def _span_rows(names="dcab"):
     ]
 
 
-def test_a_metadata_table_gives_the_order_and_saves_headers(
-    folder, tmp_path, monkeypatch
-):
+def test_a_metadata_table_gives_the_order_and_saves_headers(folder, tmp_path):
     table = _table(tmp_path / "train_metadata_noidx.csv", _span_rows())
     assert rsna_metadata.find(tmp_path) == table
-    read = _count_reads(monkeypatch)
+    listing = watched(folder)
     index = rsna_index.open_index(
-        folder, metadata=table, file=tmp_path / "i.npz", workers=1
+        listing, metadata=table, file=tmp_path / "i.npz", workers=1
     )
-    assert sorted(read) == sorted(rsna_cases.images(name)[-1] for name in "abcd")
+    assert sorted(listing.read) == sorted(
+        rsna_cases.images(name)[-1] for name in "abcd"
+    )
     assert [name.decode() for name in index.series] == [
         rsna_cases.series(name) for name in "dcab"
     ]
@@ -230,27 +234,52 @@ def test_a_metadata_table_of_other_series_is_an_error(folder, tmp_path):
         )
 
 
-def test_images_of_another_patient_are_left_out_of_a_series():
+def _index(images, series, patients, positions, orientations):
+    """The index of slices with these headers."""
     columns = {
-        "images": np.array([b"a", b"b", b"c"]),
-        "series": np.array([b"S", b"S", b"S"]),
-        "patients": np.array([b"p", b"q", b"p"]),
-        "origins": np.array([b"", b"", b""]),
-        "positions": np.array([[0.0, 0, 9], [0, 0, 1], [0, 0, 2]]),
-        "orientations": np.full((3, 6), np.nan),
-        "file_bytes": np.array([1, 2, 3]),
+        "images": np.array(images),
+        "series": np.array(series),
+        "patients": np.array(patients),
+        "origins": np.full(len(images), b""),
+        "positions": np.array(positions, float),
+        "orientations": np.array(orientations, float),
+        "file_bytes": np.ones(len(images), int),
         "problem_images": np.array([], np.bytes_),
         "problem_reasons": np.array([], np.bytes_),
     }
-    index = rsna_index.Index(**rsna_index.in_scans(columns))
+    return rsna_index.Index(**rsna_index.in_scans(columns))
+
+
+def test_images_of_another_patient_are_left_out_of_a_series():
+    index = _index(
+        [b"a", b"b", b"c"],
+        [b"S", b"S", b"S"],
+        [b"p", b"q", b"p"],
+        [[0, 0, 9], [0, 0, 1], [0, 0, 2]],
+        np.full((3, 6), np.nan),
+    )
     assert index.images.tolist() == [b"c", b"a"]
     assert index.starts.tolist() == [0, 2]
     assert index.problem_images.tolist() == [b"b"]
 
 
-def test_slices_are_ordered_along_their_normal_towards_the_head():
-    orientations = np.array(
-        [[1.0, 0, 0, 0, 1, 0], [-1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 0.6, 0.8]]
+@pytest.mark.parametrize(
+    ("orientation", "along"),
+    [
+        ([1, 0, 0, 0, 1, 0], [10, 0]),
+        # A normal towards the feet is turned round.
+        ([-1, 0, 0, 0, 1, 0], [10, 0]),
+        # Tilted by 36.87 degrees: the normal is (0, -0.8, 0.6).
+        ([1, 0, 0, 0, 0.6, 0.8], [6, -8]),
+    ],
+)
+def test_slices_are_ordered_along_their_normal_towards_the_head(orientation, along):
+    index = _index(
+        [b"a", b"b"],
+        [b"S", b"S"],
+        [b"p", b"p"],
+        [[0, 0, 10], [0, 10, 0]],
+        [orientation, orientation],
     )
-    normals = rsna_index._normals(orientations)
-    np.testing.assert_allclose(normals, [[0, 0, 1], [0, 0, 1], [0, -0.8, 0.6]])
+    assert index.images.tolist() == [b"b", b"a"]
+    np.testing.assert_allclose(index.positions_mm, along[::-1])

@@ -18,10 +18,10 @@ def _rows(image, *positive):
     return [f"{image}_{name},{int(name in positive)}\n" for name in CLASSES]
 
 
-def _read(folder, rows, header=HEADER):
+def _read(folder, rows, header=HEADER, **options):
     path = folder / "labels.csv"
     path.write_bytes((header + "".join(rows)).encode())
-    return rsna_labels.read(path)
+    return rsna_labels.read(path, **options)
 
 
 ROWS = [
@@ -34,14 +34,11 @@ ROWS = [
 
 @pytest.mark.parametrize("block_rows", [1, 4, 1000])
 @pytest.mark.parametrize("order", ["as given", "shuffled"])
-def test_one_row_for_each_image_and_repeated_rows_dropped(
-    tmp_path, monkeypatch, block_rows, order
-):
-    monkeypatch.setattr(rsna_labels, "BLOCK_ROWS", block_rows)
+def test_one_row_for_each_image_and_repeated_rows_dropped(tmp_path, block_rows, order):
     rows = ROWS
     if order == "shuffled":
         rows = [ROWS[i] for i in np.random.default_rng(0).permutation(len(ROWS))]
-    table = _read(tmp_path, rows)
+    table = _read(tmp_path, rows, block_rows=block_rows)
     assert table.images.tolist() == [b"ID_a", b"ID_b", b"ID_c"]
     assert table.values.tolist() == [
         [0, 0, 0, 0, 0, 0],

@@ -47,7 +47,9 @@ def root(tmp_path_factory):
 
 def _series(root, number):
     uids = {series.uid: series for series in dicom.find_series(root)}
-    wanted = rsna_writer._name(10, "ich_tf phantom", CASES[number].case_id, "series")
+    wanted = rsna_writer.identifier(
+        10, "ich_tf phantom", CASES[number].case_id, "series"
+    )
     return uids[wanted]
 
 

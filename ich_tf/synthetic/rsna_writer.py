@@ -29,7 +29,8 @@ PADDING = -2000
 _KINDS = ("signed", "unsigned", "quirk")
 
 
-def _name(digits: int, *parts: object) -> str:
+def identifier(digits: int, *parts: object) -> str:
+    """An ID as RSNA 2019 has them, "ID_" and digits, that follows from the parts."""
     text = "\0".join(str(part) for part in parts)
     return "ID_" + hashlib.sha256(text.encode()).hexdigest()[:digits]
 
@@ -75,13 +76,15 @@ def _write_series(folder: pathlib.Path, case: Case, kind: str) -> list[str]:
     names = []
     for index, hu in enumerate(volume.hu):
         stored, values = _stored(hu, kind)
-        name = _name(12, *key, index)
+        name = identifier(12, *key, index)
         header = {
             "SOPInstanceUID": name,
             "Modality": "CT",
-            "PatientID": _name(8, volume.origin.split(" index")[0], case.patient_id),
-            "StudyInstanceUID": _name(10, *key, "study"),
-            "SeriesInstanceUID": _name(10, *key, "series"),
+            "PatientID": identifier(
+                8, volume.origin.split(" index")[0], case.patient_id
+            ),
+            "StudyInstanceUID": identifier(10, *key, "study"),
+            "SeriesInstanceUID": identifier(10, *key, "series"),
             "StudyID": "",
             **_geometry(volume, index),
             "WindowCenter": 40,

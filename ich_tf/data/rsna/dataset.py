@@ -18,7 +18,6 @@ import dataclasses
 import os
 import pathlib
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -27,6 +26,8 @@ from ich_tf.data.checks import Problem
 from ich_tf.data.rsna import headers as rsna_headers
 from ich_tf.data.rsna import index as rsna_index
 from ich_tf.data.rsna import labels as rsna_labels
+from ich_tf.data.rsna import layout, release
+from ich_tf.data.rsna import left_out as images_left_out
 from ich_tf.data.rsna import metadata as rsna_metadata
 from ich_tf.data.rsna.scan import read_scan
 from ich_tf.io.source import InputError
@@ -34,16 +35,7 @@ from ich_tf.volume import PHANTOM_MARKER, Case
 
 __all__ = ["IDENTITY", "Rsna", "ScanSlices", "read_scan"]
 
-IMAGES = "stage_2_train"
-LABELS = "stage_2_train.csv"
-IDENTITY = "RSNA 2019 stage 2"
-TEST_IDENTITY = "RSNA 2019 stage 2, test part"
-MAX_LISTED = 1000
-
-TEST_IMAGES = rsna_index.TEST_IMAGES
-
-_FULL_IMAGES, _FULL_SCANS = 752_803, 21_744
-_FULL_TEST_IMAGES, _FULL_TEST_SCANS = 121_232, 3_528
+IDENTITY = release.TRAIN.identity
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,75 +53,6 @@ class ScanSlices:
     image_ids: tuple[str, ...]
     files: tuple[pathlib.Path, ...]
     labels: np.ndarray | None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class LeftOut:
-    """Images that are in no scan.
-
-    Attributes:
-        kind: See `checks.Problem`.
-        reason: Why, in common.
-        images: (n,), their names as bytes.
-        messages: (n,), why, one by one as UTF-8; None if `reason` says it all.
-    """
-
-    kind: str
-    reason: str
-    images: np.ndarray
-    messages: np.ndarray | None = None
-
-    def problems(self, listing: rsna_headers.Listing) -> list[Problem]:
-        """One for each image, and one for the rest where there are very many."""
-        problems = []
-        for number, image in enumerate(self.images[:MAX_LISTED]):
-            path = listing.path(bytes(image))
-            message = self.reason
-            if self.messages is not None:
-                message = self.messages[number].decode()
-            problems.append(Problem(self.kind, str(path), message))
-        if len(self.images) > MAX_LISTED:
-            more = f"{len(self.images) - MAX_LISTED} more images: {self.reason}"
-            problems.append(Problem(self.kind, str(listing.folder), more))
-        return problems
-
-
-def _find_root(root: pathlib.Path, images: str = IMAGES) -> pathlib.Path:
-    """The data set in a folder, or up to two folders below it."""
-    if not root.is_dir():
-        raise InputError(f"{root} is not a folder.")
-    for pattern in ("", "*/", "*/*/"):
-        folders = sorted(root.glob(pattern)) if pattern else [root]
-        matches = [folder for folder in folders if (folder / images).is_dir()]
-        if len(matches) > 1:
-            names = ", ".join(str(folder) for folder in matches)
-            raise InputError(f"{root} holds several data sets, name one: {names}")
-        if matches:
-            return matches[0]
-    raise InputError(
-        f"{root} does not hold RSNA 2019: there is no folder {images} with the images "
-        f"(and, in the same folder, {LABELS}).{_instead(root)} Other DICOM files are "
-        "read by `predict`."
-    )
-
-
-def _instead(root: pathlib.Path) -> str:
-    """What a folder holds, for the message that it is not the data set."""
-    names = sorted(path.name for path in root.iterdir())
-    if any(name.startswith("stage_1") for name in names):
-        return " It holds stage 1 of the challenge; stage 2 is needed."
-    archives = [name for name in names if name.lower().endswith((".zip", ".7z"))]
-    if archives:
-        return f" It holds {archives[0]}: unpack it first."
-    return f" It holds: {', '.join(names[:5])}." if names else " It is empty."
-
-
-def _images_folder(root: pathlib.Path, images: str) -> pathlib.Path:
-    """The folder of the images; some archives unpack to one within one."""
-    folder = root / images
-    while (folder / images).is_dir():
-        folder = folder / images
-    return folder
 
 
 class Rsna(Dataset):
@@ -150,6 +73,7 @@ class Rsna(Dataset):
         part: str = "train",
         index_file: str | os.PathLike | None = None,
         workers: int | None = None,
+        published: release.Release | None = None,
     ):
         """Read the label table and the index, which is made if there is none.
 
@@ -158,6 +82,8 @@ class Rsna(Dataset):
             part: "train", or "test", which has no labels.
             index_file: Where the index is kept; see `rsna_index.open_index`.
             workers: Processes that read headers; default one for each core.
+            published: The release that a complete copy is recognised by; default the
+                challenge's.
 
         Raises:
             ValueError: if it is no RSNA 2019, or a table is faulty.
@@ -165,12 +91,14 @@ class Rsna(Dataset):
         if part not in ("train", "test"):
             raise ValueError(f"`part` must be 'train' or 'test'. Received: {part!r}")
         is_test = part == "test"
-        self.images = TEST_IMAGES if is_test else IMAGES
-        self.root = _find_root(pathlib.Path(root), self.images)
+        self.images = layout.TEST_IMAGES if is_test else layout.IMAGES
+        self.root = layout.find_root(pathlib.Path(root), self.images)
         table = None
-        if not is_test and (self.root / LABELS).is_file():
-            table = rsna_labels.read(self.root / LABELS)
-        self._listing = rsna_headers.list_images(_images_folder(self.root, self.images))
+        if not is_test and (self.root / layout.LABELS).is_file():
+            table = rsna_labels.read(self.root / layout.LABELS)
+        self._listing = rsna_headers.list_images(
+            layout.images_folder(self.root, self.images)
+        )
         index = rsna_index.open_index(
             self._listing,
             metadata=rsna_metadata.find(
@@ -180,8 +108,9 @@ class Rsna(Dataset):
             file=index_file,
             workers=workers,
         )
-        self._full = _is_full_test(index) if is_test else self._is_full(index, table)
-        self._left_out = list(_left_out(index, table))
+        self._release = published or (release.TEST if is_test else release.TRAIN)
+        self._is_complete = self._release.is_complete(index, table)
+        self._left_out = list(images_left_out.groups(index, table))
         self._index, self._labels = index, None
         if table is not None:
             rows = table.rows_of(index.images)
@@ -262,17 +191,20 @@ class Rsna(Dataset):
         images = [image for group in self._left_out for image in group.images]
         return tuple(os.fsdecode(image) for image in images)
 
-    def problems(self) -> list[Problem]:
-        """What is wrong with files and labels, at most `MAX_LISTED` of each reason.
+    def problems(self, most: int = images_left_out.MAX_LISTED) -> list[Problem]:
+        """What is wrong with files and labels.
 
         Pixels are not looked at; see `load`.
+
+        Args:
+            most: Images listed for each reason; one more problem counts the others.
         """
         problems = []
-        if self._labels is None and self.images == IMAGES:
-            path = str(self.root / LABELS)
+        if self._labels is None and self.images == layout.IMAGES:
+            path = str(self.root / layout.LABELS)
             problems.append(Problem("labels", path, "there is no such table"))
         for group in self._left_out:
-            problems += group.problems(self._listing)
+            problems += group.problems(self._listing, most)
         return problems
 
     def fingerprint(self) -> dict:
@@ -282,9 +214,8 @@ class Rsna(Dataset):
             "layout"; "slices", their number; "cases", from case id to "slices",
             "mask_voxels" (None: there are no masks) and "crc32" of what is known of
             its slices without reading pixels (names, places, sizes of the files,
-            labels); and "identity": `IDENTITY` or `TEST_IDENTITY` only for the
-            published number of images and scans, "phantom" if a file carries the
-            phantom's marker, else "unknown".
+            labels); and "identity": that of the release only for its number of images
+            and scans, "phantom" if a file carries the phantom's marker, else "unknown".
         """
         return {
             "layout": self.name,
@@ -313,44 +244,4 @@ class Rsna(Dataset):
         origins = [origin.decode() for origin in self._index.origins]
         if any(origin.startswith(PHANTOM_MARKER) for origin in origins):
             return "phantom"
-        if not self._full:
-            return "unknown"
-        return IDENTITY if self.images == IMAGES else TEST_IDENTITY
-
-    @staticmethod
-    def _is_full(index: rsna_index.Index, table: rsna_labels.LabelTable | None) -> bool:
-        """Whether there are as many scans, and labelled images, as were published."""
-        if table is None or len(index.series) != _FULL_SCANS:
-            return False
-        absent = np.char.endswith(index.problem_reasons, rsna_index.NO_FILE.encode())
-        known = np.concatenate([index.images, index.problem_images[~absent]])
-        labelled = np.count_nonzero(np.isin(table.images, known))
-        return len(table.images) == labelled == _FULL_IMAGES
-
-
-def _is_full_test(index: rsna_index.Index) -> bool:
-    images = len(index.images) + len(index.problem_images)
-    return (images, len(index.series)) == (_FULL_TEST_IMAGES, _FULL_TEST_SCANS)
-
-
-def _left_out(
-    index: rsna_index.Index, table: rsna_labels.LabelTable | None
-) -> Iterator[LeftOut]:
-    """The groups of images that cannot be used."""
-    if len(index.problem_images):
-        yield LeftOut(
-            "unreadable", "unreadable", index.problem_images, index.problem_reasons
-        )
-    if table is None:
-        return
-    bare = index.images[table.rows_of(index.images) < 0]
-    known = np.concatenate([index.images, index.problem_images])
-    absent = table.images[~np.isin(table.images, known)]
-    groups = {
-        f"no labels in {LABELS}": bare,
-        f"in {LABELS}, but there is no such file": absent,
-        **{reason: table.images[where] for reason, where in table.faults().items()},
-    }
-    for reason, images in groups.items():
-        if len(images):
-            yield LeftOut("labels", reason, images)
+        return self._release.identity if self._is_complete else "unknown"

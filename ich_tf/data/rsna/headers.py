@@ -60,7 +60,9 @@ class Listing:
     def take(self, images: np.ndarray) -> "Listing":
         """The listing of some of the images."""
         images = np.sort(images)
-        return Listing(self.folder, images, self.bytes_of(images), self.endings)
+        return dataclasses.replace(
+            self, images=images, file_bytes=self.bytes_of(images)
+        )
 
     def bytes_of(self, images: np.ndarray) -> np.ndarray:
         """The sizes of the files of some images."""
@@ -105,6 +107,21 @@ def list_images(folder: str | os.PathLike) -> Listing:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How many headers are read.
+
+    Attributes:
+        parts: Folder where chunks already read are kept.
+        workers: Number of processes.
+        chunk_files: Files whose headers are kept together.
+    """
+
+    parts: pathlib.Path
+    workers: int
+    chunk_files: int = CHUNK_FILES
+
+
 def read_headers(listing: Listing) -> dict[str, np.ndarray]:
     """Read the headers of all images of a listing, one after the other.
 
@@ -145,22 +162,17 @@ def _columns(rows: list[tuple], kinds: dict[str, tuple]) -> dict[str, np.ndarray
     }
 
 
-def read_all(listing: Listing, parts: pathlib.Path, workers: int) -> dict:
-    """Read all headers in parallel, chunk by chunk; see `read_headers`.
-
-    Args:
-        listing: The images.
-        parts: Folder where chunks already read are kept.
-        workers: Number of processes.
-    """
+def read_all(listing: Listing, reading: Reading) -> dict[str, np.ndarray]:
+    """Read all headers in parallel, chunk by chunk; see `read_headers`."""
+    size = reading.chunk_files
     chunks = [
-        listing.take(listing.images[start : start + CHUNK_FILES])
-        for start in range(0, max(1, len(listing.images)), CHUNK_FILES)
+        listing.take(listing.images[start : start + size])
+        for start in range(0, max(1, len(listing.images)), size)
     ]
-    missing = [chunk for chunk in chunks if not _part(parts, chunk).is_file()]
-    if len(missing) > 1 and workers > 1:
-        _read_parallel(missing, parts, workers)
-    columns = [_read_chunk(chunk, parts) for chunk in chunks]
+    missing = [chunk for chunk in chunks if not _part(reading.parts, chunk).is_file()]
+    if len(missing) > 1 and reading.workers > 1:
+        _read_parallel(missing, reading)
+    columns = [_read_chunk(chunk, reading.parts) for chunk in chunks]
     return join(columns)
 
 
@@ -189,10 +201,11 @@ def _keep_chunk(parts: pathlib.Path, chunk: Listing) -> None:
     _read_chunk(chunk, parts)
 
 
-def _read_parallel(chunks: list[Listing], parts: pathlib.Path, workers: int) -> None:
+def _read_parallel(chunks: list[Listing], reading: Reading) -> None:
     """Let processes write the files of the chunks."""
-    keep = functools.partial(_keep_chunk, parts)
-    done = parallel.ordered_map(keep, chunks, workers=min(workers, len(chunks)))
+    keep = functools.partial(_keep_chunk, reading.parts)
+    workers = min(reading.workers, len(chunks))
+    done = parallel.ordered_map(keep, chunks, workers=workers)
     for number, _ in enumerate(done, 1):
         if number % LOG_EVERY == 0:
             _log.info("headers: chunk %d of %d", number, len(chunks))

@@ -14,11 +14,11 @@ import shutil
 import numpy as np
 
 from ich_tf.data.rsna import headers as rsna_headers
+from ich_tf.data.rsna import layout
 from ich_tf.data.rsna import metadata as rsna_metadata
 from ich_tf.io import source
 
 FILE = "ich_tf-index.npz"
-TEST_IMAGES = "stage_2_test"
 NO_FILE = "but has no file."
 
 
@@ -71,6 +71,7 @@ def open_index(
     metadata: str | os.PathLike | None = None,
     file: str | os.PathLike | None = None,
     workers: int | None = None,
+    chunk_files: int = rsna_headers.CHUNK_FILES,
 ) -> Index:
     """The index of a folder of images, made if there is none for these very files.
 
@@ -84,6 +85,8 @@ def open_index(
         file: Where the index is kept. Default: in the parent folder, or in the user's
             cache where nothing can be written there.
         workers: Processes that read headers. Default: one for each core.
+        chunk_files: Files whose headers are kept together; a run that was interrupted
+            resumes with the first chunk that is not complete.
 
     Raises:
         ValueError: if the metadata table is faulty. An unreadable image is no error:
@@ -101,11 +104,11 @@ def open_index(
     if columns is None:
         parts = file.with_suffix(".parts")
         workers = workers or os.cpu_count() or 1
+        reading = rsna_headers.Reading(parts, workers, chunk_files)
         if metadata is None:
-            raw = rsna_headers.read_all(listing, parts, workers)
+            raw = rsna_headers.read_all(listing, reading)
         else:
-            table = rsna_metadata.read(metadata)
-            raw = _from_metadata(listing, table, parts, workers)
+            raw = _from_metadata(listing, rsna_metadata.read(metadata), reading)
         columns = in_scans(raw)
         rsna_headers.save(file, digest, columns)
         shutil.rmtree(parts, ignore_errors=True)
@@ -114,7 +117,7 @@ def open_index(
 
 def _default_file(folder: pathlib.Path) -> pathlib.Path:
     # The folders of both parts have the same parent.
-    name = FILE if folder.name != TEST_IMAGES else f"{TEST_IMAGES}-{FILE}"
+    name = FILE if folder.name != layout.TEST_IMAGES else f"{layout.TEST_IMAGES}-{FILE}"
     place = folder.parent / name
     if place.exists() or os.access(folder.parent, os.W_OK):
         return place
@@ -127,12 +130,11 @@ def _default_file(folder: pathlib.Path) -> pathlib.Path:
 def _from_metadata(
     listing: rsna_headers.Listing,
     table: rsna_metadata.Metadata,
-    parts: pathlib.Path,
-    workers: int,
+    reading: rsna_headers.Reading,
 ) -> dict[str, np.ndarray]:
     """The columns of `read_headers` from a table and one header of each scan."""
     has_file = np.isin(table.images, listing.images)
-    heads = _one_header_each(listing, table, np.flatnonzero(has_file), parts, workers)
+    heads = _one_header_each(listing, table, np.flatnonzero(has_file), reading)
     unreadable = np.isin(table.images, heads["problem_images"])
     rows = np.flatnonzero(has_file & ~unreadable)
     order = np.argsort(heads["series"])
@@ -162,8 +164,7 @@ def _one_header_each(
     listing: rsna_headers.Listing,
     table: rsna_metadata.Metadata,
     rows: np.ndarray,
-    parts: pathlib.Path,
-    workers: int,
+    reading: rsna_headers.Reading,
 ) -> dict[str, np.ndarray]:
     """The columns of the first readable file of each series."""
     columns_read = [rsna_headers.read_headers(listing.take(table.images[:0]))]
@@ -176,7 +177,7 @@ def _one_header_each(
         chosen = waiting[first]
         tried |= np.isin(rows, chosen)
         images, series = table.images[chosen], table.series[chosen]
-        headers = rsna_headers.read_all(listing.take(images), parts, workers)
+        headers = rsna_headers.read_all(listing.take(images), reading)
         series_of = dict(zip(images.tolist(), series.tolist(), strict=True))
         for image, name in zip(headers["images"], headers["series"], strict=True):
             if series_of[image] != name:

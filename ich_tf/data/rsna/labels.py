@@ -68,8 +68,12 @@ class LabelTable:
         }
 
 
-def read(path: str | os.PathLike) -> LabelTable:
+def read(path: str | os.PathLike, block_rows: int = BLOCK_ROWS) -> LabelTable:
     """Read the label table.
+
+    Args:
+        path: The table.
+        block_rows: Rows that are parsed together; bounds the memory.
 
     Raises:
         ValueError: if a row is not `<image>_<class>,<0 or 1>`, or two rows contradict
@@ -82,7 +86,7 @@ def read(path: str | os.PathLike) -> LabelTable:
     with open(path, "rb") as file:
         dialect = _dialect(path, file.readline(_MAX_HEADER))
         first_line = 2
-        while lines := list(itertools.islice(file, BLOCK_ROWS)):
+        while lines := list(itertools.islice(file, block_rows)):
             if not any(map(bytes.strip, lines)):
                 first_line += len(lines)
                 continue

@@ -11,7 +11,9 @@ from ich_tf.io import dicom, stack
 from ich_tf.volume import Note, Volume
 
 
-def read_scan(paths: Sequence[pathlib.Path]) -> tuple[Volume, list[int]]:
+def read_scan(
+    paths: Sequence[pathlib.Path], max_voxels: int = dicom.MAX_VOXELS
+) -> tuple[Volume, list[int]]:
     """Read slices of one scan, given from foot to head, and leave out unreadable ones.
 
     Slices that do not have the size of most are left out too; of two sizes that are as
@@ -19,6 +21,7 @@ def read_scan(paths: Sequence[pathlib.Path]) -> tuple[Volume, list[int]]:
 
     Args:
         paths: One file for each slice.
+        max_voxels: The most that slices of all sizes may have together.
 
     Returns:
         The volume, and for each of its slices the number of its file in `paths`.
@@ -35,13 +38,13 @@ def read_scan(paths: Sequence[pathlib.Path]) -> tuple[Volume, list[int]]:
             reasons[number] = str(error).replace(str(path), path.name, 1)
             continue
         voxels += hu.size
-        if voxels > dicom.MAX_VOXELS:
+        if voxels > max_voxels:
             raise ValueError(
                 f"{path.parent}: {len(paths)} slices of one scan are more than the "
-                f"{dicom.MAX_VOXELS} voxels read."
+                f"{max_voxels} voxels read."
             )
         if block is None:
-            most = min(len(paths), dicom.MAX_VOXELS // hu.size)
+            most = min(len(paths), max_voxels // hu.size)
             block = _Block(most, hu.shape)
         slices_read[number] = plane, block.place(hu), remarks
     if not slices_read:
