@@ -1,6 +1,7 @@
 """Files and folders that are complete or not there: made elsewhere, then renamed."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -9,9 +10,14 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from typing import Any
 
+WRITING = ".writing-"
+"""How the name of a folder begins in which `atomic` writes a file."""
+PROCESS = uuid.uuid4().hex[:8]
+"""Distinguishes this process from an earlier one of the same number."""
 PARTIAL = ".partial"
 """How the name of a folder ends that is not complete."""
 
@@ -22,14 +28,16 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
     The temporary name keeps the endings of `path`, which writers choose a format by.
 
+    What a killed process left is removed by the next one that writes to the folder.
+
     Raises:
         OSError: if the block or the disk fails; the error names `path` where the system
             names no file, as it does not for a full disk.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
-        partial = pathlib.Path(folder) / path.name
+    with _writing(path.parent) as folder:
+        partial = folder / path.name
         try:
             yield partial
             with open(partial, "rb") as written:
@@ -41,10 +49,25 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
+@contextlib.contextmanager
+def _writing(parent: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A temporary folder; what killed processes left of theirs is removed."""
+    _remove_writing(parent)
+    prefix, ending = f"{WRITING}{PROCESS}-", partial_name("")
+    with tempfile.TemporaryDirectory(ending, prefix, parent) as folder:
+        yield pathlib.Path(folder)
+
+
+# Once for each folder: thousands of files may be written to one.
+@functools.cache
+def _remove_writing(parent: pathlib.Path) -> None:
+    remove_left(parent, WRITING, keep=f"{WRITING}{PROCESS}")
+
+
 def link(source: pathlib.Path, path: pathlib.Path) -> None:
     """Give a complete file a second name, or copy it where links are unknown."""
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
-        partial = pathlib.Path(folder) / path.name
+    with _writing(path.parent) as folder:
+        partial = folder / path.name
         try:
             os.link(source, partial)
         except OSError:
@@ -56,6 +79,15 @@ def write_bytes(path: str | os.PathLike, content: bytes | memoryview) -> None:
     """Write a file atomically."""
     with atomic(path) as partial:
         partial.write_bytes(content)
+
+
+def empty(folder: str | os.PathLike) -> None:
+    """Remove everything in a folder, as far as the system allows."""
+    for path in pathlib.Path(folder).iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def check_folder(path: str | os.PathLike) -> None:
@@ -111,6 +143,40 @@ def new_folder(folder: str | os.PathLike) -> Iterator[pathlib.Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def locked(
+    folder: pathlib.Path, waiting: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Let one process at a time into the block, where the system has such locks.
+
+    The lock ends with the process, however that ends. Without a folder, or on a file
+    system without locks, the block runs at once.
+
+    Args:
+        folder: The folder that is locked; no link.
+        waiting: Called once if another process has the lock.
+    """
+    try:
+        import fcntl
+
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def partial_name(name: str) -> str:
     """The name of a folder while this process writes it: `<host>-<process>.partial`."""
     return f"{name}.{platform.node()}-{os.getpid()}{PARTIAL}"
@@ -144,6 +210,13 @@ def _is_running(number: int) -> bool:
     except PermissionError:
         return True
     return number != os.getpid()
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name can only be that of a visible file within the folder."""
+    if not name or name.startswith(".") or "\0" in name:
+        return False
+    return pathlib.PurePath(name).name == name
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -24,9 +24,6 @@ from collections.abc import Collection, Iterator
 from ich_tf import files, owned_record
 from ich_tf.owned_record import HIDDEN, NEW, ForeignFile, Record, Replacement, Written
 
-PROCESS = uuid.uuid4().hex[:8]
-"""Tells this process from an earlier one of the same number."""
-
 
 def check(out: str | os.PathLike, writer: str, patterns: Collection[str]) -> None:
     """Refuse, before long work, a folder in which `replacing` would fail.
@@ -44,7 +41,7 @@ def check(out: str | os.PathLike, writer: str, patterns: Collection[str]) -> Non
     files.check_folder(out)
     if not out.is_dir():
         return
-    with _locked(out):
+    with files.locked(out / HIDDEN):
         record = _finish(out, owned_record.read(out))
     names = [
         name
@@ -76,16 +73,18 @@ def replacing(out: str | os.PathLike, writer: str) -> Iterator[pathlib.Path]:
     hidden = out / HIDDEN
     owned_record.read(out)
     hidden.mkdir(parents=True, exist_ok=True)
-    with _locked(out):
+    with files.locked(out / HIDDEN):
         _finish(out, owned_record.read(out))
-        files.remove_left(hidden, NEW, keep=f"{NEW}{PROCESS}")
-        folder = hidden / files.partial_name(f"{NEW}{PROCESS}-{uuid.uuid4().hex[:8]}")
+        files.remove_left(hidden, NEW, keep=f"{NEW}{files.PROCESS}")
+        folder = hidden / files.partial_name(
+            f"{NEW}{files.PROCESS}-{uuid.uuid4().hex[:8]}"
+        )
         folder.mkdir()
     try:
         yield folder
         _commit(out, writer, folder)
     finally:
-        with _locked(out):
+        with files.locked(out / HIDDEN):
             # An earlier call may have been killed within its own replacement.
             if not _is_pending(out, folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -125,12 +124,12 @@ def _commit(out: pathlib.Path, writer: str, folder: pathlib.Path) -> None:
     for path in sorted(folder.iterdir()):
         if not stat.S_ISREG(path.lstat().st_mode):
             raise ValueError(f"{path} is not a regular file; only files are written.")
-        if not owned_record.is_plain(path.name):
+        if not files.is_plain(path.name):
             raise ValueError(f"{out / path.name} has no name for an output file.")
         files.sync(path)
     files.sync(folder)
     new = {path.name: Written.of(path, writer) for path in folder.iterdir()}
-    with _locked(out):
+    with files.locked(out / HIDDEN):
         record = _finish(out, owned_record.read(out))
         _refuse_foreign(out, writer, sorted(new), record)
         pending = Replacement(writer, folder.name, new)
@@ -187,25 +186,6 @@ def _refuse_foreign(
         raise ForeignFile(
             f"{out} holds {name}, {reason}. Move it, or name another folder with --out."
         )
-
-
-@contextlib.contextmanager
-def _locked(out: pathlib.Path) -> Iterator[None]:
-    """Let one process at a time change a folder's record, where the system can."""
-    hidden = out / HIDDEN
-    try:
-        import fcntl
-
-        descriptor = os.open(hidden, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except (ImportError, OSError):
-        yield
-        return
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _is_pending(out: pathlib.Path, folder: str) -> bool:

@@ -116,7 +116,7 @@ def read(out: str | os.PathLike) -> Record:
     arriving = record.pending.new if record.pending else ()
     folders = [record.pending.folder] if record.pending else []
     for name in (*record.files, *arriving, *folders):
-        if not is_plain(name):
+        if not files.is_plain(name):
             raise ValueError(f"{path} lists {name!r}, no plain file name. {ADVICE}")
     if folders and not folders[0].startswith(NEW):
         raise ValueError(f"{path} lists {folders[0]!r} as new files. {ADVICE}")
@@ -142,10 +142,3 @@ def refuse_link(path: pathlib.Path) -> None:
     """
     if path.is_symlink():
         raise ForeignFile(f"{path} is a link, which this suite never makes. Remove it.")
-
-
-def is_plain(name: str) -> bool:
-    """Whether a name can only be that of a visible file within the folder."""
-    if not name or name.startswith(".") or "\0" in name:
-        return False
-    return pathlib.PurePath(name).name == name

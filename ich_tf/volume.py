@@ -13,6 +13,9 @@ import numpy as np
 AIR_HU = -1000.0
 """Hounsfield units of air; outside a volume there is air."""
 
+LOWEST_HU = -1024.0
+"""Lowest value that scanners store; padding and anything lower is read as it."""
+
 BODY_HU = -200.0
 """Between air and skin: voxels above it belong to the head."""
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ich_tf import files
+from ich_tf import files, paths
 
 
 def test_file_appears_only_when_complete(tmp_path):
@@ -116,3 +116,40 @@ def test_a_full_disk_names_the_file(tmp_path):
         signal.signal(signal.SIGXFSZ, before)
     assert path.read_bytes() == b"old"
     assert [child.name for child in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_one(tmp_path):
+    script = (
+        "import os, sys; from ich_tf import files\n"
+        "with files.atomic(sys.argv[1]) as partial:\n"
+        "    partial.write_text('half')\n"
+        "    os._exit(9)\n"
+    )
+    path = tmp_path / "result.json"
+    project = {**os.environ, "PYTHONPATH": os.fspath(paths.PROJECT)}
+    process = subprocess.run([sys.executable, "-c", script, path], env=project)
+    assert process.returncode == 9
+    assert len(list(tmp_path.glob(".writing-*"))) == 1
+    files.write_json(path, 1)
+    assert [left.name for left in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_second_process_waits_for_the_lock(tmp_path):
+    script = (
+        "import pathlib, sys; from ich_tf import files\n"
+        "with files.locked(pathlib.Path(sys.argv[1]), lambda: print('waits', flush=True)):\n"
+        "    print('in', flush=True)\n"
+    )
+    project = {**os.environ, "PYTHONPATH": os.fspath(paths.PROJECT)}
+    with files.locked(tmp_path):
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, tmp_path],
+            env=project,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout.readline() == "waits\n"
+        assert process.poll() is None
+    assert process.communicate(timeout=60)[0] == "in\n"
+    with files.locked(tmp_path / "absent"):
+        pass

@@ -15,7 +15,7 @@ PACKAGE = pathlib.Path(ich_tf.__file__).parent
 # A module may import its own part, and every part of the layers below its own.
 LAYERS = (
     (
-        *("labels", "paths", "volume", "files", "parallel"),
+        *("arrays", "labels", "paths", "volume", "files", "parallel"),
         *("typed_json", "owned_record", "owned_folder"),
         *("packages", "suggestions"),
     ),

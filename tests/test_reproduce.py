@@ -9,7 +9,7 @@ import small
 from ich_tf import files, models
 from ich_tf.data import ct_ich
 from ich_tf.evidence import readme, recorded, render, table_cells, tables
-from ich_tf.experiments import reproduce, runner, ship
+from ich_tf.experiments import reproduce, results, runner, ship
 from ich_tf.experiments.tasks import crop_data, masks, segmentation
 from ich_tf.models import published_weights
 from ich_tf.synthetic import layouts
@@ -33,11 +33,11 @@ def folders(done):
 @pytest.fixture
 def copied(folders, tmp_path):
     """The folders with a copy of the results, to be spoilt."""
-    results = tmp_path / "results"
+    copy = tmp_path / "results"
     ignore = shutil.ignore_patterns("phantom", "slices", "shards")
-    shutil.copytree(folders.results, results, ignore=ignore)
-    (results / "phantom").symlink_to(folders.results / "phantom")
-    return dataclasses.replace(folders, results=results)
+    shutil.copytree(folders.results, copy, ignore=ignore)
+    (copy / "phantom").symlink_to(folders.results / "phantom")
+    return dataclasses.replace(folders, results=copy)
 
 
 def test_result_can_be_traced(done):
@@ -116,7 +116,7 @@ def test_a_finished_run_is_kept_on_a_device_of_another_precision(copied, monkeyp
     run = small.run(ROW, copied)
     assert runner.state_of(run) == "finished"
     run.file.unlink()
-    (run.fold_folder(0) / runner.FOLD_FILE).unlink()
+    (run.fold_folder(0) / results.FOLD_FILE).unlink()
     assert runner.state_of(run) == "interrupted"
     with pytest.raises(ValueError, match="was begun in .* trains in elsewhere"):
         runner.begin_fold(
@@ -133,29 +133,6 @@ def test_results_of_real_data_are_not_replaced_by_the_phantoms(copied):
     with pytest.raises(ValueError, match="is of ct-ich 1.0 and would be replaced"):
         reproduce.reproduce([run], say=lambda line: None)
     assert files.read_json(run.file) == real
-
-
-def test_a_damaged_result_is_named_and_moved_aside_by_fresh(copied):
-    run = small.run("related/hu-threshold", copied)
-    runner.execute(run, say=lambda line: None)
-    run.file.write_text('{"experiment": null}')
-    with pytest.raises(ValueError, match=f"{run.file.name}.*lacks.*--fresh"):
-        reproduce.reproduce([run], say=lambda line: None)
-    (result,) = reproduce.reproduce([run], fresh=True, say=lambda line: None)
-    assert result.experiment == run.experiment.id
-    aside = run.file.with_name(f"{run.file.name}.damaged")
-    assert aside.read_text() == '{"experiment": null}'
-
-
-def test_a_damaged_fold_is_named(copied):
-    run = small.run("related/hu-threshold", copied)
-    runner.execute(run, say=lambda line: None)
-    run.file.unlink()
-    (run.fold_folder(0) / runner.FOLD_FILE).write_text("[]")
-    with pytest.raises(ValueError, match=f"{runner.FOLD_FILE}.*--fresh"):
-        reproduce.reproduce([run], say=lambda line: None)
-    (result,) = reproduce.reproduce([run], fresh=True, say=lambda line: None)
-    assert result.counts
 
 
 def test_damage_in_the_first_case_ends_the_run(folders, tmp_path):

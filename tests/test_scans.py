@@ -202,6 +202,6 @@ def test_a_folder_without_a_scan_is_named(tmp_path):
 
 
 def test_the_row_of_a_failure_has_every_column():
-    outcome = many.Outcome("a", many.FAILED, "", {}, 1.0, "why")
+    outcome = many.Outcome("a", many.FAILED, "", None, 1.0, "why")
     assert len(outcome.row()) == len(many.COLUMNS)
     assert dataclasses.asdict(outcome)["reason"] == outcome.row()[-1] == "why"

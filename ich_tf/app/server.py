@@ -184,16 +184,12 @@ def _forget(own: str | None) -> None:
 
 
 def _row(outcome: many.Outcome) -> list[str]:
-    told = outcome.numbers
-    ml = told.get("volume_ml")
-    probability = told.get("probabilities", {}).get("scan", {}).get("any")
-    return [
-        outcome.scan,
-        outcome.status,
-        "" if ml is None else f"{ml:.1f}",
-        "" if probability is None else f"{probability:.2f}",
-        outcome.reason,
-    ]
+    ml = probability = ""
+    if outcome.numbers is not None:
+        if outcome.numbers["volume_ml"] is not None:
+            ml = f"{outcome.numbers['volume_ml']:.1f}"
+        probability = f"{outcome.numbers['probabilities']['scan']['any']:.2f}"
+    return [outcome.scan, outcome.status, ml, probability, outcome.reason]
 
 
 def _frame(own: str | None, name: str | None) -> str:

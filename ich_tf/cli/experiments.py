@@ -54,7 +54,6 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 
 def _figures(folders, options: argparse.Namespace) -> None:
-    from ich_tf import files
     from ich_tf.evidence import localization
     from ich_tf.experiments import lookup
 
@@ -62,7 +61,7 @@ def _figures(folders, options: argparse.Namespace) -> None:
         "table1/resnext101", options.profile, folders, print, options.seed
     )
     out = localization.of_run(run, print)
-    print(localization.describe(files.read_json(out / localization.MEASURED)))
+    print(localization.describe(localization.read(out)))
     print(f"figures 3-7 are in {out}")
 
 

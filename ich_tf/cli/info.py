@@ -10,9 +10,10 @@ import platform
 from typing import Any
 
 import ich_tf
-from ich_tf import files, paths
+from ich_tf import paths
 from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
+from ich_tf.models import manifest
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -76,12 +77,12 @@ def _state(folder: str | None) -> str:
 
 
 def _weights(folder: pathlib.Path) -> dict[str, str]:
-    manifest = folder / "manifest.json"
-    if not manifest.is_file():
+    path = folder / manifest.MANIFEST
+    if not path.is_file():
         return {}
     return {
         name: "here" if (folder / entry["file"]).is_file() else "downloaded when used"
-        for name, entry in files.read_json(manifest).items()
+        for name, entry in manifest.read(path).items()
     }
 
 

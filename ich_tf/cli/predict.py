@@ -139,8 +139,8 @@ def _predict_many(found, settings, options: argparse.Namespace) -> int:
         outcomes = many.run(found, options.out, settings, done)
     failed = [outcome for outcome in outcomes if outcome.status == many.FAILED]
     if options.json:
-        told = [dataclasses.asdict(outcome) for outcome in outcomes]
-        print(json.dumps(told, indent=1, allow_nan=False))
+        content = [dataclasses.asdict(outcome) for outcome in outcomes]
+        print(json.dumps(content, indent=1, allow_nan=False))
     else:
         print(
             f"{len(outcomes) - len(failed)} of {len(outcomes)} scans predicted, "
@@ -151,13 +151,13 @@ def _predict_many(found, settings, options: argparse.Namespace) -> int:
 
 def _line(outcome) -> str:
     """One scan of many, in one line."""
-    told = outcome.numbers
-    if not told:
+    numbers = outcome.numbers
+    if numbers is None:
         return f"{outcome.scan}: {outcome.status}: {outcome.reason}"
-    ml = told["volume_ml"]
+    ml = numbers["volume_ml"]
     amount = "ml unknown" if ml is None else f"{ml:.1f} ml"
-    probability = told["probabilities"]["scan"]["any"]
-    beyond = ", out of distribution" if told["out_of_distribution"]["scan"] else ""
+    probability = numbers["probabilities"]["scan"]["any"]
+    beyond = ", out of distribution" if numbers["out_of_distribution"]["scan"] else ""
     return (
         f"{outcome.scan}: {outcome.status}: {amount}, any hemorrhage "
         f"{probability:.2f}{beyond} ({outcome.seconds:.1f} s)"

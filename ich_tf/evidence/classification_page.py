@@ -4,7 +4,6 @@ import dataclasses
 import os
 import pathlib
 
-from ich_tf import files
 from ich_tf.evidence import compare, localization, render, tables
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import CATALOG, Catalog
@@ -112,7 +111,7 @@ def _measured(results: pathlib.Path, profile: str) -> tuple[pathlib.Path, dict]:
     folder = run / localization.FOLDER
     if not (folder / localization.MEASURED).is_file():
         raise ValueError(f"There are no {folder}. Run `ich-tf reproduce table1`.")
-    return folder, files.read_json(folder / localization.MEASURED)
+    return folder, localization.read(folder)
 
 
 def _localization(results: pathlib.Path, profile: str) -> str:

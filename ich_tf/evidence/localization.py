@@ -3,11 +3,13 @@
 import os
 import pathlib
 from collections.abc import Callable, Iterable
+from typing import Any, TypedDict
 
 import numpy as np
 
-from ich_tf import files, labels
+from ich_tf import files, labels, typed_json
 from ich_tf.experiments import provenance, runner
+from ich_tf.experiments.result_types import Score
 from ich_tf.experiments.tasks import classifier_networks
 from ich_tf.metrics import display, evaluation, intervals, localization
 from ich_tf.models import resnext
@@ -17,6 +19,7 @@ from ich_tf.volume import BODY_HU
 
 FIRST_FIGURE = 3
 FOLDER, MEASURED = "figures", "localization.json"
+ADVICE = "Remove it; `ich-tf reproduce table1` makes it again."
 # Of the heads that figures are drawn of; no profile trains on this seed.
 SEED, HEADS = 7, 12
 
@@ -79,6 +82,51 @@ def draw_and_measure(
     return found
 
 
+class SubtypeMeasures(TypedDict):
+    """Means over the slices of one subtype."""
+
+    slices: int
+    detected: int
+    energy_share: Score
+    pointing_game: Score
+    chance_head: Score
+    chance_image: Score
+    above_chance: Score
+    figure: str | None
+
+
+class Measured(TypedDict):
+    """The content of `localization.json`."""
+
+    made_for: dict[str, Any]
+    layer: str
+    heads: int
+    subtypes: dict[str, SubtypeMeasures]
+
+
+def read(folder: pathlib.Path) -> Measured:
+    """Read what `draw_and_measure` wrote.
+
+    Args:
+        folder: The folder of the figures.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged; the message names it.
+    """
+    path = folder / MEASURED
+    content = typed_json.read(path, Measured, ADVICE)
+    for subtype, measured in content["subtypes"].items():
+        if subtype not in labels.SUBTYPES:
+            raise ValueError(f"{path} is damaged: no subtype {subtype!r}. {ADVICE}")
+        if not files.is_plain(measured["figure"] or FOLDER):
+            raise ValueError(
+                f"{path} is damaged: {measured['figure']!r} is no plain file name. "
+                f"{ADVICE}"
+            )
+    return content
+
+
 def of_run(
     run: runner.Run, say: Callable[[str], None], heads: int = HEADS
 ) -> pathlib.Path:
@@ -99,7 +147,7 @@ def of_run(
         "cells": resnext.CELLS,
     }
     path = out / MEASURED
-    if path.is_file() and files.read_json(path)["made_for"] == made_for:
+    if path.is_file() and read(out)["made_for"] == made_for:
         return out
     say(f"figures 3-7: Grad-CAM on {heads} phantom heads")
     what = {"slices": 24, "size": 128, **run.profile.phantom}

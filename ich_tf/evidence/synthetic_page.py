@@ -2,20 +2,23 @@
 
 import os
 import pathlib
+from typing import TypedDict
 
 import numpy as np
 
-from ich_tf import files
+from ich_tf import typed_json
 from ich_tf.evidence import compare, render
 from ich_tf.evidence.classification_page import CLASSIFIERS
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import CATALOG
+from ich_tf.experiments.result_types import LabelledScan
 from ich_tf.experiments.rows import painted
 from ich_tf.experiments.rows import shipped as shipped_rows
 from ich_tf.metrics import display, evaluation
 
 PRETRAINED = "ct-ich-slices/resnext-painted"
 SHIPPED = "shipped/unetplusplus-painted"
+ADVICE = "Run `ich-tf detection` again."
 INGREDIENTS, NETWORK = "## One ingredient less", "## The network behind `predict`"
 
 
@@ -130,10 +133,16 @@ def detected(
     return curves
 
 
+class Detection(TypedDict):
+    """What `detection.json` says about each case."""
+
+    cases: dict[str, LabelledScan]
+
+
 def _detections(results: str | os.PathLike) -> dict[str, dict]:
     """Cases of each `detection.json`: those that are in all of them."""
     found = {
-        path.parent.name: files.read_json(path)["cases"]
+        path.parent.name: typed_json.read(path, Detection, ADVICE)["cases"]
         for path in sorted(
             (pathlib.Path(results) / "detection").glob("*/detection.json")
         )

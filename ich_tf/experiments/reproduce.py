@@ -6,7 +6,7 @@ import pathlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from ich_tf.experiments import catalog, lookup, provenance, runner
+from ich_tf.experiments import catalog, damage, lookup, provenance, runner
 from ich_tf.experiments.catalog import Catalog
 from ich_tf.experiments.results import Result
 from ich_tf.experiments.runner import Folders, Run
@@ -103,7 +103,7 @@ def reproduce(
     runs = list(runs)
     if fresh:
         for run in runs:
-            runner.set_damaged_aside(run, say)
+            damage.set_aside(run, say)
     runs = [run for run in runs if _applies(run, say)]
     states = [runner.state_of(run) for run in runs]
     if resume and (set(states) <= {"new"} or set(states) <= {"finished"}):

@@ -31,6 +31,8 @@ if typing.TYPE_CHECKING:
     from ich_tf.experiments.spec import Row
 
 OTHER_SETTINGS = "made with other settings than this row has now"
+FOLD_FILE = "fold.json"
+"""Predictions and scores of a finished fold, in its folder."""
 ADVICE = "Run the row again with --fresh, which moves the file aside."
 
 

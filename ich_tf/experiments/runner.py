@@ -1,7 +1,7 @@
 """Run an experiment: train its folds, evaluate their test cases, write one result.
 
 A finished fold is a file, a finished experiment is a file; whatever is missing is
-run. So a second start does nothing anew, and a killed one goes on where it was.
+run. So a second start repeats nothing, and a killed one continues where it was.
 """
 
 import dataclasses
@@ -9,17 +9,16 @@ import functools
 import json
 import logging
 import pathlib
-import shutil
 import time
 import zlib
 from collections.abc import Callable
 
 from ich_tf import files, typed_json
 from ich_tf.data import Dataset, splits
-from ich_tf.experiments import catalog, provenance
+from ich_tf.experiments import catalog, damage, provenance
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import Catalog
-from ich_tf.experiments.results import Result
+from ich_tf.experiments.results import FOLD_FILE, Result
 from ich_tf.experiments.settings import Settings
 from ich_tf.experiments.spec import Row
 from ich_tf.experiments.task import Task
@@ -29,8 +28,6 @@ LOGGER = logging.getLogger(__name__)
 SEED = 0
 # Runs of other seeds hold out the same patients, so that they can be compared.
 SPLIT_SEED = 0
-FOLD_FILE = "fold.json"
-"""Predictions and scores of a finished fold, in its folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +145,7 @@ def load(run: Run) -> Result | None:
     Raises:
         ValueError: if the file is damaged.
     """
-    if not run.file.is_file():
+    if not run.file.exists():
         return None
     return run.experiment.result_type.load(run.file)
 
@@ -180,18 +177,32 @@ def execute(
 ) -> Result:
     """Train and evaluate every fold that is not finished; write and return the result.
 
+    Of several processes with the same results folder one runs the row; the others wait
+    and then read its result.
+
     Args:
         run: The run.
-        fresh: Discard what is there; a damaged result is moved aside.
+        fresh: Discard what is there; damaged files are moved aside.
         say: Takes a line of progress.
 
     Raises:
         ValueError: if a file of the run is damaged and `fresh` is not set.
     """
+    if not fresh and state_of(run) == "finished":
+        return load(run)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    name = run.experiment.id
+    with files.locked(run.folder, lambda: say(f"{name}: another process runs it")):
+        return _execute(run, fresh, say)
+
+
+def _execute(run: Run, fresh: bool, say: Callable[[str], None]) -> Result:
+    """Do what `execute` does, while no other process does."""
     if fresh:
-        set_damaged_aside(run, say)
+        damage.set_aside(run, say)
         run.file.unlink(missing_ok=True)
-        shutil.rmtree(run.folder, ignore_errors=True)
+        # The folder itself is locked and stays.
+        files.empty(run.folder)
     elif state_of(run) == "finished":
         return load(run)
     done = []
@@ -202,16 +213,6 @@ def execute(
     result = typed_json.convert(_result(run, done), run.experiment.result_type)
     result.save(run.file)
     return load(run)
-
-
-def set_damaged_aside(run: Run, say: Callable[[str], None]) -> None:
-    """Rename a result file that cannot be read, so that the row can run again."""
-    try:
-        load(run)
-    except ValueError as error:
-        aside = run.file.with_name(f"{run.file.name}.damaged")
-        run.file.replace(aside)
-        say(f"{error} Now it is {aside}.")
 
 
 def begin_fold(
@@ -238,21 +239,21 @@ def begin_fold(
             begun on a device with another precision.
     """
     folder, wanted = run.fold_folder(number), run.fold_spec(number)
-    stored = checkpoint.stored_spec(folder)
+    stored = None if fresh else checkpoint.stored_spec(folder)
     if resume and not _same(_stored_spec(run, number), wanted):
         reason = "is of other settings" if stored else "does not exist"
         raise ValueError(f"Nothing to resume: {folder / checkpoint.STATE} {reason}.")
     wanted["init"] = init
-    if stored != wanted and not fresh and _same(stored, wanted):
+    if stored != wanted and _same(stored, wanted):
         raise ValueError(
             f"{folder} was begun in {stored['precision']}, and this device trains in "
-            f"{wanted['precision']}. Go on on a device like the first, or start anew "
-            "with --fresh."
+            f"{wanted['precision']}. Continue on a device like the first, or start "
+            "again with --fresh."
         )
-    interrupted = stored == wanted and not fresh
-    if stored and not interrupted and not fresh:
+    interrupted = stored == wanted
+    if stored and not interrupted:
         changed = checkpoint.differences(stored, wanted)
-        say(f"{run.experiment.id}: its settings changed ({changed}), starting anew")
+        say(f"{run.experiment.id}: its settings changed ({changed}), starting again")
     return wanted, interrupted
 
 

@@ -63,6 +63,29 @@ def read(model: keras.Model, path: str | os.PathLike) -> None:
         ) from error
 
 
+def check_readable(path: str | os.PathLike) -> None:
+    """Read everything in a `.weights.h5` file, without the network it belongs to.
+
+    Raises:
+        ValueError: if the file is damaged; names it.
+        OSError: if it is absent or cannot be opened.
+    """
+    import h5py
+
+    def read(name: str, entry: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(entry, h5py.Dataset):
+            entry[()]
+
+    with open(path, "rb"):
+        pass
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(read)
+    except Exception as error:
+        # HDF5 raises nearly every type for a damaged file.
+        raise ValueError(f"{path} is damaged ({error}).") from error
+
+
 def load_weights(model: keras.Model, path: str | os.PathLike, entry: dict) -> None:
     """Load weights after checking the file and the model against the manifest.
 

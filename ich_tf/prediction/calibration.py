@@ -12,7 +12,7 @@ import pathlib
 
 import numpy as np
 
-from ich_tf import files, labels
+from ich_tf import files, labels, typed_json
 
 HIGHEST = 60
 """Pixels of a slice whose mean probability is its score."""
@@ -42,8 +42,8 @@ class Calibration:
         """
         of_slices = _logistic(log_odds(scores), self.slices)
         of_scan = _logistic(log_sums(scores[np.newaxis]), self.scan)[0]
-        for found in (of_slices, of_scan):
-            found[..., :-1] = np.minimum(found[..., :-1], found[..., -1:])
+        for values in (of_slices, of_scan):
+            values[..., :-1] = np.minimum(values[..., :-1], values[..., -1:])
         return of_slices, of_scan
 
 
@@ -117,6 +117,14 @@ def save(path: str | os.PathLike, calibration: Calibration, states: str) -> None
     files.write_json(path, content)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Lines:
+    """What the file holds: slope and intercept of each class."""
+
+    slices: list[list[float]]
+    scan: list[list[float]]
+
+
 def load(path: str | os.PathLike) -> Calibration:
     """Read what `save` wrote.
 
@@ -125,11 +133,10 @@ def load(path: str | os.PathLike) -> Calibration:
     """
     path = pathlib.Path(path)
     try:
-        content = files.read_json(path)
-        found = [np.array(content[name], float) for name in ("slices", "scan")]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is absent or damaged: {error}") from error
-    for lines in found:
-        if lines.shape != (len(labels.CLASSES), 2):
+        content = typed_json.read(path, _Lines)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} is absent.") from error
+    for lines in (content.slices, content.scan):
+        if [len(line) for line in lines] != [2] * len(labels.CLASSES):
             raise ValueError(f"{path} is damaged: it needs six pairs of numbers.")
-    return Calibration(*found)
+    return Calibration(np.array(content.slices), np.array(content.scan))

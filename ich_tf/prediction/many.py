@@ -7,7 +7,7 @@ import pathlib
 import time
 from collections.abc import Callable, Sequence
 
-from ich_tf import files, labels, owned_folder
+from ich_tf import labels, owned_folder
 from ich_tf.models import weights
 from ich_tf.prediction import inputs, saving
 from ich_tf.prediction.predict import DEFAULT_WEIGHTS, Predictor, check_threshold
@@ -62,7 +62,7 @@ class Outcome:
         scan: Its name in the table.
         status: `PREDICTED`, `KEPT` (from an earlier call) or `FAILED`.
         folder: Of its results, below the folder of all; empty if it failed.
-        numbers: The content of `prediction.json`; empty if it failed.
+        numbers: The content of `prediction.json`; None if it failed.
         seconds: Reading, predicting and writing.
         reason: Why it failed.
     """
@@ -70,24 +70,27 @@ class Outcome:
     scan: str
     status: str
     folder: str
-    numbers: dict
+    numbers: saving.Numbers | None
     seconds: float
     reason: str = ""
 
     def row(self) -> list:
         """The cells of `COLUMNS`; None where nothing is known."""
-        told = self.numbers
-        subtypes = told.get("subtypes", {})
-        of_scan = told.get("probabilities", {}).get("scan", {})
-        contradictions = told.get("contradictions", {}).values()
+        numbers = self.numbers
+        if numbers is None:
+            unknown = [None] * (len(COLUMNS) - 5)
+            start = [self.scan, self.status, self.folder]
+            return [*start, *unknown, round(self.seconds, 2), self.reason]
+        subtypes = {} if "reason" in numbers["subtypes"] else numbers["subtypes"]
+        of_scan = numbers["probabilities"]["scan"]
         return [
             *(self.scan, self.status, self.folder),
-            *(told.get("slices"), told.get("volume_ml")),
+            *(numbers["slices"], numbers["volume_ml"]),
             *(subtypes.get(name, {}).get("volume_ml") for name in labels.SUBTYPES),
             *(of_scan.get(name) for name in labels.CLASSES),
-            len(told["lesions"]) if told else None,
-            told.get("out_of_distribution", {}).get("scan"),
-            sum(map(len, contradictions)) if told else None,
+            len(numbers["lesions"]),
+            numbers["out_of_distribution"]["scan"],
+            sum(map(len, numbers["contradictions"].values())),
             round(self.seconds, 2),
             self.reason,
         ]
@@ -173,23 +176,23 @@ def _outcome(
         if settings.anonymous:
             refused = isinstance(error, inputs.NotHeadCT)
             reason = NOT_HEAD_CT if refused else NOT_READ
-        return Outcome("", FAILED, "", {}, 0.0, reason)
+        return Outcome("", FAILED, "", None, 0.0, reason)
 
 
-def _numbers(prediction: Prediction) -> dict:
+def _numbers(prediction: Prediction) -> saving.Numbers:
     """What the table needs; arrays and slices would fill the memory."""
-    told = prediction.as_dict()
-    del told["probabilities"]["slices"]
-    return {name: told[name] for name in told if not name.startswith("slice_")}
+    content = prediction.as_dict()
+    del content["probabilities"]["slices"]
+    return {name: content[name] for name in content if not name.startswith("slice_")}
 
 
-def _kept(folder: pathlib.Path, made_with: dict) -> dict | None:
+def _kept(folder: pathlib.Path, made_with: dict) -> saving.Numbers | None:
     """The numbers of an earlier call with the same files and settings."""
     try:
         unchanged = owned_folder.written(folder, saving.WRITER)
         if not {saving.RESULT, saving.MASK, saving.PAGE} <= set(unchanged):
             return None
-        told = files.read_json(folder / saving.RESULT)
+        numbers = saving.read(folder)
     except (ValueError, OSError):
         return None
-    return told if told.get("made_with") == made_with else None
+    return numbers if numbers.get("made_with") == made_with else None

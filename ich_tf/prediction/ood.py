@@ -12,12 +12,10 @@ Reference:
 
 import dataclasses
 import os
-import pathlib
-import zipfile
 
 import numpy as np
 
-from ich_tf import files
+from ich_tf import arrays, files
 
 QUANTILE = 0.99
 """Of held-out slices, so many lie within the limit."""
@@ -98,14 +96,13 @@ def load(path: str | os.PathLike) -> Likeness:
     Raises:
         ValueError: if the file is absent or damaged; the message names it.
     """
-    path = pathlib.Path(path)
+    names = [field.name for field in dataclasses.fields(Likeness)]
     try:
-        with np.load(path, allow_pickle=False) as content:
-            return Likeness(
-                str(content["layer"]),
-                content["mean"],
-                content["precision"],
-                float(content["limit"]),
-            )
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        content = arrays.read(path, names)
+        layer, limit = content["layer"].item(), float(content["limit"])
+    except (OSError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is absent or damaged: {error}") from error
+    mean, precision = content["mean"], content["precision"]
+    if mean.ndim != 1 or precision.shape != 2 * mean.shape or mean.dtype.kind != "f":
+        raise ValueError(f"{path} is damaged: its arrays have other shapes.")
+    return Likeness(str(layer), mean, precision, limit)

@@ -5,10 +5,11 @@ import io
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from ich_tf import files, labels, owned_folder
+from ich_tf import files, labels, owned_folder, typed_json
 from ich_tf.io import dicom_seg, nifti
 from ich_tf.prediction import figures, scan_page
 from ich_tf.prediction.result import Prediction
@@ -19,6 +20,7 @@ MASK, SUBTYPES, UNCERTAINTY = "mask.nii.gz", "subtypes.nii.gz", "uncertainty.nii
 LABEL_TABLE = "subtypes.txt"
 PROBABILITIES, LESIONS = "probabilities.csv", "lesions.csv"
 PAGE = "report.html"
+ADVICE = "Predict the scan again."
 SCAN_ROW = "scan"
 """Name of the last row of `probabilities.csv`; the others are numbers of slices."""
 LESION_COLUMNS = (
@@ -31,6 +33,59 @@ PATTERNS = (
     *dicom_seg.FILES,
 )
 """Names of the files that `save` may write."""
+
+
+class Subtype(TypedDict):
+    """What `prediction.json` says about one subtype."""
+
+    volume_ml: float | None
+
+
+class NoSubtypes(TypedDict):
+    """What it says where the network knows no subtypes."""
+
+    reason: str
+
+
+class OfScan(TypedDict):
+    """Class to probability in the scan; weights may know any hemorrhage alone."""
+
+    any: float
+
+
+class Probabilities(TypedDict):
+    """Probabilities in the scan; those of slices are not read back."""
+
+    scan: OfScan
+
+
+class OutOfDistribution(TypedDict):
+    """Whether the scan is out of distribution; None where it is unknown."""
+
+    scan: bool | None
+
+
+class Numbers(TypedDict):
+    """What a table of scans takes from `prediction.json`, which holds more."""
+
+    slices: int
+    volume_ml: float | None
+    subtypes: NoSubtypes | dict[str, Subtype]
+    lesions: list[Any]
+    probabilities: Probabilities
+    out_of_distribution: OutOfDistribution
+    contradictions: dict[str, list[Any]]
+    made_with: NotRequired[dict[str, Any]]
+
+
+def read(folder: str | os.PathLike) -> Numbers:
+    """Read the `prediction.json` that `save` wrote to a folder.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is damaged; the message names it.
+    """
+    return typed_json.read(pathlib.Path(folder) / RESULT, Numbers, ADVICE)
 
 
 def check(folder: str | os.PathLike) -> None:

@@ -5,7 +5,6 @@ import json
 import pathlib
 from collections.abc import Callable, Collection
 
-from ich_tf import files
 from ich_tf.evidence import audit, localization, render, table_cells, tables, verdicts
 from ich_tf.evidence.table_cells import Cell
 from ich_tf.evidence.tables import Table
@@ -182,7 +181,7 @@ def localized(results: pathlib.Path, profile: str) -> dict:
     if not path.is_file():
         section["text"] = "Figures 3-7 were not drawn."
         return section
-    found = files.read_json(path)
+    found = localization.read(path.parent)
     section["text"] = (
         "Heatmap, overlay and slice of the largest lesion of each subtype, on phantom "
         "heads that no network was trained on, whatever the heatmap looks like."

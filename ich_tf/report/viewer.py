@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ich_tf import labels
+from ich_tf import arrays, labels
 from ich_tf.experiments import runner
 from ich_tf.experiments.mask_results import MaskResult, dice
 from ich_tf.prediction import classify, explain
@@ -69,8 +69,7 @@ def _stored(folder: pathlib.Path, case_id: str, shape: tuple) -> np.ndarray | No
     path = folder / f"{case_id}.npz"
     if not path.is_file():
         return None
-    with np.load(path) as stored:
-        coded = stored["probability"]
+    coded = arrays.read(path, ["probability"])["probability"]
     return coded if coded.shape == shape else None
 
 

@@ -5,6 +5,7 @@ pixel; scans stay whole, so that each slice has its neighbours.
 """
 
 import dataclasses
+import itertools
 import os
 import pathlib
 import zlib
@@ -12,14 +13,40 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ich_tf import files
+from ich_tf import arrays, files, typed_json
 from ich_tf.preprocessing.segmentation import slices
 from ich_tf.synthetic import landmarks, scan_painting, scans
 from ich_tf.synthetic.phantom import head as heads
 
 WINDOW_HU = (-20.0, 100.0)
 """What 0 and 255 stand for."""
+INDEX = "index.json"
+ADVICE = "Remove its folder; the next run makes it again."
 _PHANTOM_SLICES = 26
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """What `index.json` says about stored scans.
+
+    Attributes:
+        side: Rows and columns of a slice.
+        names: Of the scans.
+        starts: First slice of each scan, and the number of slices at the end.
+    """
+
+    side: int
+    names: list[str]
+    starts: list[int]
+
+    def is_consistent(self) -> bool:
+        """Whether every scan has a slice and the first begins at 0."""
+        return (
+            self.side > 0
+            and self.starts[:1] == [0]
+            and len(self.starts) == len(self.names) + 1 > 1
+            and all(first < after for first, after in itertools.pairwise(self.starts))
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,15 +141,22 @@ def store(folder: str | os.PathLike, made: Iterable[Head]) -> StoredScans:
 
 
 def load(folder: str | os.PathLike) -> StoredScans:
-    """Open what `store` wrote."""
-    folder = pathlib.Path(folder)
-    index = files.read_json(folder / "index.json")
-    shape = (index["starts"][-1], index["side"], index["side"])
+    """Open what `store` wrote.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if a file is damaged; the message names it.
+    """
+    path = pathlib.Path(folder) / INDEX
+    index = typed_json.read(path, Index, ADVICE)
+    if not index.is_consistent():
+        raise ValueError(f"{path} is damaged: its numbers contradict. {ADVICE}")
+    shape = (index.starts[-1], index.side, index.side)
     return StoredScans(
-        np.memmap(folder / "images.u8", np.uint8, "r", shape=shape),
-        np.memmap(folder / "subtypes.u8", np.uint8, "r", shape=shape),
-        tuple(index["names"]),
-        tuple(index["starts"]),
+        arrays.open_raw(path.with_name("images.u8"), np.uint8, shape, ADVICE),
+        arrays.open_raw(path.with_name("subtypes.u8"), np.uint8, shape, ADVICE),
+        tuple(index.names),
+        tuple(index.starts),
     )
 
 
@@ -148,4 +182,4 @@ def _write(folder: pathlib.Path, made: Iterable[Head]) -> None:
     if not names:
         raise ValueError("There is no scan to store: no head could be painted on.")
     index = {"side": side, "names": names, "starts": starts}
-    files.write_json(folder / "index.json", index)
+    files.write_json(folder / INDEX, index)

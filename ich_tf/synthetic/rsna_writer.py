@@ -19,7 +19,7 @@ import numpy as np
 
 from ich_tf import files, labels
 from ich_tf.io import dicom
-from ich_tf.volume import Case, Volume
+from ich_tf.volume import LOWEST_HU, Case, Volume
 
 IMAGES = "stage_2_train"
 LABELS = "stage_2_train.csv"
@@ -46,7 +46,7 @@ def _stored(hu: np.ndarray, kind: str) -> tuple[np.ndarray, dict[str, object]]:
     """
     whole = np.rint(hu).astype(np.int32)
     if kind == "signed":
-        values = np.where(whole <= dicom.AIR_HU, PADDING, whole + 1024)
+        values = np.where(whole <= LOWEST_HU, PADDING, whole + 1024)
         header = {"RescaleIntercept": -1024, "PixelPaddingValue": PADDING}
         return np.clip(values, -32768, 32767).astype(np.int16), header
     if kind == "unsigned":

@@ -10,16 +10,29 @@ import os
 import pathlib
 import time
 from collections.abc import Iterator
+from typing import Any, NotRequired, TypedDict
 
 import keras
 import numpy as np
 
-from ich_tf import files
+from ich_tf import arrays as stored_arrays
+from ich_tf import files, typed_json
 from ich_tf.models import weights
 from ich_tf.training import distribute
 
 STATE = "state.npz"
 FINAL = "model.weights.h5"
+ADVICE = "Run the row again with --fresh, which moves the file aside."
+
+
+class Meta(TypedDict):
+    """What a state says besides its arrays."""
+
+    spec: dict[str, Any]
+    history: list[dict[str, float]]
+    best: float | None
+    best_file: str
+    best_sha256: NotRequired[str]
 
 
 class Diverged(ValueError):
@@ -60,7 +73,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.folder, self.spec, self.monitor = folder, spec, monitor
         self.epochs = epochs
         self.history: list[dict] = []
-        self.best, self.best_file = -math.inf, ""
+        self.best, self.best_file, self.best_sha256 = -math.inf, "", ""
         self._began = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -85,7 +98,9 @@ class Checkpoint(keras.callbacks.Callback):
         if not distribute.is_chief():
             return
         if self.best_file != previous:
-            _save_weights(self.model, self.folder / self.best_file)
+            best = self.folder / self.best_file
+            _save_weights(self.model, best)
+            self.best_sha256 = files.sha256(best)
         self._write_state()
         if previous and previous != self.best_file:
             (self.folder / previous).unlink(missing_ok=True)
@@ -96,6 +111,7 @@ class Checkpoint(keras.callbacks.Callback):
             "history": self.history,
             "best": self.best if math.isfinite(self.best) else None,
             "best_file": self.best_file,
+            "best_sha256": self.best_sha256,
         }
         continues = len(self.history) < self.epochs
         variables = variables_of(self.model) if continues else []
@@ -126,6 +142,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.history = meta["history"]
         self.best = -math.inf if meta["best"] is None else meta["best"]
         self.best_file = meta["best_file"]
+        self.best_sha256 = meta.get("best_sha256", "")
         return len(self.history)
 
     def _put_back(self, model: keras.Model, arrays: list, epochs: int) -> None:
@@ -145,29 +162,64 @@ class Checkpoint(keras.callbacks.Callback):
             variable.assign(array)
 
 
-def _read_state(path: pathlib.Path, arrays: bool = True) -> tuple[dict, list]:
+def _read_state(path: pathlib.Path, arrays: bool = True) -> tuple[Meta, list]:
     """Settings and history of a state, and its arrays in the order of the variables.
 
     Raises:
         ValueError: if the file is damaged.
         OSError: if it cannot be opened.
     """
-    # Opened here, for NumPy leaves damaged files open.
-    with open(path, "rb") as file:
+    stored = stored_arrays.read(path, None if arrays else ["meta"], ADVICE)
+    try:
+        meta = typed_json.convert(json.loads(stored.pop("meta").tobytes()), Meta)
+    except (KeyError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}). {ADVICE}") from error
+    return meta, [stored[name] for name in sorted(stored)]
+
+
+def check(folder: pathlib.Path) -> dict[pathlib.Path, str]:
+    """Look for damaged files of a training.
+
+    Args:
+        folder: As given to `Checkpoint`; need not exist.
+
+    Returns:
+        Damaged states and weights, and what is wrong with each.
+    """
+    damaged: dict[pathlib.Path, str] = {}
+    state = folder / STATE
+    if os.path.lexists(state):
         try:
-            with np.load(file, allow_pickle=False) as state:
-                meta = json.loads(state["meta"].tobytes())
-                missing = {"spec", "history", "best", "best_file"} - meta.keys()
-                if missing:
-                    raise KeyError(", ".join(sorted(missing)))
-                names = sorted(set(state.files) - {"meta"}) if arrays else []
-                return meta, [state[name] for name in names]
-        except Exception as error:
-            # Zip, zlib, NumPy and JSON raise nearly every type for a damaged file.
-            raise ValueError(
-                f"{path} is damaged ({type(error).__name__}: {error}). Remove its "
-                "folder, or start again without `resume`."
-            ) from error
+            _read_state(state)
+        except (OSError, ValueError) as error:
+            damaged[state] = str(error)
+    for path in sorted(folder.glob("*.weights.h5")):
+        try:
+            weights.check_readable(path)
+            _check_sum(path)
+        except (OSError, ValueError) as error:
+            damaged[path] = str(error)
+    return damaged
+
+
+def _check_sum(path: pathlib.Path) -> None:
+    """Compare weights with the checksum in the state beside them.
+
+    Raises:
+        ValueError: if they differ. A missing or damaged state says nothing.
+    """
+    state = path.with_name(STATE)
+    try:
+        meta, _ = _read_state(state, arrays=False)
+    except (OSError, ValueError):
+        return
+    known = meta.get("best_sha256")
+    if path.name not in (FINAL, meta["best_file"]) or not known:
+        return
+    if files.sha256(path) != known:
+        raise ValueError(
+            f"{path} is damaged: its checksum is not the one in {STATE}. {ADVICE}"
+        )
 
 
 def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
@@ -176,6 +228,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
     Raises:
         ValueError: if the file is damaged or of another network; names it.
     """
+    _check_sum(pathlib.Path(path))
     with _without_optimizer(model):
         weights.read(model, path)
 

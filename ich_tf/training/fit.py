@@ -100,7 +100,7 @@ def _tidy(folder: pathlib.Path, resume: bool) -> None:
     elif not resume:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".writing-*"):
+    for left in folder.glob(f"{files.WRITING}*"):
         shutil.rmtree(left, ignore_errors=True)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ich_tf import labels
 from ich_tf.data import Dataset, splits
-from ich_tf.experiments import runner
+from ich_tf.experiments import results, runner
 from ich_tf.experiments.runner import SPLIT_SEED, Run
 from ich_tf.experiments.slice_results import SliceResult
 from ich_tf.experiments.task import (
@@ -180,7 +180,7 @@ class ClassificationTask(Task):
             ValueError: if a fold's file is missing or damaged.
         """
         for number in range(len(run.folds)):
-            path = run.fold_folder(number) / runner.FOLD_FILE
+            path = run.fold_folder(number) / results.FOLD_FILE
             if not path.is_file():
                 raise ValueError(f"There is no {path}: its run left no predictions.")
             stored = run.experiment.result_type.load_fold(path)

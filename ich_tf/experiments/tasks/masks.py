@@ -1,15 +1,15 @@
 """What all kinds share that predict a mask: folds, evaluation, counts and scores."""
 
 import abc
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from ich_tf import files, metrics
+from ich_tf import arrays, files, metrics
 from ich_tf.data import splits
 from ich_tf.experiments.mask_results import MaskResult
+from ich_tf.experiments.results import ADVICE
 from ich_tf.experiments.runner import SPLIT_SEED, Run
 from ich_tf.experiments.task import Say, Task
 from ich_tf.metrics import evaluation
@@ -144,11 +144,7 @@ def _stored_probability(run: Run, case: Case) -> np.ndarray:
     path = _file(run, case)
     if not path.is_file():
         raise ValueError(f"There is no {path}: its run left no probabilities.")
-    try:
-        with np.load(path) as content:
-            coded = content["probability"]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    coded = arrays.read(path, ["probability"], ADVICE)["probability"]
     if coded.dtype != np.uint8 or coded.shape != case.volume.hu.shape:
         raise ValueError(
             f"{path} is damaged: it holds {coded.dtype} of shape {coded.shape}, case "

@@ -14,11 +14,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ich_tf import files, labels
+from ich_tf import arrays, files, labels
 from ich_tf.experiments import provenance
+from ich_tf.experiments.results import ADVICE
 from ich_tf.experiments.runner import Run
 from ich_tf.prediction import segment
-from ich_tf.preprocessing.classification import image_pipeline, records, sequences
+from ich_tf.preprocessing.classification import (
+    image_pipeline,
+    records,
+    sequences,
+    shard_index,
+)
 from ich_tf.preprocessing.classification import shards as shards_of_slices
 from ich_tf.preprocessing.segmentation.slices import at_size
 from ich_tf.synthetic import painted, painting
@@ -109,7 +115,7 @@ def left_out(run: Run) -> dict:
         `scans` and `slices` (numbers of those whose pixels cannot be read),
         `scan_ids`, and `named`: the file, or scan, and the reason of the first of them.
     """
-    index = files.read_json(folder_of_shards(run) / records.INDEX)
+    index = shard_index.read(folder_of_shards(run) / records.INDEX)
     images = run.dataset.left_out()
     named = [f"{one['file']}: {one['message']}" for one in index["problems"]]
     for one in (*index["left_out"], *index["left_out_slices"]):
@@ -147,9 +153,8 @@ def shards(run: Run, number: int, part: str, say) -> records.Shards:
     folder = prepare(run, say)
     fold = run.folds[number]
     wanted = fold.train if part == TRAIN else (*fold.validation, *fold.test)
-    left_out = {
-        one["case_id"] for one in files.read_json(folder / records.INDEX)["left_out"]
-    }
+    index = shard_index.read(folder / records.INDEX)
+    left_out = {scan["case_id"] for scan in index["left_out"]}
     return records.Shards(folder, [one for one in wanted if one not in left_out])
 
 
@@ -202,7 +207,7 @@ def features(run: Run, number: int, part: str) -> sequences.Scans:
     folder = _feature_folder(run, number, part)
     return sequences.Scans(
         **{
-            name: np.load(folder / f"{name}.npy", mmap_mode="r")
+            name: arrays.open_npy(folder / f"{name}.npy", ADVICE)
             for name in ("features", "probabilities", "lengths", "labels")
         }
     )

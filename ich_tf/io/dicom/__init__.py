@@ -3,14 +3,13 @@
 from ich_tf.io.dicom.choosing import describe, select
 from ich_tf.io.dicom.files import looks_like_dicom
 from ich_tf.io.dicom.headers import MAX_VOXELS
-from ich_tf.io.dicom.pixels import AIR_HU, read_slice
+from ich_tf.io.dicom.pixels import read_slice
 from ich_tf.io.dicom.placing import SliceHeader, read_header
 from ich_tf.io.dicom.series import Series, find_series
 from ich_tf.io.dicom.volumes import read, read_found, read_series
 from ich_tf.io.dicom.writing import make_uid, write_slice
 
 __all__ = [
-    "AIR_HU",
     "MAX_VOXELS",
     "Series",
     "SliceHeader",

@@ -21,8 +21,7 @@ from pydicom import uid
 from ich_tf.io.dicom import codecs, files, headers
 from ich_tf.io.source import InputError
 from ich_tf.io.stack import Plane
-
-AIR_HU = -1024.0
+from ich_tf.volume import LOWEST_HU
 
 # Padding between these is also a value of tissue, up to the second one for certain.
 _TISSUE_HU = (-500.0, 1500.0, 4000.0)
@@ -73,9 +72,9 @@ def read_file(
         for frame, plane in enumerate(planes):
             notes += _rescale(dataset, plane, stored[frame], hu[frame])
     if padded is not None:
-        hu[padded] = AIR_HU
+        hu[padded] = LOWEST_HU
     # NumPy's clip between two numbers is three times as fast as its maximum.
-    return planes, np.clip(hu, AIR_HU, np.inf, out=hu), notes + padding_notes
+    return planes, np.clip(hu, LOWEST_HU, np.inf, out=hu), notes + padding_notes
 
 
 def _rescale(dataset, plane: Plane, stored: np.ndarray, hu: np.ndarray) -> list[str]:
@@ -231,7 +230,7 @@ def _padding(
         limits.append(value)
     low, high = sorted(limits)
     in_hu = np.array([low, high]) * plane.slope + plane.intercept
-    if np.all(in_hu <= AIR_HU):
+    if np.all(in_hu <= LOWEST_HU):
         return None, []
     padded = (stored >= low) & (stored <= high)
     if not padded.any():

@@ -14,7 +14,7 @@ from ich_tf.io.nifti import content as contents
 from ich_tf.io.nifti.content import Content, is_nifti
 from ich_tf.io.nifti.grids import file_grid, header_affine, lps_affine, place
 from ich_tf.io.source import InputError, share_text
-from ich_tf.volume import Note, Volume
+from ich_tf.volume import LOWEST_HU, Note, Volume
 
 __all__ = [
     "Header",
@@ -25,8 +25,7 @@ __all__ = [
     "read_mask",
 ]
 
-AIR_HU = -1024.0
-LOWEST_HU = -8192.0
+IMPOSSIBLE_HU = -8192.0
 """Nothing below this is a Hounsfield unit; one value there is a background."""
 
 SILENT_MM = 1e-3
@@ -139,15 +138,15 @@ def _background_to_air(hu: np.ndarray) -> list[Note]:
     nothing = np.isnan(hu) | np.isneginf(hu)
     count = int(np.count_nonzero(nothing))
     if count and count < hu.size:
-        hu[nothing] = AIR_HU
+        hu[nothing] = LOWEST_HU
         share = share_text(count, hu.size)
         notes.append(Note("values", f"{share} voxels without a value became air"))
     lowest = float(np.min(hu))
-    if lowest < LOWEST_HU:
-        below = hu < LOWEST_HU
+    if lowest < IMPOSSIBLE_HU:
+        below = hu < IMPOSSIBLE_HU
         # Several values down there are no background but another unit.
         if np.all(hu[below] == lowest) and not below.all():
-            hu[below] = AIR_HU
+            hu[below] = LOWEST_HU
             share = share_text(int(np.count_nonzero(below)), hu.size)
             text = f"background: {share} voxels of {lowest:g} became air"
             notes.append(Note("values", text))

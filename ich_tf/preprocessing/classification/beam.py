@@ -56,7 +56,12 @@ class BeamFolder:
     def read_json(self, name: str) -> dict:
         """Read a JSON file."""
         with FileSystems.open(self._path(name)) as file:
-            return json.loads(file.read())
+            content = file.read()
+        try:
+            return json.loads(content)
+        except ValueError as error:
+            path = self._path(name)
+            raise ValueError(f"{path} is not valid JSON: {error}") from error
 
     def sizes(self, pattern: str) -> dict[str, int]:
         """Name and bytes of each file that matches a pattern such as `*.json`."""

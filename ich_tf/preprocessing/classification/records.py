@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from ich_tf import files
 from ich_tf.preprocessing import windows
-from ich_tf.preprocessing.classification import images
+from ich_tf.preprocessing.classification import images, shard_index
 from ich_tf.volume import Case, Volume
 
 # Deviation: [1] did not shuffle; its batches followed the rows of the label table,
@@ -177,7 +176,7 @@ class Shards:
             raise ValueError(
                 f"{path} is missing: prepare the data set, or let it finish."
             )
-        self.index = files.read_json(path)
+        self.index = shard_index.read(path)
         if self.index["format"] != FORMAT:
             raise ValueError(
                 f"{path} has format {self.index['format']}, this version reads "

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from ich_tf import parallel
-from ich_tf.preprocessing.classification import records, shard_writer
+from ich_tf.preprocessing.classification import records, shard_index, shard_writer
 from ich_tf.preprocessing.classification.shard_folder import (
     PARTIAL,
     Folder,
@@ -187,8 +187,8 @@ def _keep_plan(place: Folder, plan: dict, folder: str | os.PathLike) -> None:
         place.write(PLAN, json.dumps(plan).encode())
         return
     place.remove(place.sizes(f"{PARTIAL}*"))
-    stored = place.read_json(PLAN)
-    stored["images"] = _without_module(stored.get("images", ""))
+    stored = shard_index.plan(place.read_json(PLAN), os.path.join(folder, PLAN))
+    stored["images"] = _without_module(stored["images"])
     wanted = {**plan, "images": _without_module(plan["images"])}
     differing = sorted(key for key in wanted if stored.get(key) != wanted[key])
     if differing:
@@ -199,11 +199,18 @@ def _keep_plan(place: Folder, plan: dict, folder: str | os.PathLike) -> None:
 
 
 def _complete(place: Folder) -> dict[str, dict]:
-    """What complete shards hold, by name; one of another length is not complete."""
+    """What complete shards hold, by name.
+
+    One of another length, or with damaged facts, is not complete and is made again.
+    """
     sizes = place.sizes("shard-*.tfrecord")
     complete = {}
     for name in place.sizes("shard-*.json"):
-        facts = place.read_json(name)
+        try:
+            facts = shard_index.facts(place.read_json(name), name)
+        except ValueError as error:
+            LOGGER.warning("%s The shard is made again.", error)
+            continue
         if sizes.get(facts["file"]) == facts["bytes"]:
             complete[pathlib.PurePath(facts["file"]).stem] = facts
     return complete

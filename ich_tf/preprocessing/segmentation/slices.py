@@ -12,8 +12,36 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ich_tf import files
+from ich_tf import arrays, files, typed_json
 from ich_tf.volume import Case
+
+INDEX = "index.json"
+ADVICE = "Remove its folder; the next run makes it again."
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """What `index.json` says about stored slices.
+
+    Attributes:
+        shape: Slices, rows and columns.
+        case_ids: The case of each slice.
+        numbers: The z index of each slice within its case.
+    """
+
+    shape: list[int]
+    case_ids: list[str]
+    numbers: list[int]
+
+    def is_consistent(self) -> bool:
+        """Whether the lengths agree and no number is negative."""
+        counts = {len(self.case_ids), len(self.numbers), *self.shape[:1]}
+        return (
+            len(self.shape) == 3
+            and len(counts) == 1
+            and min(self.shape) > 0
+            and min(self.numbers) >= 0
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -159,15 +187,22 @@ def store(
 
 
 def load(folder: str | os.PathLike) -> Slices:
-    """Open slices that `store` wrote."""
-    folder = pathlib.Path(folder)
-    index = files.read_json(folder / "index.json")
-    shape = tuple(index["shape"])
+    """Open slices that `store` wrote.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if a file is damaged; the message names it.
+    """
+    path = pathlib.Path(folder) / INDEX
+    index = typed_json.read(path, Index, ADVICE)
+    if not index.is_consistent():
+        raise ValueError(f"{path} is damaged: its numbers contradict. {ADVICE}")
+    shape = tuple(index.shape)
     return Slices(
-        np.memmap(folder / "hu.f32", np.float32, "r", shape=shape),
-        np.memmap(folder / "mask.u8", np.uint8, "r", shape=shape),
-        tuple(index["case_ids"]),
-        tuple(index["numbers"]),
+        arrays.open_raw(path.with_name("hu.f32"), np.float32, shape, ADVICE),
+        arrays.open_raw(path.with_name("mask.u8"), np.uint8, shape, ADVICE),
+        tuple(index.case_ids),
+        tuple(index.numbers),
     )
 
 
@@ -202,4 +237,4 @@ def _write(
         "case_ids": case_ids,
         "numbers": numbers,
     }
-    files.write_json(folder / "index.json", index)
+    files.write_json(folder / INDEX, index)

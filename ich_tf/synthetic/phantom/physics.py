@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 
-LOWEST_HU = -1024
 HIGHEST_HU = 3071
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from ich_tf import labels
 from ich_tf.synthetic.phantom import brain, fields, physics
 from ich_tf.synthetic.phantom.anatomy import GRID, Anatomy, clear_of_bone
+from ich_tf.volume import LOWEST_HU
 
 _PETROUS_MM = (-42.0, -16.0)
 
@@ -105,4 +106,4 @@ def _disturb(anatomy, hu, inside, bone, index, size, rng, plan: physics.ScannerP
         hu = physics.move(hu, plan.motion[1] / pixel_mm, rng)
     strength = 0.75 + 0.25 * inside + 0.5 * (bone.mean() + inside.mean())
     hu += physics.noise(rng, size, plan) * strength
-    return np.clip(np.rint(hu), physics.LOWEST_HU, physics.HIGHEST_HU)
+    return np.clip(np.rint(hu), LOWEST_HU, physics.HIGHEST_HU)
