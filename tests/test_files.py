@@ -137,7 +137,8 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_one(tmp_path):
 def test_a_second_process_waits_for_the_lock(tmp_path):
     script = (
         "import pathlib, sys; from ich_tf import files\n"
-        "with files.locked(pathlib.Path(sys.argv[1]), lambda: print('waits', flush=True)):\n"
+        "waiting = lambda: print('waits', flush=True)\n"
+        "with files.locked(pathlib.Path(sys.argv[1]), waiting):\n"
         "    print('in', flush=True)\n"
     )
     project = {**os.environ, "PYTHONPATH": os.fspath(paths.PROJECT)}
