@@ -30,9 +30,14 @@ def train(workers: int, batch: int, steps: int, folder: str) -> float:
 
     threads = max(1, os.cpu_count() // workers)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    distribute.choose("multiworker" if workers > 1 else "one")
     plan = plans.Plan(
-        EPOCHS, steps, batch, 1e-3, precision="float32", deterministic=False
+        EPOCHS,
+        steps,
+        batch,
+        1e-3,
+        precision="float32",
+        deterministic=False,
+        devices=distribute.choose("multiworker" if workers > 1 else "one"),
     )
     plans.start(plan)
     model = models.build(

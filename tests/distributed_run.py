@@ -27,9 +27,11 @@ from ich_tf.training import checkpoint, distribute, distributed_fit, fit, plans
 BATCH, STEPS = 4, 20
 
 
-def plan(steps=STEPS):
+def plan(steps=STEPS, devices=distribute.ONE):
     """One step an epoch, so that the history has the loss of each."""
-    return plans.Plan(steps, 1, BATCH, 1e-3, precision="float32", seed=7)
+    return plans.Plan(
+        steps, 1, BATCH, 1e-3, precision="float32", seed=7, devices=devices
+    )
 
 
 def two_devices():
@@ -122,14 +124,14 @@ NETWORKS = {
 }
 
 
-def train(folder, network, resume=False, steps=STEPS):
-    """Train under the strategy that was chosen.
+def train(folder, network, devices, resume=False, steps=STEPS):
+    """Train a network on devices.
 
     Returns:
         The history, and what the network says of the first images, if it takes any
         and this is no worker of several, which only train.
     """
-    scale = plan(steps)
+    scale = plan(steps, devices)
     plans.start(scale)
     model, loss, batches, validation = NETWORKS[network]()
     scored = validation is not None
@@ -192,11 +194,11 @@ def main(folder, networks, strategies, mode="fresh", steps=STEPS):
         two_devices()
     found = {}
     for strategy in strategies.split(","):
-        distribute.choose(strategy)
+        devices = distribute.choose(strategy)
         for network in networks.split(","):
             own = pathlib.Path(folder) / strategy / network
             found.setdefault(network, {})[strategy] = train(
-                own, network, mode == "resume", int(steps)
+                own, network, devices, mode == "resume", int(steps)
             )
     keras.backend.clear_session()
     sys.stdout.write(f"\n{json.dumps(found)}\n")

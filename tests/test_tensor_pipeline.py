@@ -6,11 +6,11 @@ import types
 import numpy as np
 import pytest
 import slice_dataset
+import small
 import tensorflow as tf
 
-from ich_tf.experiments import runner
+from ich_tf.experiments import runner, task
 from ich_tf.experiments.tasks import classifier_networks, crop_data
-from ich_tf.experiments.tasks.classification import ClassificationTask
 from ich_tf.preprocessing.classification import records
 from ich_tf.preprocessing.segmentation import pipeline, slices, tensor_pipeline
 from ich_tf.preprocessing.windows import Window
@@ -46,7 +46,10 @@ def crops():
     return pipeline.crops(kept, corners, 8)
 
 
-def run_of(**profile):
+TPU = distribute.Devices("tpu")
+
+
+def run_of(devices=distribute.ONE, **profile):
     fields = {
         "batch": 4,
         "augmentation": "hssayeni2020_flip",
@@ -56,17 +59,20 @@ def run_of(**profile):
     }
     experiment = types.SimpleNamespace(id="x", approach="approach1", channels=3)
     return types.SimpleNamespace(
-        profile=types.SimpleNamespace(**fields), experiment=experiment, seed=3
+        profile=types.SimpleNamespace(**fields),
+        experiment=experiment,
+        seed=3,
+        devices=devices,
     )
 
 
 @pytest.mark.parametrize("share", [None, 0.5])
-def test_crops_for_a_tpu_need_no_python(crops, monkeypatch, share):
+def test_crops_for_a_tpu_need_no_python(crops, share):
     run = run_of(lesion_share=share)
     sampler, validation = crop_data.crop_batches(run, crops, crops)
     assert operations(sampler(0, 3)) & PYTHON
     assert operations(validation) & PYTHON
-    monkeypatch.setattr(distribute, "is_tpu", lambda: True)
+    run = run_of(TPU, lesion_share=share)
     sampler, validation = crop_data.crop_batches(run, crops, crops)
     for dataset in (sampler(0, 3), validation):
         found = operations(dataset)
@@ -175,16 +181,15 @@ def shards(tmp_path_factory):
     return records.Shards(folder)
 
 
-def test_images_for_a_tpu_need_no_python(shards, monkeypatch):
-    run = run_of(augmentation="burduja2020")
+def test_images_for_a_tpu_need_no_python(shards):
     plan = types.SimpleNamespace(batch=4)
 
-    def made(first=0, last=4):
+    def made(first=0, last=4, devices=TPU):
+        run = run_of(devices, augmentation="burduja2020")
         batches = classifier_networks.image_batches(run, shards, plan)
         return batches(first, last)
 
-    assert operations(made()) & PYTHON
-    monkeypatch.setattr(distribute, "is_tpu", lambda: True)
+    assert operations(made(devices=distribute.ONE)) & PYTHON
     found = operations(made())
     assert "ImageProjectiveTransformV3" in found
     assert not found & PYTHON
@@ -194,10 +199,8 @@ def test_images_for_a_tpu_need_no_python(shards, monkeypatch):
     assert 0 <= whole[0][0].min() < whole[0][0].max() <= 1
 
 
-def test_a_sequence_model_is_not_for_a_tpu(monkeypatch):
-    run = run_of()
-    run.experiment.slices_from = "table1/resnext101"
-    monkeypatch.setattr(distribute, "is_tpu", lambda: True)
-    monkeypatch.setattr(runner, "state_of", lambda run: "new")
-    with pytest.raises(ValueError, match="Scans differ in length"):
-        ClassificationTask().check(run)
+def test_a_sequence_model_is_not_for_a_tpu(tmp_path):
+    folders = runner.Folders(tmp_path / "results", tmp_path / "weights")
+    run = small.run("table1/resnext101-lstm", folders, devices=TPU)
+    with pytest.raises(task.DoesNotApply, match="Scans differ in length"):
+        run.task.check(run)

@@ -75,11 +75,16 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from ich_tf.experiments import lookup, steps
+    from ich_tf.training import distribute
 
     mode = shared.training(options)
     profile, seed = mode.pop("profile"), mode.pop("seed")
+    # Before the data are opened, which may take long.
+    devices = distribute.choose(mode.pop("strategy"))
     folders = shared.folders(options)
-    run = lookup.find_run(options.experiment, profile, folders, shared.say, seed)
+    run = lookup.find_run(
+        options.experiment, profile, folders, shared.say, seed, devices=devices
+    )
     trained = steps.train_one(run, options.fold, **mode)
     scores = ", ".join(f"{name} {value:.4g}" for name, value in trained.scores.items())
     print(f"{scores}: {trained.file}")

@@ -9,6 +9,7 @@ from ich_tf.experiments.catalog import Catalog
 from ich_tf.experiments.runner import Folders, Run
 from ich_tf.synthetic import layouts
 from ich_tf.training import distribute
+from ich_tf.training.distribute import Devices
 
 
 def find_runs(
@@ -18,6 +19,7 @@ def find_runs(
     say: Callable[[str], None],
     seed: int = runner.SEED,
     rows: Catalog = catalog.CATALOG,
+    devices: Devices = distribute.ONE,
 ) -> list[Run]:
     """The runs behind table names and experiment ids, each once.
 
@@ -32,14 +34,17 @@ def find_runs(
         say: Takes a line of progress.
         seed: Seed of the weights and of the order of training.
         rows: Where the names are looked up.
+        devices: What the rows train on.
 
     Raises:
         ValueError: if a name is unknown, no row has the profile, or real data are
             needed and not given.
     """
     wanted = {row.id: row for name in names for row in rows.find(name)}
-    open_data = functools.cache(functools.partial(_open_data, folders, say))
-    open_phantom = functools.cache(functools.partial(_open_phantom, folders, say))
+    open_data = functools.cache(functools.partial(_open_data, folders, say, devices))
+    open_phantom = functools.cache(
+        functools.partial(_open_phantom, folders, say, devices)
+    )
     runs = []
     for row in wanted.values():
         settings = row.settings.get(profile)
@@ -49,7 +54,7 @@ def find_runs(
         phantom = tuple(settings.phantom.items())
         dataset = open_data(row.dataset, phantom)
         heads = open_phantom("ct-ich", phantom) if tasks.of(row).needs_phantom else None
-        runs.append(Run(row, settings, dataset, folders, seed, heads, rows))
+        runs.append(Run(row, settings, dataset, folders, seed, heads, rows, devices))
     if wanted and not runs:
         known = dict.fromkeys(name for row in wanted.values() for name in row.settings)
         raise ValueError(
@@ -65,24 +70,27 @@ def find_run(
     say: Callable[[str], None],
     seed: int = runner.SEED,
     rows: Catalog = catalog.CATALOG,
+    devices: Devices = distribute.ONE,
 ) -> Run:
     """The run of one experiment id, see `find_runs`.
 
     Raises:
         ValueError: if the name is unknown, a table's, or not in the profile.
     """
-    runs = find_runs([name], profile, folders, say, seed, rows)
+    runs = find_runs([name], profile, folders, say, seed, rows, devices)
     if len(runs) != 1 or runs[0].experiment.id != name:
         ids = ", ".join(run.experiment.id for run in runs)
         raise ValueError(f"{name} is a table. Choose one of {ids}.")
     return runs[0]
 
 
-def _open_data(folders: Folders, say, name: str, phantom: tuple) -> data.Dataset:
+def _open_data(
+    folders: Folders, say, devices: Devices, name: str, phantom: tuple
+) -> data.Dataset:
     """The real data set, or its phantom where no folder of it is given."""
     given = {"ct-ich": folders.ct_ich, "rsna": folders.rsna}[name]
     if given is None and phantom:
-        return _open_phantom(folders, say, name, phantom)
+        return _open_phantom(folders, say, devices, name, phantom)
     if name != "ct-ich" or not folders.leave_out:
         return data.open_dataset(name, paths.data_set(name, given))
     dataset = data.open_dataset(name, paths.data_set(name, given), leave_out=True)
@@ -92,9 +100,11 @@ def _open_data(folders: Folders, say, name: str, phantom: tuple) -> data.Dataset
     return dataset
 
 
-def _open_phantom(folders: Folders, say, name: str, phantom: tuple) -> data.Dataset:
+def _open_phantom(
+    folders: Folders, say, devices: Devices, name: str, phantom: tuple
+) -> data.Dataset:
     """Phantom heads in the layout of a data set, written if they are absent."""
-    with distribute.chief_first():
+    with devices.chief_first():
         root = layouts.phantom_as(
             name, folders.results / "phantom", **dict(phantom), say=say
         )

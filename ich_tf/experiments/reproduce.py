@@ -13,6 +13,7 @@ from ich_tf.experiments.runner import Folders, Run
 from ich_tf.experiments.task import DoesNotApply
 from ich_tf.models import published_weights
 from ich_tf.training import checkpoint, distribute, fit
+from ich_tf.training.distribute import Devices
 
 LOGGER = logging.getLogger(__name__)
 NO_CUDA = (
@@ -55,23 +56,25 @@ def reproduce_by_name(
         ValueError: see `lookup.find_runs` and `reproduce`.
     """
     # Before the data are opened, which may take long.
-    choose_devices(strategy)
-    runs = lookup.find_runs(names, profile, folders, say, seed, rows)
+    devices = choose_devices(strategy)
+    runs = lookup.find_runs(names, profile, folders, say, seed, rows, devices)
     return reproduce(runs, resume=resume, fresh=fresh, say=say)
 
 
-def choose_devices(strategy: str) -> None:
-    """Choose the devices that the rows train on.
+def choose_devices(strategy: str) -> Devices:
+    """The devices that the rows train on.
 
     Raises:
         ValueError: if the strategy is unavailable or has several workers.
     """
-    if distribute.choose(strategy) == "multiworker":
+    devices = distribute.choose(strategy)
+    if devices.name == "multiworker":
         raise ValueError(
             "Several workers train but do not evaluate: run `train ID --fold K "
             "--strategy multiworker` on all of them, then `reproduce` with `--strategy "
             "one` (without TF_CONFIG) on one, which keeps what was trained."
         )
+    return devices
 
 
 def reproduce(

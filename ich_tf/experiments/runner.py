@@ -22,7 +22,8 @@ from ich_tf.experiments.results import FOLD_FILE, Result
 from ich_tf.experiments.settings import Settings
 from ich_tf.experiments.spec import Row
 from ich_tf.experiments.task import Task
-from ich_tf.training import checkpoint, precision
+from ich_tf.training import checkpoint, distribute, precision
+from ich_tf.training.distribute import Devices
 
 LOGGER = logging.getLogger(__name__)
 SEED = 0
@@ -63,6 +64,7 @@ class Run:
         phantom: Phantom heads that the row trains on besides `dataset`; None where
             its kind needs none.
         catalog: Where other rows are found by id.
+        devices: What trains; the numbers do not depend on it.
     """
 
     experiment: Row
@@ -72,6 +74,7 @@ class Run:
     seed: int = SEED
     phantom: Dataset | None = None
     catalog: Catalog = catalog.CATALOG
+    devices: Devices = distribute.ONE
 
     @property
     def folder(self) -> pathlib.Path:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ich_tf.experiments import runner
 from ich_tf.experiments.runner import Run
-from ich_tf.training import checkpoint, distribute
+from ich_tf.training import checkpoint
 
 LOGGER = logging.getLogger(__name__)
 
@@ -29,7 +29,6 @@ def train_one(
     run: Run,
     fold: int,
     *,
-    strategy: str = "one",
     resume: bool = False,
     fresh: bool = False,
     say: Callable[[str], None] = LOGGER.info,
@@ -39,17 +38,15 @@ def train_one(
     Args:
         run: The row with its data.
         fold: Index of the fold.
-        strategy: Devices to train on, see `distribute.choose`.
         resume: Insist on a state to continue.
         fresh: Discard an earlier state.
         say: Takes a line of progress.
 
     Raises:
         ValueError: if the row has no network, the fold does not exist, another run
-            must be finished first, or the strategy is unavailable.
+            must be finished first, or its devices cannot share a batch.
         ConnectionError: if another worker was lost.
     """
-    strategy = distribute.choose(strategy)
     name = run.experiment.id
     if not run.task.trains_network:
         raise ValueError(f"{name} has no network to train. Use `reproduce {name}`.")
@@ -58,7 +55,8 @@ def train_one(
     if not 0 <= fold < count:
         raise ValueError(f"There are {count} folds, from 0 on. Received: {fold}")
     before = run.task.depends_on(run)
-    if strategy == "multiworker" and before and runner.state_of(before) != "finished":
+    is_waiting = before and runner.state_of(before) != "finished"
+    if is_waiting and run.devices.name == "multiworker":
         other = before.experiment.id
         raise ValueError(
             f"{name} depends on {other}; run that row first: `reproduce {other}` on "

@@ -18,7 +18,6 @@ import numpy as np
 from ich_tf import arrays as stored_arrays
 from ich_tf import files, typed_json
 from ich_tf.models import weights
-from ich_tf.training import distribute
 
 STATE = "state.npz"
 FINAL = "model.weights.h5"
@@ -54,11 +53,16 @@ def stored_spec(folder: str | os.PathLike) -> dict | None:
 class Checkpoint(keras.callbacks.Callback):
     """Writes the state after each epoch and the weights when they are the best yet.
 
-    Of several workers the chief alone writes.
+    Of several workers the chief alone writes; all know the best epoch.
     """
 
     def __init__(
-        self, folder: pathlib.Path, spec: dict, monitor: str | None, epochs: int
+        self,
+        folder: pathlib.Path,
+        spec: dict,
+        monitor: str | None,
+        epochs: int,
+        writes: bool = True,
     ):
         """Begin with no epoch.
 
@@ -68,10 +72,11 @@ class Checkpoint(keras.callbacks.Callback):
             monitor: The score whose highest value marks the best epoch; None keeps the
                 last one.
             epochs: Epochs of the whole training.
+            writes: Whether this process writes the files.
         """
         super().__init__()
         self.folder, self.spec, self.monitor = folder, spec, monitor
-        self.epochs = epochs
+        self.epochs, self.writes = epochs, writes
         self.history: list[dict] = []
         self.best, self.best_file, self.best_sha256 = -math.inf, "", ""
         self._began = time.monotonic()
@@ -95,7 +100,7 @@ class Checkpoint(keras.callbacks.Callback):
         score = scores[self.monitor] if self.monitor else epoch
         if score > self.best:
             self.best, self.best_file = score, f"best-{epoch + 1:04d}.weights.h5"
-        if not distribute.is_chief():
+        if not self.writes:
             return
         if self.best_file != previous:
             best = self.folder / self.best_file

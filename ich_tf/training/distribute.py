@@ -5,10 +5,11 @@ normalization takes its moments over all replicas. `distributed_fit` is the loop
 """
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
@@ -18,44 +19,171 @@ from ich_tf.models import walk
 LOGGER = logging.getLogger(__name__)
 STRATEGIES = ("auto", "one", "mirrored", "multiworker", "tpu")
 
-# The strategy of this process, because Keras forgets it with each `clear_session`; None
-# is TensorFlow's default, one device.
-_strategy: tf.distribute.Strategy | None = None
-# Devices that "auto" found; a batch that they cannot share trains on one of them.
-_found_devices: tf.distribute.Strategy | None = None
+
+@dataclasses.dataclass(frozen=True)
+class Devices:
+    """The devices that share every batch.
+
+    Attributes:
+        name: One of `STRATEGIES`, never "auto".
+        strategy: TensorFlow's strategy; None for one device.
+        may_fall_back: Whether one of them trains on a batch that they cannot share.
+    """
+
+    name: str = "one"
+    strategy: tf.distribute.Strategy | None = None
+    may_fall_back: bool = False
+
+    @property
+    def are_several(self) -> bool:
+        """Whether there are several, or a TPU, which take batches by a strategy."""
+        return self.strategy is not None
+
+    @property
+    def are_tpu(self) -> bool:
+        """Whether a TPU trains; its input pipeline must not contain Python."""
+        return self.name == "tpu"
+
+    @property
+    def replicas(self) -> int:
+        """Devices that share a batch, on all machines."""
+        return 1 if self.strategy is None else self.strategy.num_replicas_in_sync
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes files: the first worker, or the only process."""
+        resolver = getattr(self.strategy, "cluster_resolver", None)
+        return (
+            resolver is None or resolver.task_type != "worker" or resolver.task_id == 0
+        )
+
+    def for_batch(self, batch: int) -> "Devices":
+        """The devices that train on batches of this size: these, or one of them.
+
+        Raises:
+            ValueError: if these were asked for and cannot share a batch evenly.
+        """
+        if self.may_fall_back and batch % self.replicas:
+            LOGGER.info(
+                "%d devices cannot share a batch of %d: one of them trains",
+                self.replicas,
+                batch,
+            )
+            return ONE
+        self.per_replica(batch)
+        return self
+
+    def per_replica(self, batch: int) -> int:
+        """A replica's share of a global batch.
+
+        Raises:
+            ValueError: if the batch cannot be divided evenly.
+        """
+        count = self.replicas
+        if batch % count:
+            raise ValueError(
+                f"A batch of {batch} cannot be shared evenly by {count} replicas. Take "
+                f"a multiple of {count}, such as {-(-batch // count) * count}, fewer "
+                "devices, or `--strategy one`."
+            )
+        return batch // count
+
+    def enter(self) -> None:
+        """Make them current; networks built next belong to them.
+
+        Keras forgets the strategy with each `clear_session`.
+        """
+        tf.distribute.experimental_set_strategy(self.strategy)
+
+    def leave(self) -> None:
+        """Return to one device, for prediction; `enter` undoes it."""
+        tf.distribute.experimental_set_strategy(None)
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """Leave them while a worker does something alone, such as writing files.
+
+        Within the strategy even reading a model may create a variable (Keras 3.15), for
+        which the worker would wait for all others.
+        """
+        self.leave()
+        try:
+            yield
+        finally:
+            self.enter()
+
+    def synchronize(self, model: keras.Model) -> None:
+        """Make batch normalization take its moments over all replicas."""
+        for layer in walk.all_layers(model):
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = self.replicas > 1
+
+    def exchange(self, number: float) -> list[float]:
+        """The numbers that the workers pass; waits until all of them have come here.
+
+        Raises:
+            ConnectionError: if a worker was lost.
+        """
+        if self.name != "multiworker":
+            return [number]
+
+        @tf.function(autograph=False)
+        def collect():
+            return self.strategy.run(lambda: gather(tf.constant([number], tf.float32)))
+
+        with lost_workers_named():
+            numbers = self.strategy.experimental_local_results(collect())[0]
+            return numbers.numpy().tolist()
+
+    @contextlib.contextmanager
+    def chief_first(self) -> Iterator[None]:
+        """Run the block in the chief, then in the others, which find its files."""
+        if not self.is_chief:
+            self.exchange(0)
+        yield
+        if self.is_chief:
+            self.exchange(0)
 
 
-def choose(name: str = "auto") -> str:
-    """Choose the strategy of this process, before TensorFlow does anything else.
+ONE = Devices()
+
+
+def choose(
+    name: str = "auto",
+    physical_devices: Callable[[str], Sequence] = tf.config.list_physical_devices,
+) -> Devices:
+    """The devices to train on; call it before TensorFlow does anything else.
 
     Args:
         name: "one" device; "mirrored", all GPUs (without any, all logical CPUs) of
             this machine; "multiworker", the machines that `TF_CONFIG` lists; "tpu";
-            or "auto", the best of what is available (see `share`).
-
-    Returns:
-        The name of the strategy, never "auto".
+            or "auto", the best of what is available. Where "auto" takes several GPUs
+            that cannot share a batch, one of them trains on it.
+        physical_devices: From a kind of device to the devices of this machine.
 
     Raises:
         ValueError: if the name is unknown or there is no such thing here.
     """
-    global _strategy, _found_devices
     if name not in STRATEGIES:
         known = ", ".join(STRATEGIES)
         raise ValueError(f"Unknown strategy {name!r}. Known: {known}")
-    asked, name = name, _found() if name == "auto" else name
-    makers = {"mirrored": _mirrored, "multiworker": _multiworker, "tpu": _tpu}
-    _strategy = makers[name]() if name in makers else None
-    _found_devices = _strategy if (asked, name) == ("auto", "mirrored") else None
-    return name
+    chosen = best_available(physical_devices) if name == "auto" else name
+    if chosen == "mirrored":
+        return Devices(chosen, _mirrored(), may_fall_back=name == "auto")
+    if chosen == "multiworker":
+        return Devices(chosen, _multiworker())
+    if chosen == "tpu":
+        return Devices(chosen, _tpu())
+    return ONE
 
 
-def _found() -> str:
+def best_available(physical_devices: Callable[[str], Sequence]) -> str:
+    """The strategy that "auto" stands for: several workers, a TPU, GPUs, or one."""
     if len(_workers()) > 1:
         return "multiworker"
-    if os.environ.get("TPU_NAME") or tf.config.list_physical_devices("TPU"):
+    if os.environ.get("TPU_NAME") or physical_devices("TPU"):
         return "tpu"
-    return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one"
+    return "mirrored" if len(physical_devices("GPU")) > 1 else "one"
 
 
 def _mirrored() -> tf.distribute.Strategy:
@@ -100,128 +228,6 @@ def _tpu() -> tf.distribute.Strategy:
             f"The TPU {name!r} cannot be used: {error}. See docs/tpu.md."
         ) from error
     return tf.distribute.TPUStrategy(resolver)
-
-
-def enter() -> None:
-    """Make the chosen strategy the current one; networks built next belong to it."""
-    tf.distribute.experimental_set_strategy(_strategy)
-
-
-def leave() -> None:
-    """Return to one device, for prediction; `enter` undoes it."""
-    tf.distribute.experimental_set_strategy(None)
-
-
-@contextlib.contextmanager
-def apart() -> Iterator[None]:
-    """Leave the strategy while a worker does something alone, such as writing files.
-
-    Within the strategy even reading a model may create a variable (Keras 3.15), for
-    which the worker would wait for all others.
-    """
-    leave()
-    try:
-        yield
-    finally:
-        enter()
-
-
-def strategy() -> tf.distribute.Strategy:
-    """The chosen strategy; TensorFlow's default for one device."""
-    return _strategy or tf.distribute.get_strategy()
-
-
-def is_used() -> bool:
-    """Whether several devices, or a TPU, were chosen."""
-    return _strategy is not None
-
-
-def is_tpu() -> bool:
-    """Whether a TPU trains; its input pipeline must not contain Python."""
-    return isinstance(_strategy, tf.distribute.TPUStrategy)
-
-
-def replicas() -> int:
-    """Devices that share a batch, on all machines."""
-    return 1 if _strategy is None else _strategy.num_replicas_in_sync
-
-
-def is_chief() -> bool:
-    """Whether this process writes files: the first worker, or the only process."""
-    resolver = getattr(_strategy, "cluster_resolver", None)
-    return resolver is None or resolver.task_type != "worker" or resolver.task_id == 0
-
-
-def per_replica(batch: int) -> int:
-    """A replica's share of a global batch.
-
-    Raises:
-        ValueError: if the batch cannot be divided evenly.
-    """
-    count = replicas()
-    if batch % count:
-        raise ValueError(
-            f"A batch of {batch} cannot be shared evenly by {count} replicas. Take a "
-            f"multiple of {count}, such as {-(-batch // count) * count}, fewer "
-            "devices, or `--strategy one`."
-        )
-    return batch // count
-
-
-def share(batch: int) -> None:
-    """Make sure that the replicas can share a global batch.
-
-    Where "auto" found several devices that cannot share the batch, one of them trains.
-
-    Raises:
-        ValueError: if the devices were asked for and cannot share it.
-    """
-    global _strategy
-    if _found_devices is not None:
-        _strategy = _found_devices
-        if batch % replicas():
-            LOGGER.info(
-                "%d devices cannot share a batch of %d: one of them trains",
-                replicas(),
-                batch,
-            )
-            _strategy = None
-    per_replica(batch)
-
-
-def synchronize(model: keras.Model) -> None:
-    """Make batch normalization take its moments over all replicas."""
-    for layer in walk.all_layers(model):
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = replicas() > 1
-
-
-def exchange(number: float) -> list[float]:
-    """The number that each replica passes; waits until all workers have come here.
-
-    Raises:
-        ConnectionError: if a worker was lost.
-    """
-    if not isinstance(_strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return [number]
-
-    @tf.function(autograph=False)
-    def collect():
-        return _strategy.run(lambda: gather(tf.constant([number], tf.float32)))
-
-    with lost_workers_named():
-        numbers = _strategy.experimental_local_results(collect())[0]
-        return numbers.numpy().tolist()
-
-
-@contextlib.contextmanager
-def chief_first() -> Iterator[None]:
-    """Run the block in the chief, then in the other workers, which find its files."""
-    if not is_chief():
-        exchange(0)
-    yield
-    if is_chief():
-        exchange(0)
 
 
 @contextlib.contextmanager

@@ -11,12 +11,14 @@ import keras
 import tensorflow as tf
 
 from ich_tf.training import distribute, keras_private
+from ich_tf.training.distribute import Devices
 
 
 def fit(
     model: keras.Model,
     batches: tf.data.Dataset,
     validation: tf.data.Dataset | None,
+    devices: Devices,
     *,
     epochs: int,
     initial_epoch: int,
@@ -29,9 +31,10 @@ def fit(
     Keras 3.15's own `fit` fails with several workers.
 
     Args:
-        model: Built and compiled after `enter`.
+        model: Built and compiled after `devices.enter`.
         batches: Global batches; every worker makes them all and takes its share.
         validation: Global batches; None for none.
+        devices: Several, or a TPU.
         epochs: Number of the last epoch.
         initial_epoch: Epochs that are done.
         steps_per_epoch: Batches of an epoch.
@@ -41,8 +44,9 @@ def fit(
     Raises:
         ConnectionError: if a worker was lost.
     """
-    learn, test = _on_all(model, train_step), _on_all(model, _test_step)
-    with distribute.apart():
+    learn = _on_all(model, train_step, devices)
+    test = _on_all(model, _test_step, devices)
+    with devices.apart():
         callback_list = keras.callbacks.CallbackList(
             list(callbacks),
             add_progbar=verbose != 0,
@@ -53,8 +57,8 @@ def fit(
         )
         callback_list.on_train_begin()
     with distribute.lost_workers_named():
-        iterator = iter(_shares(batches))
-        held_out = None if validation is None else _shares(validation)
+        iterator = iter(_shares(batches, devices))
+        held_out = None if validation is None else _shares(validation, devices)
         for epoch in range(initial_epoch, epochs):
             callback_list.on_epoch_begin(epoch)
             model.reset_metrics()
@@ -69,31 +73,33 @@ def fit(
                 validated = model.get_metrics_result()
                 scores |= {f"val_{name}": value for name, value in validated.items()}
             scores = {name: float(value) for name, value in scores.items()}
-            with distribute.apart():
+            with devices.apart():
                 callback_list.on_epoch_end(epoch, scores)
-    with distribute.apart():
+    with devices.apart():
         callback_list.on_train_end()
 
 
-def train_on_batch(model: keras.Model) -> Callable[..., float]:
-    """Keras' method of this name under the chosen strategy, given a global batch."""
-    learn = _on_all(model, train_step)
+def train_on_batch(model: keras.Model, devices: Devices) -> Callable[..., float]:
+    """Keras' method of this name on several devices, given a global batch."""
+    learn = _on_all(model, train_step, devices)
 
     def train(*batch) -> float:
-        share = _shares(tf.data.Dataset.from_tensors(batch))
+        share = _shares(tf.data.Dataset.from_tensors(batch), devices)
         return float(learn(next(iter(share))))
 
     return train
 
 
-def _shares(batches: tf.data.Dataset) -> tf.distribute.DistributedDataset:
+def _shares(
+    batches: tf.data.Dataset, devices: Devices
+) -> tf.distribute.DistributedDataset:
     """Each replica's rows of every global batch, in order.
 
     Raises:
         ValueError: if the batches cannot be divided evenly.
     """
     for spec in tf.nest.flatten(batches.element_spec):
-        distribute.per_replica(spec.shape[0] or distribute.replicas())
+        devices.per_replica(spec.shape[0] or devices.replicas)
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         count = context.num_replicas_in_sync
@@ -113,12 +119,12 @@ def _shares(batches: tf.data.Dataset) -> tf.distribute.DistributedDataset:
 
         return batches.map(split).unbatch().prefetch(2)
 
-    return distribute.strategy().distribute_datasets_from_function(of_worker)
+    return devices.strategy.distribute_datasets_from_function(of_worker)
 
 
-def _on_all(model: keras.Model, step: Callable) -> Callable:
+def _on_all(model: keras.Model, step: Callable, devices: Devices) -> Callable:
     """A step of each replica as one call; returns the loss of the global batch."""
-    strategy = distribute.strategy()
+    strategy = devices.strategy
 
     @tf.function(reduce_retracing=True, autograph=False)
     def everywhere(batch):

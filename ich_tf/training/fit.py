@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from ich_tf import files
 from ich_tf.models import memory
-from ich_tf.training import checkpoint, distribute, distributed_fit
+from ich_tf.training import checkpoint, distributed_fit
 from ich_tf.training.plans import Plan
 
 LOGGER = logging.getLogger(__name__)
@@ -65,15 +65,17 @@ def fit(
             loss is not finite; or if the workers do not see the same folder.
         ConnectionError: if another worker was lost.
     """
-    folder = pathlib.Path(folder)
-    with distribute.chief_first():
-        if distribute.is_chief():
+    folder, devices = pathlib.Path(folder), plan.training_devices
+    with devices.chief_first():
+        if devices.is_chief:
             _tidy(folder, resume)
     spec = json.loads(json.dumps(spec))
     monitor = None if validation is None else "val_soft_jaccard"
-    state = checkpoint.Checkpoint(folder, spec, monitor, plan.epochs)
+    state = checkpoint.Checkpoint(
+        folder, spec, monitor, plan.epochs, writes=devices.is_chief
+    )
     epoch = state.restore(model) if resume else 0
-    if len(set(distribute.exchange(epoch))) > 1:
+    if len(set(devices.exchange(epoch))) > 1:
         raise ValueError(
             f"The workers do not see the same state in {folder}: it must be a folder "
             "that all of them share."
@@ -82,10 +84,10 @@ def fit(
         _fit(model, training, validation, plan, state, epoch, tensorboard)
     best = folder / state.best_file
     # The chief has written them by now.
-    distribute.exchange(plan.epochs)
+    devices.exchange(plan.epochs)
     checkpoint.load_weights(model, best)
-    distribute.leave()
-    if distribute.is_chief():
+    devices.leave()
+    if devices.is_chief:
         files.link(best, folder / checkpoint.FINAL)
     return state.history
 
@@ -114,12 +116,12 @@ def _set_aside(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
 
 def _fit(model, training, validation, plan, state, epoch, tensorboard) -> None:
     """Keras' `fit` on one device, `distributed_fit.fit` on several."""
-    callbacks = [state]
+    callbacks, devices = [state], plan.training_devices
     if plan.average is not None:
         # Validation sees the averaged weights; the checkpoint keeps them.
         callbacks.append(keras.callbacks.SwapEMAWeights())
     verbose = "auto" if sys.stdout.isatty() else 2
-    if not distribute.is_chief():
+    if not devices.is_chief:
         verbose = 0
     elif tensorboard:
         logs = state.folder / "logs"
@@ -132,16 +134,16 @@ def _fit(model, training, validation, plan, state, epoch, tensorboard) -> None:
         "callbacks": callbacks,
         "verbose": verbose,
     }
-    if not distribute.is_used():
+    if not devices.are_several:
         model.fit(batches, validation_data=validation, shuffle=False, **common)
         return
     LOGGER.info(
         "%d replicas, %d of the %d of a batch each; learning rate as for one device",
-        distribute.replicas(),
-        distribute.per_replica(plan.batch),
+        devices.replicas,
+        devices.per_replica(plan.batch),
         plan.batch,
     )
-    distributed_fit.fit(model, batches, validation, **common)
+    distributed_fit.fit(model, batches, validation, devices, **common)
 
 
 def as_dataset(batches: tf.data.Dataset | Iterator[tuple]) -> tf.data.Dataset:
@@ -194,14 +196,15 @@ def estimate(model: keras.Model, batches: Iterable[tuple], plan: Plan) -> Estima
     Args:
         model: Compiled.
         batches: Two batches or more; the first, which traces the step, does not count.
-        plan: Has the size of a batch.
+        plan: Has the size of a batch and the devices.
     """
     saved = [
         keras.ops.convert_to_numpy(variable)
         for variable in checkpoint.variables_of(model)
     ]
-    used = distribute.is_used()
-    train = distributed_fit.train_on_batch(model) if used else model.train_on_batch
+    train, devices = model.train_on_batch, plan.training_devices
+    if devices.are_several:
+        train = distributed_fit.train_on_batch(model, devices)
     seconds = []
     for batch in batches:
         began = time.monotonic()

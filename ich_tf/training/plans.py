@@ -34,6 +34,7 @@ class Plan:
         warmup_steps: Steps over which "cosine" first rises from zero.
         average: Momentum of a moving average of the weights, which is validated and
             kept instead of them; None for none.
+        devices: What trains, see `training_devices`.
     """
 
     epochs: int
@@ -50,6 +51,16 @@ class Plan:
     cpu_layers: bool = True
     warmup_steps: int = 0
     average: float | None = None
+    devices: distribute.Devices = distribute.ONE
+
+    @property
+    def training_devices(self) -> distribute.Devices:
+        """The devices that share each batch.
+
+        Raises:
+            ValueError: if the devices were asked for and cannot share it evenly.
+        """
+        return self.devices.for_batch(self.batch)
 
     @property
     def steps(self) -> int:
@@ -58,16 +69,16 @@ class Plan:
 
 
 def start(plan: Plan) -> None:
-    """Set seeds, determinism, precision, layers and the strategy of `distribute`.
+    """Set seeds, determinism, precision, layers and the devices.
 
     Call it before the model is built.
 
     Raises:
         ValueError: if the replicas cannot share the batch evenly.
     """
-    distribute.share(plan.batch)
+    devices = plan.training_devices
     keras.backend.clear_session()
-    distribute.enter()
+    devices.enter()
     keras.utils.set_random_seed(plan.seed)
     if precision.is_deterministic(plan.deterministic):
         tf.config.experimental.enable_op_determinism()
@@ -94,7 +105,7 @@ def compile_model(
         for layer in walk.all_layers(model):
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = plan.batch_norm_momentum
-    distribute.synchronize(model)
+    plan.training_devices.synchronize(model)
     model.compile(
         optimizer=keras_private.FusedAdam(
             learning_rate(plan),

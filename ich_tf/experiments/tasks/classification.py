@@ -33,7 +33,7 @@ from ich_tf.experiments.tasks import slice_data
 from ich_tf.metrics import evaluation
 from ich_tf.models import convert
 from ich_tf.preprocessing.classification import sequences
-from ich_tf.training import distribute, fit
+from ich_tf.training import fit
 from ich_tf.volume import Case
 
 FEATURES = 2048
@@ -69,7 +69,7 @@ class ClassificationTask(Task):
     def check(self, run: Run) -> None:
         """Refuse data without labels or the needed windows, and sequences on a TPU."""
         if (
-            distribute.is_tpu()
+            run.devices.are_tpu
             and run.experiment.slices_from
             and runner.state_of(run) != "finished"
         ):

@@ -16,7 +16,7 @@ from ich_tf.models import sequence
 from ich_tf.preprocessing import augment, tensor_augment
 from ich_tf.preprocessing.classification import image_pipeline, images, sequences
 from ich_tf.synthetic import painting
-from ich_tf.training import checkpoint, distribute, fit, plans
+from ich_tf.training import checkpoint, fit, plans
 
 Begin = Callable[..., tuple[dict, bool]]
 """`runner.begin_fold` of the fold, without the initialisation."""
@@ -80,6 +80,7 @@ def plan_of(run: Run, stage: Stage, steps_of_a_pass: int) -> plans.Plan:
         schedule=stage.schedule,
         precision=stage.precision,
         seed=run.seed,
+        devices=run.devices,
         cpu_layers=run.profile.cpu_layers,
     )
 
@@ -168,7 +169,7 @@ def image_batches(run: Run, source, plan: plans.Plan) -> Callable[[int, int], An
     On a TPU the batches are made by TensorFlow alone, without Python.
     """
     name = run.profile.augmentation
-    if distribute.is_tpu():
+    if run.devices.are_tpu:
         change = {"tensor_augment": tensor_augment.image_augmenter(name)}
     else:
         change = {"augment": augment.image_augmenter(name)}

@@ -12,7 +12,7 @@ from ich_tf.experiments.runner import Run
 from ich_tf.experiments.tasks.masks import cases
 from ich_tf.preprocessing import augment, tensor_augment, windows
 from ich_tf.preprocessing.segmentation import pipeline, slices, tensor_pipeline, tiles
-from ich_tf.training import distribute, plans
+from ich_tf.training import plans
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ def stored_slices(run: Run, case_ids: Iterable[str], rule: str) -> slices.Slices
     key = provenance.digest(
         [run.fingerprint, case_ids, run.profile.size, rule, run.seed]
     )
-    with distribute.chief_first():
+    with run.devices.chief_first():
         return slices.store(
             run.folders.results / run.profile.name / "slices" / key,
             cases(run, case_ids),
@@ -84,6 +84,7 @@ def crops_of(run: Run, train: slices.Slices, validation: slices.Slices) -> Train
         batch_norm_momentum=profile.batch_norm_momentum,
         output_bias=profile.output_bias,
         seed=run.seed,
+        devices=run.devices,
         cpu_layers=run.profile.cpu_layers,
     )
     return TrainingData(plan, *crop_batches(run, crops["train"], crops["validation"]))
@@ -96,7 +97,7 @@ def crop_batches(run: Run, training_crops, validation_crops) -> tuple:
     """
     profile = run.profile
     common = {"channels": run.experiment.channels, "batch": profile.batch}
-    if distribute.is_tpu():
+    if run.devices.are_tpu:
         to_channels = windows.approach_windows(run.experiment.approach)
         change = tensor_augment.augmenter(profile.augmentation)
         make = tensor_pipeline.training_batches

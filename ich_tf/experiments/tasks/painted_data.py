@@ -11,7 +11,6 @@ from ich_tf.experiments.tasks import masks
 from ich_tf.metrics import evaluation
 from ich_tf.preprocessing.segmentation import slices
 from ich_tf.synthetic import layouts, painted, painting
-from ich_tf.training import distribute
 from ich_tf.volume import Case
 
 LOGGER = logging.getLogger(__name__)
@@ -75,7 +74,7 @@ def stored_slices(run: Run, names: Iterable[str], copies: int) -> slices.Slices:
             painting.VERSION,
         ]
     )
-    with distribute.chief_first():
+    with run.devices.chief_first():
         return slices.store(
             run.folders.results / run.profile.name / "slices" / key,
             load_cases(run, used, copies),

@@ -78,6 +78,7 @@ class RealHeadsTask(PaintedTask):
             learning_rate=profile.learning_rate,
             schedule=profile.schedule,
             seed=run.seed,
+            devices=run.devices,
             cpu_layers=run.profile.cpu_layers,
             warmup_steps=profile.warmup_steps,
             average=profile.average,

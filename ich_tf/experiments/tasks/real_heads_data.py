@@ -11,7 +11,7 @@ from ich_tf.experiments.runner import Run
 from ich_tf.prediction import real_heads
 from ich_tf.preprocessing.segmentation import scan_crops
 from ich_tf.synthetic import landmarks, painted, painted_scans, scan_painting
-from ich_tf.training import distribute, fit
+from ich_tf.training import fit
 from ich_tf.volume import Case, Volume
 
 PHANTOM_SEED = 4021
@@ -38,7 +38,7 @@ def stored(run: Run, names: Iterable[str], copies: int) -> painted_scans.StoredS
     key = provenance.digest(
         [run.fingerprint, patients, copies, run.seed, mimics, scan_painting.VERSION]
     )
-    with distribute.chief_first():
+    with run.devices.chief_first():
         return painted_scans.store(
             _folder(run, key),
             painted_scans.painted_heads(
@@ -53,7 +53,7 @@ def stored_phantom(run: Run) -> painted_scans.StoredScans | None:
     if "phantom" not in run.experiment.sources or not count:
         return None
     key = provenance.digest(["phantom", PHANTOM_SEED, count])
-    with distribute.chief_first():
+    with run.devices.chief_first():
         return painted_scans.store(
             _folder(run, key), painted_scans.phantom_heads(0, count, PHANTOM_SEED)
         )

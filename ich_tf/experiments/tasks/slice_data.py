@@ -28,7 +28,6 @@ from ich_tf.preprocessing.classification import (
 from ich_tf.preprocessing.classification import shards as shards_of_slices
 from ich_tf.preprocessing.segmentation.slices import at_size
 from ich_tf.synthetic import painted, painting
-from ich_tf.training import distribute
 
 LOGGER = logging.getLogger(__name__)
 TRAIN, HELD_OUT = "train", "held-out"
@@ -60,7 +59,7 @@ def prepare(run: Run, say, options: Sequence[str] = ()) -> pathlib.Path:
         options: Flags for Apache Beam, see `shards.run`.
     """
     folder = folder_of_shards(run)
-    with distribute.chief_first():
+    with run.devices.chief_first():
         if not (folder / records.INDEX).is_file():
             say(f"preparing shards of {len(run.fingerprint['cases'])} scans")
             shards_of_slices.run(
@@ -92,7 +91,7 @@ def painted_shards(run: Run, number: int, say) -> records.Shards:
         + [run.profile.images, run.seed, painting.VERSION]
     )
     folder = run.folders.results / run.profile.name / "shards" / f"painted-{key}"
-    with distribute.chief_first():
+    with run.devices.chief_first():
         if not (folder / records.INDEX).is_file():
             say(f"painting {len(names)} copies of heads without hemorrhage")
             shards_of_slices.run(

@@ -30,7 +30,9 @@ class SubtypeHeadTask(RealHeadsTask):
     ) -> TrainedFold:
         """Fit the head; it takes minutes, so that there is nothing to resume."""
         profile, fold = run.profile, run.folds[number]
-        plans.start(plans.Plan(1, 1, profile.batch, 0.0, seed=run.seed))
+        plans.start(
+            plans.Plan(1, 1, profile.batch, 0.0, seed=run.seed, devices=run.devices)
+        )
         shape = (profile.tile, profile.tile, run.experiment.channels)
         model = models.build(
             run.experiment.model, input_shape=shape, **run.experiment.arguments

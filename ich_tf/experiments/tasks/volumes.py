@@ -19,7 +19,7 @@ from ich_tf.models import memory as step_memory
 from ich_tf.prediction import segment
 from ich_tf.preprocessing import augment, host_batches
 from ich_tf.preprocessing.segmentation import patches
-from ich_tf.training import checkpoint, distribute, fit, plans, precision
+from ich_tf.training import checkpoint, fit, plans, precision
 
 MEMORY, CONTAINER = pathlib.Path("/proc/meminfo"), pathlib.Path("/sys/fs/cgroup")
 
@@ -32,7 +32,7 @@ class VolumesTask(SegmentationTask):
     def check(self, run: Run) -> None:
         """Refuse saturated windows, a TPU, and a step that exceeds free memory."""
         super().check(run)
-        if distribute.is_tpu():
+        if run.devices.are_tpu:
             raise DoesNotApply(
                 "Python cuts the patches, so a TPU cannot train on them."
             )
@@ -202,6 +202,7 @@ def _plan(run: Run) -> plans.Plan:
         output_bias=profile.output_bias,
         precision=profile.precision,
         seed=run.seed,
+        devices=run.devices,
         cpu_layers=profile.cpu_layers,
     )
 
