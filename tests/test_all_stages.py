@@ -84,7 +84,7 @@ def test_every_stage_runs_in_order_and_leaves_a_log(tmp_path, capsys):
     for made in ("tables.md", "report.html", "notebooks", "logs", "status 2"):
         assert made in summary
     # 25 + 11 + 5 + 2 + 1 + 1 minutes are planned for the demo.
-    assert "0 minutes so far, about 45 left" in capsys.readouterr().out
+    assert "about 45 left" in capsys.readouterr().out
 
 
 def test_a_second_start_makes_again_only_what_changed(tmp_path):
@@ -196,7 +196,8 @@ def test_paper_needs_the_real_data(how, capsys, monkeypatch):
     for variable in ("ICH_TF_CT_ICH", "ICH_TF_RSNA"):
         monkeypatch.delenv(variable, raising=False)
     assert cli.main(["all", *how]) == 2
-    assert "--ct-ich DIR, --rsna DIR or both" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "--ct-ich" in error and "--rsna" in error
     assert cli.main(["all", "--quick", "paper"]) == 2
 
 

@@ -62,16 +62,16 @@ def test_a_link_is_refused(tmp_path, out):
 
 
 @pytest.mark.parametrize(
-    ("limit", "value", "reason"),
-    [("MAX_FILES", 1, "has 2 files"), ("MAX_BYTES", 5, "more than the 5 bytes")],
+    ("limits", "reason"),
+    [
+        (archive.Limits(files=1), "has 2 files"),
+        (archive.Limits(bytes=5), "more than the 5 bytes"),
+    ],
 )
-def test_too_many_or_too_large_is_refused(
-    tmp_path, out, monkeypatch, limit, value, reason
-):
-    monkeypatch.setattr(archive, limit, value)
+def test_too_many_or_too_large_is_refused(tmp_path, out, limits, reason):
     path = pack(tmp_path / "a.zip", {"a": b"123", "b": b"456"})
     with pytest.raises(ValueError, match=reason):
-        archive.unpack(path, out)
+        archive.unpack(path, out, limits)
     assert not list(out.iterdir())
 
 

@@ -25,7 +25,7 @@ def test_every_shipped_network_has_a_card_with_its_facts(name):
     for key in ("file", "sha256", "parameters", "trained_on", "metric", "commit"):
         assert facts[key] == entry[key]
     assert facts["license"] == "apache-2.0"
-    assert "Not a medical device" in prose
+    assert cards.DISCLAIMER in prose
 
 
 def test_prose_is_kept_and_facts_are_replaced(tmp_path):

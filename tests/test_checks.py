@@ -102,7 +102,7 @@ def test_ribs_around_soft_tissue_are_no_skull(rib_mm, between_mm):
     y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
     along_mm = np.arctan2(y * 0.85, x) % (2 * np.pi) * 72
     hu[:, (along_mm % (rib_mm + between_mm) < between_mm) & (hu[0] > 500)] = 50
-    assert "bone covers only" in _reason(_volume(hu))
+    assert re.search("bone covers", _reason(_volume(hu)))
 
 
 @pytest.mark.parametrize(
@@ -127,13 +127,13 @@ def test_blocks_of_constant_brain_are_refused():
     hu = _head()
     inside = np.abs(hu - 32) < 30
     hu[inside] = 32
-    assert "has no noise at all" in _reason(_volume(hu))
+    assert re.search("no noise", _reason(_volume(hu)))
 
 
 def test_a_small_ring_of_bone_is_no_skull():
     hu = _head()
     volume = _volume(hu, spacing_mm=(5.0, 0.4, 0.4))
-    assert "bone encloses 7 cm2 at most" in _reason(volume)
+    assert "7 cm2" in _reason(volume)
 
 
 def test_a_faultless_data_set_has_no_problems():
@@ -292,5 +292,5 @@ def test_a_scan_cut_another_way_is_refused():
         affine=volume.affine @ np.diag([1.0, 2.0, 1.0, 1.0]),
     )
     (problem,) = checks.refuse_not_head_ct(squashed)
-    assert "3.4x1.7 mm: a coronal or sagittal scan" in problem.message
+    assert "3.4x1.7 mm" in problem.message
     assert checks.refuse_not_head_ct(volume) == []

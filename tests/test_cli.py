@@ -116,7 +116,7 @@ def test_phantom_and_check_data(tmp_path, capsys):
     small = ["--cases", "2", "--slices", "6", "--size", "64", "--seed", "5"]
     assert cli.main(["phantom", *small, "--out", str(out)]) == 0
     assert cli.main(["check-data", "--ct-ich", str(out)]) == 0
-    assert "phantom: 2 cases, 0 problems" in capsys.readouterr().out
+    assert "2 cases, 0 problems" in capsys.readouterr().out
     assert cli.main(["phantom", *small, "--out", str(out)]) == 2
     (out / "masks" / "049.nii").write_bytes(b"broken")
     capsys.readouterr()
@@ -142,7 +142,8 @@ def test_check_data_takes_every_data_set_that_is_named(tmp_path, capsys, monkeyp
     assert len(capsys.readouterr().out.splitlines()) == 1
     monkeypatch.delenv("ICH_TF_RSNA")
     assert cli.main(["check-data"]) == 2
-    assert "--rsna DIR or both" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "--ct-ich" in error and "--rsna" in error
 
 
 def test_written_phantom_is_the_same_for_the_same_seed(tmp_path):
@@ -176,7 +177,7 @@ def test_a_mistyped_word_gets_a_suggestion(arguments, suggested, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)
     assert stop.value.code == 2
-    assert f"Did you mean {suggested}?" in capsys.readouterr().err
+    assert suggested in capsys.readouterr().err
 
 
 def test_progress_is_what_quiet_leaves_out(capsys):
@@ -309,7 +310,10 @@ def test_what_is_missing_is_told_before_anything_is_trained(tmp_path, capsys):
     assert cli.main(["reproduce", "--check", "table1", *where]) == 2
     error = capsys.readouterr().err
     assert error.count("The weights 'wsl' are not in") == 2
-    assert "table1/resnext101-lstm: " in error
+    assert {line.split(":")[0] for line in error.splitlines()} >= {
+        "table1/resnext101",
+        "table1/resnext101-lstm",
+    }
     assert not (tmp_path / "results" / "paper" / "table1").exists()
 
 

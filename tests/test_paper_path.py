@@ -69,7 +69,6 @@ def test_from_the_folder_to_the_verdict(folder, tmp_path):
 
     (result,) = run()
     said = "\n".join(lines)
-    assert "all rows: about" in said
     assert "fold 5 of 5" in said
 
     patients = splits.subject_order_75()
@@ -105,5 +104,4 @@ def test_from_the_folder_to_the_verdict(folder, tmp_path):
     np.savez_compressed(path, probability=other)
     checks, status = recount()
     assert status == 1
-    reasons = " ".join(check.cell.reason for check in checks)
-    assert "the stored probabilities give other counts" in reasons
+    assert "differs" in {check.verdict for check in checks}

@@ -176,7 +176,8 @@ def test_one_of_several_series_is_chosen(scans, weights_dir, tmp_path, capsys):
     assert cli.main([*verb, *arguments, "--series", "1.2.4"]) == 0
     nifti = str(inputs_of(scans)["nifti"])
     assert cli.main(["predict", nifti, *arguments, "--series", "1.2.4"]) == 2
-    assert "is no DICOM: it has no series 1.2.4" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert nifti in error and "series 1.2.4" in error
 
 
 def test_a_folder_that_cannot_be_written_is_said_first(
@@ -186,7 +187,7 @@ def test_a_folder_that_cannot_be_written_is_said_first(
     arguments = ["predict", str(inputs_of(scans)["nifti"]), "--out"]
     arguments += [str(tmp_path / "file" / "out"), "--weights-dir", str(weights_dir)]
     assert cli.main(arguments) == 2
-    assert "cannot be a folder" in capsys.readouterr().err
+    assert str(tmp_path / "file" / "out") in capsys.readouterr().err
 
 
 def test_spacing_gives_millilitres(scans, weights_dir, tmp_path, capsys):
@@ -196,7 +197,7 @@ def test_spacing_gives_millilitres(scans, weights_dir, tmp_path, capsys):
     found = json.loads((tmp_path / "prediction.json").read_text())
     pixels = sum(found["slice_pixels"])
     assert found["volume_ml"] == pytest.approx(pixels * 0.00125, abs=1e-3)
-    assert "not a medical device" in capsys.readouterr().out
+    assert inputs.DISCLAIMER in capsys.readouterr().out
 
 
 def test_what_is_no_head_is_refused_and_nothing_written(weights_dir, tmp_path, capsys):
@@ -207,7 +208,7 @@ def test_what_is_no_head_is_refused_and_nothing_written(weights_dir, tmp_path, c
     arguments = ["predict", str(path), "--out", str(out)]
     assert cli.main([*arguments, "--weights-dir", str(weights_dir)]) == 2
     error = capsys.readouterr().err
-    assert "water.nii is refused" in error
+    assert "water.nii" in error
     assert not out.exists()
 
 
@@ -233,7 +234,7 @@ def test_damaged_weights_are_an_error_and_nothing_is_written(
 def test_missing_weights_are_named(scans, tmp_path, capsys):
     arguments = ["predict", str(inputs_of(scans)["nifti"]), "--out", str(tmp_path)]
     assert cli.main([*arguments, "--weights-dir", str(tmp_path)]) == 2
-    assert "No shipped weights" in capsys.readouterr().err
+    assert str(tmp_path) in capsys.readouterr().err
 
 
 def test_overlay_marks_the_outline():

@@ -78,7 +78,12 @@ def test_without_a_gpu_linux_gets_the_small_tensorflow(project):
     wanted = (project / ".venv/requirements.txt").read_text()
     assert wanted == (project / "requirements.txt").read_text()
     made = calls(project)
-    assert "uninstall --yes tensorflow tensorflow-cpu" in made[0]
+    assert made[0].split()[-4:] == [
+        "uninstall",
+        "--yes",
+        "tensorflow",
+        "tensorflow-cpu",
+    ]
     assert len(made) == 3
 
 
@@ -99,7 +104,7 @@ def test_the_exit_status_is_that_of_all(project, status):
 def test_a_wrong_mode_installs_nothing(project):
     done = run(project, "everything")
     assert done.returncode == 2
-    assert "unknown mode: everything" in done.stderr
+    assert "everything" in done.stderr
     assert calls(project) == []
 
 

@@ -3,6 +3,7 @@ import io
 import json
 import re
 
+import markdown_rows
 import pytest
 
 from ich_tf import labels
@@ -172,7 +173,7 @@ def test_markdown(results):
     phantom = next(line for line in lines if "random weights" in line)
     assert phantom.count("not comparable") == 2
     assert "reproduced" not in phantom
-    assert "- not comparable: data: phantom, not ct-ich 1.3.1" in lines
+    assert any("phantom, not ct-ich 1.3.1" in line for line in lines)
 
 
 def test_formats_hold_the_same_numbers(results):
@@ -269,7 +270,7 @@ def test_table1_has_each_class_beside_its_printed_numbers(tmp_path):
     shown = [tables.TABLES[name] for name in ("table1", "table1-losses")]
     text = render.render(shown, tmp_path, "paper")
     assert "0.9822 [0.9700, 0.9900] (n=744)" in text
-    assert "| ResNeXt-101, PCA, BiLSTM | 0.0647 |" in text
+    assert markdown_rows.row(text, "ResNeXt-101, PCA, BiLSTM")[0] == "0.0647"
     details = classified(slices=4).details()
     assert details == (
         "3 held-out scans with 4 slices of 2 patients; positive slices and patients: "

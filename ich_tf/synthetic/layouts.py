@@ -56,7 +56,11 @@ def write_phantom(
 
 
 def load_ahead(
-    dataset, case_ids: Sequence[str], say: Callable[[str], None], what: str
+    dataset,
+    case_ids: Sequence[str],
+    say: Callable[[str], None],
+    what: str,
+    seconds_to_start: float = SECONDS_TO_START,
 ) -> Iterator[Case]:
     """Cases in order, made on every core, a few ahead of who takes them.
 
@@ -67,6 +71,7 @@ def load_ahead(
         case_ids: The cases.
         say: Takes a line of progress.
         what: What the line calls them.
+        seconds_to_start: How long processes take to start.
     """
     if not case_ids:
         return
@@ -75,7 +80,7 @@ def load_ahead(
     seconds = time.monotonic() - began
     yield first
     rest = case_ids[1:]
-    if len(rest) * seconds < SECONDS_TO_START:
+    if len(rest) * seconds < seconds_to_start:
         yield from map(dataset.load, rest)
         return
     workers = min(parallel.cores(), len(rest))

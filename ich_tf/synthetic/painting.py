@@ -7,7 +7,7 @@ of such slices above and below; the slice shows one cut through it.
 
 What is painted is the blood and what comes with it: the brain is pushed aside, a rim
 of edema darkens, edges mix with what lies beside them, and the noise of the scan stays.
-Look-alikes of blood are painted, too, but are not in the truth.
+Mimics of blood are painted, too, but are not in the truth.
 """
 
 import dataclasses
@@ -20,11 +20,9 @@ from ich_tf.synthetic.phantom import fields, lesions
 from ich_tf.synthetic.phantom import plan as planning
 
 VERSION = 4
-"""Of what equal arguments paint; stored slices of another version are made anew."""
+"""Of what equal arguments paint; stored slices of another version are made again."""
 
 SUBACUTE_SHARE = 0.12
-CHRONIC_SHARE = 0.3
-"""Of the subdural collections: less dense than brain, and large."""
 SMALLEST_MM2 = 15.0
 """A cut through a lesion that is smaller is not painted."""
 
@@ -38,6 +36,34 @@ _INSIDE_BRAIN = ("intraventricular", "subarachnoid")
 _CHRONIC_ML = (15.0, 130.0)
 # Nothing larger lies along the falx.
 _FALX_ML = 12.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Blood:
+    """How much blood is painted.
+
+    Attributes:
+        volume_ml: Of each lesion; None draws volumes like the published ones.
+        chronic_share: Share of the subdural collections that are chronic: less dense
+            than brain, and large.
+    """
+
+    volume_ml: float | None = None
+    chronic_share: float = 0.3
+
+    def draw_volumes_ml(
+        self, subtypes: tuple[str, ...], rng: np.random.Generator
+    ) -> dict[str, float]:
+        """The volume of each subtype, as often as slices show such lesions."""
+        if self.volume_ml is not None:
+            return dict.fromkeys(subtypes, self.volume_ml)
+        drawn = [planning.share_volume(rng, subtypes) for _ in range(8)]
+        # A lesion lies in about as many slices as its side is long.
+        slices = np.cbrt([sum(volumes.values()) for volumes in drawn])
+        return drawn[rng.choice(len(drawn), p=slices / slices.sum())]
+
+
+DRAWN = Blood()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,6 +121,7 @@ def paint(
     subtypes: tuple[str, ...] | None = None,
     with_look_alikes: bool = True,
     mass_effect: bool = True,
+    blood: Blood = DRAWN,
 ) -> Painted | None:
     """Paint hemorrhage onto a slice that shows none; equal arguments give equal bytes.
 
@@ -103,10 +130,11 @@ def paint(
         seed: Of everything drawn.
         pixel_mm: Side of a pixel; None where nobody knows it.
         hu_window: `Volume.hu_window`: where the values were saturated, else None.
-        subtypes: Full names; () for look-alikes alone, None to draw them as often as
+        subtypes: Full names; () for mimics alone, None to draw them as often as
             they are in RSNA 2019. Those for which the slice has no room are left out.
         with_look_alikes: Whether to paint what only looks like blood.
         mass_effect: Whether blood pushes the brain aside.
+        blood: How much of it.
 
     Returns:
         The slice and its truth; None if no inside of a skull is found.
@@ -130,7 +158,7 @@ def paint(
     hu = hu.astype(np.float32)
     if with_look_alikes:
         hu = mimics.before_blood(hu, found, np.random.default_rng([seed, 1]))
-    hu, painted = _bleed(hu, found, subtypes, seed, mass_effect, rng)
+    hu, painted = _bleed(hu, found, subtypes, blood, seed, mass_effect, rng)
     if with_look_alikes:
         hu = mimics.after_blood(hu, found, np.random.default_rng([seed, 2]))
     if hu_window is not None:
@@ -212,17 +240,17 @@ def _cut(name, volume_ml, found, middle_mm, seed, rng):
     return middle_mm + float(_STACK_MM[layer]), reach, offset
 
 
-def _bleed(hu, found, subtypes, seed, mass_effect, rng):
+def _bleed(hu, found, subtypes, amounts, seed, mass_effect, rng):
     """Push the brain aside and paint the blood of all subtypes."""
     size = len(hu)
     painted = np.zeros((size, size), np.uint8)
     if not subtypes:
         return hu, painted
-    volumes = _volumes_ml(subtypes, rng)
+    volumes = amounts.draw_volumes_ml(subtypes, rng)
     ages = dict.fromkeys(volumes, "acute")
     if rng.random() < SUBACUTE_SHARE:
         ages = dict.fromkeys(volumes, "subacute")
-    if "subdural" in volumes and rng.random() < CHRONIC_SHARE:
+    if "subdural" in volumes and rng.random() < amounts.chronic_share:
         ages["subdural"] = "chronic"
         volumes["subdural"] = float(rng.uniform(*_CHRONIC_ML))
     middle_mm = float(rng.normal(12.0, 6.0))
@@ -268,14 +296,6 @@ def _bleed(hu, found, subtypes, seed, mass_effect, rng):
         )
         painted[blood & (painted == 0)] = labels.SUBTYPES.index(name) + 1
     return hu, painted
-
-
-def _volumes_ml(subtypes, rng) -> dict[str, float]:
-    """Draw volumes like the published ones, as often as slices show them."""
-    drawn = [planning.share_volume(rng, subtypes) for _ in range(8)]
-    # A lesion lies in about as many slices as its side is long.
-    slices = np.cbrt([sum(volumes.values()) for volumes in drawn])
-    return drawn[rng.choice(len(drawn), p=slices / slices.sum())]
 
 
 def _stain(hu, grain, found, level, name, volume_ml, age, rng, wobble, slow):
