@@ -11,7 +11,14 @@ import pytest
 import record_resnext
 
 from ich_tf import models
-from ich_tf.models import convert, layers, published_weights, resnext, weights
+from ich_tf.models import (
+    convert,
+    layers,
+    published_weights,
+    resnext,
+    torch_names,
+    weights,
+)
 
 # TensorFlow variables lack an argument that NumPy 2 wants of `__array__`.
 pytestmark = pytest.mark.filterwarnings(
@@ -36,7 +43,7 @@ def state_of(model, seed=0):
     for weight in model.weights:
         shape = tuple(weight.shape)
         shape = (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape
-        shapes[convert.torch_name(weight.path)] = shape
+        shapes[torch_names.of(weight.path)] = shape
     return record_resnext.draw_state(shapes, seed)
 
 

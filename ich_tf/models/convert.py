@@ -12,28 +12,11 @@ import keras
 import numpy as np
 
 from ich_tf import models, paths
-from ich_tf.models import published_weights, weights
+from ich_tf.models import published_weights, torch_names, weights
 
 BUILD = {"name": "resnext101_32x8d", "kwargs": {"classes": None}}
 COMMAND = "ich-tf weights --convert"
 LISTED_NAMES = 8
-
-# Names in torchvision, where they are others than ours.
-LAYERS = {
-    "stem_conv": "conv1",
-    "stem_bn": "bn1",
-    "shortcut_conv": "downsample.0",
-    "shortcut_bn": "downsample.1",
-    "logits": "fc",
-}
-VARIABLES = {
-    "kernel": "weight",
-    "gamma": "weight",
-    "bias": "bias",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,7 +223,7 @@ def assign(
         ValueError: if arrays are missing, superfluous or have other shapes; the
             message lists them, and the model is unchanged.
     """
-    names = {torch_name(weight.path): weight for weight in model.weights}
+    names = {torch_names.of(weight.path): weight for weight in model.weights}
     if not head:
         names = {name: names[name] for name in names if not name.startswith("fc.")}
         arrays = {name: arrays[name] for name in arrays if not name.startswith("fc.")}
@@ -261,26 +244,6 @@ def assign(
         raise ValueError(f"The state dict does not fit {model.name}. {found}.")
     for name, weight in names.items():
         weight.assign(_as_keras(arrays[name]))
-
-
-def torch_name(path: str) -> str:
-    """Name of a weight in torchvision.
-
-    Args:
-        path: Its path in Keras.
-
-    Example:
-        >>> torch_name("stage2_block1_shortcut_conv/kernel")
-        'layer2.0.downsample.0.weight'
-    """
-    layer, variable = path.split("/")
-    variable = VARIABLES[variable]
-    if layer in LAYERS:
-        return f"{LAYERS[layer]}.{variable}"
-    stage, block, unit = layer.split("_", 2)
-    number = int(block.removeprefix("block")) - 1
-    stage = stage.replace("stage", "layer")
-    return f"{stage}.{number}.{LAYERS.get(unit, unit)}.{variable}"
 
 
 def _as_keras(array: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import keras
 
-from ich_tf.models import backbones, cpu_layers
+from ich_tf.models import backbones, unet_blocks
 
 PLAIN_FILTERS = (32, 64, 128, 256, 512)
 # Rows 0-4. An index of the official code wraps round: its list 256, 128, 64, 32, 16
@@ -113,31 +113,36 @@ def unetplusplus(
 
     images = keras.Input(input_shape, name="images")
     if plain:
-        skips = below = _plain_encoder(images, filters, normalize)
+        skips = below = unet_blocks.plain_encoder(images, filters, normalize)
     else:
         skips, below = backbones.pyramid(
             backbone, images, init, input_scaling, weights_dir
         )
     if not plain and not official:
         if "P0" not in skips:
-            skips = {"P0": _units(images, filters[0], "x0_0", normalize), **skips}
+            skips = {
+                "P0": unet_blocks.units(images, filters[0], "x0_0", normalize),
+                **skips,
+            }
         below = skips
 
     # The published code leaves the decoder over a backbone at Keras' default.
     initializer = "he_normal" if plain else "glorot_uniform"
 
     def node(source, earlier, row, name):
-        return _node(
+        return unet_blocks.up_node(
             source, earlier, filters[row], name, upsampling, normalize, initializer
         )
 
     nodes = nested_decoder(skips, below, node)
     depth = max(column for _, column in nodes)
     if activation == "subtypes":
-        output = _subtypes(nodes, depth, classes)
+        output = unet_blocks.subtype_head(nodes, depth, classes)
     else:
         kernel = 1 if plain else 3
-        output = _head(nodes[0, depth], classes, kernel, f"x0_{depth}", activation)
+        output = unet_blocks.head(
+            nodes[0, depth], classes, kernel, f"x0_{depth}", activation
+        )
     name = "unetplusplus" if plain else f"unetplusplus_{backbone}"
     return keras.Model(images, output, name=name)
 
@@ -164,18 +169,20 @@ def unet_hssayeni(
     for row, width in enumerate(filters):
         if row:
             x = keras.layers.MaxPooling2D(2, name=f"x{row}_0_pool")(x)
-        x = _units(x, width, f"x{row}_0", normalize=False)
+        x = unet_blocks.units(x, width, f"x{row}_0", normalize=False)
         if row >= deepest - 1:
             x = keras.layers.Dropout(0.5, name=f"x{row}_0_dropout")(x)
         skips.append(x)
     for row in reversed(range(deepest)):
         name = f"x{row}_1"
         x = keras.layers.UpSampling2D(2, name=f"{name}_up")(x)
-        x = _unit(x, filters[row], f"{name}_0", normalize=False, kernel=2)
+        x = unet_blocks.unit(x, filters[row], f"{name}_0", normalize=False, kernel=2)
         x = keras.layers.Concatenate(name=f"{name}_concat")([skips[row], x])
-        x = _units(x, filters[row], name, normalize=False)
-    x = _unit(x, 2, "x0_1_3", normalize=False)
-    return keras.Model(images, _head(x, classes, 1, "x0_1"), name="unet_hssayeni")
+        x = unet_blocks.units(x, filters[row], name, normalize=False)
+    x = unet_blocks.unit(x, 2, "x0_1_3", normalize=False)
+    return keras.Model(
+        images, unet_blocks.head(x, classes, 1, "x0_1"), name="unet_hssayeni"
+    )
 
 
 def nested_decoder(
@@ -211,97 +218,3 @@ def check_choice(argument: str, value: str, known: tuple[str, ...]) -> None:
     """Refuse a value that is not known; the message lists the known ones."""
     if value not in known:
         raise ValueError(f"`{argument}` must be one of {known}. Received: {value!r}")
-
-
-def _plain_encoder(images, filters, normalize) -> backbones.Pyramid:
-    x, skips = images, {}
-    for row, width in enumerate(filters):
-        if row:
-            x = keras.layers.MaxPooling2D(2, name=f"x{row}_0_pool")(x)
-        x = skips[f"P{row}"] = _units(x, width, f"x{row}_0", normalize)
-    return skips
-
-
-def _node(source, skips, filters, name, upsampling, normalize, initializer="he_normal"):
-    """Upsample, join the skips, convolve.
-
-    A transposed convolution with batch normalization is the official block: 4x4,
-    normalized, and counted as the first of the two convolutions.
-    """
-    first = 1
-    if upsampling == "nearest":
-        x = keras.layers.UpSampling2D(2, name=f"{name}_up")(source)
-    else:
-        x = cpu_layers.layer("Conv2DTranspose")(
-            filters,
-            4 if normalize else 2,
-            strides=2,
-            padding="same",
-            use_bias=not normalize,
-            kernel_initializer=initializer,
-            name=f"{name}_up",
-        )(source)
-        if normalize:
-            x = cpu_layers.layer("BatchNormalization")(name=f"{name}_up_bn")(x)
-            x = keras.layers.ReLU(name=f"{name}_up_relu")(x)
-            first = 2
-    if skips:
-        x = keras.layers.Concatenate(name=f"{name}_concat")([x, *skips])
-    return _units(x, filters, name, normalize, first, initializer)
-
-
-def _units(x, filters, name, normalize, first=1, initializer="he_normal"):
-    for number in range(first, 3):
-        unit = f"{name}_{number}"
-        x = _unit(x, filters, unit, normalize, initializer=initializer)
-    return x
-
-
-def _unit(x, filters, name, normalize, kernel=3, initializer="he_normal"):
-    x = cpu_layers.layer("Conv2D")(
-        filters,
-        kernel,
-        padding="same",
-        use_bias=not normalize,
-        kernel_initializer=initializer,
-        name=f"{name}_conv",
-    )(x)
-    if normalize:
-        x = cpu_layers.layer("BatchNormalization")(name=f"{name}_bn")(x)
-    return keras.layers.ReLU(name=f"{name}_relu")(x)
-
-
-def _head(x, classes, kernel, name, activation="sigmoid"):
-    """Probabilities, in float32 also under mixed precision."""
-    x = cpu_layers.layer("Conv2D")(
-        classes, kernel, padding="same", name=f"{name}_logits"
-    )(x)
-    return keras.layers.Activation(
-        activation, dtype="float32", name=f"{name}_probabilities"
-    )(x)
-
-
-def _subtypes(nodes, depth: int, classes: int):
-    """Background and subtypes: whether from the top row, which from all rows.
-
-    The deeper rows see more of the head, which the top row needs long to learn from.
-    """
-    bleeds = _head(nodes[0, depth], 1, 1, f"x0_{depth}")
-    parts = []
-    for row in range(depth + 1):
-        part = cpu_layers.layer("Conv2D")(
-            classes - 1,
-            1,
-            use_bias=row == 0,
-            kernel_initializer="zeros",
-            name=f"subtypes_{row}",
-        )(nodes[row, depth - row])
-        if row:
-            up = keras.layers.UpSampling2D(2**row, name=f"subtypes_{row}_up")
-            part = up(part)
-        parts.append(part)
-    which = keras.layers.Add(name="subtypes_sum")(parts)
-    shares = keras.layers.Activation("softmax", dtype="float32", name="shares")(which)
-    return keras.layers.Concatenate(dtype="float32", name="subtypes_probabilities")(
-        [1.0 - bleeds, bleeds * shares]
-    )

@@ -15,7 +15,7 @@ import dataclasses
 import numpy as np
 
 from ich_tf import labels
-from ich_tf.synthetic import landmarks, mimics, pushing
+from ich_tf.synthetic import landmarks, mimics, pushing, slice_cuts
 from ich_tf.synthetic.phantom import fields, lesions
 from ich_tf.synthetic.phantom import plan as planning
 
@@ -23,19 +23,11 @@ VERSION = 4
 """Of what equal arguments paint; stored slices of another version are made again."""
 
 SUBACUTE_SHARE = 0.12
-SMALLEST_MM2 = 15.0
-"""A cut through a lesion that is smaller is not painted."""
 
-_STACK_MM = np.arange(-40.0, 41.0, 5.0, dtype=np.float32)
-_STACK_PIXELS = 5
-# The inside of a skull is about a ball: this far from the slice it ends.
-_HEAD_MM = 72.0
 _WALL_MM = 0.5
 _USUAL_BRAIN_HU = 33.0
 _INSIDE_BRAIN = ("intraventricular", "subarachnoid")
 _CHRONIC_ML = (15.0, 130.0)
-# Nothing larger lies along the falx.
-_FALX_ML = 12.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,28 +82,6 @@ class Painted:
         return np.array([*present, any(present)], np.uint8)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Points:
-    """Points of a slice, or of the coarse stack about it, as the painters take them."""
-
-    xyz: tuple[np.ndarray, np.ndarray, np.ndarray]
-    depth: np.ndarray
-    ventricle: np.ndarray
-    sulcus: np.ndarray
-    clear: np.ndarray
-    shifted: tuple[np.ndarray, np.ndarray, np.ndarray]
-
-    @property
-    def wobble(self) -> np.ndarray:
-        """Noise of 16 mm at the points, deviation 1."""
-        return fields.lesion_noise()[0].at(self.shifted)
-
-    @property
-    def slow(self) -> np.ndarray:
-        """Noise of 28 mm at the points, deviation 1."""
-        return fields.lesion_noise()[1].at(self.shifted)
-
-
 def paint(
     hu: np.ndarray,
     seed: int,
@@ -149,98 +119,24 @@ def paint(
         raise ValueError(
             f"Unknown subtypes {sorted(unknown)}. Known: {', '.join(labels.SUBTYPES)}."
         )
-    found = landmarks.find(hu, pixel_mm)
-    if found is None:
+    anatomy = landmarks.find(hu, pixel_mm)
+    if anatomy is None:
         return None
     rng = np.random.default_rng([seed, 0])
     if subtypes is None:
         subtypes = planning.draw_subtypes(rng)
     hu = hu.astype(np.float32)
     if with_look_alikes:
-        hu = mimics.before_blood(hu, found, np.random.default_rng([seed, 1]))
-    hu, painted = _bleed(hu, found, subtypes, blood, seed, mass_effect, rng)
+        hu = mimics.before_blood(hu, anatomy, np.random.default_rng([seed, 1]))
+    hu, painted = _bleed(hu, anatomy, subtypes, blood, seed, mass_effect, rng)
     if with_look_alikes:
-        hu = mimics.after_blood(hu, found, np.random.default_rng([seed, 2]))
+        hu = mimics.after_blood(hu, anatomy, np.random.default_rng([seed, 2]))
     if hu_window is not None:
         hu = np.clip(hu, *hu_window)
     return Painted(hu, painted)
 
 
-def _at(found: landmarks.Landmarks, where, height_mm, offset) -> _Points:
-    """The points of the grid in `where`, `height_mm` (array or number) above."""
-    x, y, depth, ventricle, sulcus = (
-        np.broadcast_to(values[where], np.broadcast(values[where], height_mm).shape)
-        for values in (found.x, found.y, found.depth, found.ventricle, found.sulcus)
-    )
-    height = np.broadcast_to(np.float32(height_mm), x.shape)
-    return _Points(
-        (x, y, height),
-        depth,
-        ventricle,
-        sulcus,
-        np.broadcast_to(found.clear[where], x.shape),
-        tuple(p + o for p, o in zip((x, y, height), offset, strict=True)),
-    )
-
-
-def _stack(found: landmarks.Landmarks, middle_mm: float, offset) -> _Points:
-    """The coarse stack: the slice repeated, within a skull that narrows, (z, n)."""
-    coarse = np.zeros(found.depth.shape, bool)
-    coarse[::_STACK_PIXELS, ::_STACK_PIXELS] = True
-    where = coarse & (found.depth > 0)
-    rise = _STACK_MM[:, None]
-    points = _at(found, where, np.float32(middle_mm) + rise, offset)
-    narrower = _HEAD_MM * (1 - np.sqrt(1 - (rise / (1.15 * _HEAD_MM)) ** 2))
-    depth = points.depth - narrower
-    # Ventricles and fissures reach a few slices up and down.
-    away = np.maximum(np.abs(rise) - 12.0, 0) * np.float32(0.5)
-    return dataclasses.replace(
-        points,
-        depth=depth,
-        clear=points.clear & (depth > 0),
-        ventricle=points.ventricle + away,
-    )
-
-
-def _spread(name: str, volume_ml: float, points: _Points, seed):
-    """A lesion at points and the center of a mass; equal seeds make equal lesions."""
-    rng = np.random.default_rng(seed)
-    if name == "intraparenchymal":
-        return lesions.intraparenchymal(points.xyz, points.depth, rng, points.wobble)
-    if name == "intraventricular":
-        spread = lesions.intraventricular(
-            points.xyz, points.ventricle, rng, points.wobble
-        )
-    elif name == "subarachnoid":
-        spread = lesions.subarachnoid(
-            points.xyz, points.depth, points.sulcus, rng, points.wobble
-        )
-    elif name == "subdural" and volume_ml > _FALX_ML:
-        spread = lesions.subdural(points.xyz, points.depth, rng, falx_share=0.0)
-    else:
-        painter = {"epidural": lesions.epidural, "subdural": lesions.subdural}[name]
-        spread = painter(points.xyz, points.depth, rng)
-    return spread, None
-
-
-def _cut(name, volume_ml, found, middle_mm, seed, rng):
-    """Where the slice cuts a lesion of a volume: height, reach; None if nowhere."""
-    offset = np.random.default_rng([*seed, 1]).uniform(0, 300, 3).astype(np.float32)
-    stack = _stack(found, middle_mm, offset)
-    spread, _ = _spread(name, volume_ml, stack, seed)
-    pixel_mm2 = (_STACK_PIXELS * found.pixel_mm) ** 2
-    reach = spread.reach_mm(volume_ml, pixel_mm2 * 5.0 / 1000, stack.clear)
-    if not np.isfinite(reach):
-        return None
-    area = np.count_nonzero((spread.level(reach) < 0) & stack.clear, axis=1) * pixel_mm2
-    share = (area >= SMALLEST_MM2) * np.exp(-np.abs(_STACK_MM) / 20.0)
-    if not share.any():
-        return None
-    layer = rng.choice(len(share), p=share / share.sum())
-    return middle_mm + float(_STACK_MM[layer]), reach, offset
-
-
-def _bleed(hu, found, subtypes, amounts, seed, mass_effect, rng):
+def _bleed(hu, anatomy, subtypes, amounts, seed, mass_effect, rng):
     """Push the brain aside and paint the blood of all subtypes."""
     size = len(hu)
     painted = np.zeros((size, size), np.uint8)
@@ -255,37 +151,37 @@ def _bleed(hu, found, subtypes, amounts, seed, mass_effect, rng):
         volumes["subdural"] = float(rng.uniform(*_CHRONIC_ML))
     middle_mm = float(rng.normal(12.0, 6.0))
     strength = rng.uniform(0.5, 1.0)
-    where = found.depth > -3
-    grain = pushing.grain_of(hu, found)
+    where = anatomy.depth > -3
+    grain = pushing.grain_of(hu, anatomy)
     placed = []
     # Masses first: they push what the others then fill. No blood is painted before all
     # have pushed, or it would move away from its truth.
     for name in sorted(volumes, key=lambda name: name in _INSIDE_BRAIN):
         key = [seed, 3, labels.SUBTYPES.index(name)]
-        cut = _cut(name, volumes[name], found, middle_mm, key, rng)
+        cut = slice_cuts.cut(name, volumes[name], anatomy, middle_mm, key, rng)
         if cut is None:
             continue
         height_mm, reach, offset = cut
-        points = _at(found, where, height_mm, offset)
-        spread, center = _spread(name, volumes[name], points, key)
+        points = slice_cuts.points_at(anatomy, where, height_mm, offset)
+        spread, center = slice_cuts.lesion(name, volumes[name], points, key)
         level = pushing.on_grid(spread.level(reach), where, 4.0)
-        if found.area_mm2((level < 0) & found.clear) < SMALLEST_MM2:
+        if anatomy.area_mm2((level < 0) & anatomy.clear) < slice_cuts.SMALLEST_MM2:
             continue
         if mass_effect:
             field = pushing.displacement(
                 points, spread, reach, center, volumes[name] * strength
             )
-            hu, found = pushing.push(hu, grain, found, field, where)
+            hu, anatomy = pushing.push(hu, grain, anatomy, field, where)
         placed.append((name, key, height_mm, offset, level))
     for name, key, height_mm, offset, level in placed:
         draws = np.random.default_rng([*key, 2])
         near = where & (level < 4.0)
-        points = _at(found, near, height_mm, offset)
+        points = slice_cuts.points_at(anatomy, near, height_mm, offset)
         wobble, slow = (pushing.on_grid(n, near) for n in (points.wobble, points.slow))
         hu, blood = _stain(
             hu,
             grain,
-            found,
+            anatomy,
             level,
             name,
             volumes[name],
@@ -298,23 +194,29 @@ def _bleed(hu, found, subtypes, amounts, seed, mass_effect, rng):
     return hu, painted
 
 
-def _stain(hu, grain, found, level, name, volume_ml, age, rng, wobble, slow):
+def _stain(hu, grain, anatomy, level, name, volume_ml, age, rng, wobble, slow):
     """Paint blood over a slice; the slice, and where it is blood."""
     import cv2
 
     size = len(hu)
-    rows, columns = pushing.box_of((level < 14.0) & (found.depth > -3), size)
+    rows, columns = pushing.box_of((level < 14.0) & (anatomy.depth > -3), size)
     part = hu[rows, columns]
     if name in _INSIDE_BRAIN:
         # The wall of the space is fluid in part: the blood takes that part's place.
         level = cv2.GaussianBlur(np.minimum(level, 4.0), (0, 0), 0.8) - _WALL_MM
     level, wobble, slow, depth, clear = (
         pushing.enlarged(image, size)[rows, columns]
-        for image in (level, wobble, slow, found.depth, found.clear.astype(np.float32))
+        for image in (
+            level,
+            wobble,
+            slow,
+            anatomy.depth,
+            anatomy.clear.astype(np.float32),
+        )
     )
     smooth = part - grain[rows, columns]
     # The painters know brain of 33 HU; a narrower window shows another number.
-    shift = np.float32(found.brain_hu - _USUAL_BRAIN_HU)
+    shift = np.float32(anatomy.brain_hu - _USUAL_BRAIN_HU)
     edge_mm = 1.5 * rng.uniform(0.8, 2.2 if name == "intraparenchymal" else 1.1)
     stained = lesions.stain(
         smooth - shift,
