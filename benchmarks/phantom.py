@@ -64,8 +64,8 @@ def band_search(count: int = 24) -> dict[str, float]:
             every = np.histogram(hu[region], bins)[0].cumsum()
             blood, every = (np.concatenate([[0], c]) for c in (blood, every))
             hits = blood[None, :] - blood[:, None]
-            called = every[None, :] - every[:, None]
-            scores[name].append(2 * hits / np.maximum(called + mask.sum(), 1))
+            marked = every[None, :] - every[:, None]
+            scores[name].append(2 * hits / np.maximum(marked + mask.sum(), 1))
     result = {}
     for name, values in scores.items():
         mean = np.triu(np.mean(values, axis=0), 1)

@@ -60,7 +60,7 @@ def seconds_of(action) -> float:
 
 
 def check(name: str, ratio: float) -> bool:
-    """Print a ratio beside its target; tell whether it was reached."""
+    """Print a ratio and its target; return whether it was reached."""
     reached = ratio >= TARGETS[name]
     verdict = "reached" if reached else "MISSED"
     print(f"{name}: {ratio:.2f}x, target {TARGETS[name]:g}x {verdict}")

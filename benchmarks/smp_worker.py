@@ -12,7 +12,7 @@ import torch
 
 THREADS = 2
 
-# torchvision's PyPI build is for CUDA and loads no operators beside a CPU torch, but
+# torchvision's PyPI build is for CUDA and loads no operators next to a CPU torch, but
 # describes two of them when it is imported. The encoder uses none.
 for operator in ("nms", "qnms"):
     torch.library.define(

@@ -1,7 +1,7 @@
 """Measure training steps of the 3-D UNet++ on whole volumes: memory and time.
 
     python benchmarks/volume3d.py steps    512x512x32, the four variants
-    python benchmarks/volume3d.py monai    beside MONAI's BasicUNetPlusPlus
+    python benchmarks/volume3d.py monai    against MONAI's BasicUNetPlusPlus
 
 Every variant runs in a process of its own, one at a time. One whose estimated memory
 exceeds the limit is reported as such and not started; one that passes it is ended.

@@ -1,4 +1,4 @@
-"""Measure training with several workers beside one process with the same batch.
+"""Measure training with several workers against one process with the same batch.
 
     python benchmarks/workers.py
 

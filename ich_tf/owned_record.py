@@ -95,7 +95,7 @@ class Record:
 
 
 def read(out: str | os.PathLike) -> Record:
-    """The record of a folder, an empty one where there is none.
+    """The record of a folder, an empty one where it is absent.
 
     Args:
         out: The output folder.

@@ -89,7 +89,7 @@ def cache() -> pathlib.Path:
 def results(argument: str | os.PathLike | None = None) -> pathlib.Path:
     """Folder of the results (`--results`, ICH_TF_RESULTS, else `results/`).
 
-    The default lies in the checkout, or in the current folder if there is none.
+    The default lies in the checkout, or in the current folder outside of one.
     """
     default = (PROJECT if IN_CHECKOUT else pathlib.Path.cwd()) / "results"
     return _resolve(argument, "ICH_TF_RESULTS", "--results", default)

@@ -4,7 +4,7 @@
     python notebooks/build.py --out DIR    # somewhere else, as run_all.sh does
 
 The .py files are the source, in jupytext's percent format. The same source and results
-give the same files, as far as the pictures' library does. What is written beside the
+give the same files, as far as the pictures' library does. What is written next to the
 sources is committed, so it is never made of real data.
 """
 
@@ -24,7 +24,7 @@ import traitlets.config
 FOLDER = pathlib.Path(__file__).resolve().parent
 SECONDS = 600
 AT_ONCE = 2
-"""Notebooks that run beside each other: most of their time is one core's."""
+"""Notebooks that run at the same time: most of their time is one core's."""
 REAL_DATA = ("ICH_TF_CT_ICH", "ICH_TF_RSNA")
 
 

@@ -1,4 +1,4 @@
-"""Headless Chromium for tests of pages; skips where there is none."""
+"""Headless Chromium for tests of pages; skips where it is not installed."""
 
 import contextlib
 import shutil

@@ -47,7 +47,7 @@ def images(shape, truth):
     def one(step):
         generator = np.random.default_rng([7, int(step)])
         found = generator.random((BATCH, *shape), dtype=np.float32)
-        # Of unlike brightness: the variance of like images is lost in rounding.
+        # Of different brightness: the variance of equal images is lost in rounding.
         brightness = (BATCH, *(1 for _ in sides), channels)
         found *= generator.random(brightness, dtype=np.float32)
         return found, truth(found).astype(np.float32)

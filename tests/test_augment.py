@@ -107,7 +107,7 @@ def test_an_image_alone_stays_in_range_and_follows_its_seed(sample):
 
 
 def test_the_three_changes_of_burduja2020_come_independently_in_half():
-    """A bright bar on grey tells flips, maps and brightness apart."""
+    """Flips, maps and brightness each change a bright bar on grey in their own way."""
     image = np.full((64, 64, 1), 0.5, np.float32)
     image[8:56, 44:52] = 0.75
     change = augment.image_augmenter("burduja2020")

@@ -45,7 +45,7 @@ def test_the_same_seed_gives_the_same_interval():
 
 
 def test_agrees_with_scipys_percentile_bootstrap():
-    """Percentiles of the draws, as far out as Student's t is beside the normal."""
+    """Percentiles of the draws, as far out as Student's t lies beyond the normal."""
     from scipy import stats
 
     values = np.random.default_rng(1).random(40)

@@ -1,4 +1,4 @@
-"""Scans unlike the training data are told by a network's features."""
+"""Out-of-distribution scans are recognised by a network's features."""
 
 import dataclasses
 import functools
@@ -67,8 +67,8 @@ def weights_dir(model, known, tmp_path_factory):
         "trained_on": "nothing",
         "metric": "none",
     }
-    beside = {real_heads.LIKENESS: functools.partial(ood.save, found=known)}
-    weights.ship(model, "one", folder, entry, beside)
+    companions = {real_heads.LIKENESS: functools.partial(ood.save, found=known)}
+    weights.ship(model, "one", folder, entry, companions)
     return folder
 
 

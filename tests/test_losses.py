@@ -83,7 +83,7 @@ def test_bce_jaccard_literal_values():
 
 
 def test_keras_contribs_jaccard_distance_is_nearly_an_l1_loss():
-    """100 (1 - (tp + 100) / (t + p - tp + 100)), pixel by pixel, beside |t - p|.
+    """100 (1 - (tp + 100) / (t + p - tp + 100)), pixel by pixel, and |t - p|.
 
     t = 1, p = 1/2: 100 (1 - 100.5 / 101) = 0.49505; t = 0, p = 1/2: 100 (1 - 100 /
     100.5) = 0.49751; t = 0, p = 1 and t = 1, p = 0: 100 (1 - 100 / 101) = 0.99010.

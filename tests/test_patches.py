@@ -11,7 +11,7 @@ DEPTHS, PATCH = (6, 3, 5), (4, 8, 8)
 
 @pytest.fixture
 def source():
-    """Three volumes of 12x10 pixels whose values tell their place; two bleed."""
+    """Three volumes of 12x10 pixels whose values give their place; two bleed."""
     count = sum(DEPTHS)
     hu = np.arange(count * 120, dtype=np.float32).reshape(count, 12, 10)
     mask = np.zeros(hu.shape, np.uint8)

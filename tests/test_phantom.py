@@ -254,9 +254,9 @@ def test_one_band_of_densities_finds_little_of_the_blood(bleeding):
             np.concatenate([[0], np.histogram(hu[region], bins)[0].cumsum()])
             for region in (mask & inside, inside)
         )
-        called = every[None, :] - every[:, None]
+        marked = every[None, :] - every[:, None]
         hits = found[None, :] - found[:, None]
-        scores.append(2 * hits / np.maximum(called + mask.sum(), 1))
+        scores.append(2 * hits / np.maximum(marked + mask.sum(), 1))
     assert np.mean(scores, axis=0).max() < 0.5
 
 

@@ -62,8 +62,8 @@ def test_probabilities_of_voxels_sum_to_one_on_the_cases_own_grid(case, head_box
     assert answer.subtypes.shape == (3, 64, 48, 6)
     np.testing.assert_allclose(answer.subtypes.sum(axis=-1), 1, atol=1e-5)
     np.testing.assert_allclose(answer.hemorrhage, 1 - answer.subtypes[..., 0])
-    inside, beside = answer.hemorrhage[1, 28, 24], answer.hemorrhage[1, 12, 12]
-    assert inside > beside
+    inside, outside = answer.hemorrhage[1, 28, 24], answer.hemorrhage[1, 12, 12]
+    assert inside > outside
 
 
 def test_a_label_map_names_the_most_probable_subtype(case):

@@ -55,13 +55,13 @@ def test_a_lesion_is_one_solid_through_neighbouring_slices(scan, kind):
     taken = np.flatnonzero(made.subtypes.any(axis=(1, 2)))
     assert len(taken) >= 2
     if kind in ("epidural", "mass"):
-        # The largest cut overlaps with those of its neighbours.
+        # The largest cut overlaps with the cuts of its neighbours.
         areas = (made.subtypes > 0).sum(axis=(1, 2))
         largest = int(np.argmax(areas))
-        beside = max(
+        neighbour = max(
             (z for z in (largest - 1, largest + 1)), key=lambda z: int(areas[z])
         )
-        assert np.any((made.subtypes[largest] > 0) & (made.subtypes[beside] > 0))
+        assert np.any((made.subtypes[largest] > 0) & (made.subtypes[neighbour] > 0))
 
 
 def test_labels_follow_the_truth(scan):

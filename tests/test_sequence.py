@@ -172,7 +172,7 @@ def test_loss_is_the_mean_of_the_scans_means():
 
 
 def test_a_batch_trains_as_its_scans_one_at_a_time():
-    """Gradients of a padded batch are the mean of those of the scans alone."""
+    """Gradients of a padded batch are the mean of the scans' gradients."""
     model = sequence.build_sequence(**SMALL, dropout=0.0, head_dropout=0.0)
     before = model.get_weights()
     scans = some_scans([2, 9, 5])

@@ -232,7 +232,7 @@ def test_the_page_shows_every_row_and_says_what_is_missing(
         "docs/synthetic",
         "docs/audit",
     ]
-    # That page is made from what is recorded beside the weights.
+    # That page is made from what is recorded next to the weights.
     assert [path.name for path in tmp_path.glob("*.md")] == ["real-heads.md"]
     shipped = elsewhere.results / "shipped" / f"{synthetic_page.SHIPPED}.json"
     content = {

@@ -209,7 +209,7 @@ def test_unknown_names_list_the_known(tmp_path):
 
 
 def classified(split="burduja2020", auc=0.9822, slices=24_290):
-    """A result of Table I on as many slices, all but four of one scan."""
+    """A result of Table I on as many slices, all except four of one scan."""
     interval = {"mean": auc, "low": 0.97, "high": 0.99, "n": 744, "n_undefined": 0}
     columns = [
         column

@@ -35,7 +35,7 @@ def operations(dataset):
 
 @pytest.fixture
 def crops():
-    """Crops of 4 slices in 2 cases; those of the first column hold hemorrhage."""
+    """Crops of 4 slices in 2 cases; crops of the first column hold hemorrhage."""
     generator = np.random.default_rng(0)
     hu = generator.normal(40, 40, (4, 16, 16)).astype(np.float32)
     mask = np.zeros(hu.shape, np.uint8)

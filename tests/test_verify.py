@@ -60,7 +60,7 @@ class Spoilt:
 
     Attributes:
         folder: Folder of results.
-        rows: All rows; those of Table III print what the results hold.
+        rows: All rows; rows of Table III print what the results hold.
         tables: Their tables.
         record: File of the phantom's numbers.
     """
@@ -611,7 +611,7 @@ def test_conventions_are_ranked_by_their_distance(swept):
     assert distances == sorted(distances)
     text = protocol_sweep.describe(run, found)
     assert text.count("\n| 0.") >= 10
-    # Overlap alone does not tell detection limits apart.
+    # Overlap alone does not distinguish detection limits.
     overlap = {name: target.scores[name] for name in ("jaccard", "dice")}
     assert len(sweeping.ranked(conventions, overlap)) == len(conventions) / 4
 

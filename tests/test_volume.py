@@ -26,7 +26,7 @@ def test_a_single_slice_has_the_nominal_spacing():
 @pytest.mark.parametrize(
     ("positions", "thickness", "extents", "missing_mm"),
     [
-        # A hole of 30 mm: the slices beside it stand for 5 mm each, 25 mm are missing.
+        # A hole of 30 mm: the slices next to it stand for 5 mm each, 25 mm are missing.
         ((0, 5, 10, 40, 45, 50), None, [5, 5, 5, 5, 5, 5], 25),
         # One missing slice is shared by its neighbours.
         ((0, 5, 10, 20, 25, 30), None, [5, 5, 7.5, 7.5, 5, 5], 0),

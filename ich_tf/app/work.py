@@ -41,7 +41,7 @@ def predict(
 ) -> Answer:
     """Predict the scans in uploaded files.
 
-    Uploads get new names of digits, whatever they are called: names may be hostile or a
+    Uploads get new names of digits, whatever their names: names may be hostile or a
     patient's. They are deleted when they were read, whether or not that succeeded.
 
     Args:

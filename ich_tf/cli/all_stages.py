@@ -24,7 +24,7 @@ class Stage:
         name: Also the log's name.
         command: Arguments after the Python interpreter.
         output: Standard output is also written to this file.
-        made: What the command makes, if that tells whether it is up to date.
+        made: What the command makes, if that shows whether it is up to date.
         current: Whether `made` is up to date.
         passing: Exit statuses that are no failure.
     """

@@ -93,7 +93,7 @@ def brain_files(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     """Slice number to file; masks and other files are passed over.
 
     Raises:
-        InputError: if there is none, or a number has two files.
+        InputError: if the folder holds none, or a number has two files.
     """
     matches = {}
     for path in _entries(folder / "brain"):
@@ -132,7 +132,7 @@ def find_layout(root: pathlib.Path) -> tuple[pathlib.Path, str]:
     """The data set in a folder, or up to `MAX_DEPTH` folders below it.
 
     Raises:
-        InputError: if there is none, or several at the same depth.
+        InputError: if the folder holds none, or several at the same depth.
     """
     if not root.is_dir():
         raise InputError(f"{root} is not a folder.")

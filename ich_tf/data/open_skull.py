@@ -55,7 +55,7 @@ class Head:
 def find_head(
     hu: np.ndarray, bone: np.ndarray, body: np.ndarray, pixel_mm: tuple[float, float]
 ) -> Head | None:
-    """The largest body of a slice, measured; None if there is none.
+    """The largest body of a slice, measured; None in a slice without one.
 
     Args:
         hu: (rows, columns), Hounsfield units.

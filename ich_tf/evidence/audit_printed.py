@@ -127,7 +127,7 @@ def whole_slices(printed: dict) -> Iterator[Finding]:
             low, high = intervals.wilson(found[0], found[0] + negative - passed[0])
             evidence += (
                 f"; so precision is {lowest:.3f} to {highest:.3f} (95 % {low:.3f} to "
-                f"{high:.3f} if slices were independent, which those of a patient are "
+                f"{high:.3f} if slices were independent, which a patient's slices are "
                 "not)"
             )
         yield Finding(

@@ -43,7 +43,7 @@ def draw_and_measure(
         out: Folder for `figure-<3 to 7>-<subtype>.png` and `localization.json`.
         layer: The feature maps that Grad-CAM weighs; None takes
             `resnext.feature_map`.
-        made_for: What tells whether the figures are up to date.
+        made_for: What decides whether the figures are up to date.
 
     Returns:
         The content of `localization.json`: `made_for`, `layer`, `heads`, and

@@ -175,7 +175,7 @@ def _masks(path: pathlib.Path) -> list[pathlib.Path]:
         others.update(pathlib.Path(name).suffix for name in files)
         chosen = [name for name in files if _is_nifti(name)]
         if "mask.nii.gz" in chosen:
-            # What `ich-tf predict` writes beside the mask is no second mask.
+            # What `ich-tf predict` writes next to the mask is no second mask.
             chosen = [name for name in chosen if name != "uncertainty.nii.gz"]
         masks += [pathlib.Path(folder, name) for name in chosen]
     masks = [path for path in sorted(masks) if path.is_file()]

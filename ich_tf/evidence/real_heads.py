@@ -40,7 +40,7 @@ def page(weights_dir: str | os.PathLike | None = None) -> str:
     _, entry = weights.shipped(NAME, weights_dir)
     path = weights.companion(entry, MEASURED, weights_dir)
     if path is None:
-        raise ValueError(f"{NAME} has no {MEASURED} beside its weights.")
+        raise ValueError(f"{NAME} has no {MEASURED} next to its weights.")
     return render(files.read_json(path))
 
 

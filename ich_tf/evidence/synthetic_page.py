@@ -45,7 +45,7 @@ def page(results: str | os.PathLike, profile: str = "demo") -> str:
             "--ct-ich DIR`."
         )
     labelled = shipped.slices["labelled"]
-    bleeding = sum(any(one["truth"]) for one in labelled.values())
+    bleeding = sum(any(case["truth"]) for case in labelled.values())
     lines = [
         "# How far synthetic hemorrhage carries",
         "",
@@ -56,18 +56,18 @@ def page(results: str | os.PathLike, profile: str = "demo") -> str:
         "",
         f"Judged on {shipped.labelled['data']} (doi:10.13026/w8q8-ky94, CC BY 4.0) "
         f"by the labels of its slices: all {bleeding} patients with hemorrhage, and "
-        f"{len(labelled) - bleeding} of those without, which were not painted on for "
+        f"{len(labelled) - bleeding} patients without, which were not painted on for "
         "training. The paint was improved after a look at what earlier weights missed "
         "in these patients, so other patients may fare worse. The score of a slice is "
         "the largest connected area that the network finds in it, that of a patient "
         "its largest slice. Dice is of painted slices of held-out patients and, by "
         "volume, of held-out phantom heads; false mm2 is the mean area found in "
-        "painted slices without blood, which have look-alikes alone. Intervals are "
+        "painted slices without blood, which have mimics alone. Intervals are "
         "95 %, patients resampled or DeLong's.",
         "",
         INGREDIENTS,
         "",
-        "Small networks, trained briefly and alike; they tell what each ingredient is "
+        "Small networks, trained briefly and alike; they show what each ingredient is "
         "worth, not what can be had.",
         "",
         _painted_table([row.id for row in painted.ROWS], results, profile),

@@ -52,7 +52,7 @@ class Catalog:
         """The row with an id.
 
         Raises:
-            ValueError: if there is none; the message lists the known ids.
+            ValueError: if the id is unknown; the message lists the known ids.
         """
         for row in self:
             if row.id == experiment_id:

@@ -167,7 +167,7 @@ def dice(counts: Counts) -> float | None:
 
 
 def count_fault(case_id: str, counts: Counts) -> str | None:
-    """A contradiction within the counts of one case; None if there is none."""
+    """A contradiction within the counts of one case; None if they agree."""
     depth, height, width = counts["shape"]
     columns = [counts["tp"], counts["fp"], counts["fn"], counts["tn"]]
     if counts["case_id"] != case_id:

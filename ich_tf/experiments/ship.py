@@ -11,7 +11,7 @@ def ship(run: Run) -> dict:
     """Ship the first fold's network of a finished run.
 
     Args:
-        run: Finished; its result gives the score that is written beside the weights.
+        run: Finished; its result gives the score that is written next to the weights.
 
     Returns:
         The manifest entry.
@@ -39,5 +39,5 @@ def ship(run: Run) -> dict:
         "versions": result.versions[0],
     }
     name = run.experiment.id.split("/")[1]
-    beside = run.task.artifacts(run, model)
-    return weights.ship(model, name, run.folders.weights, entry, beside)
+    companions = run.task.artifacts(run, model)
+    return weights.ship(model, name, run.folders.weights, entry, companions)

@@ -94,5 +94,5 @@ class SliceResult(Result):
     def _case_faults(self) -> list[str]:
         read = set(self.held_out).difference(self.left_out["scan_ids"])
         if set(self.predictions) != read:
-            return ["its predictions are not those of its folds' held-out scans"]
+            return ["its predictions are not of its folds' held-out scans"]
         return []

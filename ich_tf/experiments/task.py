@@ -116,7 +116,7 @@ class Task(abc.ABC):
         raise ValueError(f"{run.experiment.id} needs no shards: only classifiers do.")
 
     def depends_on(self, run: "Run") -> "Run | None":
-        """Another run that must be finished first; None if there is none."""
+        """Another run that must be finished first; None if the row depends on none."""
         return None
 
     def inputs(self, run: "Run") -> dict[str, Any]:

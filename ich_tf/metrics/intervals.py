@@ -68,7 +68,7 @@ def bootstrap_ratio_difference(
 
     Args:
         first: Numerators and denominators of one model.
-        second: Those of the other for the same cases. A case that is undefined for
+        second: Terms of the other for the same cases. A case that is undefined for
             one of them is left out of both.
         patients: The patient of each case; None: each case is a patient of its own.
         resampling: Draws of patients.

@@ -1,4 +1,4 @@
-"""How well a heatmap points at a lesion, beside what chance would give."""
+"""How well a heatmap points at a lesion, compared with chance."""
 
 import math
 

@@ -26,7 +26,7 @@ class Interval(NamedTuple):
 
     @classmethod
     def undefined(cls, n_undefined: int) -> "Interval":
-        """The interval of values of which none is defined."""
+        """The interval where no value is defined."""
         return cls(math.nan, math.nan, math.nan, 0, n_undefined)
 
 

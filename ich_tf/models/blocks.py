@@ -75,7 +75,7 @@ def _normalize(x, gamma, beta):
 class Block(keras.layers.Layer):
     """A node of a 3-D UNet++: upsample, join the skips, convolve twice.
 
-    Called with one tensor it only convolves; called with a list, it upsamples the
+    Given one tensor it only convolves; given a list, it upsamples the
     first and joins the others. A convolution is 3x3x3, followed by instance
     normalization and ReLU; upsampling is a transposed convolution.
 

@@ -19,7 +19,7 @@ CLASSIFIES = (
 
 
 def write(folder: str | os.PathLike | None = None) -> list[pathlib.Path]:
-    """Write the card of every shipped network beside its weights.
+    """Write the card of every shipped network next to its weights.
 
     Args:
         folder: The weights folder; default `paths.weights()`.

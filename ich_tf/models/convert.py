@@ -101,14 +101,14 @@ def convert(
     Args:
         path: The downloaded file, under its published name.
         weights_dir: The result goes to `imagenet/` there, with its checksum and shapes
-            in the `manifest.json` beside it; default `paths.pretrained()`.
+            in the `manifest.json` next to it; default `paths.pretrained()`.
 
     Returns:
         The path of the written file: the network without its 1000 ImageNet classes.
 
     Raises:
-        ValueError: if the file is none of `PUBLISHED`, is damaged or does not fit, or
-            torch is missing.
+        ValueError: if the file is not one of `PUBLISHED`, is damaged or does not fit,
+            or torch is missing.
     """
     path = pathlib.Path(path)
     published = {source.file: source for source in PUBLISHED.values()}.get(path.name)
@@ -247,7 +247,7 @@ def assign(
 
 
 def _as_keras(array: np.ndarray) -> np.ndarray:
-    """Kernels of PyTorch begin with the outputs, those of Keras end with them."""
+    """Kernels of PyTorch begin with the outputs, kernels of Keras end with them."""
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
     return array.T

@@ -196,7 +196,7 @@ def _convolve(x, kernel):
 
 
 def _strips(inputs, above, side):
-    """Volumes cut across their height, for larger batches: those of 3-D are small."""
+    """Volumes cut across their height, since a batch holds few of them."""
     size = above.shape[2] // STRIPS
     starts = range(0, above.shape[2], size)
     strips = [inputs[:, :, start : start + size + side - 1] for start in starts]

@@ -16,7 +16,7 @@ ADVICE = "Restore it from the copy that the weights came with."
 
 
 class Build(TypedDict):
-    """What `models.build` is called with."""
+    """The arguments of `models.build`."""
 
     name: str
     kwargs: NotRequired[dict[str, Any]]

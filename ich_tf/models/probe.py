@@ -11,7 +11,7 @@ another network's answers differ by."""
 def log_odds(model: keras.Model, seed: int) -> list[float]:
     """Log-odds of the first eight outputs for seeded random inputs; masks all true.
 
-    Not probabilities: those of a segmentation are all next to 0 for noise, whatever
+    Not probabilities: a segmentation's are all close to 0 for noise, whatever
     its weights.
     """
     generator = np.random.default_rng(seed)

@@ -22,7 +22,7 @@ LOGITS = "logits"
 PROBABILITIES = "probabilities"
 
 CELLS = 8
-"""Least cells a side of a map for Grad-CAM: those of ResNeXt-101 at 256 pixels."""
+"""Least cells a side of a map for Grad-CAM, as ResNeXt-101 has at 256 pixels."""
 
 # Of PyTorch's batch normalization, in Keras' terms (its momentum is 1 - ours).
 EPSILON = 1e-5

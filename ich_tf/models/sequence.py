@@ -152,7 +152,7 @@ def fit_pca(
 
 
 def _chunks(batches: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
-    """The batches joined, so that all but the last have `rows` rows or more."""
+    """The batches joined, so that each except the last has `rows` rows or more."""
     waiting, count = [], 0
     for batch in batches:
         waiting.append(np.asarray(batch, np.float64))

@@ -112,7 +112,7 @@ def encoder(
             `md5_hash` for ResNets, when weights is "imagenet"; returns a path.
 
     Returns:
-        A model over `input_tensor`, whose layers are those of the encoder.
+        A model over `input_tensor`, whose layers are the encoder's.
     """
     build, _ = package().backbones.backbones_factory.Backbones.get(name)
     utils = types.SimpleNamespace(

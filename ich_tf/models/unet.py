@@ -69,7 +69,7 @@ def unetplusplus(
     Args:
         backbone: A key of `backbones.BACKBONES`, or None for the plain network.
         graph: With a backbone, "official" is the graph of the published Keras code:
-            an encoder without features at the size of the image (all but VGG16)
+            an encoder without features at the size of the image (all except VGG16)
             leaves out the top row but for its last node, 11 nodes in all. "paper"
             is the full triangle of the figure, 15 nodes; where the encoder has no
             X(0,0), a block of two convolutions on the image makes it. The plain

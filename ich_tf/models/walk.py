@@ -1,4 +1,4 @@
-"""All layers of a network, those of networks within it included."""
+"""All layers of a network, including the layers of networks within it."""
 
 from collections.abc import Iterator
 

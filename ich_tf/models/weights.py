@@ -96,7 +96,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike, entry: dict) -> No
 
     Raises:
         ValueError: if the file is absent, has another checksum, or its shapes are
-            not those of the model.
+            not the model's.
     """
     path = pathlib.Path(path)
     _check_file(path, entry)
@@ -126,7 +126,7 @@ def _check_file(path: pathlib.Path, listed: dict) -> None:
 def companion(
     entry: dict, ending: str, weights_dir: str | os.PathLike | None = None
 ) -> pathlib.Path | None:
-    """A file beside shipped weights; None if these have none of that ending.
+    """A file next to shipped weights; None if there is no file of that ending.
 
     Args:
         entry: The weights' entry of the manifest.
@@ -254,7 +254,7 @@ def ship(
         folder: The weights folder.
         entry: What only the caller knows: `build` ({"name": ..., "kwargs": {...}}),
             `preprocessing`, `trained_on`, `experiment`, `commit`, `metric`, ...
-        companions: Ending of a file beside the weights to what writes it, listed in
+        companions: Ending of a file next to the weights to what writes it, listed in
             the entry with its checksum.
 
     Returns:
@@ -282,11 +282,11 @@ def ship(
         "probe": {"seed": 0, "log_odds": probe.log_odds(model, seed=0)},
     }
     for ending, write in (companions or {}).items():
-        beside = folder / f"{name}.{ending}"
-        write(beside)
+        companion_file = folder / f"{name}.{ending}"
+        write(companion_file)
         listed = {
-            "file": beside.name,
-            "sha256": published_weights.digest(beside, "sha256"),
+            "file": companion_file.name,
+            "sha256": published_weights.digest(companion_file, "sha256"),
         }
         complete.setdefault("companions", {})[ending] = listed
     files.write_json(folder / MANIFEST, {**read_manifest(folder), name: complete})

@@ -89,7 +89,7 @@ def _load(name: str, weights_dir: str | os.PathLike | None):
 
 
 def provenance(entry: dict) -> dict:
-    """What of a manifest entry is told beside an answer."""
+    """The facts of a manifest entry that accompany an answer."""
     return {name: entry[name] for name in ("file", "sha256", "trained_on", "metric")}
 
 

@@ -41,9 +41,9 @@ def detect(
 
     Args:
         dataset: Has labels of slices; its cases are patients.
-        out: Folder for `detection.json` and `detection.png`: the slices with the most
-            found where there is hemorrhage, where there is none, and those with
-            hemorrhage in which least was found.
+        out: Folder for `detection.json` and `detection.png`: slices with
+            hemorrhage of which the most and the least was found, and slices without
+            hemorrhage in which the most was found.
         weights_name: Name in the manifest of the segmentation's weights.
         weights_dir: Folder of the weights.
         say: Takes a line of progress.

@@ -1,8 +1,8 @@
 """What `explain` gives for one scan: where the classifier sees a subtype.
 
-Grad-CAM needs an image that the network answers for, so probabilities here are those
-of the slice network alone. `predict` gives those of the sequence model over it, which
-may differ.
+Grad-CAM needs an image that the network answers for, so probabilities here come from
+the slice network alone. `predict` gives the answers of the sequence model over it,
+which may differ.
 """
 
 import os
@@ -34,7 +34,7 @@ def explain(
         source: A NIfTI file or a DICOM file or folder.
         out: Folder for `explanation-<subtype>.json` and `<subtype>-slice-*.png`;
             several subtypes may share it. Files of an earlier call for the same
-            subtype are replaced, those of anybody else never.
+            subtype are replaced, files of anybody else never.
         subtype: Name or short form, "any" included; case does not matter.
         series_uid: Which series of a DICOM folder with several.
         force: Whether a scan that does not look like head CT is read with a note.
@@ -45,7 +45,7 @@ def explain(
         shown: Number of slices to draw.
 
     Returns:
-        The content of the JSON file; `network` and what it `sees` tell which network
+        The content of the JSON file; `network` and what it `sees` say which network
         the probabilities are from.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Networks in the formats of other programs, with their preprocessing beside them.
+"""Networks in the formats of other programs, each with a file of its preprocessing.
 
 Keras writes a SavedModel, a LiteRT flatbuffer or ONNX, which run without this project.
 They take pixels in [0, 1], so `preprocessing.json` states how Hounsfield units become

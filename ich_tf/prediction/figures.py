@@ -65,7 +65,7 @@ def montage(
         path: The PNG file.
         hu: (z, h, w), Hounsfield units.
         drawn: (z, h, w), masks, or what else `draw_slice` takes.
-        columns: Slices beside each other.
+        columns: Slices in a row.
         draw_slice: `overlay` or `heat`.
         titles: Of the slices; None numbers them from 1.
     """
@@ -80,13 +80,13 @@ def montage(
 def contact_sheet(
     pictures: Mapping[str, np.ndarray], columns: int = 6, side: int = CELL
 ) -> Image.Image:
-    """Pictures beside and below each other, as one.
+    """Pictures in rows, as one.
 
     Args:
         pictures: What is written on a picture -> (h, w) or (h, w, 3), uint8; made
             smaller where it is larger than a cell, and larger, by a whole factor,
             where it fills less than half of one.
-        columns: Pictures beside each other.
+        columns: Pictures in a row.
         side: Of a cell, in pixels.
     """
     return _sheet(list(pictures), list(pictures.values()), columns, side)
@@ -142,7 +142,7 @@ def explained(
     mask: np.ndarray | None = None,
     **window: float,
 ) -> Image.Image:
-    """Heatmap, overlay and slice beside each other, as Figures 3-7 are.
+    """Heatmap, overlay and slice side by side, as in Figures 3-7.
 
     Args:
         hu: (h, w), Hounsfield units.

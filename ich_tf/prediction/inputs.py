@@ -89,7 +89,7 @@ def read_any(
         A case without mask and labels, named after the file or folder.
 
     Raises:
-        ValueError: if the input is none of these, is damaged, holds several CT
+        ValueError: if the input is of another kind, is damaged, holds several CT
             series or not the one that is named, or has a spacing of its own and one is
             given.
     """
@@ -143,7 +143,7 @@ def _read_folder(path: pathlib.Path, series_uid: str | None) -> Volume:
 
 
 def is_nifti(path: pathlib.Path) -> bool:
-    """Whether the content of a file is NIfTI; an unreadable one is none."""
+    """Whether the content of a file is NIfTI; of an unreadable one it is not."""
     try:
         return nifti.is_nifti(path)
     except source.InputError:

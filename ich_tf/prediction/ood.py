@@ -1,7 +1,7 @@
 """Whether a scan is like the slices a network was trained on.
 
-A network answers for anything. How far a slice's features lie from those of the
-training slices tells where its answers were never tried. Of every slice the features
+A network answers for anything. How far a slice's features lie from the features of the
+training slices shows where its answers were never tried. Of every slice the features
 of the network's deepest row are averaged over its area (`inference.predictor` with a
 `layer`); distances are Mahalanobis'.
 
@@ -20,7 +20,7 @@ from ich_tf import arrays, files
 QUANTILE = 0.99
 """Of held-out slices, so many lie within the limit."""
 UNLIKE_SHARE = 0.5
-"""A scan of which more slices lie beyond the limit is unlike the training data."""
+"""A scan of which more slices lie beyond the limit is out of distribution."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Likeness:
         layer: The network's layer that gives the features.
         mean: (d,), of the training slices' features.
         precision: (d, d), inverse of their covariance.
-        limit: Distance within which all but one in a hundred of held-out slices lie.
+        limit: Distance within which 99 of 100 held-out slices lie.
     """
 
     layer: str

@@ -215,7 +215,7 @@ def load(
         name: Name in the manifest.
 
     Raises:
-        ValueError: if the weights or a file beside them are absent or damaged, or
+        ValueError: if the weights or a file next to them are absent or damaged, or
             compute other values than when they were shipped.
     """
     model, entry = weights.load_for(name, manifest.Segmentation, weights_dir)

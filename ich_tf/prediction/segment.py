@@ -240,7 +240,7 @@ def feature_predictor(
 
 
 def _answers(network, cut, constant, known: dict[bytes, tuple]) -> list[tuple]:
-    """What the network gives for each tile; `known` are those of one single value."""
+    """What the network gives for each tile; `known` has the tiles of a single value."""
     found = np.empty(len(cut), object)
     for number, answer in zip(
         np.flatnonzero(~constant), _forward(network, cut[~constant]), strict=True

@@ -25,7 +25,7 @@ def in_order(
     """Batches as a tf.data.Dataset, in the order of the items.
 
     Args:
-        load: Makes the arrays of a batch from an item; called by several threads.
+        load: Makes the arrays of a batch from an item; several threads use it.
         items: Returns the items, from the beginning, each time the data set is read.
         count: Number of items.
         signature: Shape and type of each array of a batch.

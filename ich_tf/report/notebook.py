@@ -44,7 +44,7 @@ class Session:
         return {name: result for name, result in found.items() if name in rows}
 
     def table(self, name: str) -> "display.Markdown":
-        """A table of the report beside ours, below its forest plot.
+        """A table of the report next to ours, below its forest plot.
 
         Where no row of it was run, the demo's recorded numbers are shown, or the
         command that makes them.

@@ -109,7 +109,7 @@ def disc(width_mm: float, pixel_mm: float) -> np.ndarray:
 
 
 def _inside(small: np.ndarray, pixel_mm: float) -> np.ndarray | None:
-    """The inside of the skull with all that lies in it, None if there is none."""
+    """The inside of the skull with all that lies in it; None where no skull is seen."""
     import cv2
 
     bone = (small >= BONE_HU).astype(np.uint8)

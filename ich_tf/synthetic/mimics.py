@@ -1,4 +1,4 @@
-"""What looks like blood in a head CT slice but is none, painted onto real slices."""
+"""What looks like blood in a head CT slice but is not, painted onto real slices."""
 
 import dataclasses
 

@@ -1,12 +1,13 @@
 """Synthetic hemorrhage on real head CT slices that show none.
 
 The painters are the phantom's: they rank points, and blood fills the lowest ranks
-until it has its volume. Here the points are those of a real slice, whose skull,
+until it has its volume. Here the points are taken from a real slice, whose skull,
 midline, ventricles and sulci `landmarks` finds. The volume is filled in a coarse stack
 of such slices above and below; the slice shows one cut through it.
 
 What is painted is the blood and what comes with it: the brain is pushed aside, a rim
-of edema darkens, edges mix with what lies beside them, and the noise of the scan stays.
+of edema darkens, edges mix with what lies next to them, and the noise of the scan
+stays.
 Mimics of blood are painted, too, but are not in the truth.
 """
 

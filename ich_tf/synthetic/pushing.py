@@ -116,7 +116,7 @@ def grain_of(hu, found) -> np.ndarray:
 
     sigma = 0.9 / (found.pixel_mm * landmarks.GRID / len(hu))
     grain = np.clip(hu - cv2.GaussianBlur(hu, (7, 7), sigma), -10, 10)
-    # Beside the bone it is the edge of the bone.
+    # Next to bone it is the edge of the bone.
     return grain * enlarged(np.clip(found.depth / 3 - 0.7, 0, 1), len(hu))
 
 

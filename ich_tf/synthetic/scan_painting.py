@@ -130,7 +130,7 @@ def paint(
 
 
 def place(scan: Scan, wanted, seed: int, rng) -> list[Lesion]:
-    """Find room for lesions; those for which there is none are left out."""
+    """Find room for lesions; lesions that find no room are left out."""
     points, voxel_ml = scans.coarse_points(scan)
     placed = []
     for number, kind in enumerate(wanted):

@@ -1,8 +1,8 @@
 """The training loop for several devices or machines.
 
 Predictions and truth of all replicas are gathered before the loss. So loss and
-gradients are those of one device with the same batch, whatever the loss, and neither
-learning rate nor number of steps depends on the number of replicas.
+gradients are the same as on one device with the same batch, whatever the loss, and
+neither learning rate nor number of steps depends on the number of replicas.
 """
 
 from collections.abc import Callable, Sequence

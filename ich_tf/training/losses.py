@@ -157,7 +157,7 @@ class SubtypeTversky(keras.losses.Loss):
         return ops.reshape(pixels + distance + self.subtype_weight * which, (-1,))
 
     def _which(self, truth, y_pred):
-        """Cross-entropy of the subtypes' shares, the mean over those of the batch."""
+        """Cross-entropy of the subtypes' shares, the mean over pixels that bleed."""
         shares = y_pred / ops.sum(y_pred, axis=-1, keepdims=True)
         axes = tuple(range(len(y_pred.shape) - 1))
         counts = ops.sum(truth, axis=axes)

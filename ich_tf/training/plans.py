@@ -122,7 +122,7 @@ def compile_model(
 class SoftJaccard(keras.metrics.Metric):
     """Soft Jaccard of all pixels since the last reset, which chooses the best epoch.
 
-    Sums over all batches, because a mean over batches would mostly tell how many of
+    Sums over all batches, because a mean over batches would mostly say how many of
     them hold no hemorrhage.
     """
 

@@ -30,7 +30,7 @@ class Layer:
         key: The key that switches it.
         kind: "outline" and "filled" (masks, a value above 127 is inside), "labels"
             (a value is a position in `colours`, from 1) or "heat" (0 to 255).
-        picture: Name of its picture in the case; None where there is none.
+        picture: Name of its picture in the case; None without one.
         colours: Red, green and blue of the mask, or of each label.
         legend: Names of the labels.
         shown: Whether it is on at the start.

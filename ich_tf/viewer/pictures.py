@@ -15,7 +15,7 @@ COMPRESSION = 2
 
 
 def columns(count: int) -> int:
-    """Slices beside each other in a sheet of so many.
+    """Slices side by side in a sheet of so many.
 
     Browsers limit the sides of a picture, so the sheet is nearly square.
     """

@@ -35,7 +35,7 @@ class Target:
 
     Attributes:
         write_seeds: Writes good files to a folder and returns their paths.
-        read: Reads a file; called in the child process.
+        read: Reads a file, in the child process.
         documented: What it may raise; the text must contain the file's name.
         mutate: Changes the content of a seed; None takes `mutate`.
         prepare: Called once in the child, without a limit of time, for slow imports.

@@ -75,7 +75,7 @@ class Rsna(Dataset):
         workers: int | None = None,
         published: release.Release | None = None,
     ):
-        """Read the label table and the index, which is made if there is none.
+        """Read the label table and the index, which is made if it is absent.
 
         Args:
             root: The data set's folder, or one that contains it.

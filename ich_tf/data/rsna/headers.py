@@ -80,7 +80,7 @@ def list_images(folder: str | os.PathLike) -> Listing:
     """List the `.dcm` files of a folder; hidden files are passed over.
 
     Raises:
-        InputError: if the folder holds files but none of them is called `.dcm`.
+        InputError: if the folder holds files but no name ends in `.dcm`.
     """
     names, sizes, others = {}, [], []
     with os.scandir(folder) as entries:

@@ -73,7 +73,7 @@ def open_index(
     workers: int | None = None,
     chunk_files: int = rsna_headers.CHUNK_FILES,
 ) -> Index:
-    """The index of a folder of images, made if there is none for these very files.
+    """The index of a folder of images, made if it is absent or of other files.
 
     Files are identified by name and size: after a change that keeps both, delete the
     index.
@@ -199,7 +199,7 @@ def _add_problems(columns: dict, images: np.ndarray, reason: str) -> dict:
 
 
 def in_scans(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The columns of an `Index` from those of `read_headers`."""
+    """The columns of an `Index` from the columns of `read_headers`."""
     series, first, scan = np.unique(
         columns["series"], return_index=True, return_inverse=True
     )

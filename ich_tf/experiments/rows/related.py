@@ -1,7 +1,7 @@
 """Related work of the report's section II: its methods without networks, run here.
 
 The numbers of the papers are on their own data, so nothing here reproduces them; they
-stand beside ours, and the networks of Table III beside both, on the same cases under
+stand next to ours, and the networks of Table III next to both, on the same cases under
 the same protocols.
 """
 
@@ -33,7 +33,7 @@ METHODS = {
         (16, 25),
     ),
 }
-# Ours are of slices that are called; of a segmentation the report states pixels'.
+# Ours are of slices predicted positive; of a segmentation the report states pixels'.
 OF_MASKS, OF_SLICES = ("jaccard", "dice"), ("sensitivity", "specificity")
 
 

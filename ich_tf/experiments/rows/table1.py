@@ -1,7 +1,7 @@
 """Table I of the report: ResNeXt-101 32x8d, PCA and bidirectional LSTM on RSNA 2019.
 
 The report prints one row of numbers for each class, of the whole chain. The slice
-network alone stands beside it, to show what the sequence model adds.
+network alone is compared with it, to show what the sequence model adds.
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
 The report ran out of GPU memory and prints no number. Its remedies, training on the
 CPU and adding the skips instead of concatenating them, are rows here; computing
 activations again is a third. The 2-D row is trained for as long, on the same cases;
-the best row of Table II stands beside them, as long as that was trained.
+the best row of Table II is compared with them, trained for as long.
 """
 
 import dataclasses

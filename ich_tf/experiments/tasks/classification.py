@@ -293,7 +293,7 @@ def _example_scans(run: Run) -> tuple:
 
 
 def _first_readable(dataset: Dataset) -> Case:
-    reason = "there is none"
+    reason = "it has no scan"
     for case_id in dataset.case_ids():
         try:
             return dataset.load(case_id)

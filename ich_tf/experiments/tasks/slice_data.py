@@ -76,7 +76,7 @@ def prepare(run: Run, say, options: Sequence[str] = ()) -> pathlib.Path:
 def painted_shards(run: Run, number: int, say) -> records.Shards:
     """Painted slices of a fold's training patients without hemorrhage, made if absent.
 
-    Those of all patients are made at once; a fold takes its own.
+    The slices of all patients are made at once; a fold takes its own.
     """
     row = run.experiment
     size = functools.partial(at_size, size=row.painted_size)

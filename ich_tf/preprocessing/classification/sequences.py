@@ -1,7 +1,7 @@
 """Batches of whole scans for the sequence model, in NumPy.
 
 Scans of like length share a batch, so that little is padded. Every batch is a pure
-function of the seed and the step: a run that was killed goes on with what it would
+function of the seed and the step: a run that was killed resumes with what it would
 have seen.
 """
 

@@ -1,6 +1,6 @@
 """tf.data pipelines of crops in TensorFlow's own operations, for a TPU.
 
-The rules are those of `pipeline`, the random numbers are others.
+The rules are the same as in `pipeline`, the random numbers are not.
 """
 
 from collections.abc import Callable, Sequence

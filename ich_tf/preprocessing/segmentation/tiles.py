@@ -112,7 +112,7 @@ class TileGrid:
         return joined
 
     def constant(self, slices: np.ndarray) -> np.ndarray:
-        """Tell which tiles hold one value only, such as air.
+        """Find the tiles that hold one value only, such as air.
 
         Found from the slices, before any tile is cut; the channels of a pixel may
         differ from each other.

@@ -1,4 +1,4 @@
-"""Brain, cerebrospinal fluid, dura and their look-alikes of blood, point by point."""
+"""Brain, cerebrospinal fluid, dura and mimics of blood, point by point."""
 
 import dataclasses
 

@@ -12,7 +12,7 @@ from ich_tf.synthetic.phantom import plan as planning
 from ich_tf.volume import PHANTOM_MARKER as MARKER
 from ich_tf.volume import Case, Volume
 
-# Raise it with every change that changes a voxel: kept phantoms are made anew.
+# Raise it with every change that changes a voxel: kept phantoms are made again.
 VERSION = 2
 
 

@@ -101,7 +101,7 @@ def metal_star(rng, x, y) -> np.ndarray:
 
 
 def move(image: np.ndarray, shift_pixels: float, rng) -> np.ndarray:
-    """Blur one slice by a motion of `shift_pixels`: a ghost beside the image."""
+    """Blur one slice by a motion of `shift_pixels`: a ghost next to the image."""
     import cv2
 
     angle = rng.uniform(0, 2 * np.pi)
@@ -114,12 +114,12 @@ def move(image: np.ndarray, shift_pixels: float, rng) -> np.ndarray:
 
 
 def holder(x, y, kind: int) -> np.ndarray:
-    """Density of the head holder over air: arcs behind or beside the head.
+    """Density of the head holder over air: arcs behind or at the sides of the head.
 
     Args:
         x: (y, x), position in the scanner to the left, mm.
         y: (y, x), position in the scanner to the back, mm.
-        kind: 0 a wide arc, 1 a narrow one, 2 two plates beside the head.
+        kind: 0 a wide arc, 1 a narrow one, 2 two plates at its sides.
     """
     wide, deep, middle = ((104, 112, -4), (88, 110, -2), (101, 190, -82))[kind]
     ring = np.abs(np.hypot(x / wide, (y - middle) / deep) - 1.0) * wide - 0.9

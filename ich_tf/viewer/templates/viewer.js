@@ -86,7 +86,7 @@
     return mark;
   }
 
-  // Index of a pixel among those of a picture with all slices.
+  // Index of a pixel in a picture with all slices.
   function place(z, y, x) {
     const { width, height, columns } = shown.current;
     const row = Math.floor(z / columns) * height + y;
