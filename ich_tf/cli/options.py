@@ -121,7 +121,7 @@ def use_device(name: str) -> None:
     """Show this process only one device; call it before TensorFlow is imported.
 
     Args:
-        name: As `device` returns it.
+        name: "auto", "cpu" or "gpu:N".
 
     Raises:
         ValueError: if a GPU is asked for and there is no NVIDIA driver.

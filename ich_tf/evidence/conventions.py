@@ -43,12 +43,13 @@ class Convention:
     Attributes:
         unit: One of `UNITS`.
         empty: One of `EMPTY`; see `metrics.Protocol`. "–" if pooled.
-        threshold: See `metrics.Protocol`.
+        threshold: A pixel is positive above this probability.
         post_processing: Whether masks are closed and opened as in [2].
         excluded: Whether patient 70 of ct-ich is left out of the overlap.
-        truth_detection_pixels: See `metrics.Protocol`; slices are detected, whatever
-            the unit of the overlap.
-        predicted_detection_pixels: See `metrics.Protocol`.
+        truth_detection_pixels: A slice is positive in truth above this number of
+            pixels, whatever the unit of the overlap.
+        predicted_detection_pixels: A slice is predicted positive above this number of
+            pixels.
         scores: "jaccard", "dice", "sensitivity", "specificity"; None if undefined.
         distance: Largest difference from a reported number; None where not compared.
     """

@@ -87,7 +87,8 @@ class SegmentationSettings(NetworkSettings):
         stride: Pixels between training crops.
         inference_stride: Pixels between tiles at inference; None takes slices whole.
         decay: Decay of the learning rate, see `plans.Plan`.
-        batch_norm_momentum: See `plans.Plan`; None keeps each layer's own.
+        batch_norm_momentum: Momentum of the running statistics; None keeps each
+            layer's own.
         validation_crops: Maximum of crops to validate on after every epoch; None is
             all, 0 (for a single epoch) leaves validation out.
         slices: Name in `slices.RULES` of the rule for slices to train on.
@@ -110,7 +111,8 @@ class PaintedSettings(SegmentationSettings):
 
     Attributes:
         copies: Painted copies of each head without hemorrhage for training.
-        painted_split: Like `split`, for the heads that are painted on.
+        painted_split: Shares of train, validation and test patients among the heads
+            that are painted on.
     """
 
     copies: int = 1

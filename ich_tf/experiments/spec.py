@@ -101,7 +101,7 @@ class Experiment(Row):
         loss: Name in `losses.LOSSES`.
         approach: Name in `windows.APPROACHES`.
         channels: Channels of the input.
-        settings: See `Row`.
+        settings: Profile to the settings of the row there.
     """
 
     model: str
@@ -125,7 +125,7 @@ class Baseline(Row):
 
     Attributes:
         method: Name in `classical.METHODS` or `voxels.LEARNED`.
-        settings: See `Row`.
+        settings: Profile to the settings of the row there.
     """
 
     method: str
@@ -141,7 +141,7 @@ class VolumeExperiment(Experiment):
     Attributes:
         trained_as: Id of a row that learns the same weights. Once that is finished,
             this row takes them over and only seconds and memory are measured.
-        settings: See `Row`.
+        settings: Profile to the settings of the row there.
     """
 
     trained_as: str | None = None
@@ -159,7 +159,7 @@ class PaintedExperiment(Experiment):
         mass_effect: Whether blood displaces tissue; see `painting.paint`.
         begins_with: Name of the published weights that training begins with; None for
             random ones.
-        settings: See `Row`.
+        settings: Profile to the settings of the row there.
     """
 
     sources: tuple[str, ...] = ("painted", "phantom")
@@ -201,7 +201,7 @@ class Classifier(Row):
         loss: Name in `losses.LOSSES`.
         reported: Table of the report to class to column to the printed number.
         dataset: Name in `data.DATASETS`.
-        settings: See `Row`.
+        settings: Profile to the settings of the row there.
     """
 
     model: str

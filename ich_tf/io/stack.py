@@ -205,7 +205,7 @@ def assemble(
         stack: (slices, rows, columns), float32, the HU of each; not copied where
             the volume can have it as it is.
         notes: What was found so far.
-        origin: See `Volume.origin`.
+        origin: What a file says about its making, such as the phantom's marker.
         keep_all: Whether a position that was scanned twice is an error; else the
             first scan is kept and a note names the other.
 

@@ -40,12 +40,12 @@ def resnext101_32x8d(
     """ResNeXt-101 32x8d: 3 + 4 + 23 + 3 blocks, 86,742,336 weights to train.
 
     Args:
-        input_shape: See `resnext`.
-        classes: See `resnext`.
+        input_shape: (height, width, channels).
+        classes: Independent sigmoid outputs; None ends the network at the features.
         init: "random", a key of `convert.PUBLISHED` or a file; see `resnext`.
-        mean: See `resnext`.
-        standard_deviation: See `resnext`.
-        weights_dir: See `resnext`.
+        mean: Of the images, one number for each channel; None: not subtracted.
+        standard_deviation: Divides after `mean`; given if and only if that is.
+        weights_dir: Folder that holds `imagenet/`; default `paths.weights`.
 
     Returns:
         See `resnext`; 2048 features.

@@ -82,8 +82,9 @@ def unetplusplus(
         init: "random", "imagenet", or the path of a weights file of the encoder.
         filters: Filters of the rows from the top. With a backbone, of the decoder.
         batch_normalization: Of the decoder; default True with a backbone only.
-        input_scaling: See `backbones.pyramid`.
-        weights_dir: See `backbones.pyramid`.
+        input_scaling: "imagenet" maps [0, 1] to what the encoder saw on ImageNet,
+            "none" leaves it, "auto" is "imagenet" for pretrained encoders.
+        weights_dir: Folder that holds (or gets) `imagenet/`; default `paths.weights`.
         activation: "sigmoid" for independent outputs, "softmax" for classes that
             exclude each other, "subtypes" for background and the subtypes of what is
             not: a sigmoid decides whether, a softmax over the features of all rows

@@ -130,7 +130,7 @@ def companion(
 
     Args:
         entry: The weights' entry of the manifest.
-        ending: As given to `ship`.
+        ending: Ending of the file's name after the weights' name.
         weights_dir: The weights folder; default `paths.weights()`.
 
     Raises:

@@ -108,7 +108,7 @@ def run(
         scans: From `scans.find`.
         out: Folder for a folder of each scan, and for `scans.csv`, which is complete
             after each scan.
-        settings: See `Settings`.
+        settings: What applies to every scan.
         done: Takes each outcome.
 
     Returns:

@@ -48,7 +48,7 @@ def predictor(
 
     Args:
         model: A segmentation network.
-        to_channels: See `Predictor`, as for the others.
+        to_channels: HU (..., h, w) to float32 (..., h, w, channels) in [0, 1].
         tile: Side of a tile in pixels.
         stride: Pixels from one tile to the next.
         batch: Tiles of a batch.

@@ -147,10 +147,7 @@ def dice_of_heads(results: Mapping[str, Result]) -> dict[str, list[float]]:
 
 
 def slice_answers(results: Mapping[str, SliceResult]) -> dict[str, dict[str, tuple]]:
-    """Class to title to truth and probability of each held-out slice, of classifiers.
-
-    As `roc_curves` takes them.
-    """
+    """Class to title to truth and probability of each held-out slice."""
     answers = {labels.SHORT[name]: {} for name in (labels.ANY, *labels.SUBTYPES)}
     for result in results.values():
         scans = result.predictions.values()

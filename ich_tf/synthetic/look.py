@@ -34,7 +34,7 @@ class Look:
     """How a lesion looks.
 
     Attributes:
-        age: See `lesions.density_hu`.
+        age: "acute", "subacute" or "chronic".
         strength: Share of the blood where nothing fades.
         fading: (threshold, strength) of noise in which blood fades, or None.
         end: (direction (3,), from, to, strength) of an end that fades, or None.

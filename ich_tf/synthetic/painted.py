@@ -28,8 +28,8 @@ class Painted(Source):
             never used.
         prepare: Changes a case before it is painted, as to other in-plane pixels.
         seed: Of the paint.
-        with_look_alikes: See `painting.paint`.
-        mass_effect: See `painting.paint`.
+        with_look_alikes: Whether to paint what resembles blood.
+        mass_effect: Whether blood pushes the brain aside.
         clean_share: Share of the slices that get no blood.
     """
 

@@ -91,7 +91,7 @@ def painted_heads(
         patients: Case ids.
         copies: Of each head, every one with other paint.
         seed: Of the paint.
-        with_mimics: See `scan_painting.paint`.
+        with_mimics: Whether to paint what resembles blood.
 
     Raises:
         ValueError: if a head shows hemorrhage or has no labels.

@@ -186,7 +186,7 @@ def check(folder: pathlib.Path) -> dict[pathlib.Path, str]:
     """Look for damaged files of a training.
 
     Args:
-        folder: As given to `Checkpoint`; need not exist.
+        folder: Folder of the training; need not exist.
 
     Returns:
         Damaged states and weights, and what is wrong with each.

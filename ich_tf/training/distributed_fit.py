@@ -38,8 +38,8 @@ def fit(
         epochs: Number of the last epoch.
         initial_epoch: Epochs that are done.
         steps_per_epoch: Batches of an epoch.
-        callbacks: As Keras' `fit` takes them.
-        verbose: As Keras' `fit` takes it.
+        callbacks: Keras' callbacks, in the order of their calls.
+        verbose: 0 for no progress, "auto" or 1 for a bar, 2 for a line an epoch.
 
     Raises:
         ConnectionError: if a worker was lost.
@@ -139,7 +139,7 @@ def train_step(model: keras.Model, batch: tuple) -> tf.Tensor:
 
     Args:
         model: Compiled.
-        batch: As tf.data yields them for Keras' `fit`: inputs, truth and maybe weights.
+        batch: Inputs, truth and maybe weights of samples.
 
     Returns:
         The loss of the global batch.

@@ -131,8 +131,8 @@ class SubtypeTversky(keras.losses.Loss):
     Predictions are (batch, h, w, 1 + subtypes), a softmax.
 
     Args:
-        false: See `tversky_distance`.
-        missed: See `tversky_distance`.
+        false: Weight of what is marked falsely.
+        missed: Weight of what is missed.
         subtype_weight: Of the second question.
         name: Name of the loss.
         **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.

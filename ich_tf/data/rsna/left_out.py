@@ -20,7 +20,7 @@ class LeftOut:
     """Images that are in no scan.
 
     Attributes:
-        kind: See `checks.Problem`.
+        kind: Kind of the problem, "unreadable" or "labels".
         reason: Why, in common.
         images: (n,), their names as bytes.
         messages: (n,), why, one by one as UTF-8; None if `reason` says it all.

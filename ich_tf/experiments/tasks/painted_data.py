@@ -45,7 +45,7 @@ def load_cases(
         run: The run.
         names: "painted:<patient>" or "phantom:<case id>".
         copies: Number of painted copies of each patient.
-        whole: See `painter_of`.
+        whole: Paint mimics and mass effect even if the row leaves them out.
     """
     listed = [
         name if name.startswith(painted.PHANTOM) else f"{name}:{copy}"
@@ -62,7 +62,8 @@ def stored_slices(run: Run, names: Iterable[str], copies: int) -> slices.Slices:
 
     Args:
         run: The run.
-        names: See `load_cases`; other sources than the row's are left out.
+        names: "painted:<patient>" or "phantom:<case id>"; other sources than the
+            row's are left out.
         copies: Number of painted copies of each patient.
     """
     used = of_sources(run, names)

@@ -31,11 +31,11 @@ class Item:
 
     Attributes:
         path: The file.
-        kind: See `series.Series`.
+        kind: "ct", "localizer", "no image" and the other kinds of `series.Series`.
         series_uid: Series Instance UID; empty if unknown.
         reason: Why it cannot be used, naming the file; empty if nothing is wrong.
-        description: See `series.Series`.
-        origin: See `Volume.origin`.
+        description: Series Description; empty where it may identify the patient.
+        origin: What the file says about its making, such as the phantom's marker.
         frames: Number of frames; 0 for what is no CT image.
         plane: The first frame's place; None for what is no CT image.
         study_uid: Study Instance UID.

@@ -35,7 +35,7 @@ class SliceHeader:
         patient_id: Patient ID.
         position: (3,), LPS millimetres of the first pixel.
         orientation: (6,), direction of a row, then of a column; None if unknown.
-        origin: See `Volume.origin`.
+        origin: What the file says about its making, such as the phantom's marker.
     """
 
     image_id: str

@@ -54,10 +54,11 @@ def read_found(
     Args:
         name: The input, for messages.
         listed: From `find_series`.
-        series_uid: See `read`.
+        series_uid: Series Instance UID of the one to read, or "largest"; None for the
+            only one.
 
     Raises:
-        InputError: see `read`.
+        InputError: if no series, or more than one, can be read.
     """
     if all(series.kind == "unreadable" for series in listed):
         listing = "".join(f"\n  {describe(series)}" for series in listed)

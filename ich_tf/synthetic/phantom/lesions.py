@@ -297,7 +297,7 @@ def stain(
         level: Distance to the hemorrhage there, negative inside, mm.
         subtype: Name in `labels.SUBTYPES`.
         volume_ml: Volume of the hemorrhage, for the width of its edema.
-        age: See `density_hu`.
+        age: "acute", "subacute" or "chronic".
         rng: numpy Generator.
         fine: Noise at the points, deviation 1.
         coarse: Slower noise at the points, deviation 1.
