@@ -67,7 +67,7 @@ def weights_dir(model, known, tmp_path_factory):
         "trained_on": "nothing",
         "metric": "none",
     }
-    companions = {real_heads.LIKENESS: functools.partial(ood.save, found=known)}
+    companions = {real_heads.LIKENESS: functools.partial(ood.save, likeness=known)}
     weights.ship(model, "one", folder, entry, companions)
     return folder
 

@@ -61,7 +61,7 @@ def predict(
         try:
             progress(0.0, "reading the files")
             stage(uploads, staged)
-            found = [
+            scans_found = [
                 dataclasses.replace(scan, name=f"scan-{number:03d}")
                 for number, scan in enumerate(scans.find(staged, scans.ALL), start=1)
             ]
@@ -70,11 +70,11 @@ def predict(
             def done(outcome: many.Outcome) -> None:
                 reason = outcome.reason.replace(staged, UPLOAD)
                 outcomes.append(dataclasses.replace(outcome, reason=reason))
-                share = len(outcomes) / len(found)
-                progress(share, f"{len(outcomes)} of {len(found)} scans")
+                share = len(outcomes) / len(scans_found)
+                progress(share, f"{len(outcomes)} of {len(scans_found)} scans")
 
-            progress(0.0, f"0 of {len(found)} scans")
-            many.run(found, folder, settings, done)
+            progress(0.0, f"0 of {len(scans_found)} scans")
+            many.run(scans_found, folder, settings, done)
         except ValueError as error:
             # The message names files of the temporary folder.
             raise ValueError(str(error).replace(staged, UPLOAD)) from error

@@ -100,11 +100,11 @@ def _predict(options: argparse.Namespace) -> int:
         resume=options.resume,
     )
     with scans.unpacked(options.input) as given:
-        found = scans.find(given, options.series, without=options.out)
+        scan_inputs = scans.find(given, options.series, without=options.out)
         several = options.series == scans.ALL or options.anonymous or options.resume
-        if len(found) > 1 or several:
-            return _predict_many(found, settings, options)
-        return _predict_one(found[0], settings, options)
+        if len(scan_inputs) > 1 or several:
+            return _predict_many(scan_inputs, settings, options)
+        return _predict_one(scan_inputs[0], settings, options)
 
 
 def _predict_one(scan, settings, options: argparse.Namespace) -> int:
@@ -126,17 +126,17 @@ def _predict_one(scan, settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def _predict_many(found, settings, options: argparse.Namespace) -> int:
+def _predict_many(scan_inputs, settings, options: argparse.Namespace) -> int:
     from ich_tf.prediction import many
 
-    with _progress(len(found), options.quiet) as advance:
+    with _progress(len(scan_inputs), options.quiet) as advance:
 
         def done(outcome: many.Outcome) -> None:
             advance()
             if not options.json:
                 print(_line(outcome), flush=True)
 
-        outcomes = many.run(found, options.out, settings, done)
+        outcomes = many.run(scan_inputs, options.out, settings, done)
     failed = [outcome for outcome in outcomes if outcome.status == many.FAILED]
     if options.json:
         content = [dataclasses.asdict(outcome) for outcome in outcomes]

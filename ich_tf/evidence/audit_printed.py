@@ -35,15 +35,20 @@ def split_sums(printed: dict) -> Iterator[Finding]:
         ("scans", stated["scans"]),
     ):
         parts = stated[f"split_{unit}"]
-        found = sum(parts.values())
-        gap = f"{found - total:+,} against the total" if found != total else "the total"
+        together = sum(parts.values())
+        gap = (
+            f"{together - total:+,} against the total"
+            if together != total
+            else "the total"
+        )
         labelled, test = published[f"labelled_{unit}"], published[f"test_{unit}"]
         yield Finding(
             f"RSNA {unit}",
             f"{total:,} {unit}",
-            f"{' + '.join(f'{part:,}' for part in parts.values())} = {found:,}, {gap}; "
-            f"published: {labelled:,} labelled + {test:,} test = {labelled + test:,}",
-            findings.holds(found == total == labelled + test),
+            f"{' + '.join(f'{part:,}' for part in parts.values())} = {together:,}, "
+            f"{gap}; published: {labelled:,} labelled + {test:,} test = "
+            f"{labelled + test:,}",
+            findings.holds(together == total == labelled + test),
         )
     parts = stated["split_slices"]
     labelled = parts["train"] + parts["validation"]
@@ -113,18 +118,20 @@ def whole_slices(printed: dict) -> Iterator[Finding]:
     }
     for name, values in printed["table3"]["rows"].items():
         row = dict(zip(columns, values, strict=True))
-        found = whole_numbers(row["sensitivity"], positive)
+        detected = whole_numbers(row["sensitivity"], positive)
         passed = whole_numbers(row["specificity"], negative)
         evidence = (
-            f"sensitivity {_range(found)} of {positive} slices with hemorrhage (a rate "
-            f"of three digits fits by chance with probability {chance[positive]:.2f}); "
-            f"specificity {_range(passed)} of {negative} others (by chance "
+            f"sensitivity {_range(detected)} of {positive} slices with hemorrhage (a "
+            "rate of three digits fits by chance with probability "
+            f"{chance[positive]:.2f}); specificity {_range(passed)} of {negative} others (by chance "
             f"{chance[negative]:.2f})"
         )
-        if found and passed:
-            lowest = found[0] / (found[0] + negative - passed[0])
-            highest = found[-1] / (found[-1] + negative - passed[-1])
-            low, high = intervals.wilson(found[0], found[0] + negative - passed[0])
+        if detected and passed:
+            lowest = detected[0] / (detected[0] + negative - passed[0])
+            highest = detected[-1] / (detected[-1] + negative - passed[-1])
+            low, high = intervals.wilson(
+                detected[0], detected[0] + negative - passed[0]
+            )
             evidence += (
                 f"; so precision is {lowest:.3f} to {highest:.3f} (95 % {low:.3f} to "
                 f"{high:.3f} if slices were independent, which a patient's slices are "
@@ -134,7 +141,7 @@ def whole_slices(printed: dict) -> Iterator[Finding]:
             f"whole slices: {name}",
             f"sensitivity {row['sensitivity']}, specificity {row['specificity']}",
             evidence,
-            findings.holds(bool(found and passed)),
+            findings.holds(bool(detected and passed)),
         )
 
 
@@ -153,7 +160,7 @@ def scan_accuracies(printed: dict) -> Finding:
         name: whole_numbers(row[column], scans, digits=4) for name, row in rows.items()
     }
     chance = len({f"{k / scans:.4f}" for k in range(scans + 1)}) / 10_001
-    said = ", ".join(f"{name} {_range(found)}" for name, found in counts.items())
+    said = ", ".join(f"{name} {_range(right)}" for name, right in counts.items())
     return Finding(
         "Table I is on the validation scans",
         f"accuracies over scans, {scans} validation scans",

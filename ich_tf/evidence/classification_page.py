@@ -101,8 +101,8 @@ def draw_figures(results: str | os.PathLike, out: str | os.PathLike) -> None:
     Raises:
         ValueError: if they were not drawn yet; the message says how to make them.
     """
-    folder, found = _measured(pathlib.Path(results), "demo")
-    names = [measured["figure"] for measured in found["subtypes"].values()]
+    folder, content = _measured(pathlib.Path(results), "demo")
+    names = [measured["figure"] for measured in content["subtypes"].values()]
     figures.stack([folder / name for name in names if name], out)
 
 
@@ -115,11 +115,11 @@ def _measured(results: pathlib.Path, profile: str) -> tuple[pathlib.Path, dict]:
 
 
 def _localization(results: pathlib.Path, profile: str) -> str:
-    _, found = _measured(results, profile)
+    _, content = _measured(results, profile)
     header = ["subtype", "slices", "predicted positive", "energy inside"]
     header += ["pointing game", "chance"]
     rows = []
-    for subtype, measured in found["subtypes"].items():
+    for subtype, measured in content["subtypes"].items():
         cells = [subtype, str(measured["slices"]), str(measured["detected"])]
         for name in ("energy_share", "pointing_game", "chance_head"):
             cells.append(display.with_interval(measured[name]))

@@ -76,7 +76,7 @@ def paired(first: Sequence[Result], second: Sequence[Result]) -> dict[str, dict]
     if isinstance(first[0], MaskResult) and isinstance(second[0], MaskResult):
         return _paired_masks(first, second)
     scans = _same_scans([*first, *second])
-    found = {}
+    scores = {}
     for level in scoring.LEVELS:
         models = [
             [_pool(result, scans, level) for result in results]
@@ -94,7 +94,7 @@ def paired(first: Sequence[Result], second: Sequence[Result]) -> dict[str, dict]
                 auc_intervals.bootstrap_auc(truth, of_model, **about).mean
                 for of_model in answers
             )
-            found[f"auc_{level} {name}"] = {
+            scores[f"auc_{level} {name}"] = {
                 "first": first_auc,
                 "second": second_auc,
                 "difference": auc_intervals.bootstrap_auc_difference(
@@ -112,12 +112,12 @@ def paired(first: Sequence[Result], second: Sequence[Result]) -> dict[str, dict]
         ]
         patients = models[0][0][1]
         values = [np.mean([losses for losses, _ in model], axis=0) for model in models]
-        found[name] = {
+        scores[name] = {
             "first": float(values[0].mean()),
             "second": float(values[1].mean()),
             "difference": intervals.bootstrap_mean(values[1] - values[0], patients),
         }
-    return found
+    return scores
 
 
 def _paired_masks(
@@ -136,7 +136,7 @@ def _paired_masks(
             for case_id, counts in own.items()
         ):
             raise ValueError(_DIFFER.format(result.experiment, PROTOCOL))
-    found = {}
+    scores = {}
     for name in COLUMNS:
         models = []
         for results in (first, second):
@@ -149,12 +149,12 @@ def _paired_masks(
             models.append(tuple(np.mean(terms, axis=0)))
         means = [intervals.bootstrap_ratio(*model, patients).mean for model in models]
         difference = intervals.bootstrap_ratio_difference(*models, patients)
-        found[name] = {
+        scores[name] = {
             "first": means[0],
             "second": means[1],
             "difference": difference,
         }
-    return found
+    return scores
 
 
 def render(

@@ -66,7 +66,7 @@ def draw_and_measure(
                 largest[subtype] = {"area": area, "row": row, "panels": panels}
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    found = {
+    content = {
         "made_for": made_for,
         "layer": layer,
         "heads": count,
@@ -78,8 +78,8 @@ def draw_and_measure(
             for subtype in labels.SUBTYPES
         },
     }
-    files.write_json(out / MEASURED, found)
-    return found
+    files.write_json(out / MEASURED, content)
+    return content
 
 
 class SubtypeMeasures(TypedDict):
@@ -162,10 +162,10 @@ def of_run(
     return out
 
 
-def describe(found: dict) -> str:
+def describe(content: dict) -> str:
     """The measures of `localization.json` as lines of text."""
     lines = []
-    for subtype, measured in found["subtypes"].items():
+    for subtype, measured in content["subtypes"].items():
         if not measured["slices"]:
             lines.append(f"{labels.SHORT[subtype]}: no slice")
             continue

@@ -103,7 +103,7 @@ def _table(table: Table, results: pathlib.Path, ran: Sequence[Result]) -> Record
         "settings": {result.experiment: settings_digest(result.spec) for result in ran},
         "commits": _distinct(commit for result in ran for commit in result.commits),
         "devices": _distinct(device for result in ran for device in result.devices),
-        "versions": _distinct(found for result in ran for found in result.versions),
+        "versions": _distinct(version for result in ran for version in result.versions),
     }
 
 

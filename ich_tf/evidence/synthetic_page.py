@@ -119,13 +119,13 @@ def detected(
     """
     curves = {}
     for name, cases in _detections(results).items():
-        truth = [np.array(one["truth"], bool) for one in cases.values()]
-        areas = [np.array(one["largest"]) for one in cases.values()]
+        truth = [np.array(case["truth"], bool) for case in cases.values()]
+        areas = [np.array(case["largest"]) for case in cases.values()]
         units = {
             "slice": (np.concatenate(truth), np.concatenate(areas)),
             "patient": (
                 np.array([flags.any() for flags in truth]),
-                np.array([found.max() for found in areas]),
+                np.array([largest.max() for largest in areas]),
             ),
         }
         for unit, answer in units.items():
@@ -141,15 +141,18 @@ class Detection(TypedDict):
 
 def _detections(results: str | os.PathLike) -> dict[str, dict]:
     """Cases of each `detection.json`: those that are in all of them."""
-    found = {
+    detections = {
         path.parent.name: typed_json.read(path, Detection, ADVICE)["cases"]
         for path in sorted(
             (pathlib.Path(results) / "detection").glob("*/detection.json")
         )
     }
-    common = sorted(set.intersection(*map(set, found.values()))) if found else []
+    common = (
+        sorted(set.intersection(*map(set, detections.values()))) if detections else []
+    )
     return {
-        name: {case: cases[case] for case in common} for name, cases in found.items()
+        name: {case: cases[case] for case in common}
+        for name, cases in detections.items()
     }
 
 
@@ -177,11 +180,11 @@ def _painted_table(names, results: pathlib.Path, profile: str) -> str:
 
 def _before_and_after(results: pathlib.Path) -> list[str]:
     """What `detection` found with each of the shipped weights."""
-    found = _detections(results)
-    if not found:
+    detections = _detections(results)
+    if not detections:
         return []
-    count = len(next(iter(found.values())))
-    scores = {name: evaluation.detection(cases) for name, cases in found.items()}
+    count = len(next(iter(detections.values())))
+    scores = {name: evaluation.detection(cases) for name, cases in detections.items()}
     rows = [
         [name, *(display.with_interval(score[unit]) for unit in ("slice", "patient"))]
         for name, score in scores.items()

@@ -219,7 +219,7 @@ def _recount(
 
 
 def _identities(read) -> set[str]:
-    return {one.result.identity for one in read if one.result}
+    return {row_result.result.identity for row_result in read if row_result.result}
 
 
 def _comparison(

@@ -69,19 +69,19 @@ def check_alike(planes: list[Plane]) -> None:
     """
     first = planes[0]
     for plane in planes[1:]:
-        for what, one, other, tolerance in (
+        for what, value, other, tolerance in (
             ("size", first.size, plane.size, 0),
             ("PixelSpacing", first.spacing, plane.spacing, 1e-3),
             ("orientation", first.orientation, plane.orientation, 2e-3),
         ):
-            if one is None or other is None:
-                alike = one is other
+            if value is None or other is None:
+                alike = value is other
             else:
-                alike = np.allclose(one, other, rtol=0, atol=tolerance)
+                alike = np.allclose(value, other, rtol=0, atol=tolerance)
             if not alike:
                 raise ValueError(
                     f"the slices do not form one volume: {first.path} has {what} "
-                    f"{one}, {plane.path} has {other}."
+                    f"{value}, {plane.path} has {other}."
                 )
 
 

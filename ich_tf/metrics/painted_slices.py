@@ -80,17 +80,17 @@ def false_mm2(rows: list[dict]) -> dict:
 
 def subtype_confusion(rows: list[dict]) -> dict[str, dict[str, int]]:
     """Pixels of each painted subtype: all, found, and found as that subtype."""
-    found = {}
+    confusion = {}
     for k, subtype in enumerate(labels.SUBTYPES):
         alone = [
             row for row in rows if row["labels"][k] and sum(row["labels"][:-1]) == 1
         ]
-        found[subtype] = {
+        confusion[subtype] = {
             "pixels": sum(row["truth"] for row in alone),
             "found": sum(row["both"] for row in alone),
             "right_subtype": sum(row["right_subtype"] for row in alone),
         }
-    return found
+    return confusion
 
 
 def choose_threshold(rows: dict[str, list[dict]]) -> str:
@@ -121,16 +121,16 @@ def choose_by_halves(rows: dict[str, list[dict]]) -> dict[str, dict]:
         "odd" and "even" to the `threshold` chosen there and the `dice` of the other
         half.
     """
-    found = {}
+    halves = {}
     for name, parity in (("odd", 1), ("even", 0)):
         here = _of_parity(rows, parity)
         chosen = choose_threshold(here)
         other = [row for row in _of_parity(rows, 1 - parity)[chosen] if row["truth"]]
-        found[name] = {
+        halves[name] = {
             "threshold": float(chosen),
             "dice": dice_by_kind(other)["all"],
         }
-    return found
+    return halves
 
 
 def _of_parity(rows: dict[str, list[dict]], parity: int) -> dict[str, list[dict]]:

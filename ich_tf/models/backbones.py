@@ -80,8 +80,8 @@ def pyramid(
     by_name = {layer.name: layer for layer in layers}
 
     def features(taps: tuple[int | str, ...]) -> Pyramid:
-        found = [layers[tap] if isinstance(tap, int) else by_name[tap] for tap in taps]
-        outputs = [layer.output for layer in found] + [encoder.output]
+        tapped = [layers[tap] if isinstance(tap, int) else by_name[tap] for tap in taps]
+        outputs = [layer.output for layer in tapped] + [encoder.output]
         return {_scale(images, output): output for output in outputs}
 
     skips = features(sm_keras3.skip_taps(name))

@@ -106,16 +106,16 @@ def brightest_cluster(hu: np.ndarray, clusters: int = 4) -> np.ndarray:
         brightest cluster is no brighter than brain is.
     """
     inside = intracranial(hu)
-    smooth, found = _smooth(hu, inside), np.zeros(hu.shape)
+    smooth, blood = _smooth(hu, inside), np.zeros(hu.shape)
     low, high = BLOOD_HU
     brain = inside & (smooth > 0) & (smooth < high)
     values = smooth[brain]
     if np.unique(np.rint(values)).size <= clusters:
-        return found
+        return blood
     _, membership = fuzzy_c_means(values, clusters)
     bright = membership(smooth[brain])[:, -1]
-    found[brain] = np.where(values > low - 5, bright, 0)
-    return found
+    blood[brain] = np.where(values > low - 5, bright, 0)
+    return blood
 
 
 def fcm_active_contour(hu: np.ndarray) -> np.ndarray:
@@ -127,13 +127,13 @@ def fcm_active_contour(hu: np.ndarray) -> np.ndarray:
     from skimage import segmentation
 
     start, inside = brightest_cluster(hu) > 0.5, intracranial(hu)
-    smooth, found = _smooth(hu, inside), np.zeros(hu.shape, bool)
+    smooth, blood = _smooth(hu, inside), np.zeros(hu.shape, bool)
     for index in np.flatnonzero(start.any(axis=(1, 2))):
         image = _on_brain(smooth[index], inside[index])
-        found[index] = segmentation.morphological_chan_vese(
+        blood[index] = segmentation.morphological_chan_vese(
             image, num_iter=10, init_level_set=start[index], lambda1=1, lambda2=2
         )
-    return _cleaned(found & _near(start) & inside & (smooth > BLOOD_HU[0] - 5))
+    return _cleaned(blood & _near(start) & inside & (smooth > BLOOD_HU[0] - 5))
 
 
 def fcm_wavelet(hu: np.ndarray) -> np.ndarray:
@@ -190,7 +190,7 @@ def chan_vese(hu: np.ndarray) -> np.ndarray:
     smooth = _smooth(hu, inside)
     low, high = BLOOD_HU
     seeds = _cleaned((smooth > low) & (smooth < high))
-    found = np.zeros(hu.shape, bool)
+    blood = np.zeros(hu.shape, bool)
     for index in np.flatnonzero(seeds.any(axis=(1, 2))):
         image = _on_brain(smooth[index], inside[index])
         start = np.where(seeds[index], 1.0, -1.0)
@@ -200,8 +200,8 @@ def chan_vese(hu: np.ndarray) -> np.ndarray:
         # Its sign is arbitrary: blood is the brighter side.
         if mask.any() and not mask.all() and image[mask].mean() < image[~mask].mean():
             mask = ~mask
-        found[index] = mask
-    return _cleaned(found & _near(seeds) & inside & (smooth > low - 5))
+        blood[index] = mask
+    return _cleaned(blood & _near(seeds) & inside & (smooth > low - 5))
 
 
 def level_set(hu: np.ndarray, steps: int = 40) -> np.ndarray:
@@ -214,11 +214,11 @@ def level_set(hu: np.ndarray, steps: int = 40) -> np.ndarray:
     smooth = _smooth(hu, inside)
     low, high = BLOOD_HU
     seeds = _cleaned((smooth > low) & (smooth < high))
-    found = np.zeros(hu.shape, bool)
+    blood = np.zeros(hu.shape, bool)
     for index in np.flatnonzero(seeds.any(axis=(1, 2))):
         image = _on_brain(smooth[index], inside[index])
-        found[index] = contours.drlse(image, seeds[index], steps)
-    return _cleaned(found & inside & (smooth > low - 5) & (smooth < high))
+        blood[index] = contours.drlse(image, seeds[index], steps)
+    return _cleaned(blood & inside & (smooth > low - 5) & (smooth < high))
 
 
 METHODS = {
@@ -254,8 +254,8 @@ def _near(mask: np.ndarray) -> np.ndarray:
     reach = max(1, mask.shape[1] // 16)
     return np.stack(
         [
-            ndimage.binary_dilation(one, iterations=reach) if one.any() else one
-            for one in mask
+            ndimage.binary_dilation(plane, iterations=reach) if plane.any() else plane
+            for plane in mask
         ]
     )
 

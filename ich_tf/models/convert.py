@@ -169,14 +169,14 @@ def check_published(path: pathlib.Path, published: Published) -> str:
     if not path.is_file():
         raise ValueError(f"{path} does not exist. It is at {published.address}.")
     with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     expected = published.name.rsplit("-", 1)[1]
-    if not found.startswith(expected):
+    if not sha256.startswith(expected):
         raise ValueError(
-            f"{path} is damaged or another file: its sha256 begins {found[:8]}, "
+            f"{path} is damaged or another file: its sha256 begins {sha256[:8]}, "
             f"published is {expected}. Download {published.address} again."
         )
-    return found
+    return sha256
 
 
 def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -238,10 +238,10 @@ def assign(
         ],
     }
     if any(problems.values()):
-        found = "; ".join(
+        listed = "; ".join(
             f"{kind}: {_listed(which)}" for kind, which in problems.items() if which
         )
-        raise ValueError(f"The state dict does not fit {model.name}. {found}.")
+        raise ValueError(f"The state dict does not fit {model.name}. {listed}.")
     for name, weight in names.items():
         weight.assign(_as_keras(arrays[name]))
 

@@ -42,9 +42,9 @@ def check(model: keras.Model, entry: dict) -> None:
         ValueError: if the log-odds differ by more than `TOLERANCE`.
     """
     expected = entry["probe"]["log_odds"]
-    found = log_odds(model, entry["probe"]["seed"])
-    if not np.allclose(found, expected, rtol=0.0, atol=TOLERANCE):
+    computed = log_odds(model, entry["probe"]["seed"])
+    if not np.allclose(computed, expected, rtol=0.0, atol=TOLERANCE):
         raise ValueError(
-            f"{entry['file']} computes log-odds {found} where {expected} was recorded "
-            "when it was shipped."
+            f"{entry['file']} computes log-odds {computed} where {expected} was "
+            "recorded when it was shipped."
         )

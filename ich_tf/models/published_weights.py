@@ -51,10 +51,10 @@ def imagenet_file(
     """
     path = pathlib.Path(folder) / name
     if path.is_file():
-        found = digest(path, "md5")
-        if found != md5:
+        actual = digest(path, "md5")
+        if actual != md5:
             raise ValueError(
-                f"{path} is damaged or another file: its md5 is {found}, published "
+                f"{path} is damaged or another file: its md5 is {actual}, published "
                 f"is {md5}. Delete it, or replace it by the file at {address}."
             )
         return path

@@ -87,11 +87,11 @@ def _check(features, components, layers, pca) -> None:
         raise ValueError(f"`layers` must be 1 or more. Received: {layers}")
     if pca is None:
         return
-    found = tuple(np.shape(part) for part in pca)
-    if found != ((features, components), (components,)):
+    shapes = tuple(np.shape(part) for part in pca)
+    if shapes != ((features, components), (components,)):
         raise ValueError(
             f"`pca` must be a kernel of shape {(features, components)} and a bias of "
-            f"shape {(components,)}, as `fit_pca` gives them. Received: {found}"
+            f"shape {(components,)}, as `fit_pca` gives them. Received: {shapes}"
         )
 
 

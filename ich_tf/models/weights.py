@@ -115,10 +115,10 @@ def load_weights(model: keras.Model, path: str | os.PathLike, entry: dict) -> No
 def _check_file(path: pathlib.Path, listed: dict) -> None:
     if not path.is_file():
         raise ValueError(f"{path} does not exist. The manifest lists it.")
-    found = published_weights.digest(path, "sha256")
-    if found != listed["sha256"]:
+    actual = published_weights.digest(path, "sha256")
+    if actual != listed["sha256"]:
         raise ValueError(
-            f"{path} is not the file of the manifest: its sha256 is {found}, expected "
+            f"{path} is not the file of the manifest: its sha256 is {actual}, expected "
             f"{listed['sha256']}."
         )
 

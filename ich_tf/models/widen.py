@@ -89,11 +89,11 @@ def _shared(old: np.ndarray, factor: int, shape, rng, noise: float) -> np.ndarra
 def _logits(kernel, bias, wide_kernel, wide_bias, rng, noise) -> list[np.ndarray]:
     """Logits of background, 0, and of subtypes, which share the old one's odds."""
     factor = _factor("logits", kernel.shape[2], wide_kernel.shape[2])
-    one = _shared(kernel, factor, kernel.shape, rng, noise)
+    shared = _shared(kernel, factor, kernel.shape, rng, noise)
     if len(wide_bias) == 1:
-        return [one, bias]
+        return [shared, bias]
     wide = np.zeros(wide_kernel.shape, np.float32)
-    wide[..., 1:] = one
+    wide[..., 1:] = shared
     biases = np.zeros(wide_bias.shape, np.float32)
     biases[1:] = bias - np.log(_SUBTYPES)
     return [wide, biases]

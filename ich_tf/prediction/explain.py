@@ -65,7 +65,7 @@ def explain(
     probability = classify.slice_answers(network, volume)[1][:, class_index]
     chosen = np.sort(np.argsort(-probability, kind="stable")[:shown])
     heatmaps = slice_heatmaps(network, volume, class_index, chosen, layer)
-    found = {
+    content = {
         "subtype": labels.CLASSES[class_index],
         "slices": len(probability),
         "scan_probability": round(float(probability.max()), 4),
@@ -77,7 +77,7 @@ def explain(
         "pictures": [],
         "disclaimer": inputs.DISCLAIMER,
     }
-    return _write(out, found, volume, chosen, heatmaps)
+    return _write(out, content, volume, chosen, heatmaps)
 
 
 def slice_heatmaps(
@@ -107,16 +107,16 @@ def slice_heatmaps(
     return slices.resize(heat, *volume.hu.shape[1:])
 
 
-def _write(out, found, volume, chosen, heatmaps) -> dict:
-    short = labels.SHORT[found["subtype"]]
+def _write(out, content, volume, chosen, heatmaps) -> dict:
+    short = labels.SHORT[content["subtype"]]
     with owned_folder.replacing(out, _writer(short)) as folder:
         for z, heatmap in zip(chosen, heatmaps, strict=True):
             name = f"{short}-slice-{z + 1:03d}.png"
-            title = f"{short}, slice {z + 1}: p = {found['slice_probability'][z]:.2f}"
+            title = f"{short}, slice {z + 1}: p = {content['slice_probability'][z]:.2f}"
             figures.draw_explanation(folder / name, volume.hu[z], heatmap, title)
-            found["pictures"].append(name)
-        files.write_json(folder / f"explanation-{short}.json", found)
-    return found
+            content["pictures"].append(name)
+        files.write_json(folder / f"explanation-{short}.json", content)
+    return content
 
 
 def _writer(short: str) -> str:

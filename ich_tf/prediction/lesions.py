@@ -53,17 +53,17 @@ def find(
         The lesions by falling number of millilitres, or voxels without spacing.
     """
     if subtypes is None:
-        found = _measure(volume, np.asarray(mask, bool), None)
+        lesions_found = _measure(volume, np.asarray(mask, bool), None)
     else:
-        found = [
+        lesions_found = [
             lesion
             for value, name in enumerate(labels.SUBTYPES, start=1)
             for lesion in _measure(volume, subtypes == value, name)
         ]
-    found.sort(key=lambda lesion: (-(lesion.volume_ml or 0.0), -lesion.pixels))
+    lesions_found.sort(key=lambda lesion: (-(lesion.volume_ml or 0.0), -lesion.pixels))
     return tuple(
         dataclasses.replace(lesion, number=number)
-        for number, lesion in enumerate(found, start=1)
+        for number, lesion in enumerate(lesions_found, start=1)
     )
 
 

@@ -38,9 +38,9 @@ def show(prediction: Prediction, height: int = 400) -> "NiiVue | Image.Image":
     with tempfile.TemporaryDirectory(prefix="ich-tf-") as folder:
         scan, mask = (pathlib.Path(folder) / name for name in ("ct.nii", "mask.nii"))
         nifti.write(scan, prediction.volume)
-        found = prediction.subtypes
-        found = prediction.mask if found is None else found
-        nifti.write_map(mask, found, prediction.volume)
+        marked = prediction.subtypes
+        marked = prediction.mask if marked is None else marked
+        nifti.write_map(mask, marked, prediction.volume)
         widget = ipyniivue.NiiVue(height=height)
         low, high = WINDOW_HU
         widget.load_volumes(

@@ -84,10 +84,10 @@ def deepest_layer(model) -> str:
     return [name for name in names if name.startswith(f"x{row}_0")][-1]
 
 
-def save(path: str | os.PathLike, found: Likeness) -> None:
+def save(path: str | os.PathLike, likeness: Likeness) -> None:
     """Write an `.npz` file; it is never seen half written."""
     with files.atomic(path) as partial:
-        np.savez(partial, **dataclasses.asdict(found))
+        np.savez(partial, **dataclasses.asdict(likeness))
 
 
 def load(path: str | os.PathLike) -> Likeness:

@@ -60,7 +60,7 @@ def amount(prediction: Prediction) -> str:
 def warnings(prediction: Prediction) -> list[str]:
     """What a reader must know before the numbers."""
     said = [str(contradiction) for contradiction in prediction.contradictions]
-    numbers = [str(found.number) for found in prediction.slice_contradictions]
+    numbers = [str(item.number) for item in prediction.slice_contradictions]
     if numbers:
         said.append(
             f"mask and probability of any hemorrhage disagree in slice "
@@ -112,11 +112,11 @@ def _by_class(prediction: Prediction) -> dict:
 
 
 def _by_lesion(prediction: Prediction) -> dict:
-    found = prediction.lesions
-    text = f"{len(found)} connected parts of the mask"
-    text += f"; the {LESIONS_SHOWN} largest:" if len(found) > LESIONS_SHOWN else "."
+    lesions = prediction.lesions
+    text = f"{len(lesions)} connected parts of the mask"
+    text += f"; the {LESIONS_SHOWN} largest:" if len(lesions) > LESIONS_SHOWN else "."
     rows = []
-    for lesion in found[:LESIONS_SHOWN]:
+    for lesion in lesions[:LESIONS_SHOWN]:
         middle = round(lesion.centre[0]) + 1
         extent = str(lesion.first_slice)
         if lesion.last_slice != lesion.first_slice:
@@ -198,7 +198,7 @@ def _smaller(volume: np.ndarray) -> np.ndarray:
 
 def _smaller_labels(prediction: Prediction) -> np.ndarray:
     """The labels of the mask, each where more than half of a pixel has one."""
-    found = prediction.mask if prediction.subtypes is None else prediction.subtypes
-    present = np.unique(found)
-    share = [_smaller((found == value).astype(np.float32)) for value in present]
+    marked = prediction.mask if prediction.subtypes is None else prediction.subtypes
+    present = np.unique(marked)
+    share = [_smaller((marked == value).astype(np.float32)) for value in present]
     return present[np.argmax(share, axis=0)]

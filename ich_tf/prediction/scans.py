@@ -63,7 +63,7 @@ class Scan:
         """Changes when a file of the scan does; from sizes and times, not content."""
         files = self.series.files if self.series else _files(self.path)
         status = [path.stat() for path in files]
-        text = repr([(one.st_size, one.st_mtime_ns) for one in status])
+        text = repr([(stat.st_size, stat.st_mtime_ns) for stat in status])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -118,9 +118,9 @@ def find(
     if not path.is_dir() or ct_ich.is_patient_folder(path):
         wanted = None if series in (ALL, LARGEST) else series
         return [Scan(path.name, path, wanted)]
-    files = [one for one in source.walk(path).files if not _within(one, without)]
+    files = [file for file in source.walk(path).files if not _within(file, without)]
     scans = [*_patient_folders(path, files), *_nifti_files(path, files)]
-    known = {one for scan in scans for one in _files(scan.path)}
+    known = {file for scan in scans for file in _files(scan.path)}
     if len(known) < len(files):
         scans += _series(path, series, scans, without)
     if not scans:
@@ -150,8 +150,8 @@ def _patient_folders(root: pathlib.Path, files: Iterable[pathlib.Path]) -> list[
 
 
 def _nifti_files(root: pathlib.Path, files: Iterable[pathlib.Path]) -> list[Scan]:
-    found = [path for path in files if inputs.is_nifti(path)]
-    return [Scan(_below(root, path), path) for path in found]
+    nifti = [path for path in files if inputs.is_nifti(path)]
+    return [Scan(_below(root, path), path) for path in nifti]
 
 
 def _series(
@@ -159,16 +159,16 @@ def _series(
 ) -> list[Scan]:
     """The DICOM series of a folder, as far as they are wanted."""
     listed = [
-        one
-        for one in dicom.find_series(root)
-        if not all(_within(path, without) for path in one.files)
+        series
+        for series in dicom.find_series(root)
+        if not all(_within(path, without) for path in series.files)
     ]
-    if others and not any(one.kind == "ct" for one in listed):
+    if others and not any(series.kind == "ct" for series in listed):
         return []
     if wanted == LARGEST:
         studies: dict[tuple, list[dicom.Series]] = {}
-        for one in dicom.select(str(root), listed, ALL):
-            studies.setdefault(_study(one), []).append(one)
+        for series in dicom.select(str(root), listed, ALL):
+            studies.setdefault(_study(series), []).append(series)
         chosen = [
             dicom.select(str(root), members, LARGEST)[0] for members in studies.values()
         ]
@@ -176,12 +176,12 @@ def _series(
         chosen = dicom.select(str(root), listed, wanted)
     return [
         Scan(
-            _below(root, _common_folder(one)),
-            _common_folder(one),
-            series=one,
+            _below(root, _common_folder(series)),
+            _common_folder(series),
+            series=series,
             listed=tuple(listed),
         )
-        for one in chosen
+        for series in chosen
     ]
 
 

@@ -103,8 +103,8 @@ def predict_with_features(
     for first in range(0, len(hu), SLICES_AT_ONCE):
         part = slice(first, first + SLICES_AT_ONCE)
         images = network.to_channels(hu[part])
-        found = _answers(network, grid.cut(images), grid.constant(images), known)
-        answers, *seen = (np.stack(kind) for kind in zip(*found, strict=True))
+        of_tiles = _answers(network, grid.cut(images), grid.constant(images), known)
+        answers, *seen = (np.stack(kind) for kind in zip(*of_tiles, strict=True))
         probability[part] = grid.join(answers)
         features += [of.reshape(-1, grid.count, of.shape[1]).mean(1) for of in seen]
     return probability, np.concatenate(features) if features else None
@@ -225,15 +225,15 @@ def feature_predictor(
     both.compile(jit_compile=False)
 
     def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found: tuple[list, list] = ([], [])
+        parts: tuple[list, list] = ([], [])
         for first in range(0, len(images), batch):
             part = images[first : first + batch]
             if part.dtype == np.uint8:
                 part = part.astype(np.float32) / 255
             filled = np.resize(part, (batch, *images.shape[1:]))
-            for kept, output in zip(found, both.predict_on_batch(filled), strict=True):
+            for kept, output in zip(parts, both.predict_on_batch(filled), strict=True):
                 kept.append(np.asarray(output, np.float32)[: len(part)])
-        features, probabilities = map(np.concatenate, found)
+        features, probabilities = map(np.concatenate, parts)
         return features, probabilities
 
     return predict
@@ -241,17 +241,17 @@ def feature_predictor(
 
 def _answers(network, cut, constant, known: dict[bytes, tuple]) -> list[tuple]:
     """What the network gives for each tile; `known` has the tiles of a single value."""
-    found = np.empty(len(cut), object)
+    answers = np.empty(len(cut), object)
     for number, answer in zip(
         np.flatnonzero(~constant), _forward(network, cut[~constant]), strict=True
     ):
-        found[number] = answer
+        answers[number] = answer
     for number in np.flatnonzero(constant):
         value = cut[number, 0, 0].tobytes()
         if value not in known:
             (known[value],) = _forward(network, cut[number : number + 1])
-        found[number] = known[value]
-    return found.tolist()
+        answers[number] = known[value]
+    return answers.tolist()
 
 
 def _forward(network: Predictor, cut: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
@@ -267,4 +267,6 @@ def _forward(network: Predictor, cut: np.ndarray) -> Iterator[tuple[np.ndarray, 
 def _outputs(network: Predictor, images: np.ndarray) -> list[np.ndarray]:
     outputs = network.forward(images)
     several = isinstance(outputs, (tuple, list))
-    return [np.asarray(one, np.float32) for one in (outputs if several else [outputs])]
+    return [
+        np.asarray(output, np.float32) for output in (outputs if several else [outputs])
+    ]

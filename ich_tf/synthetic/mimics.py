@@ -17,73 +17,77 @@ _CUPPING_SHARE = 0.3
 _NOISE_SHARE = 0.25
 
 
-def before_blood(hu, found: landmarks.Landmarks, rng) -> np.ndarray:
+def before_blood(hu, anatomy: landmarks.Landmarks, rng) -> np.ndarray:
     """Calcifications, a dense midline, bone that fills part of the slice's thickness.
 
     Args:
         hu: (y, x), Hounsfield units.
-        found: Its landmarks.
+        anatomy: Its landmarks.
         rng: numpy Generator.
     """
     if rng.random() < _CALCIFIED_SHARE:
-        hu = _mix(hu, _calcifications(found, rng), rng.uniform(70, 260), 1.4, found)
+        hu = _mix(hu, _calcifications(anatomy, rng), rng.uniform(70, 260), 1.4, anatomy)
     if rng.random() < _BONE_SHARE:
-        hu = _mix(hu, _bone(found, rng), rng.uniform(60, 110), rng.uniform(4, 9), found)
+        hu = _mix(
+            hu, _bone(anatomy, rng), rng.uniform(60, 110), rng.uniform(4, 9), anatomy
+        )
     if rng.random() < _BASE_SHARE:
-        hu = _mix(hu, _base(found, rng), rng.uniform(50, 110), rng.uniform(3, 9), found)
+        hu = _mix(
+            hu, _base(anatomy, rng), rng.uniform(50, 110), rng.uniform(3, 9), anatomy
+        )
     if rng.random() < _MIDLINE_SHARE:
-        hu = _mix(hu, _midline(found, rng), rng.uniform(48, 68), 1.5, found)
+        hu = _mix(hu, _midline(anatomy, rng), rng.uniform(48, 68), 1.5, anatomy)
     return hu
 
 
-def after_blood(hu, found: landmarks.Landmarks, rng) -> np.ndarray:
+def after_blood(hu, anatomy: landmarks.Landmarks, rng) -> np.ndarray:
     """Motion, streaks, cupping and noise of the scanner.
 
     Args:
         hu: (y, x), Hounsfield units.
-        found: Its landmarks.
+        anatomy: Its landmarks.
         rng: numpy Generator.
     """
     plan = physics.ScannerPlan.draw(rng)
     limits = (_CUPPING_SHARE, _STREAK_SHARE, _MOTION_SHARE, _NOISE_SHARE)
     effects = tuple(rng.random(len(limits)) < limits)
-    return _disturbed(hu, found, plan, effects, rng)
+    return _disturbed(hu, anatomy, plan, effects, rng)
 
 
-def _disturbed(hu, found: landmarks.Landmarks, plan, effects, rng) -> np.ndarray:
+def _disturbed(hu, anatomy: landmarks.Landmarks, plan, effects, rng) -> np.ndarray:
     """Cupping, streaks, motion and noise, where `effects` has them."""
     cupping, streaked, moves, noisy = effects
     size = len(hu)
     if cupping or streaked:
-        inside = _to_size(fields.cover(-found.depth, 2.0), size)
+        inside = _to_size(fields.cover(-anatomy.depth, 2.0), size)
     if cupping:
-        rise = np.exp(-np.maximum(found.depth, 0) / 7.0) * np.float32(plan.cupping_hu)
+        rise = np.exp(-np.maximum(anatomy.depth, 0) / 7.0) * np.float32(plan.cupping_hu)
         hu = hu + _to_size(rise, size) * inside
     if streaked:
         turn = rng.uniform(-20, 20)
-        x, y = found.x[::2, ::2], found.y[::2, ::2] + np.float32(turn)
+        x, y = anatomy.x[::2, ::2], anatomy.y[::2, ::2] + np.float32(turn)
         streaks = physics.petrous_streaks(rng, x, y, plan.streak_hu)
         hu = hu + _to_size(streaks, size) * inside
     if moves:
-        pixel_mm = found.pixel_mm * landmarks.GRID / size
+        pixel_mm = anatomy.pixel_mm * landmarks.GRID / size
         hu = physics.move(hu, rng.uniform(1, 4) / pixel_mm, rng)
     if noisy:
         hu = hu + physics.noise(rng, size, plan) * np.float32(rng.uniform(0.2, 0.8))
     return hu
 
 
-def _mix(hu, level, density, width_mm, found: landmarks.Landmarks) -> np.ndarray:
+def _mix(hu, level, density, width_mm, anatomy: landmarks.Landmarks) -> np.ndarray:
     """Paint a solid of one density where its level is below 0."""
     import cv2
 
-    share = fields.cover(level, width_mm) * fields.cover(-found.depth, 2.0)
+    share = fields.cover(level, width_mm) * fields.cover(-anatomy.depth, 2.0)
     if not share.any():
         return hu
     share = cv2.resize(share.astype(np.float32), hu.shape[::-1])
     return fields.blend(hu, np.maximum(hu, np.float32(density)), share)
 
 
-def _calcifications(found: landmarks.Landmarks, rng) -> np.ndarray:
+def _calcifications(anatomy: landmarks.Landmarks, rng) -> np.ndarray:
     """Distance to some small stones: deep, in the plexus, in falx and tentorium."""
     places = [
         (0.0, rng.uniform(18, 30)),
@@ -92,45 +96,47 @@ def _calcifications(found: landmarks.Landmarks, rng) -> np.ndarray:
         (rng.normal(0, 1.0), rng.choice([-1, 1]) * rng.uniform(40, 75)),
         (rng.uniform(-50, 50), rng.uniform(-50, 60)),
     ]
-    level = np.full(found.depth.shape, 9.0, np.float32)
+    level = np.full(anatomy.depth.shape, 9.0, np.float32)
     for place in rng.permutation(len(places))[: rng.integers(1, 4)]:
         x, y = places[place]
         along = rng.uniform(2, 7) if place == 3 else 1.0
-        away = np.hypot(found.x - x, (found.y - y) / along)
+        away = np.hypot(anatomy.x - x, (anatomy.y - y) / along)
         level = np.minimum(level, away - np.float32(rng.uniform(0.3, 1.9)))
     return level
 
 
-def _bone(found: landmarks.Landmarks, rng) -> np.ndarray:
+def _bone(anatomy: landmarks.Landmarks, rng) -> np.ndarray:
     """Distance to a patch of the inner table that leans into the slice."""
     angle = rng.uniform(-np.pi, np.pi)
-    turned = np.arctan2(found.x, -found.y) - angle
+    turned = np.arctan2(anatomy.x, -anatomy.y) - angle
     aside = np.abs(np.arctan2(np.sin(turned), np.cos(turned)))
     thick = rng.uniform(1.0, 4.0) * np.clip(1.2 - aside / rng.uniform(0.2, 0.9), 0, 1)
-    return (found.depth - thick).astype(np.float32)
+    return (anatomy.depth - thick).astype(np.float32)
 
 
-def _base(found: landmarks.Landmarks, rng) -> np.ndarray:
+def _base(anatomy: landmarks.Landmarks, rng) -> np.ndarray:
     """Distance to the tips of orbital roofs or petrous ridges beneath the slice."""
     x, y = ((14, 34), (-62, -38)) if rng.random() < 0.6 else ((36, 56), (-8, 24))
-    level = np.full(found.depth.shape, 99.0, np.float32)
+    level = np.full(anatomy.depth.shape, 99.0, np.float32)
     for side in rng.permutation((-1, 1))[: rng.integers(1, 3)]:
-        across = (found.x - np.float32(side * rng.uniform(*x))) / rng.uniform(0.7, 1.6)
-        along = (found.y - np.float32(rng.uniform(*y))) / rng.uniform(0.7, 1.6)
+        across = (anatomy.x - np.float32(side * rng.uniform(*x))) / rng.uniform(
+            0.7, 1.6
+        )
+        along = (anatomy.y - np.float32(rng.uniform(*y))) / rng.uniform(0.7, 1.6)
         away = np.hypot(across, along) - np.float32(rng.uniform(1.0, 9.0))
         level = np.minimum(level, away)
-    return np.maximum(level, found.depth - np.float32(rng.uniform(5, 16)))
+    return np.maximum(level, anatomy.depth - np.float32(rng.uniform(5, 16)))
 
 
-def _midline(found: landmarks.Landmarks, rng) -> np.ndarray:
+def _midline(anatomy: landmarks.Landmarks, rng) -> np.ndarray:
     """Distance to a dense falx, and to a sinus with dense blood where it ends."""
-    bend = np.float32(rng.normal(0, 1.5)) * np.cos(found.y / np.float32(40))
-    falx = np.abs(found.x - bend) - np.float32(rng.uniform(0.2, 1.3))
-    falx = np.maximum(falx, np.float32(rng.uniform(10, 40)) - np.abs(found.y))
+    bend = np.float32(rng.normal(0, 1.5)) * np.cos(anatomy.y / np.float32(40))
+    falx = np.abs(anatomy.x - bend) - np.float32(rng.uniform(0.2, 1.3))
+    falx = np.maximum(falx, np.float32(rng.uniform(10, 40)) - np.abs(anatomy.y))
     if rng.random() < 0.5:
         return falx
-    wide = np.maximum(np.float32(rng.uniform(3, 6)) - found.depth / 2, -1)
-    sinus = np.maximum(np.abs(found.x - bend) - wide, 20 - found.y)
+    wide = np.maximum(np.float32(rng.uniform(3, 6)) - anatomy.depth / 2, -1)
+    sinus = np.maximum(np.abs(anatomy.x - bend) - wide, 20 - anatomy.y)
     return np.minimum(falx, sinus)
 
 
@@ -192,39 +198,39 @@ def draw_scan(rng) -> ScanMimics:
     )
 
 
-def before(hu, found: landmarks.Landmarks, height_mm: float, drawn: ScanMimics, seed):
+def before(hu, anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics, seed):
     """Paint a scan's mimics of blood into one of its slices.
 
     Args:
         hu: (y, x), Hounsfield units.
-        found: Its landmarks.
+        anatomy: Its landmarks.
         height_mm: Its height.
         drawn: The scan's.
         seed: Of the slice.
     """
     rng = np.random.default_rng([*seed, 11])
-    for level, density in _veins(found, height_mm, drawn):
+    for level, density in _veins(anatomy, height_mm, drawn):
         if np.any(level < 0):
-            hu = _mix(hu, level, density, 1.5, found)
+            hu = _mix(hu, level, density, 1.5, anatomy)
     if rng.random() < drawn.share:
-        hu = before_blood(hu, found, rng)
+        hu = before_blood(hu, anatomy, rng)
     return hu
 
 
-def _veins(found: landmarks.Landmarks, height_mm: float, drawn: ScanMimics):
+def _veins(anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics):
     """Distance to, and density of, sinuses, tentorium and plexus in a slice."""
-    x, y = found.x, found.y
+    x, y = anatomy.x, anatomy.y
     if drawn.sinus is not None:
         half, low, slope, density = drawn.sinus
         across = np.abs(x) - half
         # It falls from the middle to the back.
         rise = np.abs(height_mm - (low + slope * (70 - y))) - 4.0
         level = np.maximum(np.maximum(across, rise), 22 - y)
-        yield np.maximum(level, 3.0 - found.depth), density
+        yield np.maximum(level, 3.0 - anatomy.depth), density
     if drawn.torcula is not None:
         side, half, density = drawn.torcula
         if -30 < height_mm < 8:
-            level = np.maximum(found.depth - half, 30 - y)
+            level = np.maximum(anatomy.depth - half, 30 - y)
             yield np.maximum(level, -side * x - 6), density
     if drawn.tent is not None:
         apex, slope, half, density = drawn.tent
@@ -233,25 +239,25 @@ def _veins(found: landmarks.Landmarks, height_mm: float, drawn: ScanMimics):
         yield np.maximum(sheet - half, 10 - y), density
     for px, py, pz, radius, density in drawn.plexus:
         away = np.sqrt((x - px) ** 2 + (y - py) ** 2 + (height_mm - pz) ** 2)
-        yield np.maximum(away - radius, found.ventricle - 1.0), density
+        yield np.maximum(away - radius, anatomy.ventricle - 1.0), density
 
 
-def after(hu, found: landmarks.Landmarks, drawn: ScanMimics, seed) -> np.ndarray:
+def after(hu, anatomy: landmarks.Landmarks, drawn: ScanMimics, seed) -> np.ndarray:
     """Disturb a slice as the scan's scanner does.
 
     Args:
         hu: (y, x), Hounsfield units.
-        found: Its landmarks.
+        anatomy: Its landmarks.
         drawn: The scan's.
         seed: Of the slice.
     """
     rng = np.random.default_rng([*seed, 12])
     if drawn.band is not None and rng.random() < 0.5:
         middle, half, rise = drawn.band
-        share = np.exp(-(((found.y - middle) / half) ** 2) - (found.x / 45) ** 4)
-        share = share * fields.cover(-found.depth, 2.0) * np.float32(rise)
+        share = np.exp(-(((anatomy.y - middle) / half) ** 2) - (anatomy.x / 45) ** 4)
+        share = share * fields.cover(-anatomy.depth, 2.0) * np.float32(rise)
         hu = hu + _to_size(share, len(hu))
-    return _disturbed(hu, found, drawn.scanner, drawn.effects, rng)
+    return _disturbed(hu, anatomy, drawn.scanner, drawn.effects, rng)
 
 
 def _to_size(image: np.ndarray, size: int) -> np.ndarray:

@@ -14,14 +14,14 @@ _USUAL_HOLE_MM2 = 250.0
 
 
 def outline(
-    subtype: str, level: np.ndarray, found: Landmarks, strength: float = 1.0
+    subtype: str, level: np.ndarray, anatomy: Landmarks, strength: float = 1.0
 ) -> np.ndarray:
     """The truth of one lesion in one slice, as a radiologist would draw it.
 
     Args:
         subtype: A name of `labels.SUBTYPES`.
         level: (GRID, GRID), distance to the blood, negative inside, mm.
-        found: The slice's landmarks.
+        anatomy: The slice's landmarks.
         strength: Share of blood; faint subarachnoid blood is outlined over
             neighbouring sulci.
 
@@ -30,15 +30,15 @@ def outline(
     """
     import cv2
 
-    inside = (found.depth > 0) & found.clear
-    drawn = (level < WIDER_PIXELS * found.pixel_mm) & inside
+    inside = (anatomy.depth > 0) & anatomy.clear
+    drawn = (level < WIDER_PIXELS * anatomy.pixel_mm) & inside
     mask = drawn.astype(np.uint8)
     if subtype == "subarachnoid":
         width_mm = 6.0 if strength < 0.85 else 4.0
-        kernel = landmarks.disc(width_mm, found.pixel_mm)
+        kernel = landmarks.disc(width_mm, anatomy.pixel_mm)
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
-        mask = _without_specks(mask, _SPECK_MM2 / found.pixel_mm**2)
-    largest = _LARGEST_HOLE_MM2.get(subtype, _USUAL_HOLE_MM2) / found.pixel_mm**2
+        mask = _without_specks(mask, _SPECK_MM2 / anatomy.pixel_mm**2)
+    largest = _LARGEST_HOLE_MM2.get(subtype, _USUAL_HOLE_MM2) / anatomy.pixel_mm**2
     return _filled(mask, largest) & inside
 
 

@@ -46,14 +46,14 @@ class Painted(Source):
         Raises:
             ValueError: if the source has no labels, or no such head.
         """
-        found = self.source.scan_labels()
-        if found is None:
+        positive = self.source.scan_labels()
+        if positive is None:
             raise ValueError(
                 "Nobody says which heads bleed: the data have no diagnosis table."
             )
         quiet = [
             case_id
-            for case_id, row in zip(self.source.case_ids(), found, strict=True)
+            for case_id, row in zip(self.source.case_ids(), positive, strict=True)
             if not row.any()
         ]
         if not quiet:
@@ -79,7 +79,7 @@ class Painted(Source):
         case = self.prepare(dataclasses.replace(case, mask=None))
         volume = case.volume
         hu, mask = volume.hu.copy(), np.zeros(volume.hu.shape, np.uint8)
-        found = np.zeros((len(hu), len(labels.CLASSES)), np.uint8)
+        slice_labels = np.zeros((len(hu), len(labels.CLASSES)), np.uint8)
         key = [self.seed, zlib.crc32(patient.encode()), int(copy)]
         for number in range(len(hu)):
             rng = np.random.default_rng([*key, number])
@@ -94,9 +94,9 @@ class Painted(Source):
             )
             if made is not None:
                 hu[number], mask[number] = made.hu, made.mask
-                found[number] = made.labels
+                slice_labels[number] = made.labels
         volume = dataclasses.replace(volume, hu=hu)
-        return Case(case_id, patient, volume, mask, found)
+        return Case(case_id, patient, volume, mask, slice_labels)
 
     def _subtypes(self, rng) -> tuple[str, ...]:
         if rng.random() < self.clean_share:

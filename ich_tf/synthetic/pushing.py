@@ -57,18 +57,18 @@ def _pixels(size: int) -> tuple[np.ndarray, np.ndarray]:
     return column, row
 
 
-def push(hu, grain, found, field, where):
+def push(hu, grain, anatomy, field, where):
     """Move the brain, in the slice and in its landmarks."""
     import cv2
 
     if field is None:
-        return hu, found
-    steps = _steps(found, field, where)
-    far_mm = np.hypot(*steps) * found.pixel_mm
+        return hu, anatomy
+    steps = _steps(anatomy, field, where)
+    far_mm = np.hypot(*steps) * anatomy.pixel_mm
     if far_mm.max() < _LEAST_PUSH_MM:
-        return hu, found
+        return hu, anatomy
     size = len(hu)
-    box = box_of((far_mm > 0.1) & (found.depth > 0), size)
+    box = box_of((far_mm > 0.1) & (anatomy.depth > 0), size)
 
     def moved(image, box, how=cv2.INTER_LINEAR):
         scale = np.float32(len(image) / len(where))
@@ -78,10 +78,10 @@ def push(hu, grain, found, field, where):
         )
         return cv2.remap(image, column, row, how, borderMode=cv2.BORDER_REPLICATE)
 
-    depth, part = enlarged(found.depth, size), hu[box]
+    depth, part = enlarged(anatomy.depth, size), hu[box]
     # What moves in from beneath the bone nobody has seen.
     beneath = (depth < _RIM_MM - 1) | ((depth < 6.0) & (hu > TISSUE_HU))
-    tissue = np.where(beneath, found.brain_hu + grain, hu)
+    tissue = np.where(beneath, anatomy.brain_hu + grain, hu)
     depth = depth[box]
     share = enlarged(np.clip(2 * far_mm, 0, 1), size)[box] * (depth > 0.5)
     pushed = fields.blend(part, moved(tissue, box, cv2.INTER_CUBIC), share)
@@ -89,44 +89,44 @@ def push(hu, grain, found, field, where):
     hu[box] = np.where(depth < 1.5, np.maximum(part, pushed), pushed)
     whole = (slice(None), slice(None))
     return hu, dataclasses.replace(
-        found,
-        ventricle=moved(found.ventricle, whole),
-        sulcus=moved(found.sulcus, whole),
+        anatomy,
+        ventricle=moved(anatomy.ventricle, whole),
+        sulcus=moved(anatomy.sulcus, whole),
     )
 
 
-def _steps(found, field, where) -> list[np.ndarray]:
+def _steps(anatomy, field, where) -> list[np.ndarray]:
     """A displacement along the head's axes as columns and rows of the grid."""
     import cv2
 
     across, along = (
-        (found.x[0, 1] - found.x[0, 0], found.y[0, 1] - found.y[0, 0]),
-        (found.x[1, 0] - found.x[0, 0], found.y[1, 0] - found.y[0, 0]),
+        (anatomy.x[0, 1] - anatomy.x[0, 0], anatomy.y[0, 1] - anatomy.y[0, 0]),
+        (anatomy.x[1, 0] - anatomy.x[0, 0], anatomy.y[1, 0] - anatomy.y[0, 0]),
     )
-    edge = np.clip(found.depth[where] / 2.0, 0, 1) / np.float32(found.pixel_mm**2)
+    edge = np.clip(anatomy.depth[where] / 2.0, 0, 1) / np.float32(anatomy.pixel_mm**2)
     steps = [
         on_grid(edge * (field[0] * x + field[1] * y), where) for x, y in (across, along)
     ]
     return [cv2.GaussianBlur(step, (0, 0), 1.5) for step in steps]
 
 
-def grain_of(hu, found) -> np.ndarray:
+def grain_of(hu, anatomy) -> np.ndarray:
     """The noise of a slice, (y, x), Hounsfield units."""
     import cv2
 
-    sigma = 0.9 / (found.pixel_mm * landmarks.GRID / len(hu))
+    sigma = 0.9 / (anatomy.pixel_mm * landmarks.GRID / len(hu))
     grain = np.clip(hu - cv2.GaussianBlur(hu, (7, 7), sigma), -10, 10)
     # Next to bone it is the edge of the bone.
-    return grain * enlarged(np.clip(found.depth / 3 - 0.7, 0, 1), len(hu))
+    return grain * enlarged(np.clip(anatomy.depth / 3 - 0.7, 0, 1), len(hu))
 
 
 def box_of(mask: np.ndarray, size: int) -> tuple[slice, slice]:
     """Rows and columns of a slice that hold a mask on the grid."""
     scale = size / len(mask)
-    found = []
+    slices = []
     for axis in (1, 0):
         taken = np.flatnonzero(mask.any(axis=axis))
-        found.append(
+        slices.append(
             slice(int(taken[0] * scale), int(np.ceil((taken[-1] + 1) * scale)))
         )
-    return tuple(found)
+    return tuple(slices)

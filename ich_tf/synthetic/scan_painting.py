@@ -168,29 +168,29 @@ def _spread(lesion: Lesion, points: Points):
     )
 
 
-def _push(hu, grain, found: Landmarks, lesion: Lesion, height_mm: float):
+def _push(hu, grain, anatomy: Landmarks, lesion: Lesion, height_mm: float):
     """Push the brain of one slice aside."""
     if lesion.kind not in ("mass", "epidural", "convexity"):
-        return hu, found
-    where = found.depth > -3
-    points = scans.points_at(found, where, height_mm)
+        return hu, anatomy
+    where = anatomy.depth > -3
+    points = scans.points_at(anatomy, where, height_mm)
     spread, center = _spread(lesion, points)
     strength = np.random.default_rng([*lesion.seed, 4]).uniform(0.5, 1.0)
     field = pushing.displacement(
         points, spread, lesion.reach_mm, center, lesion.volume_ml * strength
     )
-    return pushing.push(hu, grain, found, field, where)
+    return pushing.push(hu, grain, anatomy, field, where)
 
 
-def _bleed(hu, grain, found: Landmarks, lesion: Lesion, height_mm: float):
+def _bleed(hu, grain, anatomy: Landmarks, lesion: Lesion, height_mm: float):
     """Paint the lesion's cut through one slice; the slice, and its truth or None."""
     import cv2
 
-    where = found.depth > 0
-    points = scans.points_at(found, where, height_mm)
+    where = anatomy.depth > 0
+    points = scans.points_at(anatomy, where, height_mm)
     spread, _ = _spread(lesion, points)
     level = pushing.on_grid(spread.level(lesion.reach_mm), where, 9.0)
-    if not np.any((level < 0) & found.clear):
+    if not np.any((level < 0) & anatomy.clear):
         return hu, None
     if lesion.subtype in _INSIDE:
         # The wall of the space is partly fluid: blood takes the place of that part.
@@ -199,14 +199,14 @@ def _bleed(hu, grain, found: Landmarks, lesion: Lesion, height_mm: float):
     changed = _stained(
         hu[rows, columns],
         grain[rows, columns],
-        cropped(found, rows, columns),
+        cropped(anatomy, rows, columns),
         lesion,
         level[rows, columns],
         height_mm,
     )
     hu = hu.copy()
     hu[rows, columns] = changed
-    return hu, outlines.outline(lesion.subtype, level, found, lesion.look.strength)
+    return hu, outlines.outline(lesion.subtype, level, anatomy, lesion.look.strength)
 
 
 def _box(mask: np.ndarray) -> tuple[slice, slice]:
@@ -214,25 +214,25 @@ def _box(mask: np.ndarray) -> tuple[slice, slice]:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def cropped(found: Landmarks, rows: slice, columns: slice) -> Landmarks:
+def cropped(anatomy: Landmarks, rows: slice, columns: slice) -> Landmarks:
     """The landmarks of a part of the slice."""
     return dataclasses.replace(
-        found,
+        anatomy,
         **{
-            name: getattr(found, name)[rows, columns]
+            name: getattr(anatomy, name)[rows, columns]
             for name in ("depth", "x", "y", "ventricle", "sulcus", "clear")
         },
     )
 
 
-def _stained(part, grain, found: Landmarks, lesion: Lesion, level, height_mm):
+def _stained(part, grain, anatomy: Landmarks, lesion: Lesion, level, height_mm):
     """A part of a slice with blood, its edema and its grain."""
     from ich_tf.synthetic.phantom import lesions
 
     everywhere = np.ones(part.shape, bool)
-    points = scans.points_at(found, everywhere, height_mm)
+    points = scans.points_at(anatomy, everywhere, height_mm)
     # Scans of a narrower window than the nominal one show other densities.
-    shift = np.float32(found.brain_hu - _BRAIN_HU)
+    shift = np.float32(anatomy.brain_hu - _BRAIN_HU)
     tissue = part - grain - shift
     if lesion.kind == "mass":
         width_mm = min(2 + 3 * np.cbrt(lesion.volume_ml), 12.0)
@@ -244,7 +244,7 @@ def _stained(part, grain, found: Landmarks, lesion: Lesion, level, height_mm):
     beyond = 0.4 if lesion.subtype == "subarachnoid" else 0.0
     cover = fields.cover(level - beyond, lesion.look.edge_mm) * left
     stained = fields.blend(tissue, blood, cover) + shift + grain
-    within = fields.cover(-found.depth - 0.3, 1.5)
+    within = fields.cover(-anatomy.depth - 0.3, 1.5)
     changed = fields.blend(part, stained, within)
-    bony = (found.depth < 2.0) | (part > pushing.TISSUE_HU)
+    bony = (anatomy.depth < 2.0) | (part > pushing.TISSUE_HU)
     return np.where(bony, np.maximum(part, changed), changed)

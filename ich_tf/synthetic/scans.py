@@ -37,7 +37,7 @@ class Scan:
     @property
     def usable(self) -> list[int]:
         """The z indices of the slices that can be painted on."""
-        return [z for z, found in enumerate(self.marks) if found is not None]
+        return [z for z, anatomy in enumerate(self.marks) if anatomy is not None]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,16 +76,19 @@ def survey(
     """
     pixel_mm = None if spacing_mm is None else spacing_mm[1]
     marks = [landmarks.find(image, pixel_mm) for image in hu]
-    if sum(found is not None for found in marks) < 3:
+    if sum(anatomy is not None for anatomy in marks) < 3:
         return None
     if pixel_mm is None:
         pixel_mm = landmarks.USUAL_PIXEL_MM * 512 / hu.shape[1]
     grid_mm = pixel_mm * hu.shape[1] / landmarks.GRID
     areas = np.array(
-        [0 if found is None else np.count_nonzero(found.depth > 0) for found in marks]
+        [
+            0 if anatomy is None else np.count_nonzero(anatomy.depth > 0)
+            for anatomy in marks
+        ]
     )
     scale = float(np.clip(np.sqrt(_USUAL_MM2 / (areas.max() * grid_mm**2)), 0.8, 1.4))
-    marks = [found and scaled(found, scale * grid_mm) for found in marks]
+    marks = [anatomy and scaled(anatomy, scale * grid_mm) for anatomy in marks]
     step_mm = USUAL_STEP_MM if spacing_mm is None else spacing_mm[0] * scale
     smooth = np.convolve(areas, np.ones(3) / 3, mode="same")
     heights = _WIDEST_MM + step_mm * (np.arange(len(hu)) - int(np.argmax(smooth)))
@@ -98,36 +101,36 @@ def survey(
     )
 
 
-def scaled(found: Landmarks, pixel_mm: float) -> Landmarks:
+def scaled(anatomy: Landmarks, pixel_mm: float) -> Landmarks:
     """The landmarks with all lengths for pixels of another size."""
-    factor = np.float32(pixel_mm / found.pixel_mm)
+    factor = np.float32(pixel_mm / anatomy.pixel_mm)
     return dataclasses.replace(
-        found,
+        anatomy,
         pixel_mm=pixel_mm,
         **{
-            name: getattr(found, name) * factor
+            name: getattr(anatomy, name) * factor
             for name in ("depth", "x", "y", "ventricle", "sulcus")
         },
     )
 
 
-def points_at(found: Landmarks, where: np.ndarray, height_mm: float) -> Points:
+def points_at(anatomy: Landmarks, where: np.ndarray, height_mm: float) -> Points:
     """The points of one slice.
 
     Args:
-        found: The slice's landmarks.
+        anatomy: The slice's landmarks.
         where: (GRID, GRID), bool: which points.
         height_mm: The slice's height.
     """
     x, y, depth, ventricle, sulcus, clear = (
         values[where]
         for values in (
-            found.x,
-            found.y,
-            found.depth,
-            found.ventricle,
-            found.sulcus,
-            found.clear,
+            anatomy.x,
+            anatomy.y,
+            anatomy.depth,
+            anatomy.ventricle,
+            anatomy.sulcus,
+            anatomy.clear,
         )
     )
     height = np.full(x.shape, height_mm, np.float32)

@@ -81,7 +81,7 @@ def precision_policy(name: str = "auto") -> str:
     devices = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(gpu) for gpu in devices]
     # One policy for all: the least capable GPU decides.
-    capabilities = [found.get("compute_capability", (0, 0)) for found in details]
+    capabilities = [device.get("compute_capability", (0, 0)) for device in details]
     if capabilities:
         return policy_of_gpu(min(capabilities))
     return "mixed_bfloat16" if _cpu_has_bfloat16() else "float32"

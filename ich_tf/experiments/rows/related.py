@@ -38,11 +38,11 @@ OF_MASKS, OF_SLICES = ("jaccard", "dice"), ("sensitivity", "specificity")
 
 
 def _row(name: str, title: str, method: str, references: tuple) -> spec.Baseline:
-    stated = [one for one in _work() if one["ref"] in references]
+    stated = [paper for paper in _work() if paper["ref"] in references]
     numbers = {}
-    for one in stated:
-        columns = OF_SLICES if one["task"] == "detection" else OF_MASKS
-        numbers |= {column: one[column] for column in columns if column in one}
+    for paper in stated:
+        columns = OF_SLICES if paper["task"] == "detection" else OF_MASKS
+        numbers |= {column: paper[column] for column in columns if column in paper}
     return spec.Baseline(
         id=f"related/{name}",
         title=title,
@@ -58,19 +58,19 @@ def _row(name: str, title: str, method: str, references: tuple) -> spec.Baseline
 def not_run() -> list[str]:
     """What section II states of methods that have no row here, one line each."""
     run = {reference for *_, references in METHODS.values() for reference in references}
-    return [_quoted(one) for one in _work() if one["ref"] not in run]
+    return [_quoted(paper) for paper in _work() if paper["ref"] not in run]
 
 
 def _work() -> list[dict]:
     return reported()["related_work"]
 
 
-def _quoted(one: dict) -> str:
+def _quoted(paper: dict) -> str:
     """An entry of section II as a line."""
     said = {"ref", "method", "task", "note"}
-    numbers = [f"{name} {one[name]}" for name in one if name not in said]
-    words = [f"[{one['ref']}] {one['method']}: {one['task']}", *numbers]
-    return ", ".join([*words, *([one["note"]] if "note" in one else [])])
+    numbers = [f"{name} {paper[name]}" for name in paper if name not in said]
+    words = [f"[{paper['ref']}] {paper['method']}: {paper['task']}", *numbers]
+    return ", ".join([*words, *([paper["note"]] if "note" in paper else [])])
 
 
 ROWS = tuple(_row(name, *what) for name, what in METHODS.items())

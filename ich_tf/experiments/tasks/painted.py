@@ -140,13 +140,13 @@ class PaintedTask(SegmentationTask):
             labels, pixels and areas; `labelled`, case id to truth and largest
             predicted area of each slice, of all cases that were not trained on.
         """
-        found = super().evaluate(run, number, model, say)
+        content = super().evaluate(run, number, model, say)
         predict = self.predictor(run, model)
         say(f"{run.experiment.id}: predicting painted and labelled slices")
         test = run.folds[number].test
         quiet = [name for name in test if name.startswith(painted.PAINTED)]
         return {
-            **found,
+            **content,
             "painted": painted_data.painted_slices(run, predict, quiet),
             "labelled": painted_data.labelled_slices(run, predict, run.folds[number]),
         }
@@ -223,7 +223,7 @@ class PaintedTask(SegmentationTask):
 
         others = (*fold.validation, *fold.test)
         detector = ood.fit(layer, features(fold.train), features(others))
-        return {"likeness.npz": functools.partial(ood.save, found=detector)}
+        return {"likeness.npz": functools.partial(ood.save, likeness=detector)}
 
 
 def _metric(result: PaintedResult) -> str:

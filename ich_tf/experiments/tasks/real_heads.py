@@ -208,7 +208,7 @@ def artifacts(run: Run, model: Any) -> dict[str, Callable]:
     detector = ood.fit(layer, features(fold.train), features(others))
     fitted = calibrate(run, network)
     return {
-        real_heads.LIKENESS: functools.partial(ood.save, found=detector),
+        real_heads.LIKENESS: functools.partial(ood.save, likeness=detector),
         real_heads.CALIBRATION: functools.partial(
             calibration.save, calibration=fitted, states=_FITTED_ON
         ),

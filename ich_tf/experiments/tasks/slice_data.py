@@ -116,13 +116,13 @@ def left_out(run: Run) -> dict:
     """
     index = shard_index.read(folder_of_shards(run) / records.INDEX)
     images = run.dataset.left_out()
-    named = [f"{one['file']}: {one['message']}" for one in index["problems"]]
-    for one in (*index["left_out"], *index["left_out_slices"]):
-        named.append(f"scan {one['case_id']}: {one['reason']}")
+    named = [f"{entry['file']}: {entry['message']}" for entry in index["problems"]]
+    for entry in (*index["left_out"], *index["left_out_slices"]):
+        named.append(f"scan {entry['case_id']}: {entry['reason']}")
     return {
         "images": images,
         "scans": len(index["left_out"]),
-        "scan_ids": [one["case_id"] for one in index["left_out"]],
+        "scan_ids": [entry["case_id"] for entry in index["left_out"]],
         "slices": len(index["left_out_slices"]),
         "named": named[:NAMED],
     }
@@ -154,7 +154,9 @@ def shards(run: Run, number: int, part: str, say) -> records.Shards:
     wanted = fold.train if part == TRAIN else (*fold.validation, *fold.test)
     index = shard_index.read(folder / records.INDEX)
     left_out = {scan["case_id"] for scan in index["left_out"]}
-    return records.Shards(folder, [one for one in wanted if one not in left_out])
+    return records.Shards(
+        folder, [scan_id for scan_id in wanted if scan_id not in left_out]
+    )
 
 
 def write_features(run: Run, number: int, model, say) -> None:

@@ -165,10 +165,10 @@ def by_scan(
     Returns:
         (slices, classes) of each scan, in the order of the scans.
     """
-    found: list = [None] * len(scans)
+    answers: list = [None] * len(scans)
     for indices in epoch_batches(scans.lengths, batch, 0, 0):
         inputs, _, _ = scan_batch(scans, indices, batch)
         outputs = np.asarray(predict(inputs))
         for index, output in zip(indices, outputs[: len(indices)], strict=True):
-            found[index] = output[: scans.lengths[index]]
-    return found
+            answers[index] = output[: scans.lengths[index]]
+    return answers

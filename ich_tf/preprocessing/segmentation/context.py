@@ -97,12 +97,12 @@ def _span(taken: np.ndarray) -> slice:
 
 def cut(images: np.ndarray, box: tuple[slice, slice], fill: float) -> np.ndarray:
     """Cut a box out of (z, h, w) slices; what lies beyond them is `fill`."""
-    found = np.full(
+    crop = np.full(
         (len(images), *(part.stop - part.start for part in box)), fill, images.dtype
     )
     inside = images[:, box[0], box[1]]
-    found[:, : inside.shape[1], : inside.shape[2]] = inside
-    return found
+    crop[:, : inside.shape[1], : inside.shape[2]] = inside
+    return crop
 
 
 def paste(

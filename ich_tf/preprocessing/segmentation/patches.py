@@ -101,9 +101,9 @@ def cut(
     )
     hu = np.full(patch, AIR_HU, np.float32)
     mask = np.zeros(patch, np.uint8)
-    found = source.slices.hu[part]
-    inside = tuple(slice(0, length) for length in found.shape)
-    hu[inside], mask[inside] = found, source.slices.mask[part]
+    patch_hu = source.slices.hu[part]
+    inside = tuple(slice(0, length) for length in patch_hu.shape)
+    hu[inside], mask[inside] = patch_hu, source.slices.mask[part]
     return hu, mask
 
 

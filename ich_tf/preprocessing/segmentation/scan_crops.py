@@ -67,7 +67,9 @@ def source(scans, classes: int = 5, least_pixels: int = 12) -> Source:
         if counts[1:].sum() == 0:
             clean.append(number)
     return Source(
-        scans, tuple(np.array(one, int) for one in bleeding), np.array(clean, int)
+        scans,
+        tuple(np.array(numbers, int) for numbers in bleeding),
+        np.array(clean, int),
     )
 
 

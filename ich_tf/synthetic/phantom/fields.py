@@ -67,8 +67,8 @@ def tube(points, path) -> np.ndarray:
         share /= axis @ axis
         np.clip(share, 0.0, 1.0, out=share)
         square = np.zeros(share.shape, np.float32)
-        for one, length in zip(rest, axis, strict=True):
-            off = one - share * length
+        for point, length in zip(rest, axis, strict=True):
+            off = point - share * length
             off *= off
             square += off
         np.sqrt(square, out=square)

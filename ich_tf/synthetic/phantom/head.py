@@ -67,19 +67,21 @@ def generate(
     if size < 64:
         raise ValueError(f"`size` must be at least 64. Received: size={size}")
     plan = planning.draw_plan(seed, index, slices, bleeding, subtypes)
-    _, hu, found = render(plan, seed, index, size)
+    _, hu, subtype_mask = render(plan, seed, index, size)
     volume = _volume(plan, hu, f"{MARKER} seed={seed} index={index}")
     name = f"phantom-{seed}-{index:04d}"
-    present = [np.any(found == k + 1, (1, 2)) for k in range(len(labels.SUBTYPES))]
+    present = [
+        np.any(subtype_mask == k + 1, (1, 2)) for k in range(len(labels.SUBTYPES))
+    ]
     present.append(np.any(present, axis=0))
     case = Case(
         case_id=name,
         patient_id=name,
         volume=volume,
-        mask=(found > 0).astype(np.uint8),
+        mask=(subtype_mask > 0).astype(np.uint8),
         labels=np.stack(present, axis=1).astype(np.uint8),
     )
-    return PhantomHead(case, found)
+    return PhantomHead(case, subtype_mask)
 
 
 def _volume(plan: planning.HeadPlan, hu: np.ndarray, origin: str) -> Volume:

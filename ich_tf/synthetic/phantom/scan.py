@@ -55,18 +55,18 @@ def _head_holder(anatomy: Anatomy, rng) -> np.ndarray:
 
 
 def _slice_subtypes(levels, clear, index: int, size: int) -> np.ndarray:
-    found = np.zeros((size, size), np.uint8)
+    subtypes = np.zeros((size, size), np.uint8)
     nearest = np.zeros((size, size), np.float32)
     bleeding = {k: v[index] for k, v in levels.items() if v[index].min() < 0}
     if not bleeding:
-        return found
+        return subtypes
     cavity = enlarge(clear, size) < 0
     for name, level in bleeding.items():
         level = enlarge(np.clip(level, -2, 2), size)
         better = (level < nearest) & cavity
-        found[better] = labels.SUBTYPES.index(name) + 1
+        subtypes[better] = labels.SUBTYPES.index(name) + 1
         nearest[better] = level[better]
-    return found
+    return subtypes
 
 
 def _slice_hu(anatomy: Anatomy, inside_hu, holder, index: int, size: int):
