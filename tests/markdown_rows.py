@@ -9,7 +9,7 @@ def rows(text):
         for line in lines
         if line.startswith("|")
     ]
-    return [row for row in cells if set("".join(row)) > set(":- ")]
+    return [row for row in cells if not set("".join(row)) <= set(":- ")]
 
 
 def row(text, *first):

@@ -123,8 +123,8 @@ def whole_slices(printed: dict) -> Iterator[Finding]:
         evidence = (
             f"sensitivity {_range(detected)} of {positive} slices with hemorrhage (a "
             "rate of three digits fits by chance with probability "
-            f"{chance[positive]:.2f}); specificity {_range(passed)} of {negative} others (by chance "
-            f"{chance[negative]:.2f})"
+            f"{chance[positive]:.2f}); specificity {_range(passed)} of {negative} "
+            f"others (by chance {chance[negative]:.2f})"
         )
         if detected and passed:
             lowest = detected[0] / (detected[0] + negative - passed[0])
