@@ -107,13 +107,13 @@ def test_distances_are_mahalanobis():
     known = ood.Likeness("x", np.array([1.0, 0.0]), np.diag([1.0, 4.0]), 2.5)
     away = np.array([[1.0, 0.0], [3.0, 0.0], [1.0, 1.5]])
     np.testing.assert_allclose(known.distances(away), [0, 2, 3])
-    assert known.unlike(away).tolist() == [False, False, True]
+    assert known.out_of_distribution(away).tolist() == [False, False, True]
 
 
 def test_the_limit_leaves_out_one_in_a_hundred():
     values = np.random.default_rng(0).normal(size=(2000, 3))
     known = ood.fit("x", values[:1000], values[1000:])
-    assert known.unlike(values[1000:]).sum() == 10
+    assert known.out_of_distribution(values[1000:]).sum() == 10
 
 
 def test_a_file_comes_back_as_it_was(known, tmp_path):

@@ -102,12 +102,6 @@ def test_a_mask_without_a_probable_slice_is_a_contradiction(case):
     ]
 
 
-def test_weights_without_statistics_say_so(case):
-    made = network()
-    found = made.likeness(made.segment(case))
-    assert found["unlike"] is None and "small.weights.h5" in found["reason"]
-
-
 def test_shipped_weights_are_loaded_with_what_lies_beside_them(case, tmp_path):
     model, arguments = bright("subtypes", 3)
     entry = {
@@ -124,7 +118,7 @@ def test_shipped_weights_are_loaded_with_what_lies_beside_them(case, tmp_path):
 
     weights.ship(model, NAME, tmp_path, entry, {real_heads.CALIBRATION: write})
     loaded = real_heads.load(tmp_path, NAME)
-    assert loaded.knows_subtypes and loaded.known is None
+    assert loaded.knows_subtypes and loaded.likeness is None
     np.testing.assert_array_equal(loaded.calibration.slices, lines)
     np.testing.assert_allclose(
         loaded.segment(case).hemorrhage, network().segment(case).hemorrhage, atol=1e-5

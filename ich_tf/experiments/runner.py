@@ -91,6 +91,7 @@ class Run:
     @property
     def task(self) -> Task:
         """The kind of experiment that the row is."""
+        # `tasks` imports this module.
         from ich_tf.experiments import tasks
 
         return tasks.of(self.experiment)

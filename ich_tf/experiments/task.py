@@ -68,7 +68,10 @@ class TrainedFold:
 class Task(abc.ABC):
     """Everything that differs between kinds of experiments.
 
-    Instances hold no state: each method takes the run.
+    Instances hold no state: each method takes the run. For a row `reproduce` calls
+    `check`; `runner.execute` then calls `folds`, for each fold `train` and `evaluate`,
+    and at the end `summarise`. `verify --recount` calls `recount`, and shipping a
+    network `describe` and `artifacts`.
     """
 
     trains_network: ClassVar[bool] = True

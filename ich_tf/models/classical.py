@@ -186,10 +186,8 @@ def chan_vese(hu: np.ndarray) -> np.ndarray:
     """
     from skimage import segmentation
 
-    inside = intracranial(hu)
-    smooth = _smooth(hu, inside)
+    inside, smooth, seeds = _seeded(hu)
     low, high = BLOOD_HU
-    seeds = _cleaned((smooth > low) & (smooth < high))
     blood = np.zeros(hu.shape, bool)
     for index in np.flatnonzero(seeds.any(axis=(1, 2))):
         image = _on_brain(smooth[index], inside[index])
@@ -210,15 +208,21 @@ def level_set(hu: np.ndarray, steps: int = 40) -> np.ndarray:
     Returns:
         (z, y, x), bool.
     """
-    inside = intracranial(hu)
-    smooth = _smooth(hu, inside)
+    inside, smooth, seeds = _seeded(hu)
     low, high = BLOOD_HU
-    seeds = _cleaned((smooth > low) & (smooth < high))
     blood = np.zeros(hu.shape, bool)
     for index in np.flatnonzero(seeds.any(axis=(1, 2))):
         image = _on_brain(smooth[index], inside[index])
         blood[index] = contours.drlse(image, seeds[index], steps)
     return _cleaned(blood & inside & (smooth > low - 5) & (smooth < high))
+
+
+def _seeded(hu: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The inside of the skull, its smoothed values and seeds as dense as blood."""
+    inside = intracranial(hu)
+    smooth = _smooth(hu, inside)
+    low, high = BLOOD_HU
+    return inside, smooth, _cleaned((smooth > low) & (smooth < high))
 
 
 METHODS = {

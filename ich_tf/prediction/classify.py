@@ -17,8 +17,8 @@ if typing.TYPE_CHECKING:
     import keras
 
 SLICES, SEQUENCE = "resnext-phantom", "resnext-lstm-phantom"
-# What a network looks at, as users are told.
-ALONE, TOGETHER = "each slice on its own", "all slices of the scan together"
+# What a network looks at, as users read it.
+ALONE = "each slice on its own"
 
 
 class NotClassified(ValueError):

@@ -19,7 +19,7 @@ from ich_tf import arrays, files
 
 QUANTILE = 0.99
 """Of held-out slices, so many lie within the limit."""
-UNLIKE_SHARE = 0.5
+OUTSIDE_SHARE = 0.5
 """A scan of which more slices lie beyond the limit is out of distribution."""
 
 
@@ -51,7 +51,7 @@ class Likeness:
         away = features - self.mean
         return np.sqrt(np.einsum("ni,ij,nj->n", away, self.precision, away))
 
-    def unlike(self, features: np.ndarray) -> np.ndarray:
+    def out_of_distribution(self, features: np.ndarray) -> np.ndarray:
         """(n,), bool: which slices lie beyond the limit."""
         return self.distances(features) > self.limit
 

@@ -94,11 +94,12 @@ class Predictor:
             ValueError: if the scan has lost values that the network needs.
         """
         network = self.network
+        # A case without truth; its ids are used nowhere.
         answer = network.segment(Case("scan", "scan", volume))
         probability = answer.hemorrhage
         knows = answer.knows_subtypes
         classes = labels.CLASSES if knows else (labels.ANY,)
-        known = [labels.index(name) for name in classes]
+        columns = [labels.index(name) for name in classes]
         calibrated = network.probabilities(answer)
         of_slices, of_scan = answer.scores, answer.scores.max(axis=0)
         if calibrated is not None:
@@ -110,8 +111,8 @@ class Predictor:
             subtypes=answer.label_map(self.threshold) if knows else None,
             threshold=self.threshold,
             classes=classes,
-            slice_probability=of_slices[:, known],
-            scan_probability=of_scan[known],
+            slice_probability=of_slices[:, columns],
+            scan_probability=of_scan[columns],
             calibrated=calibrated is not None,
             ood_slices=_out_of_distribution(network, answer),
             weights=classify.provenance(network.entry),
@@ -122,6 +123,6 @@ def _out_of_distribution(
     network: real_heads.Network, answer: real_heads.Segmentation
 ) -> np.ndarray | None:
     """(z,), bool, or None where the weights have no statistics."""
-    if network.known is None or answer.features is None:
+    if network.likeness is None or answer.features is None:
         return None
-    return network.known.unlike(answer.features)
+    return network.likeness.out_of_distribution(answer.features)

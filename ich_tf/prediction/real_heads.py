@@ -89,13 +89,13 @@ class Network:
     Attributes:
         model: The Keras model.
         entry: Its entry of the manifest.
-        known: Statistics of the slices it was trained on, or None.
+        likeness: Statistics of the slices it was trained on, or None.
         calibration: From scores to probabilities, or None where the weights have none.
     """
 
     model: "keras.Model"
     entry: dict
-    known: ood.Likeness | None
+    likeness: ood.Likeness | None
     calibration: calibrations.Calibration | None
 
     @property
@@ -142,26 +142,10 @@ class Network:
             return None
         return Probabilities(*self.calibration.probabilities(segmentation.scores))
 
-    def likeness(self, segmentation: Segmentation) -> dict:
-        """Whether the scan is out of distribution, as JSON.
-
-        Returns:
-            `slices_unlike` (their numbers, from 1 at the foot) and `unlike`, of the
-            scan; both None with a `reason` where the weights have no statistics.
-        """
-        if self.known is None or segmentation.features is None:
-            reason = f"{self.entry['file']} has no statistics of its training slices"
-            return {"slices_unlike": None, "unlike": None, "reason": reason}
-        beyond = self.known.unlike(segmentation.features)
-        return {
-            "slices_unlike": (np.flatnonzero(beyond) + 1).tolist(),
-            "unlike": bool(beyond.mean() > ood.UNLIKE_SHARE),
-        }
-
     @functools.cached_property
     def _answer(self):
         # Built once: each new Keras model and its traced function would stay in memory.
-        layer = self.known and self.known.layer
+        layer = self.likeness and self.likeness.layer
         return segment.whole_slices(self.model, layer, _BATCH)
 
     @functools.cached_property
@@ -178,7 +162,7 @@ class Network:
             preprocessing["tile"],
             preprocessing["stride"],
             batch=_BATCH,
-            layer=self.known and self.known.layer,
+            layer=self.likeness and self.likeness.layer,
         )
 
     def _forward(self, small, step) -> tuple[np.ndarray, np.ndarray | None]:
@@ -219,12 +203,12 @@ def load(
             compute other values than when they were shipped.
     """
     model, entry = weights.load_for(name, manifest.Segmentation, weights_dir)
-    known = weights.companion(entry, LIKENESS, weights_dir)
+    statistics = weights.companion(entry, LIKENESS, weights_dir)
     calibration = weights.companion(entry, CALIBRATION, weights_dir)
     return Network(
         model,
         entry,
-        known and ood.load(known),
+        statistics and ood.load(statistics),
         calibration and calibrations.load(calibration),
     )
 

@@ -143,7 +143,7 @@ class Prediction:
         """Whether the scan is out of distribution; None if unknown."""
         if self.ood_slices is None:
             return None
-        return bool(self.ood_slices.mean() > ood.UNLIKE_SHARE)
+        return bool(self.ood_slices.mean() > ood.OUTSIDE_SHARE)
 
     @property
     def contradictions(self) -> tuple[Contradiction, ...]:

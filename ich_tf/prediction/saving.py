@@ -23,10 +23,6 @@ PAGE = "report.html"
 ADVICE = "Predict the scan again."
 SCAN_ROW = "scan"
 """Name of the last row of `probabilities.csv`; the others are numbers of slices."""
-LESION_COLUMNS = (
-    *("number", "subtype", "volume_ml", "pixels"),
-    *("first_slice", "last_slice", "mean_hu", "deviation_hu"),
-)
 PATTERNS = (
     *(MASK, SUBTYPES, UNCERTAINTY, LABEL_TABLE, PROBABILITIES, LESIONS, PAGE, RESULT),
     *("overview.png", "uncertainty.png", "slice-*.png"),
