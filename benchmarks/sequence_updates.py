@@ -42,7 +42,7 @@ def synthetic_scans(count: int, seed: int) -> sequences.Scans:
     """Scans in which hemorrhage fills neighbouring slices.
 
     A slice has a logit of each class: the truth, an error that its whole scan shares,
-    and an error of its own. Its probabilities are those of the best classifier that
+    and an error of its own. Its probabilities come from the best classifier that
     sees this slice alone; the features hold the logits and noise.
     """
     generator = np.random.default_rng([SEED, seed])

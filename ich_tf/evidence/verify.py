@@ -107,7 +107,7 @@ def verify(
 
     Raises:
         ValueError: if a table is unknown, the record is damaged, or the report prints
-            no number of a named table and none is recorded.
+            no number of a named table and the record has none.
     """
     unknown = [name for name in names if name not in known]
     if unknown:

@@ -41,7 +41,7 @@ def of_run(run: "Run") -> dict[pathlib.Path, str]:
 def set_aside(run: "Run", say: Callable[[str], None]) -> None:
     """Rename damaged files of a run, so that it can start again.
 
-    The result file goes to `<name>.json.damaged` beside it, files of the run's folder
+    The result file goes to `<name>.json.damaged` next to it, files of the run's folder
     to the folder `<name>.damaged`, which a fresh start does not remove.
 
     Args:

@@ -4,7 +4,7 @@ from typing import Any, NotRequired, TypedDict
 
 
 class Score(TypedDict):
-    """A mean with its 95 % interval; None is undefined."""
+    """A mean with its 95 % interval; None where undefined."""
 
     mean: float | None
     low: float | None

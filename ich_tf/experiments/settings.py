@@ -57,7 +57,7 @@ class NetworkSettings(Settings):
         folds: "hssayeni2020" (five folds of [2]) or "holdout" (one split).
         split: Shares of train, validation and test patients for "holdout".
         epochs: Epochs of training.
-        steps_per_epoch: Batches of an epoch; None is one pass over all crops.
+        steps_per_epoch: Batches of an epoch; None for one pass over all crops.
         batch: Crops or patches of a batch.
         learning_rate: Adam's.
         schedule: Name of the learning rate's course, see `plans.Plan`.
@@ -89,7 +89,7 @@ class SegmentationSettings(NetworkSettings):
         decay: Decay of the learning rate, see `plans.Plan`.
         batch_norm_momentum: Momentum of the running statistics; None keeps each
             layer's own.
-        validation_crops: Maximum of crops to validate on after every epoch; None is
+        validation_crops: Maximum of crops to validate on after every epoch; None for
             all, 0 (for a single epoch) leaves validation out.
         slices: Name in `slices.RULES` of the rule for slices to train on.
         crops: Name in `pipeline.CROPS` of the rule for crops.
@@ -166,7 +166,7 @@ class Stage:
         batch: Slices, or scans, of a batch.
         learning_rate: Adam's, at the start.
         parts: Checkpoints within a pass, so that little is lost when a run is killed.
-        steps_per_epoch: Batches between checkpoints; None is a pass divided by `parts`.
+        steps_per_epoch: Batches between checkpoints; None: a pass divided by `parts`.
         schedule: Name of the learning rate's course, see `plans.Plan`.
         precision: Name of the precision, see `plans.Plan`.
     """

@@ -50,7 +50,7 @@ class OfScan(TypedDict):
 
 
 class Probabilities(TypedDict):
-    """Probabilities in the scan; those of slices are not read back."""
+    """Probabilities in the scan; the slices' are not read back."""
 
     scan: OfScan
 
@@ -78,7 +78,7 @@ def read(folder: str | os.PathLike) -> Numbers:
     """Read the `prediction.json` that `save` wrote to a folder.
 
     Raises:
-        FileNotFoundError: if there is none.
+        FileNotFoundError: if there is no result.
         ValueError: if it is damaged; the message names it.
     """
     return typed_json.read(pathlib.Path(folder) / RESULT, Numbers, ADVICE)

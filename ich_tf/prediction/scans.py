@@ -107,7 +107,7 @@ def find(
         given: A NIfTI or DICOM file, a ct-ich patient folder, or a folder with any
             number of these, such as a hospital's export.
         series: "all" takes every CT series, "largest" that with the most images of
-            each study, and a UID one; None is enough where there is one.
+            each study, and a UID one; None suffices for a single series.
         without: A folder that is passed over, with everything in it.
 
     Raises:

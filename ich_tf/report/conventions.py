@@ -28,7 +28,7 @@ def draw(
         conventions: From `evidence.conventions.score`.
         path: The PNG file.
         title: Above the figure.
-        reported: A printed Dice, drawn as a line; None where there is none.
+        reported: A printed Dice, drawn as a line; None without one.
     """
     from matplotlib import figure
     from matplotlib.backends import backend_agg

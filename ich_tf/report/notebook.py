@@ -63,7 +63,7 @@ class Session:
         numbers = recorded.read().get(name)
         if numbers is None:
             return display.Markdown(
-                f"**{table.caption}**\n\nNo row of it was run here, and none is "
+                f"**{table.caption}**\n\nNo row of it was run here, and no number is "
                 f"recorded. {command} makes it."
             )
         return display.Markdown(

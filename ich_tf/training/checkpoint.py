@@ -208,7 +208,7 @@ def check(folder: pathlib.Path) -> dict[pathlib.Path, str]:
 
 
 def _check_sum(path: pathlib.Path) -> None:
-    """Compare weights with the checksum in the state beside them.
+    """Compare weights with the checksum in the state next to them.
 
     Raises:
         ValueError: if they differ. A missing or damaged state says nothing.

@@ -81,8 +81,8 @@ class PaintedTask(SegmentationTask):
         ):
             raise DoesNotApply(
                 f"{run.experiment.begins_with} was trained on other phantom heads than "
-                f"those of profile {run.profile.name}, which may hold out what it has "
-                f"seen. Use `--profile {begins_with['profile']}`."
+                f"profile {run.profile.name} has, which may hold out what it has seen. "
+                f"Use `--profile {begins_with['profile']}`."
             )
         with applying():
             patients = painted_data.painter_of(run).patients()
@@ -206,7 +206,7 @@ class PaintedTask(SegmentationTask):
         """The out-of-distribution detector of `predict`, from unpainted slices.
 
         Slices of the patients who were painted on for training are the reference;
-        those of the other patients without hemorrhage set the limit.
+        slices of the other patients without hemorrhage set the limit.
         """
         layer = ood.deepest_layer(model)
         network = segmentation.network(run, model, layer)

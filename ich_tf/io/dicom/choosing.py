@@ -82,7 +82,7 @@ def select(name: str, listed: list[Series], wanted: str | None) -> list[Series]:
         One series; for "all" every series that can be read.
 
     Raises:
-        InputError: if there is none, or several to choose from; the message lists
+        InputError: if no series can be read, or several can; the message lists
             every one that can be chosen.
     """
     choosable = usable(listed)

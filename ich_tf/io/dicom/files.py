@@ -1,6 +1,6 @@
 """DICOM files opened: size and kind checked, damage turned into a named error.
 
-Files without the 128 bytes of preamble are read where their first tags are those of
+Files without the 128 bytes of preamble are read where they begin with tags of
 DICOM. Deflated files are inflated here, up to a limit, and never by pydicom.
 """
 

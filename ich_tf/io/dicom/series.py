@@ -148,7 +148,7 @@ def _item(path: pathlib.Path, dataset, series_uid: str) -> Item:
 
 
 def _plain_text(find, keyword: str) -> str:
-    """A text that helps to sort; empty where there is none or it is damaged."""
+    """A text that helps to sort; empty where it is absent or damaged."""
     try:
         value = find(keyword)
     # A damaged element raises whatever its conversion raises.
@@ -160,7 +160,7 @@ def _plain_text(find, keyword: str) -> str:
 
 
 def _lenient(path: pathlib.Path, find, keyword: str) -> float:
-    """A number that helps to sort; 0 where there is none or it is damaged."""
+    """A number that helps to sort; 0 where it is absent or damaged."""
     try:
         return headers.number(path, find, keyword) or 0.0
     except InputError:

@@ -73,7 +73,7 @@ def _start(path: pathlib.Path, count: int) -> bytes:
 
 
 def _magic(start: bytes) -> bytes:
-    """The magic of a NIfTI header, empty if there is none."""
+    """The magic of a NIfTI header, empty without one."""
     for place in (344, 4):
         if start[place : place + 4] in _MAGICS:
             return start[place : place + 4]

@@ -88,7 +88,7 @@ def _cells(volume: Volume, step_mm: float) -> _Cells:
     halves = np.diff(positions) / 2
     below = np.concatenate([[extents[0] / 2], halves])
     above = np.concatenate([halves, [extents[-1] / 2]])
-    # Beside a gap a slice reaches no further than on its other side.
+    # Next to a gap a slice reaches no further than on its other side.
     below, above = np.minimum(below, extents / 2), np.minimum(above, extents / 2)
     lost = extents - below - above
     below, above = below + lost / 2, above + lost / 2
@@ -166,7 +166,7 @@ def write_mask(
 ) -> None:
     """Write a mask on exactly the grid of the file its volume came from.
 
-    Shape, sform and qform are those of the input file. For a volume from DICOM the
+    Shape, sform and qform are taken from the input file. For a volume from DICOM the
     grid is `volume.affine`, in RAS; without spacing (JPG) voxels have the length 1
     and both transform codes are 0, unknown.
 

@@ -1,4 +1,4 @@
-"""The JSON files beside shards, checked against their types when read back."""
+"""The JSON files next to shards, checked against their types when read back."""
 
 import os
 import pathlib
