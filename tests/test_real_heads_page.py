@@ -5,7 +5,8 @@ import pytest
 
 from ich_tf import labels
 from ich_tf.evidence import real_heads, real_slices
-from ich_tf.metrics import detection, painted_slices
+from ich_tf.experiments.tasks import real_heads_shipping
+from ich_tf.metrics import boundary, detection, painted_slices
 
 SUBDURAL = labels.index("subdural")
 
@@ -36,6 +37,7 @@ def painted_row(patient, truth, predicted, both):
         "area_mm2": float(truth),
         "predicted_mm2": float(predicted),
         "density_hu": 50.0 if truth else None,
+        "boundary_mm": 1.5 if both else None,
     }
 
 
@@ -88,8 +90,22 @@ def test_the_page_holds_what_was_measured():
         "slice": {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 5, "n_undefined": 0},
         "patient": {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 2, "n_undefined": 0},
     }
-    found = {"data": "ct-ich 1.0", "judges": scored}
-    measured = real_heads.measured_of(("old", found), found, ROWS, "0.5")
-    text = real_heads.render({**measured, "notes": ["A note."], "faults": ["A fault."]})
-    for expected in ("ct-ich 1.0", "`old`", "| subdural | 0.50 | 0.50 |", "- A fault."):
+    measured = {
+        "before": "old",
+        "threshold": 0.5,
+        "judges": {"data": "ct-ich 1.0", "before": scored, "after": scored},
+        "painted": real_heads_shipping.painted_scores(ROWS, "0.5"),
+    }
+    text = real_heads.render(measured)
+    for expected in ("ct-ich 1.0", "`old`", "| subdural | 0.50 | 0.50 |"):
         assert expected in text
+
+
+def test_outlines_three_pixels_apart_are_three_pixels_apart():
+    # Two bars of 1 x 3 pixels, three rows apart; pixels of half a millimetre.
+    truth, predicted = np.zeros((2, 9, 20), bool)
+    truth[2, 3:6] = True
+    predicted[5, 3:6] = True
+    assert boundary.mean_distance_mm(truth, predicted, 0.5) == 1.5
+    assert boundary.mean_distance_mm(truth, truth, 0.5) == 0.0
+    assert boundary.mean_distance_mm(truth, np.zeros_like(truth), 0.5) is None

@@ -267,7 +267,7 @@ def test_demo_says_that_a_row_ran_from_random_weights(
 def test_publishing_needs_a_finished_run(folders):
     run = small.run("shipped/unetplusplus-phantom", folders)
     with pytest.raises(ValueError, match="is not finished at profile demo"):
-        ship.ship(run)
+        ship.ship(run, print)
 
 
 def test_a_folder_without_masks_is_refused(folders, tmp_path):

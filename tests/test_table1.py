@@ -329,7 +329,7 @@ def test_the_documentation_is_made_of_results(folders, done):
 def test_shipped_classifiers_say_what_the_trained_ones_said(folders, done):
     for name, kept in ((SLICES, classify.SLICES), (SCANS, classify.SEQUENCE)):
         run = small.run(name, folders)
-        entry = ship.ship(run)
+        entry = ship.ship(run, print)
         assert entry["trained_on"] == "phantom"
         assert entry["metric"].startswith("AUC of any hemorrhage")
         model = weights.load_shipped(name.split("/")[1], folders.weights)
@@ -341,7 +341,7 @@ def test_shipped_classifiers_say_what_the_trained_ones_said(folders, done):
 def test_the_whole_classifier_is_one_file(folders, done, tmp_path):
     names = [name.split("/")[1] for name in (SLICES, SCANS)]
     for name in (SLICES, SCANS):
-        ship.ship(small.run(name, folders))
+        ship.ship(small.run(name, folders), print)
     classify.whole(folders.weights, *names).save(tmp_path / "whole.keras")
     model = keras.saving.load_model(tmp_path / "whole.keras")
     run = small.run(SCANS, folders)

@@ -110,7 +110,7 @@ def _weights(options: argparse.Namespace) -> None:
         from ich_tf.experiments import lookup, ship
 
         folders = shared.folders(options)
-        ship.ship(lookup.find_run(options.ship, "shipped", folders, print))
+        ship.ship(lookup.find_run(options.ship, "shipped", folders, print), print)
     if options.convert:
         from ich_tf.models import convert
 

@@ -7,14 +7,14 @@ import yaml
 
 from ich_tf import files, labels
 from ich_tf.evidence import real_slices
-from ich_tf.metrics import display, painted_slices
+from ich_tf.experiments.tasks.real_heads_shipping import MEASURED
+from ich_tf.metrics import display
 from ich_tf.models import weights
 
-NAME = "unetplusplus-subtypes"
-MEASURED = "measured.json"
+NAME = "real-heads"
 FIGURE = "real-slices.png"
 
-_TRIED = pathlib.Path(__file__).with_name("tried.yaml")
+_FACTS = pathlib.Path(__file__).with_name("real_heads.yaml")
 _WORK = """\
 ## Nearest published work
 
@@ -46,6 +46,7 @@ def page(weights_dir: str | os.PathLike | None = None) -> str:
 
 def render(measured: dict) -> str:
     """The page from the content of `measured.json`, as Markdown."""
+    facts = yaml.safe_load(_FACTS.read_text(encoding="utf-8"))
     lines = [
         "# One network for real heads",
         "",
@@ -60,54 +61,16 @@ def render(measured: dict) -> str:
         *_by_subtype(measured),
         *_calibration(measured),
         *_painted(measured),
-        *_tried(),
-        *measured["notes"],
+        *_tried(facts["tried"]),
+        *facts["training"],
         "",
         *_figure(),
         _WORK,
         "## What is still wrong",
         "",
-        *[f"- {fault}" for fault in measured["faults"]],
+        *[f"- {fault}" for fault in facts["faults"]],
     ]
     return "\n".join(lines) + "\n"
-
-
-def measured_of(
-    before: tuple[str, dict], after: dict, rows: dict[str, list[dict]], threshold: str
-) -> dict:
-    """What the page shows, from records and counts.
-
-    Args:
-        before: Name and `detection.json` of the weights before.
-        after: `detection.json` of the new ones.
-        rows: Threshold to the rows of painted held-out scans.
-        threshold: The one that was chosen.
-
-    Returns:
-        The content of `measured.json`, without `notes` and `faults`, which are
-        sentences about it.
-    """
-    name, old = before
-    chosen = rows[threshold]
-    return {
-        "before": name,
-        "threshold": float(threshold),
-        "judges": {
-            "data": old["data"],
-            "before": old["judges"],
-            "after": after["judges"],
-        },
-        "painted": {
-            "dice": painted_slices.dice_by_kind(
-                [row for row in chosen if row["truth"]]
-            ),
-            "false_mm2": painted_slices.false_mm2(
-                [row for row in chosen if not row["truth"]]
-            ),
-            "halves": painted_slices.choose_by_halves(rows),
-            "subtypes": painted_slices.subtype_confusion(chosen),
-        },
-    }
 
 
 def _judged(measured: dict) -> list[str]:
@@ -193,11 +156,14 @@ def _painted(measured: dict) -> list[str]:
         "painted slices without blood, which show mimics alone, "
         f"{display.with_interval(measured['painted']['false_mm2'])} mm2 are marked.",
         "",
-        "| painted slices with | Dice |",
-        "| --- | --- |",
+        "| painted slices with | Dice | distance of the outlines, mm |",
+        "| --- | --- | --- |",
     ]
-    for kind, found in measured["painted"]["dice"].items():
-        lines.append(f"| {kind} | {display.with_interval(found)} |")
+    distances = measured["painted"]["boundary_mm"]
+    for kind, dice in measured["painted"]["dice"].items():
+        away = distances.get(kind)
+        cells = display.with_interval(dice), away and display.with_interval(away)
+        lines.append(f"| {kind} | {cells[0]} | {cells[1] or 'nothing marked'} |")
     lines += [
         "",
         "| subtype | of its pixels found | of these with the right subtype |",
@@ -210,8 +176,7 @@ def _painted(measured: dict) -> list[str]:
     return [*lines, ""]
 
 
-def _tried() -> list[str]:
-    rows = yaml.safe_load(_TRIED.read_text(encoding="utf-8"))["rows"]
+def _tried(rows: list[dict]) -> list[str]:
     lines = [
         "## What was tried",
         "",

@@ -3,15 +3,17 @@
 from ich_tf import models
 from ich_tf.experiments import provenance, runner
 from ich_tf.experiments.runner import Run
+from ich_tf.experiments.task import Say
 from ich_tf.models import weights
 from ich_tf.training import checkpoint
 
 
-def ship(run: Run) -> dict:
+def ship(run: Run, say: Say) -> dict:
     """Ship the first fold's network of a finished run.
 
     Args:
         run: Finished; its result gives the score that is written next to the weights.
+        say: Takes a line of progress.
 
     Returns:
         The manifest entry.
@@ -25,10 +27,10 @@ def ship(run: Run) -> dict:
             f"`ich-tf reproduce {run.experiment.id} --profile {run.profile.name}`."
         )
     result = runner.execute(run)
-    described = run.task.describe(run, result)
-    build = described["build"]
+    build = run.task.describe(run, result)["build"]
     model = models.build(build["name"], **build["kwargs"])
     checkpoint.load_weights(model, run.fold_folder(0) / checkpoint.FINAL)
+    described, beside = run.task.publish(run, result, model, say)
     entry = {
         "trained_on": run.fingerprint["identity"],
         **described,
@@ -39,5 +41,4 @@ def ship(run: Run) -> dict:
         "versions": result.versions[0],
     }
     name = run.experiment.id.split("/")[1]
-    companions = run.task.artifacts(run, model)
-    return weights.ship(model, name, run.folders.weights, entry, companions)
+    return weights.ship(model, name, run.folders.weights, entry, beside)

@@ -207,6 +207,12 @@ class Task(abc.ABC):
         """Further files to publish with the weights: name to a writer of the path."""
         return {}
 
+    def publish(
+        self, run: "Run", result: "Result", model: Any, say: Say
+    ) -> tuple[dict, dict[str, Callable]]:
+        """Manifest fields of a network to ship, and the files beside its weights."""
+        return self.describe(run, result), self.artifacts(run, model)
+
     def steps(self, run: "Run") -> int:
         """Training steps of a fold, 0 if unknown; a measure of cost."""
         return 0

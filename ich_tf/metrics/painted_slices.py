@@ -41,6 +41,34 @@ def dice_by_kind(rows: list[dict]) -> dict[str, dict]:
 
     A subtype takes slices with it alone.
     """
+    return {
+        name: _mean(
+            [2 * row["both"] / (row["truth"] + row["predicted"]) for row in group],
+            group,
+        )
+        for name, group in _by_kind(rows).items()
+    }
+
+
+def boundary_by_kind(rows: list[dict]) -> dict[str, dict]:
+    """Mean distance of the outlines in mm, as `dice_by_kind`.
+
+    Slices in which nothing was marked have no distance and are left out.
+    """
+    marked = [row for row in rows if row["boundary_mm"] is not None]
+    return {
+        name: _mean([row["boundary_mm"] for row in group], group)
+        for name, group in _by_kind(marked).items()
+    }
+
+
+def _mean(values: list[float], rows: list[dict]) -> dict:
+    patients = [row["patient"] for row in rows]
+    return evaluation.as_json(intervals.bootstrap_mean(values, patients))
+
+
+def _by_kind(rows: list[dict]) -> dict[str, list[dict]]:
+    """Slices by subtype, size and density; kinds without a slice are left out."""
     names = ("under 100", "100 to 400", "400 to 1600", "over 1600")
     densities = ("under 40", "40 to 55", "over 55")
     groups: dict[str, list[dict]] = {"all": rows}
@@ -59,23 +87,12 @@ def dice_by_kind(rows: list[dict]) -> dict[str, dict]:
             if row.get("density_hu") is not None
             and np.digitize(row["density_hu"], DENSITIES_HU) == number
         ]
-    return {
-        name: evaluation.as_json(
-            intervals.bootstrap_mean(
-                [2 * row["both"] / (row["truth"] + row["predicted"]) for row in group],
-                [row["patient"] for row in group],
-            )
-        )
-        for name, group in groups.items()
-        if group
-    }
+    return {name: group for name, group in groups.items() if group}
 
 
 def false_mm2(rows: list[dict]) -> dict:
     """Mean area that is predicted in slices without blood."""
-    areas = [row["predicted_mm2"] for row in rows]
-    patients = [row["patient"] for row in rows]
-    return evaluation.as_json(intervals.bootstrap_mean(areas, patients))
+    return _mean([row["predicted_mm2"] for row in rows], rows)
 
 
 def subtype_confusion(rows: list[dict]) -> dict[str, dict[str, int]]:

@@ -84,7 +84,7 @@ def detect(
         "left_out": [name for name in dataset.case_ids() if name in seen],
         **evaluation.detection(cases),
         **detection.score(cases),
-        "judges": _judges(cases, identity),
+        "judges": judges(cases, identity),
         "cases": cases,
         "weights": classify.provenance(entry),
     }
@@ -118,8 +118,16 @@ def record(network: real_heads.Network, case: Case) -> tuple[dict, np.ndarray]:
     return found, marked
 
 
-def _judges(cases: dict[str, dict], identity: str) -> dict | None:
-    """Scores of the judges and the patients without hemorrhage; None elsewhere."""
+def judges(cases: dict[str, dict], identity: str) -> dict | None:
+    """Scores of the judges of ct-ich and its patients without hemorrhage.
+
+    Args:
+        cases: Case id to its record, from `record`.
+        identity: Of the data set.
+
+    Returns:
+        Scores as JSON; None for other data sets and without a judge.
+    """
     if not identity.startswith("ct-ich"):
         return None
     judging = {

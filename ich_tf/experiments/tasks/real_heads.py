@@ -4,13 +4,12 @@ Trained on whole painted scans and phantom heads with subtypes, with three neigh
 slices as channels. It begins with the weights of a smaller network of one class.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ich_tf import labels, models
+from ich_tf import models
 from ich_tf.data import splits
 from ich_tf.experiments.mask_results import RealHeadsResult
 from ich_tf.experiments.runner import Run
@@ -19,6 +18,7 @@ from ich_tf.experiments.tasks import (
     masks,
     painted_data,
     real_heads_data,
+    real_heads_shipping,
     segmentation,
 )
 from ich_tf.experiments.tasks.crop_data import TrainingData
@@ -26,7 +26,7 @@ from ich_tf.experiments.tasks.painted import PaintedTask
 from ich_tf.metrics import detection as scores
 from ich_tf.metrics import painted_slices
 from ich_tf.models import weights, widen
-from ich_tf.prediction import calibration, detection, ood, real_heads
+from ich_tf.prediction import detection, real_heads
 from ich_tf.preprocessing import augment
 from ich_tf.preprocessing.segmentation import scan_crops
 from ich_tf.synthetic import painted, scan_painting
@@ -135,15 +135,16 @@ class RealHeadsTask(PaintedTask):
             slices; `labelled`, records of the cases that were not trained on.
         """
         network = network_of(run, model)
-        found = masks.MaskTask.evaluate(self, run, number, model, say)
+        of_phantom = masks.MaskTask.evaluate(self, run, number, model, say)
         say(f"{run.experiment.id}: predicting painted scans and labelled slices")
         held_out = real_heads_data.stored(
             run, run.folds[number].test, real_heads_data.HELD_OUT_COPIES
         )
-        used = _painted_on(run.folds[number])
+        fold = run.folds[number]
+        used = real_heads_data.painted_on((*fold.train, *fold.validation))
         judged = [name for name in run.dataset.case_ids() if name not in used]
         return {
-            **found,
+            **of_phantom,
             "painted": real_heads_data.painted_rows(network, held_out, 0.5),
             "labelled": {
                 name: detection.record(network, run.dataset.load(name))[0]
@@ -159,9 +160,8 @@ class RealHeadsTask(PaintedTask):
             score` of the labelled cases.
         """
         (fold,) = folds
-        found = super().summarise(run, folds)
         return {
-            **found,
+            **super().summarise(run, folds),
             "painted": painted_slices.dice_by_kind(
                 [row for row in fold["painted"] if row["truth"]]
             ),
@@ -175,102 +175,21 @@ class RealHeadsTask(PaintedTask):
         described["scan_painting"] = result.spec["scan_painting"]
         return described
 
-    def artifacts(self, run: Run, model: Any) -> dict[str, Callable]:
-        """Statistics of the training slices, and the calibration."""
-        return artifacts(run, model)
-
-
-def artifacts(run: Run, model: Any) -> dict[str, Callable]:
-    """The files beside the weights: name to a writer of the path.
-
-    Slices of the patients who were painted on for training are the reference of the
-    out-of-distribution detector; those of the other patients without hemorrhage set
-    its limit. The calibration is fitted on painted scans of held-out patients, and
-    for any hemorrhage of a slice on real ones; judges are left out.
-    """
-    layer = ood.deepest_layer(model)
-    known = ood.Likeness(layer, np.zeros(1), np.zeros((1, 1)), 0.0)
-    network = network_of(run, model, known)
-    (fold,) = run.folds
-
-    def features(names):
-        return np.concatenate(
-            [
-                network.segment(
-                    run.dataset.load(name.removeprefix(painted.PAINTED))
-                ).features
-                for name in names
-                if name.startswith(painted.PAINTED)
-            ]
+    def publish(
+        self, run: Run, result: RealHeadsResult, model: Any, say: Say
+    ) -> tuple[dict, dict[str, Callable]]:
+        """Manifest fields with the chosen threshold, and files to ship with them."""
+        return real_heads_shipping.publish(
+            run, network_of(run, model), self.describe(run, result), say
         )
 
-    others = (*fold.validation, *fold.test)
-    detector = ood.fit(layer, features(fold.train), features(others))
-    fitted = calibrate(run, network)
-    return {
-        real_heads.LIKENESS: functools.partial(ood.save, likeness=detector),
-        real_heads.CALIBRATION: functools.partial(
-            calibration.save, calibration=fitted, states=_FITTED_ON
-        ),
-    }
 
-
-_FITTED_ON = (
-    "subtypes and scans: painted scans of patients held out; any hemorrhage of a "
-    "slice: real slices of patients who neither train nor judge"
-)
-
-
-def calibrate(run: Run, network: real_heads.Network) -> calibration.Calibration:
-    """Fit the calibration of a network; see `artifacts`."""
-    (fold,) = run.folds
-    held_out = real_heads_data.stored(run, fold.test, real_heads_data.HELD_OUT_COPIES)
-    made = [
-        (case.labels, network.segment(case).scores)
-        for case, _ in real_heads_data.as_cases(held_out)
-    ]
-    used = _painted_on(fold).union(detection.JUDGES)
-    real = []
-    for name in run.dataset.case_ids():
-        if name not in used:
-            case = run.dataset.load(name)
-            real.append((case.labels, network.segment(case).scores))
-    return fit_calibration(made, real)
-
-
-def fit_calibration(
-    made: list[tuple[np.ndarray, np.ndarray]],
-    real: list[tuple[np.ndarray, np.ndarray]],
-) -> calibration.Calibration:
-    """Fit lines on scans: labels (z, 6) and scores (z, 6).
-
-    Args:
-        made: Painted scans.
-        real: Real scans, for any hemorrhage of a slice; none leaves the painted ones.
-    """
-    truth, scored = (np.concatenate(part) for part in zip(*made, strict=True))
-    odds = calibration.log_odds(scored)
-    sums = np.concatenate([calibration.log_sums(one[np.newaxis]) for _, one in made])
-    bleeds = np.array([rows.any(axis=0) for rows, _ in made])
-    count = len(labels.CLASSES)
-    of_slices = [calibration.fit_line(odds[:, k], truth[:, k]) for k in range(count)]
-    of_scans = [calibration.fit_line(sums[:, k], bleeds[:, k]) for k in range(count)]
-    if real:
-        truth, scored = (np.concatenate(part) for part in zip(*real, strict=True))
-        k = labels.index(labels.ANY)
-        odds = calibration.log_odds(scored)
-        of_slices[k] = calibration.fit_line(odds[:, k], truth[:, k])
-    return calibration.Calibration(np.array(of_slices), np.array(of_scans))
-
-
-def network_of(
-    run: Run, model: Any, known: ood.Likeness | None = None
-) -> real_heads.Network:
+def network_of(run: Run, model: Any) -> real_heads.Network:
     """A trained model as `predict` takes it, for slices of any size."""
     fields = manifest_fields(run)
     whole = models.build(fields["build"]["name"], **fields["build"]["kwargs"])
     whole.set_weights(model.get_weights())
-    return real_heads.Network(whole, {**fields, "file": run.experiment.id}, known, None)
+    return real_heads.Network(whole, {**fields, "file": run.experiment.id}, None, None)
 
 
 def manifest_fields(run: Run) -> dict:
@@ -293,12 +212,4 @@ def manifest_fields(run: Run) -> dict:
             "threshold": run.profile.threshold,
             "head_box": run.profile.head_box,
         },
-    }
-
-
-def _painted_on(fold: splits.Fold) -> set[str]:
-    return {
-        name.removeprefix(painted.PAINTED)
-        for name in (*fold.train, *fold.validation)
-        if name.startswith(painted.PAINTED)
     }

@@ -8,6 +8,7 @@ import numpy as np
 from ich_tf import labels
 from ich_tf.experiments import provenance
 from ich_tf.experiments.runner import Run
+from ich_tf.metrics import boundary
 from ich_tf.prediction import real_heads
 from ich_tf.preprocessing.segmentation import scan_crops
 from ich_tf.synthetic import landmarks, painted, painted_scans, scan_painting
@@ -110,15 +111,44 @@ def painted_rows(
     """
     rows = []
     for case, subtypes in as_cases(scans):
-        answer = network.segment(case)
-        marked = answer.label_map(threshold)
-        for z in range(len(marked)):
-            rows.append(_row(case, z, subtypes[z], marked[z], answer.scores[z]))
+        rows += rows_of(case, subtypes, network.segment(case), threshold)
     return rows
 
 
+def rows_of(
+    case: Case,
+    subtypes: np.ndarray,
+    answer: real_heads.Segmentation,
+    threshold: float,
+) -> list[dict]:
+    """Counts of every slice of one painted scan, as `painted_rows` gives them.
+
+    Args:
+        case: The scan, from `as_cases`.
+        subtypes: (z, y, x), its truth.
+        answer: What the network answers.
+        threshold: A pixel is hemorrhage above this probability.
+    """
+    marked = answer.label_map(threshold)
+    return [
+        _row(case, z, subtypes[z], marked[z], answer.scores[z])
+        for z in range(len(marked))
+    ]
+
+
+def painted_on(names: Iterable[str]) -> set[str]:
+    """Patients among the names "painted:<patient>"; other names are left out."""
+    return {
+        name.removeprefix(painted.PAINTED)
+        for name in names
+        if name.startswith(painted.PAINTED)
+    }
+
+
 def _row(case: Case, z: int, truth, marked, scores) -> dict:
-    pixel_mm2 = (_FIELD_MM / landmarks.GRID) ** 2
+    pixel_mm = _FIELD_MM / landmarks.GRID
+    pixel_mm2 = pixel_mm**2
+    boundary_mm = boundary.mean_distance_mm(truth > 0, marked > 0, pixel_mm)
     both = (truth > 0) & (marked > 0)
     bleeds = truth > 0
     density = float(case.volume.hu[z][bleeds].mean()) if bleeds.any() else None
@@ -132,6 +162,7 @@ def _row(case: Case, z: int, truth, marked, scores) -> dict:
         "both": int(both.sum()),
         "area_mm2": round(float(bleeds.sum() * pixel_mm2), 1),
         "predicted_mm2": round(float((marked > 0).sum() * pixel_mm2), 1),
+        "boundary_mm": None if boundary_mm is None else round(boundary_mm, 3),
         "density_hu": density and round(density, 1),
         "right_subtype": int(np.count_nonzero(both & (truth == marked))),
         "subtypes": [
