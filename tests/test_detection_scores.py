@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ich_tf import labels
+from ich_tf.data import ct_ich_release
 from ich_tf.metrics import detection
 
 ANY = labels.index(labels.ANY)
@@ -27,6 +28,7 @@ def record(bleeds, scores, pixels, probabilities=None):
         "pixels": list(pixels),
         "pixel_mm2": 0.5,
         "probabilities": calibrated,
+        "volume_ml": None,
     }
 
 
@@ -67,3 +69,23 @@ def test_without_probabilities_there_is_no_calibration(cases):
     cases["a"]["probabilities"] = None
     assert detection.calibration(cases) is None
     assert detection.score(cases)["calibration"] is None
+
+
+def test_marked_volumes_are_compared_with_known_ones(cases):
+    assert detection.volume(cases) is None
+    cases["a"]["volume_ml"] = {"truth": 10.0, "marked": 6.0}
+    cases["b"]["volume_ml"] = {"truth": 0.0, "marked": 1.0}  # It does not bleed.
+    cases["c"]["volume_ml"] = {"truth": 2.0, "marked": 3.0}
+    compared = detection.volume(cases)
+    # (6 + 3) / (10 + 2), and (4 + 1) / 2.
+    assert compared["share"]["mean"] == pytest.approx(0.75)
+    assert compared["error_ml"]["mean"] == pytest.approx(2.5)
+    assert list(compared["patients"]) == ["a", "c"]
+
+
+def test_published_voxels_and_marked_pixels_have_one_unit():
+    # Patient 049: 6178 voxels of 0.41210938 x 0.41210938 x 5 mm.
+    scan = ct_ich_release.published_scans()["049"]
+    assert scan.truth_ml == pytest.approx(6178 * 0.41210938**2 * 5 / 1000)
+    # A slice of 256 pixels has four voxels in each pixel.
+    assert scan.marked_ml(6178 // 2, 256) == pytest.approx(2 * scan.truth_ml)

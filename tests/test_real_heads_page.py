@@ -23,6 +23,7 @@ def record(truth, probability):
         "probabilities": given.tolist(),
         "pixels": [0] * len(truth),
         "pixel_mm2": 1.0,
+        "volume_ml": {"truth": 4.0, "marked": 3.0},
     }
 
 

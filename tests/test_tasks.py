@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import json
 
 import keras
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 import small
 
 from ich_tf import models
-from ich_tf.experiments import runner, tasks
+from ich_tf.experiments import runner, ship, spec, tasks
 from ich_tf.experiments.catalog import CATALOG
 from ich_tf.experiments.mask_results import MaskResult
 from ich_tf.experiments.slice_results import SliceResult
 from ich_tf.experiments.task import Forecast, Task
-
-pytest.importorskip("apache_beam", reason="shards need Apache Beam")
+from ich_tf.experiments.tasks import real_heads_shipping
+from ich_tf.models import weights
+from ich_tf.prediction import real_heads
 
 
 @pytest.fixture(params=small.KINDS.values())
@@ -106,6 +108,28 @@ def test_a_described_network_can_be_built_again(done):
     build = described["build"]
     model = models.build(build["name"], **build["kwargs"])
     assert model.count_params() > 0
+
+
+def test_a_network_is_shipped_with_all_its_files(done, tmp_path):
+    run, _ = done
+    if not run.task.trains_network:
+        return
+    elsewhere = dataclasses.replace(
+        run, folders=dataclasses.replace(run.folders, weights=tmp_path)
+    )
+    entry = ship.ship(elsewhere, print)
+    name = run.experiment.id.split("/")[1]
+    for companion in entry.get("companions", {}):
+        path = weights.companion(entry, companion, tmp_path)
+        assert path.stat().st_size > 0
+    if isinstance(run.experiment, spec.RealHeadsExperiment):
+        network = real_heads.load(tmp_path, name)
+        assert network.knows_subtypes and network.known is not None
+        assert network.calibration.slices.shape == (6, 2)
+        path = weights.companion(entry, real_heads_shipping.MEASURED, tmp_path)
+        measured = json.loads(path.read_text())
+        assert measured["threshold"] == network.threshold
+        assert measured["judges"]["after"] is None  # The phantom has no judges.
 
 
 def test_cost_and_precision(done):

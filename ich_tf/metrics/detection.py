@@ -2,7 +2,8 @@
 
 Case id to a record as JSON: `labels` (z, 6), `scores` (z, 6) in the order of
 `labels.CLASSES`, `pixels` (z) that were marked, `pixel_mm2`, and `probabilities`
-(z, 6) or None where the network has no calibration. A case is a patient.
+(z, 6) or None where the network has no calibration; `volume_ml`, `truth` and `marked`,
+or None where the true volume is unknown. A case is a patient.
 """
 
 import numpy as np
@@ -58,6 +59,34 @@ def false_mm2(cases: dict[str, dict]) -> dict:
     return evaluation.as_json(intervals.bootstrap_mean(areas, owners))
 
 
+def volume(cases: dict[str, dict]) -> dict | None:
+    """How the marked volumes agree with the published ones.
+
+    Args:
+        cases: Records.
+
+    Returns:
+        `share`, the marked over the true volume, summed over the patients with
+        hemorrhage; `error_ml`, the mean difference without its sign; and `patients`,
+        case id to both volumes. None if the true volume of no such patient is known.
+    """
+    known = {
+        name: record["volume_ml"]
+        for name, record in cases.items()
+        if record["volume_ml"] is not None and record["volume_ml"]["truth"] > 0
+    }
+    if not known:
+        return None
+    marked = [volumes["marked"] for volumes in known.values()]
+    truth = [volumes["truth"] for volumes in known.values()]
+    errors = np.abs(np.subtract(marked, truth))
+    return {
+        "share": evaluation.as_json(intervals.bootstrap_ratio(marked, truth)),
+        "error_ml": evaluation.as_json(intervals.bootstrap_mean(errors)),
+        "patients": known,
+    }
+
+
 def calibration(cases: dict[str, dict]) -> dict | None:
     """How often slices bleed that are given a probability of any hemorrhage.
 
@@ -105,10 +134,11 @@ def calibration(cases: dict[str, dict]) -> dict | None:
 
 
 def score(cases: dict[str, dict]) -> dict:
-    """`auc`, `false_mm2` and `calibration` of some records."""
+    """`auc`, `false_mm2`, `volume` and `calibration` of some records."""
     return {
         "patients": len(cases),
         "auc": auc_by_class(cases),
         "false_mm2": false_mm2(cases),
+        "volume": volume(cases),
         "calibration": calibration(cases),
     }

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ich_tf import files, owned_folder
+from ich_tf.data import ct_ich_release
 from ich_tf.metrics import detection, evaluation
 from ich_tf.prediction import classify, figures, real_heads
 from ich_tf.volume import Case
@@ -62,6 +63,7 @@ def detect(
     # Names of real patients; the phantom's heads have the same ones in this layout.
     seen = set() if identity == "phantom" else set(entry.get("seen", ()))
     names = [name for name in dataset.case_ids() if name not in seen]
+    published = published_scans(identity)
     cases, kept, unreadable = {}, [], {}
     for number, name in enumerate(names, 1):
         try:
@@ -72,7 +74,7 @@ def detect(
             continue
         if case.labels is None:
             raise ValueError(f"Case {name} has no labels to compare predictions with.")
-        cases[name], marked = record(network, case)
+        cases[name], marked = record(network, case, published.get(name))
         kept = _most_telling(kept, name, case, marked, cases[name])
         if number % 10 == 0:
             say(f"detection: case {number} of {len(names)}")
@@ -94,8 +96,23 @@ def detect(
     return found
 
 
-def record(network: real_heads.Network, case: Case) -> tuple[dict, np.ndarray]:
+def published_scans(identity: str) -> dict[str, ct_ich_release.PublishedScan]:
+    """Published facts of a data set's patients; empty for other data than ct-ich."""
+    real = identity.startswith("ct-ich")
+    return ct_ich_release.published_scans() if real else {}
+
+
+def record(
+    network: real_heads.Network,
+    case: Case,
+    published: ct_ich_release.PublishedScan | None = None,
+) -> tuple[dict, np.ndarray]:
     """Answer a case with labels.
+
+    Args:
+        network: The network.
+        case: The case.
+        published: Facts of its patient, from `published_scans`.
 
     Returns:
         Its record for `metrics.detection`, with `truth` and `largest` as
@@ -106,7 +123,7 @@ def record(network: real_heads.Network, case: Case) -> tuple[dict, np.ndarray]:
     probabilities = network.probabilities(answer)
     spacing_mm, width = case.volume.spacing_mm, marked.shape[2]
     side_mm = (_USUAL_FIELD_MM / width,) * 2 if spacing_mm is None else spacing_mm[1:]
-    found = {
+    made = {
         "truth": case.labels[:, -1].tolist(),
         "largest": evaluation.largest_areas(marked).tolist(),
         "labels": case.labels.tolist(),
@@ -114,8 +131,14 @@ def record(network: real_heads.Network, case: Case) -> tuple[dict, np.ndarray]:
         "pixels": np.count_nonzero(marked, axis=(1, 2)).tolist(),
         "pixel_mm2": float(np.prod(side_mm)),
         "probabilities": probabilities and probabilities.slices.round(4).tolist(),
+        "volume_ml": None,
     }
-    return found, marked
+    if published is not None and published.slices == len(marked):
+        made["volume_ml"] = {
+            "truth": round(published.truth_ml, 3),
+            "marked": round(published.marked_ml(sum(made["pixels"]), width), 3),
+        }
+    return made, marked
 
 
 def judges(cases: dict[str, dict], identity: str) -> dict | None:

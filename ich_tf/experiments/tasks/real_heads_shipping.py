@@ -198,6 +198,7 @@ def _judges(run: Run, network: real_heads.Network) -> dict:
     (fold,) = run.folds
     trained = real_heads_data.painted_on((*fold.train, *fold.validation))
     before = real_heads.load(run.folders.weights, run.experiment.begins_with)
+    published = detection.published_scans(identity)
     for title, judged in (("before", before), ("after", network)):
         records = {}
         for name in run.dataset.case_ids():
@@ -205,7 +206,7 @@ def _judges(run: Run, network: real_heads.Network) -> dict:
                 continue
             case = run.dataset.load(name)
             if name in detection.JUDGES or not case.labels.any():
-                records[name] = detection.record(judged, case)[0]
+                records[name] = detection.record(judged, case, published.get(name))[0]
         scores[title] = detection.judges(records, identity)
     return scores
 
