@@ -89,10 +89,6 @@ _ARGUMENTS = {
         **catalog.CATALOG.row("shipped/real-heads").arguments,
         "filters": (2, 4, 8),
     },
-    "shipped/unetplusplus-subtypes": {
-        **catalog.CATALOG.row("shipped/unetplusplus-subtypes").arguments,
-        "filters": (2, 4, 8),
-    },
 }
 
 
@@ -111,17 +107,8 @@ def row(normal: spec.Row) -> spec.Row:
     return dataclasses.replace(normal, **changes)
 
 
-SUBTYPES = dataclasses.replace(
-    REAL_HEADS,
-    tile=64,
-    steps_per_epoch=20,
-    copies=4,
-    lesion_share=1.0,
-    head_box=False,
-)
 # The first class that fits decides.
 _SETTINGS = {
-    spec.SubtypeHeadExperiment: SUBTYPES,
     spec.RealHeadsExperiment: REAL_HEADS,
     spec.PaintedExperiment: PAINTED,
     spec.VolumeExperiment: VOLUMES,
@@ -149,7 +136,6 @@ KINDS = {
     "volumes": "volume3d/add",
     "painted": "painted/both",
     "real-heads": "shipped/real-heads",
-    "subtype-head": "shipped/unetplusplus-subtypes",
     "classification": "table1/resnext101",
 }
 

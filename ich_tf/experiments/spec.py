@@ -184,11 +184,6 @@ class RealHeadsExperiment(PaintedExperiment):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SubtypeHeadExperiment(RealHeadsExperiment):
-    """A head of subtypes on a shipped network of one class, which stays as it is."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Classifier(Row):
     """A row of a classifier of slices, or of whole scans.
 

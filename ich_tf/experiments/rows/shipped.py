@@ -48,16 +48,6 @@ REAL_HEADS = RealHeadsSettings(
     warmup_steps=50,
     average=0.99,
 )
-# A head on the shipped network, fitted on crops of painted scans.
-SUBTYPES = dataclasses.replace(
-    REAL_HEADS,
-    tile=224,
-    epochs=1,
-    steps_per_epoch=45,
-    lesion_share=1.0,
-    phantom_heads=0,
-    head_box=False,
-)
 # The demo's classifier, trained longer on more heads.
 CLASSIFIER = dataclasses.replace(
     table1.DEMO,
@@ -106,24 +96,6 @@ ROWS = (
         states="Not in the report: mask, subtypes and probabilities from one network.",
         begins_with="unetplusplus-painted",
         settings={"shipped": REAL_HEADS},
-    ),
-    spec.SubtypeHeadExperiment(
-        id="shipped/unetplusplus-subtypes",
-        title="the same as unetplusplus-painted, with a head of subtypes",
-        model="unetplusplus",
-        arguments={
-            **spec.SMALL_UNETPLUSPLUS,
-            "classes": 6,
-            "activation": "subtypes",
-        },
-        loss="subtype_tversky",
-        approach="approach1",
-        channels=1,
-        reported={},
-        states="Not in the report: the mask of unetplusplus-painted with subtypes and "
-        "calibrated probabilities from the same network.",
-        begins_with="unetplusplus-painted",
-        settings={"shipped": SUBTYPES},
     ),
     spec.Classifier(
         id="shipped/resnext-phantom",

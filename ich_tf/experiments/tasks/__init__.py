@@ -16,7 +16,6 @@ def of(row: spec.Row) -> Task:
     from ich_tf.experiments.tasks.painted import PaintedTask
     from ich_tf.experiments.tasks.real_heads import RealHeadsTask
     from ich_tf.experiments.tasks.segmentation import SegmentationTask
-    from ich_tf.experiments.tasks.subtype_head import SubtypeHeadTask
     from ich_tf.experiments.tasks.volumes import VolumesTask
 
     kinds: dict[type, type[Task]] = {
@@ -24,7 +23,6 @@ def of(row: spec.Row) -> Task:
         spec.VolumeExperiment: VolumesTask,
         spec.PaintedExperiment: PaintedTask,
         spec.RealHeadsExperiment: RealHeadsTask,
-        spec.SubtypeHeadExperiment: SubtypeHeadTask,
         spec.Baseline: BaselineTask,
         spec.Classifier: ClassificationTask,
     }
