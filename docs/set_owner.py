@@ -3,8 +3,9 @@
     python docs/set_owner.py NAME
 
 NAME is the user or organisation on GitHub. The addresses in pyproject.toml,
-CITATION.cff, the notebooks and the issue forms get it, and README.md and the notebooks
-a badge that opens them on Colab. Run again with another name, it replaces the first.
+CITATION.cff, the notebooks and the issue forms get it, the notebooks absolute links,
+and README.md and the notebooks a badge that opens them on Colab. Run again with another
+name, it replaces the first.
 """
 
 import json
@@ -79,13 +80,21 @@ def _title(lines: list[str], owner: str, name: str, mark: str) -> list[str]:
     return [kept[0], mark, badge, *kept[1:]]
 
 
+def _with_links(text: str, owner: str) -> str:
+    """A notebook with absolute links, since Colab knows no other file."""
+    root = f"https://github.com/{owner}/ich_tf/blob/main/"
+    text = re.sub(r"\]\(\.\./([\w/-]+\.md)\)", rf"]({root}\1)", text)
+    text = re.sub(r"\]\((\w+\.ipynb)\)", rf"]({root}notebooks/\1)", text)
+    return _addresses(text, owner)
+
+
 def _source(text: str, owner: str, name: str) -> str:
-    first, *lines = _addresses(text, owner).split("\n")
+    first, *lines = _with_links(text, owner).split("\n")
     return "\n".join([first, *_title(lines, owner, name, "#")])
 
 
 def _notebook(text: str, owner: str, name: str) -> str:
-    content = json.loads(_addresses(text, owner))
+    content = json.loads(_with_links(text, owner))
     title = content["cells"][0]
     lines = "".join(title["source"]).split("\n")
     title["source"] = [f"{line}\n" for line in _title(lines, owner, name, "")]

@@ -35,7 +35,7 @@ class Verbs:
             return 1
         verb = call.split()[0]
         if verb == "reproduce":
-            for row in ("table2/vgg16-random-bce", "table2/resnet50-random-bce"):
+            for row in {PLANS[name].swept for name in ("demo", "quick")}:
                 path = folder / f"{row}.json"
                 if "table2" in call and not path.exists():
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def test_every_stage_runs_in_order_and_leaves_a_log(tmp_path, capsys):
         "reproduce table1 --profile demo",
         "reproduce volume3d --profile demo",
         "reproduce related --profile demo",
-        "protocols table2/vgg16-random-bce --profile demo",
+        f"protocols {PLANS['demo'].swept} --profile demo",
         "audit --profile demo",
         "tables --profile demo",
         "verify --profile demo",
@@ -145,6 +145,17 @@ def test_quick_runs_a_row_of_each_table(tmp_path):
         "reproduce volume3d/add --profile quick",
         "reproduce related/hu-threshold --profile quick",
     ]
+
+
+def test_the_study_runs_three_seeds_and_answers(tmp_path):
+    everything, calls = run(tmp_path, "study")
+    trained = [call for call in calls if call.startswith("reproduce")]
+    assert [call.split("--seed ")[-1] for call in trained[4:]] == [*"1111", *"2222"]
+    assert {call.split()[1] for call in trained[::4]} == {"table2"}
+    assert "study --profile study" in calls
+    # As many stages for each seed, then everything that reads results.
+    names = [stage.name for stage in everything.stages()]
+    assert names[3:6] == ["related", "tables-2-3-1", "table-1-1"]
 
 
 def test_paper_runs_what_there_are_data_for(tmp_path):

@@ -8,7 +8,9 @@ from ich_tf import owned_folder
 from ich_tf.report import forest
 
 
-def cell(row, column, reported, ours, low=None, high=None, verdict="undecided"):
+def cell(
+    row, column, reported, ours, low=None, high=None, verdict="undecided", same=""
+):
     return types.SimpleNamespace(
         table="table2",
         row=row,
@@ -18,6 +20,7 @@ def cell(row, column, reported, ours, low=None, high=None, verdict="undecided"):
         low=low,
         high=high,
         verdict=verdict,
+        same_training=same,
     )
 
 
@@ -47,6 +50,13 @@ def test_each_number_stands_at_its_place():
     hollow = {line.get_xdata()[0]: line.get_markerfacecolor() for line in dice.lines}
     assert hollow[0.5] == "white" != hollow[0.31]
     assert [line.get_xdata()[0] for line in jaccard.lines] == [0.338]
+
+
+def test_a_shared_training_is_drawn_once():
+    shared = cell("imagenet", "dice", 0.403, 0.31, 0.2, 0.42, same="table2/random")
+    (dice,) = forest.plot([*CELLS[:1], shared]).axes
+    points = {(line.get_xdata()[0], line.get_ydata()[0]) for line in dice.lines}
+    assert points == {(0.433, 0), (0.31, 0), (0.403, 1)}
 
 
 def test_without_a_number_there_is_no_plot(tmp_path):

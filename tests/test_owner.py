@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import runpy
 import shutil
 import tomllib
@@ -56,6 +57,8 @@ def test_the_owner_is_filled_in_everywhere_and_can_be_replaced(project):
         address = f"github/second/ich_tf/blob/main/notebooks/{name}.ipynb)"
         assert (project / "README.md").read_text().count(address) == 1
         notebook = json.loads((project / f"notebooks/{name}.ipynb").read_text())
+        text = (project / f"notebooks/{name}.ipynb").read_text()
+        assert not re.search(r"\]\((\.\./|\w+\.ipynb)", text)
         title = "".join(notebook["cells"][0]["source"])
         assert title.count(address) == 1
         source = (project / f"notebooks/{name}.py").read_text().split("# %%\n")[0]

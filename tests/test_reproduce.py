@@ -11,6 +11,8 @@ from ich_tf import files, models
 from ich_tf.data import ct_ich
 from ich_tf.evidence import readme, recorded, render, table_cells, tables
 from ich_tf.experiments import reproduce, results, runner, ship
+from ich_tf.experiments.catalog import CATALOG
+from ich_tf.experiments.rows import table2
 from ich_tf.experiments.tasks import crop_data, masks, segmentation
 from ich_tf.models import published_weights
 from ich_tf.synthetic import layouts
@@ -254,14 +256,59 @@ def test_demo_says_that_a_row_ran_from_random_weights(
 ):
     history = [{"epoch": 1, "seconds": 1.0}]
     monkeypatch.setattr(fit, "fit", lambda *of, **modes: history)
-    run = small.run("table2/resnet50-imagenet-bce", elsewhere)
+    run = small.run("table2/densenet121-imagenet-bce", elsewhere)
     lines = []
     result = runner.execute(run, say=lines.append)
     assert (result.wanted_init, result.init) == ("imagenet", "random")
     assert lines[0].startswith(run.experiment.id)
     text = render.render([small.TABLES["table2"]], elsewhere.results, "demo")
-    title = "resnet50, imagenet, BCE [run from random weights]"
+    title = "densenet121, imagenet, BCE [run from random weights]"
     assert markdown_rows.row(text, title)
+
+
+def test_a_row_takes_over_the_training_of_its_twin(done):
+    twin = dataclasses.replace(done.run.experiment, id="table3/twin", random_twin=ROW)
+    run = dataclasses.replace(done.run, experiment=twin)
+    plan = run.task.training_data(run, run.folds[0]).plan
+    model, _ = run.task.build(run, plan, lambda line: None)
+    trained = segmentation.take_over(run, done.run, 0, model, lambda line: None)
+    assert trained.history == done.result.history[0]
+    expected = models.build(
+        twin.model, **twin.arguments, input_shape=model.input_shape[1:]
+    )
+    checkpoint.load_weights(expected, done.run.fold_folder(0) / checkpoint.FINAL)
+    for ours, theirs in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert (run.fold_folder(0) / checkpoint.FINAL).is_file()
+
+
+def test_a_shared_training_is_shown_beside_its_printed_numbers(done):
+    """The row that wants ImageNet weights, run from random ones as its twin."""
+    row = dataclasses.replace(small.CATALOG.row(ROW), random_twin="table3/twin")
+    shared = dataclasses.replace(done.result, wanted_init="imagenet")
+    assert row.same_training(None) is None
+    assert row.same_training(done.result) is None
+    assert row.same_training(shared) == "table3/twin"
+    (first, *_) = table_cells.row_cells(TABLE, row, shared, tables.PROTOCOL)
+    assert (first.reported, first.same_training) == (0.218, "table3/twin")
+    assert first.ours == done.result.score(tables.PROTOCOL, first.column)["mean"]
+    assert first.row == "UNet [2] [same training as the RI row]"
+
+
+def test_rows_of_the_demo_differ_in_what_they_name_alone():
+    rows = [CATALOG.row(row.id) for row in tables.TABLES["table2"].rows]
+    assert all(row.settings["demo"] == table2.DEMO for row in rows)
+    (unet,) = CATALOG.rows("table3")
+    own_rate = dataclasses.replace(
+        unet.settings["demo"], learning_rate=table2.DEMO.learning_rate
+    )
+    assert own_rate == table2.DEMO
+    twins = {row.id: row.random_twin for row in rows if row.random_twin}
+    assert twins == {"table2/resnet50-imagenet-bce": "table2/resnet50-random-bce"}
+    # Nothing but the initialisation differs.
+    first, second = (CATALOG.row(name) for name in next(iter(twins.items())))
+    arguments = {**first.arguments, "init": "random"}
+    assert (arguments, first.loss) == (second.arguments, second.loss)
 
 
 def test_publishing_needs_a_finished_run(folders):

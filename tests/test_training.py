@@ -167,6 +167,32 @@ def test_one_epoch_needs_no_validation(tmp_path, plan):
     assert (tmp_path / "run" / checkpoint.FINAL).is_file()
 
 
+@pytest.mark.parametrize(
+    ("scores", "stopped"),
+    [
+        ([], False),
+        ([0.1, 0.2, 0.3], False),
+        ([0.1, 0.3, 0.2], False),
+        # The best is two epochs old.
+        ([0.1, 0.3, 0.2, 0.3], True),
+        ([0.1, 0.3, 0.2, 0.4], False),
+    ],
+)
+def test_patience_ends_with_the_last_rise(plan, scores, stopped):
+    history = [{"val_soft_jaccard": score} for score in scores]
+    assert plans.has_stopped(dataclasses.replace(plan, patience=2), history) is stopped
+    assert not plans.has_stopped(plan, history)
+
+
+def test_training_ends_early_and_stays_ended(tmp_path, plan):
+    """With a rate of 0 no epoch is better than the first."""
+    patient = dataclasses.replace(plan, epochs=5, learning_rate=0.0, patience=1)
+    history = train(compiled(patient), patient, tmp_path / "run")
+    assert [epoch["epoch"] for epoch in history] == [1, 2]
+    again = train(compiled(patient), patient, tmp_path / "run", resume=True)
+    assert again == history
+
+
 def test_training_that_diverges_says_so(tmp_path, plan):
     model = compiled(plan)
     for variable in model.trainable_variables:

@@ -205,6 +205,40 @@ class TestSeeds:
         assert 0.4 < wide.high - wide.low < 0.7
         assert narrow.high - narrow.low < 0.2
 
+    def test_a_paired_difference_over_seeds(self):
+        runs = self.runs(0.1)
+        # The second model gains 0.02 with each seed, whatever the patients are.
+        better = [(dice + 0.02, ones) for dice, ones in runs]
+        found = seeds.bootstrap_ratio_difference(runs, better, self.patients)
+        assert found[:3] == pytest.approx((0.02, 0.02, 0.02))
+        # Paired with other seeds the gain varies by 0.1 as seeds do.
+        shifted = [better[1], better[2], better[0]]
+        found = seeds.bootstrap_ratio_difference(runs, shifted, self.patients)
+        assert found.mean == pytest.approx(0.02)
+        assert found.low < -0.2 < 0.2 < found.high
+        single = seeds.bootstrap_ratio_difference(runs[:1], better[1:2], self.patients)
+        assert single == intervals.bootstrap_ratio_difference(
+            runs[0], better[1], self.patients
+        )
+        with pytest.raises(ValueError, match="3 and 2 seeds"):
+            seeds.bootstrap_ratio_difference(runs, better[:2], self.patients)
+
+    def test_a_paired_difference_of_areas_over_seeds(self):
+        truth = [True, False] * 10
+        scores = np.random.default_rng(1).normal(size=(2, 3, 20)) + truth
+        found = seeds.bootstrap_auc_difference(truth, *scores, self.patients)
+        first, second = (seeds.bootstrap_auc(truth, of, self.patients) for of in scores)
+        assert found.mean == pytest.approx(second.mean - first.mean)
+        assert found.low < found.mean < found.high
+        none = seeds.bootstrap_auc_difference(
+            truth, scores[0], scores[0], self.patients
+        )
+        assert none[:3] == pytest.approx((0, 0, 0))
+        with pytest.raises(ValueError, match="3 and 1 seeds"):
+            seeds.bootstrap_auc_difference(
+                truth, scores[0], scores[1][:1], self.patients
+            )
+
     def test_areas_of_seeds_are_averaged(self):
         truth = [True, False] * 10
         scores = np.random.default_rng(1).normal(size=(3, 20)) + truth

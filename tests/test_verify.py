@@ -22,6 +22,7 @@ from ich_tf.evidence import (
     compare,
     recorded,
     render,
+    study,
     table_cells,
     tables,
     verify,
@@ -434,7 +435,8 @@ def test_every_table_of_the_demo_is_checked():
         assert len(cells) == len(table["cells"])
         for cell, before in zip(cells, known, strict=True):
             if before is not None:
-                assert before["row"].startswith(cell.row)
+                place = before["experiment"], before["column"]
+                assert place == (cell.experiment, cell.column)
 
 
 @pytest.mark.parametrize(
@@ -482,6 +484,29 @@ def test_a_record_of_other_settings_is_no_record(results):
     by_name, found = results.check("demo")
     assert by_name[UNET, "dice"].verdict == "not comparable"
     assert verify.status(found) == 2
+
+
+def test_the_words_of_a_study_follow_its_results(results):
+    """Two rows of the same threshold; then one of them misses all blood."""
+
+    def verdict():
+        (found,) = study.answers(results.folder, "demo", (0,), [asked], results.rows)
+        return found["verdict"], found["words"]
+
+    def blind(result):
+        for cases in result["counts"].values():
+            for case in cases.values():
+                case["fn"] = np.add(case["tp"], case["fn"]).tolist()
+                case["tn"] = np.add(case["fp"], case["tn"]).tolist()
+                case["tp"] = case["fp"] = [0] * len(case["tp"])
+
+    asked = study.Question("UNet++ or the U-Net of [2]?", BEST, UNET)
+    before = verdict()
+    assert before[0] == "equivalent"
+    results.spoil(blind, "demo")
+    after = verdict()
+    # Two heads bleed: too few to call it worse.
+    assert after[0] == "undecided" and after[1] != before[1]
 
 
 def test_compare_takes_rows_of_masks(results):

@@ -19,6 +19,7 @@ class Plan:
         volumes: Rows and tables in 3-D.
         more: Rows and tables beyond these.
         swept: The row that is scored under every convention.
+        seeds: Seeds of the trainings. Several answer the questions of the study.
         minutes: Stage -> minutes on two cores without bfloat16; empty if unknown.
     """
 
@@ -27,6 +28,7 @@ class Plan:
     volumes: tuple[str, ...]
     more: tuple[str, ...]
     swept: str
+    seeds: tuple[int, ...] = (0,)
     minutes: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
@@ -36,7 +38,7 @@ PLANS = {
         classification=("table1",),
         volumes=("volume3d",),
         more=("related",),
-        swept="table2/vgg16-random-bce",
+        swept="table2/densenet169-imagenet-jaccard",
         minutes={
             **{"tables-2-3": 25, "table-1": 11, "volume-3d": 5, "related": 2},
             **{"report": 1, "notebooks": 1},
@@ -52,6 +54,17 @@ PLANS = {
             **{"tables-2-3": 2, "table-1": 1, "volume-3d": 1},
             **{"report": 1, "notebooks": 2},
         },
+    ),
+    "study": Plan(
+        segmentation=(
+            *("table2", "table3", "options"),
+            *("audit/approach2-bce", "audit/approach2-hu"),
+        ),
+        classification=("table1",),
+        volumes=("volume3d/2d", "volume3d/add", "volume3d/concat"),
+        more=("related/hu-threshold", "related/random-forest"),
+        swept="table2/densenet169-imagenet-jaccard",
+        seeds=(0, 1, 2),
     ),
     "paper": Plan(
         segmentation=("table2", "table3"),

@@ -91,10 +91,16 @@ class Run:
 
     def stages(self) -> Iterator[Stage]:
         """Every stage in order; whether one is up to date is asked when it begins."""
-        for stage, names in self.names().items():
-            yield Stage(stage, self._verb("reproduce", *names, *self.arguments))
+        for seed in self.plan.seeds:
+            for stage, names in self.names().items():
+                command = self._verb("reproduce", *names, *self.arguments)
+                if seed:
+                    stage, command = f"{stage}-{seed}", (*command, "--seed", str(seed))
+                yield Stage(stage, command)
         if self.has_masks:
             yield from self._protocols()
+        if len(self.plan.seeds) > 1:
+            yield Stage("answers", self._verb("study"), self.folder / "answers.md")
         yield Stage("audit", self._verb("audit"))
         yield Stage("tables", self._verb("tables"), self.folder / "tables.md")
         yield Stage(

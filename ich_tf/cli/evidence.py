@@ -172,6 +172,40 @@ def _audit(options: argparse.Namespace) -> None:
     print(audit.render(findings, options.json), end="")
 
 
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0, 1, 2],
+        metavar="S",
+        help="seeds of the trainings; default: 0 1 2",
+    )
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="print the row and the seed of every training and end",
+    )
+    parser.add_argument(
+        "--record", action="store_true", help="record the answers in docs/study.json"
+    )
+    shared.add_profile(parser, "study")
+    shared.add_results(parser)
+
+
+def _study(options: argparse.Namespace) -> None:
+    from ich_tf.evidence import study
+
+    if options.list:
+        for row, seed in study.trainings(options.seeds):
+            print(f"{row} {seed}")
+        return
+    made = study.answers(shared.results_of(options), options.profile, options.seeds)
+    if options.record:
+        study.record(made)
+    print(study.markdown(made), end="")
+
+
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="FILE", help="default: report.html in the results"
@@ -236,6 +270,13 @@ VERBS = (
         _audit,
         _add_audit,
         ("ich-tf audit", "ich-tf audit --ct-ich DIR --json"),
+    ),
+    Verb(
+        "study",
+        "answer the report's questions on the phantom, in words",
+        _study,
+        _add_study,
+        ("ich-tf study --list", "ich-tf study"),
     ),
     Verb(
         "report",

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from ich_tf import paths
 
-PROFILES = ("demo", "quick", "paper", "paper-by-patient", "shipped")
+PROFILES = ("demo", "quick", "study", "paper", "paper-by-patient", "shipped")
 STRATEGIES = ("auto", "one", "mirrored", "multiworker", "tpu")
 """`training.distribute.STRATEGIES`, which takes seconds to import."""
 

@@ -13,8 +13,9 @@ from ich_tf.experiments.catalog import CATALOG, Catalog
 from ich_tf.experiments.mask_results import MaskResult
 from ich_tf.experiments.results import Result
 from ich_tf.experiments.slice_results import SliceResult
-from ich_tf.metrics import auc_intervals, evaluation, intervals
+from ich_tf.metrics import auc_intervals, evaluation
 from ich_tf.metrics import classification as scoring
+from ich_tf.metrics import seeds as over_seeds
 
 PROTOCOL = "hssayeni2020"
 COLUMNS = ("jaccard", "dice", "sensitivity", "specificity")
@@ -39,7 +40,8 @@ def results_of(
 
     Raises:
         ValueError: if there is no such row, or a run is missing, damaged or made with
-            other settings than the row has now; the message says how to make it.
+            other settings than the row has now, or is the same training as another
+            row; the message says what to do.
     """
     row = rows.row(experiment_id)
     loaded = []
@@ -53,6 +55,12 @@ def results_of(
         result = row.result_type.load(path)
         if not result.is_current(row):
             raise ValueError(f"{path} was {stored.OTHER_SETTINGS}. {command}")
+        twin = row.same_training(result)
+        if twin is not None:
+            raise ValueError(
+                f"{path} is the same training as {twin}, since {result.wanted_init} "
+                f"weights could not be loaded. Compare {twin} instead."
+            )
         loaded.append(result)
     return loaded
 
@@ -97,7 +105,7 @@ def paired(first: Sequence[Result], second: Sequence[Result]) -> dict[str, dict]
             scores[f"auc_{level} {name}"] = {
                 "first": first_auc,
                 "second": second_auc,
-                "difference": auc_intervals.bootstrap_auc_difference(
+                "difference": over_seeds.bootstrap_auc_difference(
                     truth, *answers, **about
                 ),
                 "delong": auc_intervals.delong_auc_difference(truth, *answers, **about),
@@ -111,11 +119,13 @@ def paired(first: Sequence[Result], second: Sequence[Result]) -> dict[str, dict]
             for results in (first, second)
         ]
         patients = models[0][0][1]
-        values = [np.mean([losses for losses, _ in model], axis=0) for model in models]
+        values = [
+            [(losses, np.ones(len(losses))) for losses, _ in model] for model in models
+        ]
         scores[name] = {
-            "first": float(values[0].mean()),
-            "second": float(values[1].mean()),
-            "difference": intervals.bootstrap_mean(values[1] - values[0], patients),
+            "first": over_seeds.bootstrap_ratio(values[0], patients).mean,
+            "second": over_seeds.bootstrap_ratio(values[1], patients).mean,
+            "difference": over_seeds.bootstrap_ratio_difference(*values, patients),
         }
     return scores
 
@@ -146,9 +156,9 @@ def _paired_masks(
                 cases = [own[case_id] for case_id in truth]
                 *values, patients = metrics.terms(cases, protocol, name, ct_ich)
                 terms.append(values)
-            models.append(tuple(np.mean(terms, axis=0)))
-        means = [intervals.bootstrap_ratio(*model, patients).mean for model in models]
-        difference = intervals.bootstrap_ratio_difference(*models, patients)
+            models.append(terms)
+        means = [over_seeds.bootstrap_ratio(model, patients).mean for model in models]
+        difference = over_seeds.bootstrap_ratio_difference(*models, patients)
         scores[name] = {
             "first": means[0],
             "second": means[1],

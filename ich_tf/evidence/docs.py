@@ -5,13 +5,21 @@ import pathlib
 from collections.abc import Callable
 
 from ich_tf import files
-from ich_tf.evidence import audit_page, classification_page, real_heads, synthetic_page
+from ich_tf.evidence import (
+    audit_page,
+    classification_page,
+    first_page,
+    real_heads,
+    synthetic_page,
+)
 
 
 def write(
     results: str | os.PathLike, docs: pathlib.Path, say: Callable[[str], None]
 ) -> None:
-    """Write every page whose results are there; say what the others lack.
+    """Write every page whose results are there, and the numbers of README.md.
+
+    What the other pages lack is said.
 
     Args:
         results: Folder of results.
@@ -33,3 +41,6 @@ def write(
         files.write_bytes(docs / f"{name}.md", page.encode())
         if draw is not None:
             draw(results, docs / "figures-3-7.png")
+    page = docs.parent / first_page.PAGE.name
+    if page.is_file():
+        first_page.update(page)

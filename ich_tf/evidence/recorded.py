@@ -20,7 +20,7 @@ RECORDED = paths.recorded("demo.json")
 
 
 class RecordedCell(TypedDict):
-    """One number: fields of `Cell` without group, trivial accuracy and seeds."""
+    """One number: the fields of `Cell` that describe it."""
 
     table: str
     row: str
@@ -109,9 +109,7 @@ def _table(table: Table, results: pathlib.Path, ran: Sequence[Result]) -> Record
 
 def _cell(cell: Cell) -> RecordedCell:
     content = dataclasses.asdict(cell)
-    for name in ("group", "trivial", "seeds"):
-        del content[name]
-    return content
+    return {name: content[name] for name in RecordedCell.__annotations__}
 
 
 def _distinct(values: Iterable) -> list:

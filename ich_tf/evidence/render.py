@@ -100,17 +100,31 @@ def by_row(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
 
 
 def text_grid(table: Table, cells: Iterable[Cell]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a table as text: reported, ours and verdict of each column."""
-    header = ["Row"]
-    for column in table.columns:
-        header += [f"{heading(column)}: reported", "ours [95 % CI]", "verdict"]
-    body = []
-    for title, of_row in by_row(cells).items():
-        line = [title]
-        for cell in of_row:
-            line += [*numbers(table, cell), verdict(cell)]
-        body.append(line)
-    return header, body
+    """Header and rows of a table as text.
+
+    Each score has the reported number and ours, without columns of dashes; the last
+    column is the verdict on the row.
+    """
+    header = [
+        f"{heading(column)}: {kind}"
+        for column in table.columns
+        for kind in ("reported", "ours [95 % CI]")
+    ]
+    rows = by_row(cells)
+    lines = {
+        title: [text for cell in of_row for text in numbers(table, cell)]
+        for title, of_row in rows.items()
+    }
+    kept = [
+        place
+        for place in range(len(header))
+        if any(line[place] != display.number(None) for line in lines.values())
+    ]
+    body = [
+        [title, *(line[place] for place in kept), row_verdict(rows[title])]
+        for title, line in lines.items()
+    ]
+    return ["Row", *(header[place] for place in kept), "Verdict"], body
 
 
 def numbers(table: Table, cell: Cell) -> tuple[str, str]:
@@ -136,6 +150,14 @@ def verdict(cell: Cell) -> str:
     if cell.difference is None or cell.verdict in ("not comparable", "not run"):
         return cell.verdict
     return f"{cell.verdict} ({cell.difference:+.3f})"
+
+
+def row_verdict(cells: Sequence[Cell]) -> str:
+    """One verdict for a row; each score's own where they differ."""
+    names = {cell.verdict for cell in cells}
+    if len(names) == 1:
+        return names.pop()
+    return "; ".join(f"{heading(cell.column)}: {verdict(cell)}" for cell in cells)
 
 
 def _csv(cells: Iterable[Cell]) -> str:

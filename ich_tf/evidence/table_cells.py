@@ -13,6 +13,9 @@ from ich_tf.experiments import results as stored
 from ich_tf.experiments.results import Result
 from ich_tf.experiments.spec import Row
 
+POOLED = ("study",)
+"""Profiles whose rows are trained with several seeds."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
@@ -36,6 +39,8 @@ class Cell:
         trivial: Next to an accuracy, that of never predicting hemorrhage on the same
             cases; None elsewhere.
         seeds: Number of trainings that the number is the mean of.
+        same_training: Id of the row whose training this is; such a cell is compared
+            with nothing. "" where the row has its own.
     """
 
     table: str
@@ -53,6 +58,7 @@ class Cell:
     reason: str
     trivial: float | None = None
     seeds: int = 1
+    same_training: str = ""
 
     @property
     def difference(self) -> float | None:
@@ -122,8 +128,9 @@ def with_seeds(
 ) -> tuple[Result | None, int]:
     """A result pooled with the row's other seeds, and the number of seeds.
 
-    Only a result that is compared with the report is pooled, and only with seeds that
-    were made with the same settings on the same data and agree with themselves.
+    A result is pooled that is compared with the report or belongs to a profile of
+    several seeds, and only with seeds that were made with the same settings from the
+    same weights on the same data and agree with themselves.
 
     Args:
         table: The table.
@@ -134,7 +141,10 @@ def with_seeds(
     Raises:
         ValueError: if the file of a seed is damaged.
     """
-    if result is None or not row.reported or not_comparable(result, table.identity):
+    if result is None:
+        return result, 1
+    compared = row.reported and not not_comparable(result, table.identity)
+    if not compared and result.profile not in POOLED:
         return result, 1
     others = [
         other
@@ -142,7 +152,7 @@ def with_seeds(
         if other.is_current(row)
         and other.data == result.data
         and other.folds == result.folds
-        and other.began_as_wanted
+        and other.init == result.init
         and not other.faults(row, result.profile)
     ]
     if not others or not result.is_current(row):
@@ -167,9 +177,7 @@ def _cell(
 ) -> Cell:
     reported = row.number(table.reported_in, group, column)
     score = result.score(group, column) if result else {}
-    title = table.title(row, group)
-    if result and not result.began_as_wanted:
-        title += f" [run from {result.init} weights]"
+    title = table.title(row, group, result)
     trivial = gain = None
     if result and column.startswith("accuracy_"):
         level = column.removeprefix("accuracy_")
@@ -194,6 +202,7 @@ def _cell(
         reason=verdict.reason,
         trivial=trivial,
         seeds=seeds,
+        same_training=row.same_training(result) or "",
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from ich_tf import labels, suggestions
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import CATALOG
+from ich_tf.experiments.results import Result
 from ich_tf.experiments.rows import related, table3, volume3d
 from ich_tf.experiments.spec import Row
 
@@ -85,9 +86,18 @@ class Table:
         """The classes, or the protocol, that each row is shown for."""
         return self.groups or (protocol,)
 
-    def title(self, row: Row, group: str) -> str:
-        """The name of a row in this table."""
-        title = self.titles.get(row.id, row.title)
+    def title(self, row: Row, group: str, result: Result | None = None) -> str:
+        """The name of a row in this table; of a result, the network that was trained.
+
+        A result of other weights than the row asks for says so.
+        """
+        settings = row.settings.get(result.profile) if result else None
+        own = row.title_with(settings) if settings else row.title
+        title = self.titles.get(row.id, own)
+        if row.same_training(result):
+            title += " [same training as the RI row]"
+        elif result and not result.began_as_wanted:
+            title += f" [run from {result.init} weights]"
         return f"{labels.SHORT[group]}: {title}" if group in labels.SHORT else title
 
 
@@ -194,6 +204,16 @@ TABLES = {
             rows=CATALOG.rows("volume3d"),
             beside=_by_id(volume3d.BESIDE),
             reported_in="volume3d",
+        ),
+        Table(
+            name="options",
+            caption="What the report leaves open of its best network, beside the row "
+            "of Table II",
+            identity=_CT_ICH,
+            columns=("jaccard", "dice"),
+            rows=CATALOG.rows("options"),
+            beside=_by_id(table3.SHOWN[:1]),
+            reported_in="options",
         ),
     )
 }

@@ -3,10 +3,8 @@
 import io
 
 WIDTH = 100
-GROUP = 3
-"""Columns of one score: reported, ours, verdict."""
-AT_ONCE = 2
-"""Scores that fit side by side; further ones follow in a table below."""
+AT_ONCE = 4
+"""Columns that fit next to the row's name and its verdict; others follow below."""
 
 
 def text(
@@ -16,7 +14,7 @@ def text(
 
     Args:
         caption: Stands above it.
-        header: "Row", then `GROUP` titles for each score.
+        header: "Row", the titles of the numbers, "Verdict".
         body: A list of as many cells for each row.
         notes: Stand below it, one a line.
 
@@ -33,13 +31,15 @@ def text(
         file=output, width=WIDTH, color_system=None, highlight=False, markup=False
     )
     console.print(caption)
-    step = GROUP * AT_ONCE
-    for start in range(1, len(header), step):
+    last = len(header) - 1
+    for start in range(1, max(last, 2), AT_ONCE):
+        stop = start + AT_ONCE
+        shown = range(start, stop if stop < last else len(header))
         table = Table(box=box.SIMPLE_HEAD, expand=False, pad_edge=False)
-        for title in (header[0], *header[start : start + step]):
-            table.add_column(title, overflow="fold")
+        for place in (0, *shown):
+            table.add_column(header[place], overflow="fold")
         for row in body:
-            table.add_row(row[0], *row[start : start + step])
+            table.add_row(*(row[place] for place in (0, *shown)))
         console.print(table)
     for note in notes:
         console.print(note)

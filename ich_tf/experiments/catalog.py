@@ -6,6 +6,7 @@ from ich_tf import suggestions
 from ich_tf.experiments.rows import (
     audit,
     ct_ich_slices,
+    options,
     painted,
     related,
     shipped,
@@ -85,6 +86,7 @@ CATALOG = Catalog(
         "ct-ich-slices": ct_ich_slices.ROWS,
         "related": related.ROWS,
         "audit": audit.ROWS,
+        "options": options.ROWS,
         "painted": painted.ROWS,
         "shipped": shipped.ROWS,
     }

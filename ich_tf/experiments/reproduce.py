@@ -103,7 +103,8 @@ def reproduce(
         ValueError: if `resume` is set and there is nothing to resume, a result is
             damaged, or a result of real data would be replaced by one of other data.
     """
-    runs = list(runs)
+    # A row's twin runs first, whose training the row may share.
+    runs = sorted(runs, key=lambda run: run.experiment.random_twin is not None)
     if fresh:
         for run in runs:
             damage.set_aside(run, say)

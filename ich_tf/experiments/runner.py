@@ -300,7 +300,7 @@ def _seconds(history: list[dict]) -> float:
 def _result(run: Run, done: list[dict]) -> dict:
     return {
         "experiment": run.experiment.id,
-        "title": run.experiment.title,
+        "title": run.experiment.title_with(run.profile),
         "profile": run.profile.name,
         "spec": run.spec,
         "init": done[0]["init"],

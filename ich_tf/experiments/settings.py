@@ -65,6 +65,8 @@ class NetworkSettings(Settings):
             patch to lie around hemorrhage; None takes crops as they come.
         output_bias: Start of the last layer's bias; None keeps 0, a probability of
             one half, which a short run takes long to leave.
+        patience: Epochs without a higher validation score after which training ends;
+            None trains all epochs.
     """
 
     folds: str
@@ -76,6 +78,7 @@ class NetworkSettings(Settings):
     lesion_share: float | None
     output_bias: float | None
     split: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    patience: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

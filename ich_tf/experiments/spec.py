@@ -36,7 +36,10 @@ SMALL_RESNEXT = {
     "filters": 32,
 }
 # Fields of a row that say something about it and decide no number.
-_PROSE = ("title", "states", "leaves_open", "assumptions", "reported", "settings")
+_PROSE = (
+    *("title", "states", "leaves_open", "assumptions", "reported", "settings"),
+    "random_twin",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,9 @@ class Row:
         assumptions: What is assumed instead.
         settings: Profile ("demo", "paper", ...) to the settings that the row is
             trained with; a row cannot run in other profiles.
+        random_twin: Id of the row that differs in nothing but its random weights.
+            Where the pretrained weights of this row cannot be had, both are the same
+            training, which runs once. None for a row without such a twin.
     """
 
     id: str
@@ -62,6 +68,7 @@ class Row:
     leaves_open: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     settings: Mapping[str, Settings] = dataclasses.field(default_factory=dict)
+    random_twin: str | None = None
     result_type: ClassVar[type[Result]] = MaskResult
     dataset: ClassVar[str] = "ct-ich"
 
@@ -69,6 +76,20 @@ class Row:
     def wanted_init(self) -> str:
         """Name of the weights that training should begin with."""
         return "random"
+
+    def title_with(self, settings: Settings) -> str:
+        """The title, which names the network that is trained with these settings."""
+        return self.title
+
+    def same_training(self, result: Result | None) -> str | None:
+        """Id of the row whose training a result shares; None if it has its own.
+
+        Args:
+            result: The row's result, None if it was not run.
+        """
+        if result is None or result.began_as_wanted:
+            return None
+        return self.random_twin
 
     def number(self, table: str, group: str, column: str) -> float | None:
         """The number that the report prints, None if it prints none.
@@ -88,6 +109,9 @@ class Row:
         made = dataclasses.asdict(dataclasses.replace(settings, deviations=()))
         # Layers for the CPU change numbers by rounding only.
         del made["deviations"], made["cpu_layers"]
+        if made.get("patience") is None:
+            # So that results made before there was a patience stay current.
+            made.pop("patience", None)
         return json.loads(json.dumps({"experiment": row, "profile": made}))
 
 
@@ -213,6 +237,15 @@ class Classifier(Row):
     def wanted_init(self) -> str:
         """Name of the weights that training should begin with."""
         return self.arguments.get("init", "random")
+
+    def title_with(self, settings: ClassifierSettings) -> str:
+        """The title, with the layers of a ResNeXt that replaces the row's network."""
+        depths = settings.network.get("arguments", {}).get("depths")
+        if depths is None:
+            return self.title
+        # Three convolutions a block, the first convolution and the last layer.
+        layers = 3 * sum(depths) + 2
+        return self.title.replace("ResNeXt-101", f"small ResNeXt-{layers}")
 
     def number(self, table: str, group: str, column: str) -> float | None:
         """The number that the report prints for a class, None if it prints none."""

@@ -25,7 +25,7 @@ def plot(cells: Sequence[Cell], title: str = "") -> "Figure | None":
 
     The printed number is a diamond within its margin of equivalence, ours a dot with
     its interval; hollow where the two cannot be compared. Rows and columns without any
-    number are left out.
+    number are left out, and ours of a row that is the same training as another.
 
     Args:
         cells: The cells of one table.
@@ -96,7 +96,7 @@ def _draw(axis: "Axes", place: int, cell: Cell) -> None:
             low, high = margin.bounds(cell.reported)
             axis.barh(place, high - low, left=low, height=0.7, color=MARGIN, zorder=1)
         axis.plot(cell.reported, place, "D", color=PRINTED, ms=4, zorder=3)
-    if cell.ours is None:
+    if cell.ours is None or cell.same_training:
         return
     if cell.low is not None and cell.high is not None:
         axis.hlines(place, cell.low, cell.high, color=OURS, linewidth=1.4, zorder=2)

@@ -1,18 +1,27 @@
 """What the notebooks share: which results they read, and how these are shown."""
 
+import contextlib
 import dataclasses
+import io
 import os
+import pathlib
 import typing
+from collections.abc import Mapping
+
+import numpy as np
 
 from ich_tf import paths
 from ich_tf.evidence import readme, recorded, render, table_cells, tables
 from ich_tf.experiments import lookup, runner
+from ich_tf.experiments.catalog import CATALOG, Catalog
 from ich_tf.experiments.results import Result
+from ich_tf.prediction import figures
 from ich_tf.report import forest, page, plots
 
 if typing.TYPE_CHECKING:
     from IPython import display
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 PHANTOM = "phantom"
 NOT_A_REPRODUCTION = (
@@ -38,9 +47,9 @@ class Session:
     device: str
 
     def results(self, *names: str) -> dict[str, Result]:
-        """Id to result of each row of these tables that was run."""
+        """Id to result of each row of these tables with a training of its own."""
         rows = {row.id for name in names for row in tables.table(name).rows}
-        found = page.read_results(self.folders.results, self.profile)[0]
+        found = page.distinct(page.read_results(self.folders.results, self.profile)[0])
         return {name: result for name, result in found.items() if name in rows}
 
     def table(self, name: str) -> "display.Markdown":
@@ -80,6 +89,33 @@ class Session:
             f"{self.profile}` makes what belongs here."
         )
 
+    def train(
+        self, experiment_id: str, folder: str | os.PathLike, **changes
+    ) -> tuple[runner.Run, Result]:
+        """Train a row on the small phantom of the profile quick.
+
+        Args:
+            experiment_id: The row.
+            folder: Folder of the results.
+            **changes: Settings that differ from those of quick.
+        """
+        row = CATALOG.row(experiment_id)
+        settings = dataclasses.replace(row.settings["quick"], **changes)
+        row = dataclasses.replace(row, settings={"quick": settings})
+        folders = dataclasses.replace(
+            self.folders, ct_ich=None, results=pathlib.Path(folder)
+        )
+        (run,) = lookup.find_runs(
+            [experiment_id],
+            "quick",
+            folders,
+            lambda line: None,
+            rows=Catalog({"": (row,)}),
+        )
+        # Keras prints the time of each epoch.
+        with contextlib.redirect_stdout(io.StringIO()):
+            return run, runner.execute(run, say=lambda line: None)
+
     def run(self, experiment_id: str) -> runner.Run:
         """The run of a row, with its data.
 
@@ -96,15 +132,7 @@ def _compact(
 ) -> str:
     """A table with one column of verdicts, and its notes folded."""
     results, profile = session.folders.results, session.profile
-    header = ["Row"]
-    for column in table.columns:
-        header += [f"{render.heading(column)}: reported", "ours [95 % CI]"]
-    rows = []
-    for title, of_row in render.by_row(cells).items():
-        numbers = [text for cell in of_row for text in render.numbers(table, cell)]
-        verdicts = dict.fromkeys(render.verdict(cell) for cell in of_row)
-        rows.append([title, *numbers, "; ".join(verdicts)])
-    grid = render.markdown([*header, "verdict"], rows)
+    grid = render.markdown(*render.text_grid(table, cells))
     notes = [
         f"- {note}" for note in table_cells.notes_of(table, cells, results, profile)
     ]
@@ -117,7 +145,8 @@ def start(data: str, name: str = "ct-ich") -> Session:
     """Choose what a notebook shows, and say it with the device.
 
     Args:
-        data: "phantom", or the folder of a real data set.
+        data: "phantom", or the folder of a real data set. For "phantom" the folder in
+            the variable ICH_TF_CT_ICH or ICH_TF_RSNA, if it is set.
         name: Which set the folder holds: "ct-ich" or "rsna".
 
     Raises:
@@ -128,6 +157,9 @@ def start(data: str, name: str = "ct-ich") -> Session:
     from ich_tf.experiments import provenance
 
     real = {"ct-ich": paths.ct_ich, "rsna": paths.rsna}[name]
+    if data == PHANTOM:
+        variable = {"ct-ich": "ICH_TF_CT_ICH", "rsna": "ICH_TF_RSNA"}[name]
+        data = os.environ.get(variable, PHANTOM)
     given = None if data == PHANTOM else real(data)
     profile = os.environ.get("ICH_TF_PROFILE") or ("paper" if given else "demo")
     folders = runner.Folders(
@@ -146,8 +178,43 @@ def start(data: str, name: str = "ct-ich") -> Session:
     return session
 
 
-def show(figure: "Figure") -> "display.Image":
-    """A figure as a notebook shows it."""
+def show(figure: "Figure", alt: str = "") -> "display.Image":
+    """A figure as a notebook shows it.
+
+    Args:
+        figure: The figure.
+        alt: What it shows, for those who cannot see it.
+    """
     from IPython import display
 
-    return display.Image(plots.png(figure))
+    return display.Image(plots.png(figure), alt=alt)
+
+
+def sheet(
+    pictures: Mapping[str, np.ndarray], columns: int = 6, side: int = figures.CELL
+) -> "display.Image":
+    """Labelled pictures as a notebook shows them; the labels are also the alt text.
+
+    Args:
+        pictures: What is written on a picture -> the picture, as
+            `figures.contact_sheet` takes them.
+        columns: Pictures next to each other.
+        side: Of a cell, in pixels.
+    """
+    return picture(
+        figures.contact_sheet(pictures, columns, side), f"Slices: {', '.join(pictures)}"
+    )
+
+
+def picture(image: "Image", alt: str) -> "display.Image":
+    """A picture as a notebook shows it, as JPEG: slices are large as PNG.
+
+    Args:
+        image: The picture.
+        alt: What it shows, for those who cannot see it.
+    """
+    from IPython import display
+
+    data = io.BytesIO()
+    image.convert("RGB").save(data, "JPEG", quality=90)
+    return display.Image(data.getvalue(), alt=alt)

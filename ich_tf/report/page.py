@@ -70,6 +70,7 @@ def write(
     for table in tables.worth_showing(folders.results, profile, known):
         cells = table_cells.of_table(table, folders.results, profile, without=faulty)
         shown.append((table, _checked(cells, checks, faulty)))
+    compared = distinct(results, known)
     content = html.render(
         "report.html",
         TEMPLATES,
@@ -80,14 +81,14 @@ def write(
             sections.of_tables(shown, folders.results, profile, faulty),
             sections.audited(folders, profile, faulty),
             sections.conventions(results, folders.results, profile),
-            sections.scores(results),
-            sections.classified(results),
+            sections.scores(compared),
+            sections.classified(compared),
             sections.localized(folders.results, profile),
-            sections.trained(results),
+            sections.trained(compared),
             sections.provenance(results),
         ],
         viewer=sections.slice_viewer(
-            folders, results, Catalog({"": tuple(rows_of(known))}), profile, cases, say
+            folders, compared, Catalog({"": tuple(rows_of(known))}), profile, cases, say
         ),
         footer="Made by `ich-tf report`. Research use, no medical device.",
     )
@@ -128,6 +129,17 @@ def read_results(
         else:
             results[row.id] = result
     return results, faulty
+
+
+def distinct(
+    results: Mapping[str, Result], known: Mapping[str, Table] = tables.TABLES
+) -> dict[str, Result]:
+    """The results without those of rows that are the same training as another row."""
+    return {
+        row.id: results[row.id]
+        for row in rows_of(known)
+        if row.id in results and not row.same_training(results[row.id])
+    }
 
 
 def rows_of(known: Mapping[str, Table]) -> list[Row]:

@@ -14,11 +14,8 @@ from ich_tf.experiments.catalog import Catalog
 from ich_tf.experiments.mask_results import MaskResult, PaintedResult
 from ich_tf.experiments.results import Result
 from ich_tf.experiments.slice_results import SliceResult
-from ich_tf.metrics import display
 from ich_tf.prediction import classify
 from ich_tf.report import forest, plots, viewer
-
-DASH = display.number(None)
 
 
 def of_tables(
@@ -30,13 +27,15 @@ def of_tables(
     """The tables with their verdicts."""
     made = []
     for table, cells in shown:
-        header, rows = _compact(table, cells)
+        header, lines = render.text_grid(table, cells)
         figure = forest.plot(cells)
         made.append(
             {
                 "caption": table.caption,
                 "header": header,
-                "rows": rows,
+                "rows": [
+                    [*map(_text, line[:-1]), _verdict(line[-1])] for line in lines
+                ],
                 "svg": None if figure is None else _svg(figure),
                 "notes": table_cells.notes_of(table, cells, results, profile, faulty),
             }
@@ -46,37 +45,9 @@ def of_tables(
     return {"id": "tables", "title": "Tables", "text": rule, "tables": made}
 
 
-def _compact(table: Table, cells: list[Cell]) -> tuple[list[str], list[list[dict]]]:
-    """Header and rows with a single verdict and without columns of dashes."""
-    titles = render.by_row(cells)
-    heads = [
-        f"{render.heading(column)}{kind}"
-        for column in table.columns
-        for kind in (", printed", ", ours [95 % interval]")
-    ]
-    lines = [
-        [text for cell in of_row for text in render.numbers(table, cell)]
-        for of_row in titles.values()
-    ]
-    kept = [
-        place
-        for place in range(len(heads))
-        if any(line[place] != DASH for line in lines)
-    ]
-    rows = [
-        [_text(title), *(_text(line[place]) for place in kept), _verdict(of_row)]
-        for (title, of_row), line in zip(titles.items(), lines, strict=True)
-    ]
-    return ["Row", *(heads[place] for place in kept), "verdict"], rows
-
-
-def _verdict(cells: list[Cell]) -> dict:
-    """One verdict for a row; each column's own where they differ."""
-    verdicts = list(dict.fromkeys(cell.verdict for cell in cells))
-    if len(verdicts) == 1:
-        return _text(verdicts[0], verdicts[0])
-    parts = [f"{render.heading(cell.column)}: {render.verdict(cell)}" for cell in cells]
-    return _text("; ".join(parts))
+def _verdict(text: str) -> dict:
+    """The last cell of a row, coloured where the row has a single verdict."""
+    return _text(text, text if ";" not in text else "")
 
 
 def _text(text: str, verdict: str = "") -> dict:

@@ -55,6 +55,7 @@ def fit(
             epochs=epochs,
             steps=steps_per_epoch,
         )
+        model.stop_training = False
         callback_list.on_train_begin()
     with distribute.lost_workers_named():
         iterator = iter(_shares(batches, devices))
@@ -75,6 +76,8 @@ def fit(
             scores = {name: float(value) for name, value in scores.items()}
             with devices.apart():
                 callback_list.on_epoch_end(epoch, scores)
+            if model.stop_training:
+                break
     with devices.apart():
         callback_list.on_train_end()
 

@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from ich_tf import files
 from ich_tf.models import memory
-from ich_tf.training import checkpoint, distributed_fit
+from ich_tf.training import checkpoint, distributed_fit, plans
 from ich_tf.training.plans import Plan
 
 LOGGER = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def fit(
         if devices.is_chief:
             _tidy(folder, resume)
     spec = json.loads(json.dumps(spec))
-    monitor = None if validation is None else "val_soft_jaccard"
+    monitor = None if validation is None else plans.MONITOR
     state = checkpoint.Checkpoint(
         folder, spec, monitor, plan.epochs, writes=devices.is_chief
     )
@@ -80,7 +80,7 @@ def fit(
             f"The workers do not see the same state in {folder}: it must be a folder "
             "that all of them share."
         )
-    if epoch < plan.epochs:
+    if epoch < plan.epochs and not plans.has_stopped(plan, state.history):
         _fit(model, training, validation, plan, state, epoch, tensorboard)
     best = folder / state.best_file
     # The chief has written them by now.
@@ -116,7 +116,8 @@ def _set_aside(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
 
 def _fit(model, training, validation, plan, state, epoch, tensorboard) -> None:
     """Keras' `fit` on one device, `distributed_fit.fit` on several."""
-    callbacks, devices = [state], plan.training_devices
+    devices = plan.training_devices
+    callbacks = [state, _StopEarly(plan, state)]
     if plan.average is not None:
         # Validation sees the averaged weights; the checkpoint keeps them.
         callbacks.append(keras.callbacks.SwapEMAWeights())
@@ -144,6 +145,19 @@ def _fit(model, training, validation, plan, state, epoch, tensorboard) -> None:
         plan.batch,
     )
     distributed_fit.fit(model, batches, validation, devices, **common)
+
+
+class _StopEarly(keras.callbacks.Callback):
+    """Ends a training whose validation score no longer rises."""
+
+    def __init__(self, plan: Plan, state: checkpoint.Checkpoint):
+        super().__init__()
+        self.plan, self.state = plan, state
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Look at the history, which the checkpoint has extended before."""
+        if plans.has_stopped(self.plan, self.state.history):
+            self.model.stop_training = True
 
 
 def as_dataset(batches: tf.data.Dataset | Iterator[tuple]) -> tf.data.Dataset:

@@ -1,13 +1,16 @@
 """How a network is trained: the plan, and what is set before and after it is built."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
 from ich_tf.models import cpu_layers, walk
 from ich_tf.training import distribute, keras_private, losses, precision
+
+MONITOR = "val_soft_jaccard"
+"""The score whose highest value marks the best epoch."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Plan:
         average: Momentum of a moving average of the weights, which is validated and
             kept instead of them; None for none.
         devices: What trains, see `training_devices`.
+        patience: Training ends after this number of epochs without a higher
+            `SoftJaccard` of the validation; None trains all epochs.
     """
 
     epochs: int
@@ -52,6 +57,7 @@ class Plan:
     warmup_steps: int = 0
     average: float | None = None
     devices: distribute.Devices = distribute.ONE
+    patience: int | None = None
 
     @property
     def training_devices(self) -> distribute.Devices:
@@ -66,6 +72,19 @@ class Plan:
     def steps(self) -> int:
         """Number of batches of the whole run."""
         return self.epochs * self.steps_per_epoch
+
+
+def has_stopped(plan: Plan, history: Sequence[Mapping[str, float]]) -> bool:
+    """Whether the validation score has not risen for `Plan.patience` epochs.
+
+    Args:
+        plan: The plan.
+        history: Metrics of each finished epoch, as `fit.fit` returns them.
+    """
+    if plan.patience is None or not history:
+        return False
+    scores = [epoch[MONITOR] for epoch in history]
+    return len(scores) - 1 - scores.index(max(scores)) >= plan.patience
 
 
 def start(plan: Plan) -> None:

@@ -17,6 +17,7 @@ DEMO = dataclasses.replace(
     images="brain",
     split=5,
     slices=dataclasses.replace(table1.DEMO.slices, steps_per_epoch=80, batch=32),
+    phantom={**table1.DEMO.phantom, "cases": 200},
     network={},
     sequence_arguments={},
     deviations=(),

@@ -74,7 +74,7 @@ def _quoted(paper: dict) -> str:
 
 
 ROWS = tuple(_row(name, *what) for name, what in METHODS.items())
-# The row of Table II that needs no ImageNet weights and is trained longest in the demo.
+# A row of Table II that needs no ImageNet weights.
 TRAINED = "table2/vgg16-random-bce"
 # Shown next to these rows.
 BESIDE = (TRAINED, *table3.SHOWN)

@@ -16,6 +16,7 @@ SEGMENTATION = dataclasses.replace(
     inference_stride=64,
     epochs=10,
     steps_per_epoch=600,
+    lesion_share=0.6,
     validation_crops=400,
     phantom=painted.SHIPPED.phantom,
     split=painted.SHIPPED.split,

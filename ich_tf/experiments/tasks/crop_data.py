@@ -86,6 +86,7 @@ def crops_of(run: Run, train: slices.Slices, validation: slices.Slices) -> Train
         seed=run.seed,
         devices=run.devices,
         cpu_layers=run.profile.cpu_layers,
+        patience=profile.patience,
     )
     return TrainingData(plan, *crop_batches(run, crops["train"], crops["validation"]))
 

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ich_tf import models
+from ich_tf import files, models
 from ich_tf.data import splits
 from ich_tf.experiments import runner
 from ich_tf.experiments.mask_results import MaskResult
@@ -23,7 +23,7 @@ from ich_tf.metrics import display
 from ich_tf.models import backbones, published_weights
 from ich_tf.prediction import segment
 from ich_tf.preprocessing import windows
-from ich_tf.training import fit, plans
+from ich_tf.training import checkpoint, fit, plans
 from ich_tf.volume import Case
 
 BYTES_PER_PIXEL = 5
@@ -51,9 +51,15 @@ class SegmentationTask(MaskTask):
         fresh: bool = False,
         say: Say,
     ) -> TrainedFold:
-        """Train the network; the epoch with the best validation score is kept."""
+        """Train the network; the epoch with the best validation score is kept.
+
+        A row that is the same training as its twin takes over the twin's weights.
+        """
         data = self.training_data(run, run.folds[number])
         model, init = self.build(run, data.plan, say)
+        twin = run.experiment.random_twin
+        if twin is not None and init != run.experiment.wanted_init:
+            return take_over(run, runner.other_row(run, twin), number, model, say)
         spec, interrupted = runner.begin_fold(
             run, number, init=init, resume=resume, fresh=fresh, say=say
         )
@@ -148,6 +154,25 @@ class SegmentationTask(MaskTask):
     def steps(self, run: Run) -> int:
         """Training steps of a fold, 0 where an epoch is one pass over all crops."""
         return (run.profile.steps_per_epoch or 0) * run.profile.epochs
+
+
+def take_over(run: Run, source: Run, number: int, model: Any, say: Say) -> TrainedFold:
+    """The weights and history of another row, which is run first if need be.
+
+    Args:
+        run: The run.
+        source: The run of the other row.
+        number: The fold's number.
+        model: The untrained model, which gets the weights.
+        say: Takes a line of progress.
+    """
+    say(f"{run.experiment.id}: same training as {source.experiment.id}")
+    trained = runner.execute(source, say=say)
+    own_file = run.fold_folder(number) / checkpoint.FINAL
+    own_file.parent.mkdir(parents=True, exist_ok=True)
+    files.link(source.fold_folder(number) / checkpoint.FINAL, own_file)
+    checkpoint.load_weights(model, own_file)
+    return TrainedFold(model, trained.history[number], trained.init)
 
 
 def check_windows(run: Run, case: Case) -> None:

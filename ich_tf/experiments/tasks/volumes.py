@@ -204,6 +204,7 @@ def _plan(run: Run) -> plans.Plan:
         seed=run.seed,
         devices=run.devices,
         cpu_layers=profile.cpu_layers,
+        patience=profile.patience,
     )
 
 

@@ -1,0 +1,47 @@
+"""The numbers on the first page (README.md), written by code between two markers."""
+
+import pathlib
+
+from ich_tf import files, paths
+from ich_tf.evidence import real_heads
+from ich_tf.metrics import display
+from ich_tf.models import weights
+
+BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
+PAGE = paths.PROJECT / "README.md"
+
+
+def numbers() -> str:
+    """How well hemorrhage is found in real slices, in one sentence.
+
+    Raises:
+        ValueError: if the weights or their measurements are not there.
+    """
+    _, entry = weights.shipped(real_heads.NAME)
+    path = weights.companion(entry, real_heads.MEASURED)
+    if path is None:
+        raise ValueError(f"{real_heads.NAME} has no {real_heads.MEASURED}.")
+    judges = files.read_json(path)["judges"]
+    found = judges["after"]
+    score, false_mm2 = found["auc"]["any"]["slice"], found["false_mm2"]
+    return (
+        f"On {found['patients']} patients of {judges['data']} that trained nothing, "
+        "slices with hemorrhage are separated from those without by an AUC of "
+        f"{display.with_interval(score)}; a clean slice gets "
+        f"{display.number(false_mm2['mean'], 1)} mm² of false outline."
+    )
+
+
+def update(page: pathlib.Path = PAGE) -> None:
+    """Write the sentence between the markers of the page.
+
+    Args:
+        page: The file, which has both markers.
+
+    Raises:
+        ValueError: as `numbers` does.
+    """
+    first, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    _, last = rest.split(END)
+    text = f"{first}{BEGIN}\n{numbers()}\n{END}{last}"
+    files.write_bytes(page, text.encode())

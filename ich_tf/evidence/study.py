@@ -1,0 +1,256 @@
+"""What the study on the phantom says about the report's questions, in words.
+
+Each question is a pair of rows. The verdict comes from the paired difference over
+seeds and patients and the margin of its column (`verdicts`), never from reading the
+numbers. The answers hold for the phantom and say nothing about the report's numbers.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypedDict
+
+import numpy as np
+
+from ich_tf import files, labels, paths, typed_json
+from ich_tf.evidence import compare, verdicts
+from ich_tf.experiments import results as stored
+from ich_tf.experiments.catalog import CATALOG, Catalog
+from ich_tf.experiments.mask_results import MaskResult
+from ich_tf.experiments.results import Result
+from ich_tf.experiments.rows.audit import VARIANTS
+from ich_tf.experiments.rows.table3 import UNETPP
+from ich_tf.metrics.resampling import Interval
+
+PROFILE = "study"
+SEEDS = (0, 1, 2)
+RECORDED = paths.recorded("study.json")
+PAGE = paths.PROJECT / "docs" / "study.md"
+BEGIN, END = "<!-- answers: begin -->", "<!-- answers: end -->"
+LEARNED = 0.05
+"""Mean Dice of heads with hemorrhage from which on a row has learned to segment."""
+DICE, AUC = "dice", f"auc_slice {labels.ANY}"
+_BCE = "table2/densenet169-imagenet-bce"
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A question that two rows answer.
+
+    Attributes:
+        text: The question.
+        first: Id of the row that is compared with.
+        second: Id of the row that is judged.
+        score: Key of `compare.paired`.
+    """
+
+    text: str
+    first: str
+    second: str
+    score: str = DICE
+
+
+QUESTIONS = (
+    *(
+        Question("Which backbone?", _BCE, f"table2/{row}")
+        for row in (
+            "resnet50-imagenet-bce",
+            "vgg16-random-bce",
+            "densenet121-imagenet-bce",
+            "inceptionresnetv2-imagenet-bce",
+        )
+    ),
+    Question("Which loss?", _BCE, UNETPP),
+    Question("Nearest or transposed?", UNETPP, "options/transposed"),
+    Question("Official or full graph?", UNETPP, "options/full-graph"),
+    Question("Approach 1 or 2?", UNETPP, "table2/approach2"),
+    *(
+        Question("Why does approach 2 fail?", "table2/approach2", VARIANTS[change])
+        for change in ("cross-entropy", "windows in HU")
+    ),
+    Question("2-D or 3-D?", "volume3d/2d", "volume3d/add"),
+    Question("Concatenate or add?", "volume3d/concat", "volume3d/add"),
+    Question(
+        "CNN or CNN and LSTM?", "table1/resnext101", "table1/resnext101-lstm", AUC
+    ),
+    Question("UNet++ or the U-Net of [2]?", UNETPP, "table3/unet-hssayeni"),
+)
+
+
+def trainings(seeds: Sequence[int] = SEEDS) -> list[tuple[str, int]]:
+    """Row and seed of every training, without rows that share a twin's."""
+    asked = (row for of in QUESTIONS for row in (of.first, of.second))
+    rows = dict.fromkeys(CATALOG.row(row).random_twin or row for row in asked)
+    return [(row, seed) for seed in seeds for row in rows]
+
+
+class Answer(TypedDict):
+    """One answered question.
+
+    Attributes:
+        question: The question.
+        rows: Titles of the first and of the second row.
+        score: Name of the score.
+        numbers: Score of each row, mean over seeds.
+        difference: Second minus first: mean, lower and upper bound.
+        verdict: One of `verdicts.VERDICTS` on the second row.
+        patients: Number of values in the mean.
+        seeds: Number of seeds.
+        words: The answer as a sentence.
+    """
+
+    question: str
+    rows: list[str]
+    score: str
+    numbers: list[float]
+    difference: list[float]
+    verdict: str
+    patients: int
+    seeds: int
+    words: str
+
+
+def answers(
+    results: pathlib.Path,
+    profile: str = PROFILE,
+    seeds: Sequence[int] = SEEDS,
+    questions: Iterable[Question] = QUESTIONS,
+    rows: Catalog = CATALOG,
+) -> list[Answer]:
+    """Every question whose rows were run.
+
+    Args:
+        results: Folder of results.
+        profile: Name of the profile.
+        seeds: Seeds of the trainings.
+        questions: The questions.
+        rows: Where rows are looked up.
+
+    Raises:
+        ValueError: if no question has both of its rows, or a result is damaged or made
+            with other settings.
+    """
+
+    def load(row_id: str) -> list[Result]:
+        first = stored.load_result(results, profile, rows.row(row_id))
+        own = rows.row(row_id).same_training(first) or row_id
+        return compare.results_of(own, results, profile, seeds, rows)
+
+    made = []
+    for question in questions:
+        pair = (question.first, question.second)
+        files_of_pair = (stored.result_file(results, profile, row) for row in pair)
+        if all(path.is_file() for path in files_of_pair):
+            made.append(answer(question, *map(load, pair)))
+    if not made:
+        raise ValueError(
+            f"{results / profile} holds no two rows that answer a question. Run "
+            f"`ich-tf all --profile {profile}`."
+        )
+    return made
+
+
+def learned(result: Result) -> bool:
+    """Whether a row has learned to segment; a classifier is believed to have."""
+    if not isinstance(result, MaskResult):
+        return True
+    return np.mean(result.dice_of_cases()) >= LEARNED
+
+
+def answer(
+    question: Question, first: Sequence[Result], second: Sequence[Result]
+) -> Answer:
+    """The answer that two rows give.
+
+    Args:
+        question: The question.
+        first: Results of its first row, one for each seed.
+        second: Results of its second row.
+
+    Raises:
+        ValueError: if they were not evaluated on the same scans.
+    """
+    score = compare.paired(first, second)[question.score]
+    titles = [results[0].title for results in (first, second)]
+    numbers = [score["first"], score["second"]]
+    difference = score["difference"]
+    if not any(map(learned, (*first, *second))):
+        verdict = verdicts.NOT_COMPARABLE
+        words = f"{titles[0]} and {titles[1]} have not learned to segment"
+    else:
+        column = question.score.split()[0]
+        verdict = verdicts.decide_pair(column, numbers[0], difference).name
+        words = _SENTENCES[verdict](*titles)
+    return Answer(
+        question=question.text,
+        rows=titles,
+        score=question.score,
+        numbers=numbers,
+        difference=[difference.mean, difference.low, difference.high],
+        verdict=verdict,
+        patients=difference.n,
+        seeds=len(first),
+        words=f"{words}: {_numbers(question, numbers, difference)}.",
+    )
+
+
+_SENTENCES: dict[str, Callable[[str, str], str]] = {
+    verdicts.EQUIVALENT: "{1} and {0} are equivalent".format,
+    verdicts.BETTER: "{1} is better than {0}".format,
+    verdicts.WORSE: "{1} is worse than {0}".format,
+    verdicts.UNDECIDED: "It is undecided whether {1} differs from {0}".format,
+}
+
+
+def _numbers(question: Question, numbers: Sequence[float], difference: Interval) -> str:
+    name = {DICE: "Dice", AUC: "AUC of slices"}[question.score]
+    mean, low, high = difference[:3]
+    return (
+        f"{name} {numbers[1]:.3f} and {numbers[0]:.3f}, difference {mean:+.3f} "
+        f"[{low:+.3f}, {high:+.3f}]"
+    )
+
+
+def markdown(made: Sequence[Answer]) -> str:
+    """The answers as a list, question by question."""
+    lines = []
+    for question in dict.fromkeys(answer["question"] for answer in made):
+        lines += [f"**{question}**", ""]
+        lines += [f"- {of['words']}" for of in made if of["question"] == question]
+        lines.append("")
+    seeds = sorted({of["seeds"] for of in made})
+    lines.append(
+        f"Means of {' or '.join(map(str, seeds))} seeds; differences are paired, with "
+        "95 % intervals over patients and seeds. Answers hold for the phantom."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def record(
+    made: Sequence[Answer],
+    path: pathlib.Path = RECORDED,
+    page: pathlib.Path = PAGE,
+) -> None:
+    """Record the answers.
+
+    Args:
+        made: The answers.
+        path: The JSON file.
+        page: The page that shows them between its markers.
+    """
+    files.write_json(path, list(made))
+    first, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    _, last = rest.split(END)
+    text = f"{first}{BEGIN}\n{markdown(made)}{END}{last}"
+    files.write_bytes(page, text.encode())
+
+
+def read(path: pathlib.Path = RECORDED) -> list[Answer]:
+    """The recorded answers; none if no study was recorded.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    if not path.is_file():
+        return []
+    return typed_json.read(path, list[Answer], "Restore it with git.")

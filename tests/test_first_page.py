@@ -1,0 +1,41 @@
+"""Every number on the first page is generated or derived here."""
+
+import re
+
+from ich_tf.cli.all_plans import PLANS
+from ich_tf.evidence import audit, findings, first_page
+from ich_tf.experiments.reported import reported
+
+TEXT = first_page.PAGE.read_text(encoding="utf-8")
+WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven")
+
+
+def test_the_numbers_of_real_slices_are_those_of_the_shipped_weights():
+    """Else `ich-tf tables --docs` is to be run again."""
+    block = TEXT.split(first_page.BEGIN)[1].split(first_page.END)[0]
+    assert block.strip() == first_page.numbers()
+
+
+def test_minutes_are_those_of_the_plans():
+    def planned(profile):
+        return sum(PLANS[profile].minutes.values())
+
+    (demo,) = re.findall(r"about (\d+) minutes on two cores", TEXT)
+    (quick,) = re.findall(r"a few short rows: (\d+) minutes", TEXT)
+    assert (int(demo), int(quick)) == (planned("demo"), planned("quick"))
+
+
+def test_as_many_statements_are_contradicted_as_the_audit_finds(tmp_path):
+    found = audit.audit(tmp_path, "demo")
+    contradicted = [of for of in found if of.verdict == findings.CONTRADICTED]
+    word = WORDS[len(contradicted)].capitalize()
+    assert f"**{word} statements of the report contradict" in TEXT
+
+
+def test_the_best_dice_is_the_printed_one():
+    printed = max(row["dice"] for row in reported()["table2"]["rows"])
+    assert f"its best Dice, {printed}, holds is open" in TEXT
+
+
+def test_it_is_short():
+    assert len(TEXT.splitlines()) <= 100

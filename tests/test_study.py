@@ -1,0 +1,131 @@
+"""The words of the study, from planted results."""
+
+import dataclasses
+
+import pytest
+
+from ich_tf import cli, files, metrics
+from ich_tf.evidence import study
+from ich_tf.experiments.mask_results import MaskResult
+from ich_tf.experiments.rows import table2
+
+FIRST, SECOND = "table2/densenet169-imagenet-bce", study.UNETPP
+QUESTION = study.Question("Which loss?", FIRST, SECOND)
+RULE = metrics.protocol("hssayeni2020").scaled(16).mask_rule()
+SEEDS = (0, 1, 2)
+
+
+def counts(case_id, hit):
+    """A head of one slice: 100 pixels of truth, 100 predicted, `hit` of them right.
+
+    Its Dice is 2 * hit / 200.
+    """
+    return {
+        "case_id": case_id,
+        "patient_id": case_id,
+        "mask_rule": RULE,
+        "shape": [1, 16, 16],
+        "tp": [hit],
+        "fp": [100 - hit],
+        "fn": [100 - hit],
+        "tn": [56 + hit],
+        "truth_pixels": 100,
+        "predicted_pixels": 100,
+        "truth_ml": None,
+        "predicted_ml": None,
+    }
+
+
+def planted(row, hits, seed=0):
+    """A result whose heads have these Dice, in hundredths."""
+    cases = {f"head-{k}": counts(f"head-{k}", hit) for k, hit in enumerate(hits)}
+    empty = {field.name: [] for field in dataclasses.fields(MaskResult)}
+    made = {
+        "experiment": row,
+        "title": row,
+        "profile": "study",
+        "init": "imagenet",
+        "wanted_init": "imagenet",
+        "data": {"identity": "phantom", "cases": {}},
+        "counts": {"hssayeni2020": cases, "per_volume": cases},
+        "spec": {"seed": seed},
+    }
+    return MaskResult(**{**empty, **made})
+
+
+def answer(first, second):
+    """What the study says if each seed has these Dice on 30 heads."""
+    return study.answer(
+        QUESTION,
+        [planted(FIRST, [hit] * 30) for hit in first],
+        [planted(SECOND, [hit] * 30) for hit in second],
+    )
+
+
+@pytest.mark.parametrize(
+    ("second", "verdict", "words"),
+    [
+        # 0.02 above in every seed, within the margin of 0.05.
+        ((62, 62, 62), "equivalent", f"{SECOND} and {FIRST} are equivalent: "),
+        # The loss is broken on purpose: Dice falls from 0.62 to 0.30.
+        ((30, 30, 30), "worse", f"{SECOND} is worse than {FIRST}: "),
+        ((80, 80, 80), "better", f"{SECOND} is better than {FIRST}: "),
+        # One seed of three fails: their spread leaves everything open.
+        ((62, 62, 5), "undecided", "It is undecided whether "),
+    ],
+)
+def test_words_follow_the_planted_scores(second, verdict, words):
+    found = answer((60, 60, 60), second)
+    assert found["verdict"] == verdict
+    assert found["words"].startswith(words)
+    assert found["difference"][0] == pytest.approx(sum(second) / 300 - 0.6)
+    assert (found["patients"], found["seeds"]) == (30, 3)
+    text = study.markdown([found])
+    assert text.startswith(f"**Which loss?**\n\n- {found['words']}")
+
+
+def test_rows_that_did_not_learn_are_not_compared():
+    found = answer((1, 2, 1), (3, 2, 4))
+    assert found["verdict"] == "not comparable"
+    assert "have not learned" in found["words"]
+    # One row that learned is enough.
+    assert answer((1, 2, 1), (60, 60, 60))["verdict"] == "better"
+
+
+def test_at_most_60_trainings_and_no_shared_one():
+    listed = study.trainings()
+    assert len(listed) == len(set(listed)) <= 60
+    assert "table2/resnet50-imagenet-bce" not in dict(listed)
+    for row in dict(listed):
+        assert "study" in study.CATALOG.row(row).settings
+    assert table2.STUDY.size >= 128
+
+
+def test_the_page_shows_what_is_recorded():
+    block = study.PAGE.read_text().split(study.BEGIN)[1].split(study.END)[0]
+    made = study.read()
+    if made:
+        assert block.strip() == study.markdown(made).strip()
+    else:
+        assert "No study is recorded yet" in block
+
+
+def test_without_results_there_are_no_answers(tmp_path, capsys):
+    with pytest.raises(ValueError, match="holds no two rows"):
+        study.answers(tmp_path, "study", SEEDS)
+    assert cli.main(["study", "--list"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(study.trainings())
+
+
+def test_answers_are_recorded(tmp_path):
+    path, page = tmp_path / "study.json", tmp_path / "study.md"
+    page.write_text(f"a\n{study.BEGIN}\nold\n{study.END}\nb\n")
+    assert study.read(path) == []
+    made = [answer((60, 60, 60), (30, 30, 30))]
+    study.record(made, path, page)
+    assert study.read(path) == made
+    shown = f"{study.BEGIN}\n{study.markdown(made)}{study.END}"
+    assert page.read_text() == f"a\n{shown}\nb\n"
+    files.write_json(path, [{"question": 1}])
+    with pytest.raises(ValueError, match=r"study\.json.*Restore it with git"):
+        study.read(path)
