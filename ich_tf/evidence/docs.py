@@ -43,4 +43,7 @@ def write(
             draw(results, docs / "figures-3-7.png")
     page = docs.parent / first_page.PAGE.name
     if page.is_file():
-        first_page.update(page)
+        try:
+            first_page.update(page)
+        except ValueError as error:
+            say(f"{page.name} stays as it is: {error}")
