@@ -175,7 +175,7 @@ Markdown(
 # %% [markdown]
 # ## Augmentation
 #
-# That of [2]: image and mask move together.
+# That of [2], and left and right mirrored: image and mask move together.
 
 # %%
 change = augment.augmenter("hssayeni2020_flip")

@@ -28,7 +28,7 @@ from IPython.display import Markdown, display
 from PIL import Image
 
 from ich_tf import labels
-from ich_tf.evidence import compare
+from ich_tf.evidence import compare, held_out_figures
 from ich_tf.experiments import results as stored
 from ich_tf.prediction import classify, explain, figures
 from ich_tf.report import notebook, plots
@@ -116,12 +116,13 @@ Markdown(
 # %% [markdown]
 # ## Figures 3-7: where the slice network looks
 #
-# Heatmap, overlay and slice, as in the report. The blood is outlined, so that one sees
-# whether the heat is on it.
+# Heatmap, overlay and slice, as in the report. With RSNA 2019: of the held-out scans,
+# the slices with the highest probability of a subtype that they do show. On the phantom
+# the blood is outlined, so that one sees whether the heat is on it.
 
 # %%
 folder = stored.result_file(here.folders.results, here.profile, SLICES).with_suffix("")
-drawn = sorted((folder / "figures").glob("figure-*.png"))
+drawn = held_out_figures.drawn(folder)
 if drawn:
     for path in drawn:
         display(Image.open(path).convert("RGB"))

@@ -2,8 +2,9 @@
 # # Tables II and III: segmentation
 #
 # UNet++ over several encoders, against the U-Net of Hssayeni et al. [2]. The report
-# trains on ct-ich 1.3.1, in five folds by patient. Without that data, this notebook
-# shows the demo on the phantom, where most rows are trained for a few steps only.
+# trains on ct-ich and does not state its folds; here they are those of [2]. Without
+# that data, this notebook shows the demo on the phantom, where most rows are trained
+# for a few steps only.
 
 # %%
 # Only on Colab: fetch and install the project (a minute).

@@ -7,39 +7,27 @@ so that no number is compared.
 
 import dataclasses
 import itertools
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
+import paper_run
 import pytest
 
 from ich_tf.data import splits
-from ich_tf.evidence import tables, verify
-from ich_tf.experiments import reproduce, runner
-from ich_tf.experiments.catalog import CATALOG, Catalog
-from ich_tf.experiments.rows import table2
+from ich_tf.evidence import audit, findings, protocols, verify
+from ich_tf.experiments import runner
+from ich_tf.report import protocols as protocol_files
 from ich_tf.synthetic import ct_ich_writer, phantom
 
-ROW = "table3/unet-hssayeni"
-SMALL = dataclasses.replace(
-    table2.PAPER,
-    size=64,
-    tile=32,
-    stride=16,
-    inference_stride=16,
-    epochs=1,
-    steps_per_epoch=2,
-    batch=4,
-    validation_crops=8,
-)
-ROWS = Catalog(
-    {
-        "table3": tuple(
-            dataclasses.replace(row, settings={"paper": SMALL})
-            for row in CATALOG.rows("table3")
-        )
-    }
-)
-TABLE = tables.TABLES["table3"]
-TABLE = dataclasses.replace(TABLE, rows=(TABLE.rows[0], ROWS.row(ROW)))
+PATIENTS = splits.subject_order_75()
+SCRIPT = pathlib.Path(__file__).with_name("paper_run.py")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("float32")]
 
 
 @pytest.fixture(scope="module")
@@ -50,58 +38,115 @@ def folder(tmp_path_factory):
         for index in range(4)
     ]
     out = tmp_path_factory.mktemp("data") / "ct-ich"
-    numbers = sorted(map(int, splits.subject_order_75()))
+    numbers = sorted(map(int, PATIENTS))
     cases = itertools.islice(itertools.cycle(heads), len(numbers))
     ct_ich_writer.write_nifti_layout(cases, out, patient_numbers=numbers)
     return out
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("float32")
-def test_from_the_folder_to_the_verdict(folder, tmp_path):
-    folders = runner.Folders(tmp_path, tmp_path / "weights", ct_ich=folder)
+@pytest.fixture(scope="module")
+def whole(folder, tmp_path_factory):
+    """Folders and results of a run that nobody killed, and what was said."""
     lines = []
+    names = (paper_run.ROW, *paper_run.OTHER_CROPS)
+    results = tmp_path_factory.mktemp("whole")
+    folders, done = paper_run.run(folder, results, names, lines.append)
+    return folders, done, lines
 
-    def run():
-        return reproduce.reproduce_by_name(
-            [ROW], folders, profile="paper", rows=ROWS, say=lines.append
-        )
 
-    (result,) = run()
+def test_from_the_folder_to_the_result(folder, whole):
+    folders, (result, *_), lines = whole
     said = "\n".join(lines)
     assert "fold 5 of 5" in said
 
-    patients = splits.subject_order_75()
-    assert set(result.data["cases"]) == set(patients)
-    assert not {f"{number:03d}" for number in range(59, 66)} & set(patients)
-    expected = splits.folds_hssayeni2020(list(patients))
+    assert set(result.data["cases"]) == set(PATIENTS)
+    assert not {f"{number:03d}" for number in range(59, 66)} & set(PATIENTS)
+    expected = splits.folds_hssayeni2020(list(PATIENTS))
     assert [tuple(fold["test"]) for fold in result.folds] == [
         fold.test for fold in expected
     ]
-    assert sorted(result.held_out) == sorted(patients)
-    assert [len(history) for history in result.history] == [1] * 5
+    # [2]: int(75 / 5) = 15 patients validate and 15 are tested, so 45 train.
+    assert [len(fold["train"]) for fold in result.folds] == [45] * 5
+    assert sorted(result.held_out) == sorted(PATIENTS)
+    assert [len(history) for history in result.history] == [2] * 5
     assert result.identity == "phantom"
     dice = result.summary["hssayeni2020"]["dice"]
-    assert dice["n"] + dice["n_undefined"] == len(patients)
+    assert dice["n"] + dice["n_undefined"] == len(PATIENTS)
 
-    assert run() == [result]
-    assert lines[-1] == f"{ROW}: finished before, kept"
+    again = []
+    assert paper_run.run(folder, folders.results, say=again.append)[1] == [result]
+    assert again[-1] == f"{paper_run.ROW}: finished before, kept"
 
-    def recount():
-        checks = verify.verify(
-            tmp_path, "paper", ["table3"], folders, known={"table3": TABLE}
-        )
-        return checks, verify.status(checks)
 
-    checks, status = recount()
-    assert (len(checks), status) == (8, 2)
+def test_a_run_killed_within_a_fold_resumes_to_the_same_counts(folder, whole, tmp_path):
+    _, (result, *_), _ = whole
+    third = tmp_path / "paper" / paper_run.ROW / "fold-2"
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, folder, tmp_path], stdout=subprocess.DEVNULL
+    )
+    while not (third / "state.npz").is_file():
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (third.parent / "fold-1" / runner.FOLD_FILE).is_file()
+    assert not (third / runner.FOLD_FILE).is_file()
+
+    _, (resumed,) = paper_run.run(folder, tmp_path, say=lambda line: None)
+    assert resumed.counts == result.counts
+    assert resumed.summary == result.summary
+
+
+def verified(results, folders):
+    """Checks of Table III after the masks are counted again."""
+    known = {"table3": paper_run.TABLE}
+    return verify.verify(results, "paper", ["table3"], folders, known=known)
+
+
+def test_verify_counts_the_stored_probabilities_again(whole, tmp_path):
+    folders, _, _ = whole
+    checks = verified(folders.results, folders)
+    assert (len(checks), verify.status(checks)) == (8, 2)
     assert {check.kind for check in checks} == {verify.REGRESSION}
     assert {check.verdict for check in checks} == {"not run", "not comparable"}
 
-    path = next((tmp_path / "paper" / ROW).glob("*.npz"))
+    results = shutil.copytree(folders.results, tmp_path / "results")
+    path = next((results / "paper" / paper_run.ROW).glob("*.npz"))
     with np.load(path) as content:
         other = 255 - content["probability"]
     np.savez_compressed(path, probability=other)
-    checks, status = recount()
-    assert status == 1
+    changed = dataclasses.replace(folders, results=results)
+    checks = verified(results, changed)
+    assert verify.status(checks) == 1
     assert "differs" in {check.verdict for check in checks}
+
+
+def test_conventions_hold_that_of_the_row_itself(whole, tmp_path):
+    folders, (result, *_), _ = whole
+    run = protocols.open_result(
+        paper_run.ROW, "paper", folders, print, rows=paper_run.ROWS
+    )
+    swept, figure = protocol_files.write(run, print, tmp_path / "out")
+    assert figure.is_file()
+    (published,) = (each for each in swept if each.is_published)
+    for name, ours in result.summary["hssayeni2020"].items():
+        if name in published.scores:
+            assert published.scores[name] == pytest.approx(ours["mean"])
+    # The data are no ct-ich 1.3.1, so nothing is ranked.
+    assert {each.distance for each in swept} == {None}
+
+
+def test_the_audit_shows_the_three_choices_of_crops(folder, whole, tmp_path):
+    folders, _, _ = whole
+
+    def finding(results):
+        every = audit.audit(results, "paper", folder, rows=paper_run.ROWS)
+        name = f"crops of {paper_run.ROW}"
+        (crops,) = (finding for finding in every if finding.name == name)
+        return crops
+
+    crops = finding(folders.results)
+    assert crops.verdict == findings.OPEN
+    for title in ("[2]'s JPG code", "[2]'s NIfTI code", "all crops"):
+        assert f"{title}: dice" in crops.evidence
+    assert finding(tmp_path).verdict == findings.NOT_RUN

@@ -12,13 +12,27 @@ from PIL import Image as image
 
 from ich_tf import files, labels
 from ich_tf.data.rsna import dataset as rsna
-from ich_tf.evidence import classification_page, compare, localization, render
-from ich_tf.experiments import reproduce, runner, ship, steps, submission
+from ich_tf.evidence import (
+    classification_page,
+    compare,
+    held_out_figures,
+    localization,
+    render,
+)
+from ich_tf.experiments import (
+    reproduce,
+    runner,
+    ship,
+    steps,
+    submission,
+    trained_classifier,
+)
 from ich_tf.experiments.catalog import CATALOG
+from ich_tf.experiments.tasks import classifier_networks as networks
 from ich_tf.experiments.tasks import slice_data
 from ich_tf.metrics import evaluation
 from ich_tf.models import probe, weights
-from ich_tf.prediction import classify
+from ich_tf.prediction import classify, explain, figures
 from ich_tf.synthetic import layouts
 from ich_tf.training import checkpoint
 
@@ -159,6 +173,107 @@ def test_figures_show_phantom_heads_that_no_one_trained_on(folders, done):
     assert drawn and sorted(path.name for path in out.glob("*.png")) == sorted(drawn)
     text = localization.describe(found)
     assert len(text.splitlines()) == len(labels.SUBTYPES)
+
+
+def test_figures_of_held_out_scans_show_slices_at_their_own_size(folders, done):
+    """The phantom in the layout of RSNA 2019 stands for the real folder."""
+    run = small.run(SLICES, folders)
+    out = held_out_figures.of_run(run, print, shown=2)
+    content = files.read_json(out / held_out_figures.CHOSEN)
+    chosen = held_out_figures.choose(done[0], shown=2)
+    drawn = [figure["figure"] for figure in content["subtypes"].values()]
+    assert any(drawn)
+    for number, (subtype, slices) in enumerate(chosen.items(), 3):
+        name = f"figure-{number}-{labels.SHORT[subtype]}.png" if slices else None
+        assert content["subtypes"][subtype]["figure"] == name
+        if name:
+            with image.open(out / name) as picture:
+                # Three panels of 64 pixels, enlarged four times, under a line of text.
+                row = 4 * 64 + figures.TITLE
+                assert picture.size == (3 * 4 * 64, len(slices) * row)
+    assert held_out_figures.drawn(run.folder) == sorted(out.glob("figure-*.png"))
+    assert list(held_out_figures.captions(run.folder)) == [
+        out / name for name in drawn if name
+    ]
+    before = (out / held_out_figures.CHOSEN).stat().st_mtime_ns
+    held_out_figures.of_run(run, print, shown=2)
+    assert (out / held_out_figures.CHOSEN).stat().st_mtime_ns == before
+
+
+def test_a_figure_takes_true_slices_by_their_probability_one_a_scan(done):
+    """EDH is class 0. Scan a: slices 0 and 1 show it (0.6, 0.8), slice 2 (0.9) does
+    not; scan b: slice 0 shows it (0.95); scan c shows nothing. So b's slice 0 comes
+    first and a's slice 1 second, although a's slice 2 has more than that."""
+
+    def scan(*slices):
+        truth, probability = (
+            [[value, 0, 0, 0, 0, value] for value in column]
+            for column in zip(*slices, strict=True)
+        )
+        return {"patient": "p", "truth": truth, "probability": probability}
+
+    scans = {
+        "a": scan((1, 0.6), (1, 0.8), (0, 0.9)),
+        "b": scan((1, 0.95), (0, 0.1)),
+        "c": scan((0, 0.99)),
+    }
+    result = dataclasses.replace(done[0], predictions=scans)
+    chosen = held_out_figures.choose(result)
+    assert chosen.pop("epidural") == [("b", 0, 0.95), ("a", 1, 0.8)]
+    assert not any(chosen.values())
+    assert held_out_figures.choose(result, shown=1)["epidural"] == [("b", 0, 0.95)]
+
+
+def test_a_scan_is_explained_by_the_network_of_a_finished_row(folders, done, tmp_path):
+    network = trained_classifier.of_row(SLICES, "demo", folders, small.CATALOG)
+    run = small.run(SLICES, folders)
+    case_id, scan = next(iter(done[0].predictions.items()))
+    dicom = tmp_path / "scan"
+    dicom.mkdir()
+    for path in run.dataset.slices(case_id).files:
+        shutil.copy(path, dicom)
+    found = explain.explain(dicom, tmp_path / "out", "any", network=network, force=True)
+    # Shards hold whole levels of 255.
+    expected = [slice_[labels.index("any")] for slice_ in scan["probability"]]
+    assert found["slice_probability"] == pytest.approx(expected, abs=0.01)
+    assert found["network"] == f"{SLICES} (profile demo)"
+    assert found["weights"]["trained_on"] == "phantom"
+
+
+@pytest.mark.parametrize(
+    ("row", "profile", "message"),
+    [
+        (SCANS, "demo", f"Its slice network is {SLICES}"),
+        ("table3/unet-hssayeni", "demo", "segments and does not classify"),
+        (SLICES, "shipped", "not in profile shipped"),
+        ("table1-imagenet/resnext101", "paper", "is not finished"),
+    ],
+)
+def test_a_row_without_a_finished_slice_network_is_refused(
+    folders, done, row, profile, message
+):
+    with pytest.raises(ValueError, match=message):
+        trained_classifier.of_row(row, profile, folders, small.CATALOG)
+
+
+def test_a_step_of_the_paper_takes_one_scan(folders, done):
+    """21,000 scans, one a step, are 21,000 updates an epoch and 105,000 in all."""
+    run = small.run(SCANS, folders)
+    stage = CATALOG.row(SCANS).settings["paper"].sequence
+    plan = networks.plan_of(run, stage, 21_000 // stage.batch)
+    # Ten parts of 2,100 steps are an epoch.
+    assert (plan.batch, plan.steps_per_epoch, plan.epochs) == (1, 2_100, 50)
+    assert plan.steps == 105_000
+
+    # The same on the small scans: five of eight train, in one part instead of ten.
+    stage = dataclasses.replace(stage, parts=1)
+    profile = dataclasses.replace(run.profile, sequence=stage)
+    run = dataclasses.replace(run, profile=profile, seed=9)
+    slices = small.run(SLICES, folders, seed=9)
+    runner.execute(slices, say=lambda line: None)
+    trained = run.task.train(run, 0, say=lambda line: None)
+    scans = len(run.folds[0].train)
+    assert int(trained.model.optimizer.iterations) == stage.epochs * scans
 
 
 def test_a_run_killed_while_it_wrote_features_goes_on(folders, done):

@@ -13,6 +13,7 @@ from ich_tf.evidence import render, table_cells, tables
 from ich_tf.experiments import reproduce, runner, steps
 from ich_tf.experiments.catalog import CATALOG
 from ich_tf.experiments.tasks import volumes
+from ich_tf.models import unet3d
 from ich_tf.training import checkpoint
 
 ADD, REMAT = "volume3d/add", "volume3d/add-remat"
@@ -36,6 +37,24 @@ def test_memory_is_said_before_the_run(done):
     _, lines = done
     said = [line for line in lines if "a step takes about" in line]
     assert [line.split(":")[0] for line in said] == [ADD, REMAT]
+
+
+def test_volumes_that_do_not_fit_a_patch_are_counted(finished):
+    """Eight heads of six slices: all exceed 4 slices, none exceeds 6."""
+    run = finished(ADD).run
+    for depth, deeper in ((4, 8), (6, 0)):
+        profile = dataclasses.replace(run.profile, patch=(depth, 32, 32))
+        counted = volumes.deeper_than_patch(dataclasses.replace(run, profile=profile))
+        assert counted == (deeper, 8)
+
+
+def test_the_patch_of_the_paper_holds_the_median_scan_without_padding():
+    """The median scan of ct-ich 1.3.1 has 36 slices."""
+    row = CATALOG.row(ADD)
+    patch = row.settings["paper"].patch
+    assert patch[0] >= 36
+    pools = unet3d.pooling(levels=5, depth_halvings=2)
+    assert unet3d.padding(patch, pools) == (0, 0, 0)
 
 
 def test_recomputation_has_the_same_weights_and_its_own_seconds(folders, done):

@@ -209,13 +209,15 @@ class Run:
     def summary(self) -> str:
         """What was made, where, and in how many minutes."""
         notebooks = self.folder / "notebooks"
-        figures = self.folder / "table1" / "resnext101" / "figures"
+        row = self.folder / "table1" / "resnext101"
+        # Of held-out scans of real data, and on the phantom.
+        figures = [*row.glob("figures-held-out"), *row.glob("figures")]
         verdict = (self.folder / "verify.txt.status").read_text().strip()
         lines = [
             f"== done in {sum(self.took.values()):.0f} minutes, profile {self.profile}",
             f"tables       {self.folder / 'tables.md'}, as LaTeX: "
             "`ich-tf tables --format latex`",
-            *([f"figures 3-7  {figures}"] if figures.is_dir() else []),
+            *(f"figures 3-7  {folder}" for folder in figures),
             f"report       {self.folder / 'report.html'}",
             *([f"notebooks    {notebooks}"] if notebooks.is_dir() else []),
             f"verify       {self.folder / 'verify.txt'}, status {verdict}",

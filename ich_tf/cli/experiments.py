@@ -8,6 +8,9 @@ from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
 from ich_tf.experiments.catalog import CATALOG
 
+SLICES = "table1/resnext101"
+"""The row that Figures 3-7 are drawn with."""
+
 
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -49,20 +52,50 @@ def _reproduce(options: argparse.Namespace) -> None:
     shown = tables.showing(options.names)
     if shown and options.seed == 0:
         print(render.render(shown, folders.results, options.profile))
-    if any(result.experiment == "table1/resnext101" for result in done):
-        _figures(folders, options)
+    if any(result.experiment == SLICES for result in done):
+        _draw_figures(SLICES, folders, options)
 
 
-def _figures(folders, options: argparse.Namespace) -> None:
-    from ich_tf.evidence import localization
+def _draw_figures(name: str, folders, options: argparse.Namespace, **what) -> None:
+    """Figures 3-7: on the phantom, and on held-out scans where a folder is given."""
+    from ich_tf.evidence import held_out_figures, localization
     from ich_tf.experiments import lookup
 
-    run = lookup.find_run(
-        "table1/resnext101", options.profile, folders, print, options.seed
-    )
+    run = lookup.find_run(name, options.profile, folders, print, options.seed)
     out = localization.of_run(run, print)
     print(localization.describe(localization.read(out)))
-    print(f"figures 3-7 are in {out}")
+    print(f"figures 3-7 on the phantom are in {out}")
+    if folders.given(run.experiment.dataset) is not None:
+        out = held_out_figures.of_run(run, print, **what)
+        print(held_out_figures.describe(held_out_figures.read(out)))
+        print(f"figures 3-7 on held-out scans are in {out}")
+
+
+def _add_figures(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--run",
+        default=SLICES,
+        metavar="ROW",
+        help=f"finished row with a slice network; default: {SLICES}",
+    )
+    parser.add_argument(
+        "--slices",
+        type=shared.count,
+        default=3,
+        metavar="N",
+        help="held-out slices in a figure, each of another scan; default: 3",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="of the run; default: 0"
+    )
+    shared.add_profile(parser)
+    shared.add_device(parser)
+    shared.add_folders(parser)
+
+
+def _figures(options: argparse.Namespace) -> None:
+    folders = shared.folders(options)
+    _draw_figures(options.run, folders, options, shown=options.slices)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -180,6 +213,16 @@ VERBS = (
         _prepare,
         _add_prepare,
         ("ich-tf prepare table1/resnext101 --rsna DIR",),
+    ),
+    Verb(
+        "figures",
+        "draw Figures 3-7 with the slice network of a finished row",
+        _figures,
+        _add_figures,
+        (
+            "ich-tf figures",
+            "ich-tf figures --profile paper --rsna DIR --slices 3",
+        ),
     ),
     Verb(
         "submission",

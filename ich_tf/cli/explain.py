@@ -71,17 +71,27 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many of the most probable slices to show; default: 3",
     )
+    parser.add_argument(
+        "--run",
+        metavar="ROW",
+        help="explain with the slice network of this finished row, as "
+        "table1/resnext101, instead of the shipped one",
+    )
+    shared.add_profile(parser)
+    shared.add_results(parser)
 
 
 def _explain(options: argparse.Namespace) -> None:
     from ich_tf.prediction import explain
 
+    network = _network_of_row(options) if options.run else None
     result = explain.explain(
         options.input,
         options.out,
         options.subtype,
         series_uid=options.series,
         force=options.force,
+        network=network,
         weights_dir=options.weights_dir,
         shown=options.slices,
     )
@@ -94,13 +104,24 @@ def _explain(options: argparse.Namespace) -> None:
     print(f"weights trained on {trained_on}. {result['disclaimer']}")
 
 
+def _network_of_row(options: argparse.Namespace):
+    from ich_tf.experiments import runner, trained_classifier
+
+    weights = paths.weights(options.weights_dir)
+    folders = runner.Folders(paths.results(options.results), weights)
+    return trained_classifier.of_row(options.run, options.profile, folders)
+
+
 VERBS = (
     Verb(
         "explain",
         "show where the classifier sees a subtype (Grad-CAM)",
         _explain,
         _add_explain,
-        ("ich-tf explain scan.nii.gz --subtype SDH --out OUT",),
+        (
+            "ich-tf explain scan.nii.gz --subtype SDH --out OUT",
+            "ich-tf explain SCAN --subtype SDH --run table1/resnext101 --out OUT",
+        ),
     ),
     Verb(
         "detection",

@@ -8,9 +8,8 @@ from typing import Any, TypedDict
 import numpy as np
 
 from ich_tf import files, labels, typed_json
-from ich_tf.experiments import provenance, runner
+from ich_tf.experiments import provenance, runner, trained_classifier
 from ich_tf.experiments.result_types import Score
-from ich_tf.experiments.tasks import classifier_networks
 from ich_tf.metrics import display, evaluation, intervals, localization
 from ich_tf.models import resnext
 from ich_tf.prediction import classify, explain, figures
@@ -154,9 +153,7 @@ def of_run(
     dataset = phantom.PhantomDataset(
         heads, SEED, slices=what["slices"], size=what["size"], bleeding_share=1.0
     )
-    network = classify.wrap(
-        classifier_networks.load_slice_network(run), {}, run.profile.images
-    )
+    network = trained_classifier.of_run(run)
     made = map(dataset.load_head, dataset.case_ids())
     draw_and_measure(network, made, out, made_for=made_for)
     return out

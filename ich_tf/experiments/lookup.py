@@ -88,7 +88,7 @@ def _open_data(
     folders: Folders, say, devices: Devices, name: str, phantom: tuple
 ) -> data.Dataset:
     """The real data set, or its phantom where no folder of it is given."""
-    given = {"ct-ich": folders.ct_ich, "rsna": folders.rsna}[name]
+    given = folders.given(name)
     if given is None and phantom:
         return _open_phantom(folders, say, devices, name, phantom)
     if name != "ct-ich" or not folders.leave_out:

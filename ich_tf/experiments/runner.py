@@ -50,6 +50,10 @@ class Folders:
     rsna: pathlib.Path | None = None
     leave_out: bool = False
 
+    def given(self, dataset: str) -> pathlib.Path | None:
+        """The folder of a data set by its name in `data.DATASETS`, None without one."""
+        return {"ct-ich": self.ct_ich, "rsna": self.rsna}[dataset]
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:

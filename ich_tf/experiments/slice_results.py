@@ -91,6 +91,18 @@ class SliceResult(Result):
             f"{leaked} held-out scans are of patients with other scans in training"
         )
 
+    @property
+    def metric(self) -> str:
+        """The score that is written next to shipped weights."""
+        score = self.summary[labels.ANY]
+        scans, slices = score["auc_scan"], score["auc_slice"]
+        return (
+            f"AUC of any hemorrhage {slices['mean']:.3f} [{slices['low']:.3f}, "
+            f"{slices['high']:.3f}] over {slices['n']} slices and "
+            f"{scans['mean']:.3f} [{scans['low']:.3f}, {scans['high']:.3f}] over "
+            f"{scans['n']} held-out scans of the {self.identity}"
+        )
+
     def _case_faults(self) -> list[str]:
         read = set(self.held_out).difference(self.left_out["scan_ids"])
         if set(self.predictions) != read:

@@ -13,7 +13,7 @@ import numpy as np
 from ich_tf import files, labels
 from ich_tf.data.rsna.dataset import Rsna
 from ich_tf.data.rsna.scan import read_scan
-from ich_tf.experiments import runner, spec
+from ich_tf.experiments import runner, spec, trained_classifier
 from ich_tf.experiments.runner import Run
 from ich_tf.experiments.task import Say
 from ich_tf.experiments.tasks import classifier_networks as networks
@@ -70,9 +70,7 @@ def _rows(image: str, values: np.ndarray) -> Iterator[tuple[str, str]]:
 def _scans(run: Run, test: Rsna, say: Say) -> Iterator[tuple]:
     """Names of a scan's images and (z, 6) probabilities, NaN where unread."""
     slices = run if run.experiment.sequence is None else networks.slice_run(run)
-    network = classify.wrap(
-        networks.load_slice_network(slices), {}, slices.profile.images
-    )
+    network = trained_classifier.of_run(slices)
     sequence = None
     if run.experiment.sequence is not None:
         width = network.model.get_layer("features").output.shape[-1]

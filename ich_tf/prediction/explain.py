@@ -23,7 +23,7 @@ def explain(
     *,
     series_uid: str | None = None,
     force: bool = False,
-    weights_name: str = classify.SLICES,
+    network: classify.Classifier | None = None,
     weights_dir: str | os.PathLike | None = None,
     layer: str | None = None,
     shown: int = 3,
@@ -38,15 +38,15 @@ def explain(
         subtype: Name or short form, "any" included; case does not matter.
         series_uid: Which series of a DICOM folder with several.
         force: Whether a scan that does not look like head CT is read with a note.
-        weights_name: Name in the manifest of the classifier's weights.
-        weights_dir: Folder of the weights.
+        network: The slice network; None takes the shipped one.
+        weights_dir: Folder of the shipped weights.
         layer: The feature maps that Grad-CAM weighs; None takes
             `resnext.feature_map`.
         shown: Number of slices to draw.
 
     Returns:
-        The content of the JSON file; `network` and what it `sees` say which network
-        the probabilities are from.
+        The content of the JSON file; `network` and what it `sees` name the network
+        that the probabilities are from.
 
     Raises:
         inputs.NotHeadCT: if the content cannot be a head CT.
@@ -61,7 +61,7 @@ def explain(
     names = [f"explanation-{short}.json", f"{short}-slice-*.png"]
     owned_folder.check(out, _writer(short), names)
     volume = inputs.read(source, series_uid=series_uid, force=force).volume
-    network = classify.load(weights_name, weights_dir)
+    network = network or classify.load(weights_dir=weights_dir)
     probability = classify.slice_answers(network, volume)[1][:, class_index]
     chosen = np.sort(np.argsort(-probability, kind="stable")[:shown])
     heatmaps = slice_heatmaps(network, volume, class_index, chosen, layer)
@@ -70,7 +70,7 @@ def explain(
         "slices": len(probability),
         "scan_probability": round(float(probability.max()), 4),
         "slice_probability": [round(float(value), 4) for value in probability],
-        "network": weights_name,
+        "network": network.entry.get("name", classify.SLICES),
         "sees": classify.ALONE,
         "weights": classify.provenance(network.entry),
         "notes": [note.text for note in volume.notes],
@@ -90,7 +90,7 @@ def slice_heatmaps(
     """Grad-CAM of some slices on the volume's own pixels.
 
     Args:
-        network: From `classifier.load`.
+        network: From `classify.load`.
         volume: The scan.
         class_index: Position in `labels.CLASSES`.
         chosen: (n,), z indices.

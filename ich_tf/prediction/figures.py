@@ -216,10 +216,15 @@ def stack(pictures: Sequence[str | os.PathLike], path: str | os.PathLike) -> Non
         path: The PNG file.
     """
     images = [Image.open(picture).convert("RGB") for picture in pictures]
+    with files.atomic(path) as partial:
+        stacked(images).save(partial)
+
+
+def stacked(images: Sequence[Image.Image]) -> Image.Image:
+    """Pictures one below the other, one at least."""
     size = max(image.width for image in images), sum(image.height for image in images)
     whole, top = Image.new("RGB", size), 0
     for image in images:
         whole.paste(image, (0, top))
         top += image.height
-    with files.atomic(path) as partial:
-        whole.save(partial)
+    return whole

@@ -5,7 +5,15 @@ import json
 import pathlib
 from collections.abc import Callable, Collection
 
-from ich_tf.evidence import audit, localization, render, table_cells, tables, verdicts
+from ich_tf.evidence import (
+    audit,
+    held_out_figures,
+    localization,
+    render,
+    table_cells,
+    tables,
+    verdicts,
+)
 from ich_tf.evidence.table_cells import Cell
 from ich_tf.evidence.tables import Table
 from ich_tf.experiments import lookup, runner
@@ -152,19 +160,24 @@ def localized(results: pathlib.Path, profile: str) -> dict:
     if not path.is_file():
         section["text"] = "Figures 3-7 were not drawn."
         return section
-    found = localization.read(path.parent)
+    measured = localization.read(path.parent)
     section["text"] = (
-        "Heatmap, overlay and slice of the largest lesion of each subtype, on phantom "
-        "heads that no network was trained on, whatever the heatmap looks like."
+        "Heatmap, overlay and slice. Held-out slices of real data: those with the "
+        "highest probability of a subtype that they do show, each of another scan. "
+        "Phantom heads that no network was trained on: the largest lesion of each "
+        "subtype, whatever the heatmap looks like, because only they have masks to "
+        "measure the heat against."
     )
-    for line, measured in zip(
-        localization.describe(found).splitlines(),
-        found["subtypes"].values(),
-        strict=True,
-    ):
-        if measured["figure"]:
-            address = _address(path.parent / measured["figure"])
-            section["figures"].append({"picture": address, "caption": line})
+    lines = localization.describe(measured).splitlines()
+    names = [of["figure"] for of in measured["subtypes"].values()]
+    shown = held_out_figures.captions(run)
+    for name, line in zip(names, lines, strict=True):
+        if name:
+            shown[path.parent / name] = f"{line} (phantom)"
+    section["figures"] = [
+        {"picture": _address(picture), "caption": caption}
+        for picture, caption in shown.items()
+    ]
     return section
 
 

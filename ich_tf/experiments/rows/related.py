@@ -33,7 +33,8 @@ METHODS = {
         (16, 25),
     ),
 }
-# Ours are of slices predicted positive; of a segmentation the report states pixels'.
+# Our sensitivity and specificity count slices; those that the report states for a
+# segmentation count pixels.
 OF_MASKS, OF_SLICES = ("jaccard", "dice"), ("sensitivity", "specificity")
 
 

@@ -32,8 +32,8 @@ PAPER = ClassifierSettings(
     images="windows",
     split="burduja2020",
     slices=Stage(epochs=3, batch=32, learning_rate=1e-5, parts=10),
-    # A scan a step, as in [1]: 16 scans a step at the same rate are 6,565 updates
-    # instead of 105,000 and leave the model untrained (benchmarks/sequence_updates.py).
+    # A scan a step, as in [1]: with 16 scans a step at the same rate there are 6,565
+    # updates instead of 105,000, too few (benchmarks/sequence_updates.py).
     sequence=Stage(
         epochs=5, batch=1, learning_rate=3e-5, parts=10, precision="float32"
     ),

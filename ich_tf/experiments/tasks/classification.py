@@ -87,7 +87,7 @@ class ClassificationTask(Task):
 
     def check_weights(self, run: Run) -> None:
         """Look for the converted weights that the slice network begins with."""
-        _, arguments = networks.slice_network(run)
+        _, arguments = networks.slice_network(run.experiment, run.profile)
         if arguments.get("init") in convert.PUBLISHED:
             convert.find(arguments["init"], run.folders.weights)
 
@@ -209,24 +209,17 @@ class ClassificationTask(Task):
     def describe(self, run: Run, result: SliceResult) -> dict:
         """Architecture, preprocessing and score of the network."""
         if run.experiment.sequence is None:
-            name, kwargs = networks.slice_network(run)
+            name, kwargs = networks.slice_network(run.experiment, run.profile)
         else:
             slices = networks.slice_run(run)
             stored = slice_data.features(slices, 0, slice_data.TRAIN)
             arguments = networks.sequence_arguments(run)
             name = "sequence"
             kwargs = {"features": stored.features.shape[1], **arguments}
-        score = result.summary[labels.ANY]
-        scans, slices = score["auc_scan"], score["auc_slice"]
         return {
             "build": {"name": name, "kwargs": kwargs},
             "preprocessing": {"images": run.profile.images, "size": run.profile.size},
-            "metric": (
-                f"AUC of any hemorrhage {slices['mean']:.3f} [{slices['low']:.3f}, "
-                f"{slices['high']:.3f}] over {slices['n']} slices and "
-                f"{scans['mean']:.3f} [{scans['low']:.3f}, {scans['high']:.3f}] over "
-                f"{scans['n']} held-out scans of the {run.fingerprint['identity']}"
-            ),
+            "metric": result.metric,
         }
 
     def forecast(self, run: Run, say: Say) -> Forecast:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ich_tf import models
-from ich_tf.experiments import runner
+from ich_tf.experiments import runner, spec
 from ich_tf.experiments.runner import Run
-from ich_tf.experiments.settings import Stage
+from ich_tf.experiments.settings import ClassifierSettings, Stage
 from ich_tf.experiments.task import Say, TrainedFold
 from ich_tf.experiments.tasks import segmentation, slice_data
 from ich_tf.models import sequence
@@ -22,13 +22,13 @@ Begin = Callable[..., tuple[dict, bool]]
 """`runner.begin_fold` of the fold, without the initialisation."""
 
 
-def slice_network(run: Run) -> tuple[str, dict]:
-    """Name and arguments of the slice network, as `models.build` takes them."""
-    name = run.profile.network.get("model", run.experiment.model)
+def slice_network(row: spec.Row, settings: ClassifierSettings) -> tuple[str, dict]:
+    """Name and arguments of a row's slice network, as `models.build` takes them."""
+    name = settings.network.get("model", row.model)
     return name, {
-        **run.experiment.arguments,
-        **run.profile.network.get("arguments", {}),
-        "input_shape": (run.profile.size, run.profile.size, 3),
+        **row.arguments,
+        **settings.network.get("arguments", {}),
+        "input_shape": (settings.size, settings.size, 3),
         "mean": images.MEAN,
         "standard_deviation": images.STANDARD_DEVIATION,
     }
@@ -42,14 +42,6 @@ def sequence_arguments(run: Run) -> dict[str, Any]:
 def slice_run(run: Run) -> Run:
     """The run whose slice network a sequence model stands on."""
     return runner.other_row(run, run.experiment.slices_from)
-
-
-def load_slice_network(run: Run):
-    """The trained slice network of the first fold of a finished run."""
-    name, arguments = slice_network(run)
-    model = models.build(name, **{**arguments, "init": "random"})
-    checkpoint.load_weights(model, run.fold_folder(0) / checkpoint.FINAL)
-    return model
 
 
 def load_sequence(run: Run, features: int):
@@ -92,7 +84,7 @@ def build_slices(run: Run, plan: plans.Plan, say: Say) -> tuple[Any, str]:
         WeightsUnavailable: if the row's weights cannot be had and the profile does not
             allow random ones.
     """
-    name, arguments = slice_network(run)
+    name, arguments = slice_network(run.experiment, run.profile)
 
     def build(pretrained: bool):
         if pretrained:

@@ -71,6 +71,11 @@ class VolumesTask(SegmentationTask):
         """
         gigabytes = _estimated_gb(run)
         say(f"{run.experiment.id}: a step takes about {gigabytes:.1f} GB of memory")
+        deeper, every = deeper_than_patch(run)
+        say(
+            f"{run.experiment.id}: {deeper} of {every} volumes are deeper than a patch "
+            f"of {run.profile.patch[0]} slices and are predicted from several"
+        )
         source = self._finished_source(run)
         if source is None:
             return super().train(run, number, resume=resume, fresh=fresh, say=say)
@@ -189,6 +194,12 @@ class VolumesTask(SegmentationTask):
         """
         source = self.depends_on(run)
         return source if source and runner.state_of(source) == "finished" else None
+
+
+def deeper_than_patch(run: Run) -> tuple[int, int]:
+    """Number of volumes that do not fit one patch from foot to head, and of all."""
+    slices = [facts["slices"] for facts in run.fingerprint["cases"].values()]
+    return sum(count > run.profile.patch[0] for count in slices), len(slices)
 
 
 def _plan(run: Run) -> plans.Plan:

@@ -1,0 +1,173 @@
+"""Figures 3-7 on real slices: what a slice network sees in held-out scans.
+
+Labels of slices say which subtype is there, but not where: whether the heat is on the
+blood is measured on the phantom (`localization`).
+"""
+
+import pathlib
+import typing
+from collections.abc import Callable
+
+import numpy as np
+
+from ich_tf import files, labels
+from ich_tf.evidence import localization
+from ich_tf.experiments import provenance, runner, trained_classifier
+from ich_tf.experiments.slice_results import SliceResult
+from ich_tf.models import resnext
+from ich_tf.prediction import explain, figures
+
+FOLDER, CHOSEN = "figures-held-out", "chosen.json"
+SHOWN = 3
+"""Slices in a figure."""
+
+
+class Chosen(typing.NamedTuple):
+    """A slice of a figure.
+
+    Attributes:
+        case_id: The scan.
+        z: Index of the slice, from the foot.
+        probability: Of the subtype, by the slice network.
+    """
+
+    case_id: str
+    z: int
+    probability: float
+
+
+def choose(result: SliceResult, shown: int = SHOWN) -> dict[str, list[Chosen]]:
+    """The slices with the highest probability of each subtype that they do show.
+
+    A scan gives its best slice only, so that a figure has several patients' scans.
+
+    Args:
+        result: Of a slice network.
+        shown: Number of slices, at most.
+
+    Returns:
+        Each of `labels.SUBTYPES` to slices in falling order of probability; none where
+        no held-out slice shows the subtype.
+    """
+    chosen = {}
+    for k, subtype in enumerate(labels.SUBTYPES):
+        best = []
+        for case_id, scan in result.predictions.items():
+            truth = np.array(scan["truth"])[:, k] > 0
+            answers = np.where(truth, np.array(scan["probability"])[:, k], -1.0)
+            if truth.any():
+                z = int(answers.argmax())
+                best.append(Chosen(case_id, z, float(answers[z])))
+        chosen[subtype] = sorted(best, key=lambda of: -of.probability)[:shown]
+    return chosen
+
+
+def of_run(
+    run: runner.Run, say: Callable[[str], None], shown: int = SHOWN
+) -> pathlib.Path:
+    """Draw Figures 3-7 from the held-out scans of a run, at the slices' own size.
+
+    Args:
+        run: Finished, of a slice network.
+        say: Takes a line of progress.
+        shown: Slices in a figure.
+
+    Returns:
+        The folder with `figure-<3 to 7>-<subtype>.png` and `chosen.json`, which names
+        the slices of each figure.
+
+    Raises:
+        ValueError: if the run is not finished, or a scan has other labels than it had.
+    """
+    out = run.folder / FOLDER
+    network = trained_classifier.of_run(run)
+    result = runner.load(run)
+    made_for = {
+        "run": provenance.digest(result.spec),
+        "shown": shown,
+        "cells": resnext.CELLS,
+    }
+    path = out / CHOSEN
+    if path.is_file() and files.read_json(path)["made_for"] == made_for:
+        return out
+    say(f"figures 3-7: Grad-CAM on held-out scans of the {result.identity}")
+    out.mkdir(parents=True, exist_ok=True)
+    subtypes = {}
+    for subtype, slices in choose(result, shown).items():
+        pictures = [_picture(run, result, network, subtype, of) for of in slices]
+        subtypes[subtype] = {
+            "figure": _write(out, subtype, pictures),
+            "slices": [of._asdict() for of in slices],
+        }
+    content = {"made_for": made_for, "data": result.identity, "subtypes": subtypes}
+    files.write_json(path, content)
+    return out
+
+
+def drawn(run_folder: pathlib.Path) -> list[pathlib.Path]:
+    """Figures 3-7 of a run: of held-out scans where there are any, else the phantom's.
+
+    Args:
+        run_folder: `Run.folder`.
+    """
+    for folder in (FOLDER, localization.FOLDER):
+        pictures = sorted((run_folder / folder).glob("figure-*.png"))
+        if pictures:
+            return pictures
+    return []
+
+
+def describe(content: dict) -> str:
+    """The content of `chosen.json` as a line for each subtype."""
+    lines = []
+    for subtype, figure in content["subtypes"].items():
+        probabilities = [f"{of['probability']:.2f}" for of in figure["slices"]]
+        text = f"probability {', '.join(probabilities)} in held-out slices of the "
+        text += content["data"]
+        if not probabilities:
+            text = "no held-out slice"
+        lines.append(f"{labels.SHORT[subtype]}: {text}")
+    return "\n".join(lines)
+
+
+def captions(run_folder: pathlib.Path) -> dict[pathlib.Path, str]:
+    """Each figure of held-out slices and its line; empty if none was drawn."""
+    folder = run_folder / FOLDER
+    if not (folder / CHOSEN).is_file():
+        return {}
+    content = files.read_json(folder / CHOSEN)
+    lines = describe(content).splitlines()
+    names = [figure["figure"] for figure in content["subtypes"].values()]
+    return {
+        folder / name: line for name, line in zip(names, lines, strict=True) if name
+    }
+
+
+def _picture(run: runner.Run, result: SliceResult, network, subtype: str, of: Chosen):
+    """Heatmap, overlay and slice of one slice, with a title that names no patient."""
+    case = run.dataset.load(of.case_id)
+    if case.labels.tolist() != result.predictions[of.case_id]["truth"]:
+        raise ValueError(
+            f"{run.dataset.root}: scan {of.case_id} has other labels or slices than "
+            f"when {run.experiment.id} was run. Run it again with --fresh."
+        )
+    k = labels.CLASSES.index(subtype)
+    (heat,) = explain.slice_heatmaps(network, case.volume, k, np.array([of.z]))
+    title = (
+        f"Figure {_number(subtype)}, {labels.SHORT[subtype]}: slice {of.z + 1} of "
+        f"{len(case.volume.hu)}, p = {of.probability:.2f}"
+    )
+    return figures.explained(case.volume.hu[of.z], heat, title)
+
+
+def _write(out: pathlib.Path, subtype: str, pictures: list) -> str | None:
+    if not pictures:
+        return None
+    name = f"figure-{_number(subtype)}-{labels.SHORT[subtype]}.png"
+    with files.atomic(out / name) as partial:
+        figures.stacked(pictures).save(partial)
+    return name
+
+
+def _number(subtype: str) -> int:
+    return localization.FIRST_FIGURE + labels.SUBTYPES.index(subtype)
