@@ -283,6 +283,11 @@ def _slice_lost(result):
                 case[name].pop()
 
 
+def _of_an_earlier_version(result):
+    for content in (result["counts"], result["summary"]):
+        del content["hssayeni2020_alike"]
+
+
 def _no_summary(result):
     del result["summary"]
 
@@ -302,6 +307,7 @@ def _other_row(result):
         (_better_counts, "the slices' pixels are not the case's"),
         (_more_truth, "counted in another mask"),
         (_slice_lost, "counts of other slices than the data's 6"),
+        (_of_an_earlier_version, f"`ich-tf reproduce {UNET} --profile paper --fresh`"),
         (_no_summary, "lacks `summary`"),
         (_other_row, f"it belongs to {BEST}, profile paper"),
     ],

@@ -200,7 +200,10 @@ def _read(
     if folders and not faults and result.is_current(row):
         faults = _recount(result, row, profile, folders, rows)
     if faults:
-        return Read(None, tuple(f"{path}: {fault}" for fault in faults))
+        again = (
+            f"`ich-tf reproduce {row.id} --profile {profile} --fresh` makes it again"
+        )
+        return Read(None, (*(f"{path}: {fault}" for fault in faults), again))
     return Read(result)
 
 

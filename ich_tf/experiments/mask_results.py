@@ -62,8 +62,13 @@ class MaskResult(Result):
 
     def _case_faults(self) -> list[str]:
         faults, tested = [], set(self.held_out)
-        if set(self.counts) != set(metrics.PROTOCOLS):
-            faults.append(f"it has counts of the protocols {', '.join(self.counts)}")
+        if missing := sorted(set(metrics.PROTOCOLS) - set(self.counts)):
+            listed = ", ".join(missing)
+            faults.append(
+                f"it lacks the protocols {listed}: an earlier version made it"
+            )
+        if unknown := sorted(set(self.counts) - set(metrics.PROTOCOLS)):
+            faults.append(f"it has counts of unknown protocols: {', '.join(unknown)}")
         for name, counts in self.counts.items():
             if set(counts) != tested:
                 lost = ", ".join(sorted(tested ^ set(counts)))

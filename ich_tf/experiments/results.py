@@ -218,9 +218,12 @@ class Result(abc.ABC):
         if len(self.held_out) != len(set(self.held_out)):
             return ["a case is held out in two folds"]
         faults = self._case_faults()
+        computed = self.recompute() if not faults else {}
         return faults or [
             f"its summary of {group}, {name} is not what its cases give"
-            for group, name in unequal(self.summary, self.recompute())
+            if name in self.summary.get(group, {})
+            else f"it lacks {group}, {name}: an earlier version made it"
+            for group, name in unequal(self.summary, computed)
         ]
 
     def _case_faults(self) -> list[str]:
