@@ -9,13 +9,14 @@ import typing
 from collections.abc import Callable
 
 import numpy as np
+from PIL import Image
 
 from ich_tf import files, labels
 from ich_tf.evidence import localization
 from ich_tf.experiments import provenance, runner, trained_classifier
 from ich_tf.experiments.slice_results import SliceResult
 from ich_tf.models import resnext
-from ich_tf.prediction import explain, figures
+from ich_tf.prediction import classify, explain, figures
 
 FOLDER, CHOSEN = "figures-held-out", "chosen.json"
 SHOWN = 3
@@ -143,7 +144,13 @@ def captions(run_folder: pathlib.Path) -> dict[pathlib.Path, str]:
     }
 
 
-def _picture(run: runner.Run, result: SliceResult, network, subtype: str, of: Chosen):
+def _picture(
+    run: runner.Run,
+    result: SliceResult,
+    network: classify.Classifier,
+    subtype: str,
+    of: Chosen,
+) -> Image.Image:
     """Heatmap, overlay and slice of one slice, with a title that names no patient."""
     case = run.dataset.load(of.case_id)
     if case.labels.tolist() != result.predictions[of.case_id]["truth"]:
@@ -160,7 +167,7 @@ def _picture(run: runner.Run, result: SliceResult, network, subtype: str, of: Ch
     return figures.explained(case.volume.hu[of.z], heat, title)
 
 
-def _write(out: pathlib.Path, subtype: str, pictures: list) -> str | None:
+def _write(out: pathlib.Path, subtype: str, pictures: list[Image.Image]) -> str | None:
     if not pictures:
         return None
     name = f"figure-{_number(subtype)}-{labels.SHORT[subtype]}.png"

@@ -41,7 +41,9 @@ def of_row(
     return _load(rows.row(name), profile, folders, seed=0)
 
 
-def _load(row: spec.Row, profile: str, folders: Folders, seed: int):
+def _load(
+    row: spec.Row, profile: str, folders: Folders, seed: int
+) -> classify.Classifier:
     settings = _settings(row, profile)
     file = results.result_file(folders.results, profile, row.id, seed)
     again = f"Run `ich-tf reproduce {row.id} --profile {profile}`."
