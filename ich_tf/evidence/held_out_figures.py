@@ -81,16 +81,16 @@ def of_run(
         ValueError: if the run is not finished, or a scan has other labels than it had.
     """
     out = run.folder / FOLDER
-    network = trained_classifier.of_run(run)
-    result = runner.load(run)
     made_for = {
-        "run": provenance.digest(result.spec),
+        "run": provenance.digest(run.spec),
         "shown": shown,
         "cells": resnext.CELLS,
     }
     path = out / CHOSEN
     if path.is_file() and files.read_json(path)["made_for"] == made_for:
         return out
+    network = trained_classifier.of_run(run)
+    result = runner.load(run)
     say(f"figures 3-7: Grad-CAM on held-out scans of the {result.identity}")
     out.mkdir(parents=True, exist_ok=True)
     subtypes = {}
