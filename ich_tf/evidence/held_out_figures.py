@@ -5,13 +5,13 @@ blood is measured on the phantom (`localization`).
 """
 
 import pathlib
-import typing
 from collections.abc import Callable
+from typing import Any, TypedDict
 
 import numpy as np
 from PIL import Image
 
-from ich_tf import files, labels
+from ich_tf import files, labels, typed_json
 from ich_tf.evidence import localization
 from ich_tf.experiments import provenance, runner, trained_classifier
 from ich_tf.experiments.slice_results import SliceResult
@@ -19,11 +19,12 @@ from ich_tf.models import resnext
 from ich_tf.prediction import classify, explain, figures
 
 FOLDER, CHOSEN = "figures-held-out", "chosen.json"
+ADVICE = "Remove it; `ich-tf figures` makes it again."
 SHOWN = 3
 """Slices in a figure."""
 
 
-class Chosen(typing.NamedTuple):
+class Chosen(TypedDict):
     """A slice of a figure.
 
     Attributes:
@@ -35,6 +36,44 @@ class Chosen(typing.NamedTuple):
     case_id: str
     z: int
     probability: float
+
+
+class Figure(TypedDict):
+    """A figure's file, None without a slice, and its slices."""
+
+    figure: str | None
+    slices: list[Chosen]
+
+
+class Content(TypedDict):
+    """The content of `chosen.json`."""
+
+    made_for: dict[str, Any]
+    data: str
+    subtypes: dict[str, Figure]
+
+
+def read(folder: pathlib.Path) -> Content:
+    """Read what `of_run` wrote.
+
+    Args:
+        folder: The folder of the figures.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged; the message names it.
+    """
+    path = folder / CHOSEN
+    content = typed_json.read(path, Content, ADVICE)
+    for subtype, figure in content["subtypes"].items():
+        if subtype not in labels.SUBTYPES:
+            raise ValueError(f"{path} is damaged: no subtype {subtype!r}. {ADVICE}")
+        if not files.is_plain(figure["figure"] or FOLDER):
+            raise ValueError(
+                f"{path} is damaged: {figure['figure']!r} is no plain file name. "
+                f"{ADVICE}"
+            )
+    return content
 
 
 def choose(result: SliceResult, shown: int = SHOWN) -> dict[str, list[Chosen]]:
@@ -58,8 +97,8 @@ def choose(result: SliceResult, shown: int = SHOWN) -> dict[str, list[Chosen]]:
             answers = np.where(truth, np.array(scan["probability"])[:, k], -1.0)
             if truth.any():
                 z = int(answers.argmax())
-                best.append(Chosen(case_id, z, float(answers[z])))
-        chosen[subtype] = sorted(best, key=lambda of: -of.probability)[:shown]
+                best.append(Chosen(case_id=case_id, z=z, probability=float(answers[z])))
+        chosen[subtype] = sorted(best, key=lambda of: -of["probability"])[:shown]
     return chosen
 
 
@@ -87,20 +126,20 @@ def of_run(
         "cells": resnext.CELLS,
     }
     path = out / CHOSEN
-    if path.is_file() and files.read_json(path)["made_for"] == made_for:
+    if path.is_file() and read(out)["made_for"] == made_for:
         return out
     network = trained_classifier.of_run(run)
     result = runner.load(run)
     say(f"figures 3-7: Grad-CAM on held-out scans of the {result.identity}")
     out.mkdir(parents=True, exist_ok=True)
-    subtypes = {}
+    subtypes: dict[str, Figure] = {}
     for subtype, slices in choose(result, shown).items():
         pictures = [_picture(run, result, network, subtype, of) for of in slices]
         subtypes[subtype] = {
             "figure": _write(out, subtype, pictures),
-            "slices": [of._asdict() for of in slices],
+            "slices": slices,
         }
-    content = {"made_for": made_for, "data": result.identity, "subtypes": subtypes}
+    content = Content(made_for=made_for, data=result.identity, subtypes=subtypes)
     files.write_json(path, content)
     return out
 
@@ -118,7 +157,7 @@ def drawn(run_folder: pathlib.Path) -> list[pathlib.Path]:
     return []
 
 
-def describe(content: dict) -> str:
+def describe(content: Content) -> str:
     """The content of `chosen.json` as a line for each subtype."""
     lines = []
     for subtype, figure in content["subtypes"].items():
@@ -136,7 +175,7 @@ def captions(run_folder: pathlib.Path) -> dict[pathlib.Path, str]:
     folder = run_folder / FOLDER
     if not (folder / CHOSEN).is_file():
         return {}
-    content = files.read_json(folder / CHOSEN)
+    content = read(folder)
     lines = describe(content).splitlines()
     names = [figure["figure"] for figure in content["subtypes"].values()]
     return {
@@ -152,19 +191,20 @@ def _picture(
     of: Chosen,
 ) -> Image.Image:
     """Heatmap, overlay and slice of one slice, with a title that names no patient."""
-    case = run.dataset.load(of.case_id)
-    if case.labels.tolist() != result.predictions[of.case_id]["truth"]:
+    case_id, z = of["case_id"], of["z"]
+    case = run.dataset.load(case_id)
+    if case.labels.tolist() != result.predictions[case_id]["truth"]:
         raise ValueError(
-            f"{run.dataset.root}: scan {of.case_id} has other labels or slices than "
+            f"{run.dataset.root}: scan {case_id} has other labels or slices than "
             f"when {run.experiment.id} was run. Run it again with --fresh."
         )
     k = labels.CLASSES.index(subtype)
-    (heat,) = explain.slice_heatmaps(network, case.volume, k, np.array([of.z]))
+    (heat,) = explain.slice_heatmaps(network, case.volume, k, np.array([z]))
     title = (
-        f"Figure {_number(subtype)}, {labels.SHORT[subtype]}: slice {of.z + 1} of "
-        f"{len(case.volume.hu)}, p = {of.probability:.2f}"
+        f"Figure {_number(subtype)}, {labels.SHORT[subtype]}: slice {z + 1} of "
+        f"{len(case.volume.hu)}, p = {of['probability']:.2f}"
     )
-    return figures.explained(case.volume.hu[of.z], heat, title)
+    return figures.explained(case.volume.hu[z], heat, title)
 
 
 def _write(out: pathlib.Path, subtype: str, pictures: list[Image.Image]) -> str | None:
