@@ -19,6 +19,7 @@ import numpy as np
 import paper_run
 import pytest
 
+from ich_tf import paths
 from ich_tf.data import splits
 from ich_tf.evidence import audit, findings, protocols, verify
 from ich_tf.experiments import runner
@@ -82,7 +83,9 @@ def test_a_run_killed_within_a_fold_resumes_to_the_same_counts(folder, whole, tm
     _, (result, *_), _ = whole
     third = tmp_path / "paper" / paper_run.ROW / "fold-2"
     process = subprocess.Popen(
-        [sys.executable, SCRIPT, folder, tmp_path], stdout=subprocess.DEVNULL
+        [sys.executable, SCRIPT, folder, tmp_path],
+        env={**os.environ, "PYTHONPATH": os.fspath(paths.PROJECT)},
+        stdout=subprocess.DEVNULL,
     )
     while not (third / "state.npz").is_file():
         assert process.poll() is None
