@@ -219,11 +219,11 @@ def test_a_figure_takes_true_slices_by_their_probability_one_a_scan(done):
     }
     result = dataclasses.replace(done[0], predictions=scans)
     chosen = held_out_figures.choose(result)
-    found = [tuple(of.values()) for of in chosen.pop("epidural")]
-    assert found == [("b", 0, 0.95), ("a", 1, 0.8)]
+    epidural = [tuple(of.values()) for of in chosen.pop("epidural")]
+    assert epidural == [("b", 0, 0.95), ("a", 1, 0.8)]
     assert not any(chosen.values())
-    (one,) = held_out_figures.choose(result, shown=1)["epidural"]
-    assert one["case_id"] == "b"
+    (best,) = held_out_figures.choose(result, shown=1)["epidural"]
+    assert best["case_id"] == "b"
 
 
 def test_a_scan_is_explained_by_the_network_of_a_finished_row(folders, done, tmp_path):
@@ -234,12 +234,14 @@ def test_a_scan_is_explained_by_the_network_of_a_finished_row(folders, done, tmp
     dicom.mkdir()
     for path in run.dataset.slices(case_id).files:
         shutil.copy(path, dicom)
-    found = explain.explain(dicom, tmp_path / "out", "any", network=network, force=True)
+    answer = explain.explain(
+        dicom, tmp_path / "out", "any", network=network, force=True
+    )
     # Shards hold whole levels of 255.
     expected = [slice_[labels.index("any")] for slice_ in scan["probability"]]
-    assert found["slice_probability"] == pytest.approx(expected, abs=0.01)
-    assert found["network"] == f"{SLICES} (profile demo)"
-    assert found["weights"]["trained_on"] == "phantom"
+    assert answer["slice_probability"] == pytest.approx(expected, abs=0.01)
+    assert answer["network"] == f"{SLICES} (profile demo)"
+    assert answer["weights"]["trained_on"] == "phantom"
 
 
 @pytest.mark.parametrize(
