@@ -5,12 +5,14 @@ import keras
 import nibabel
 import numpy as np
 import pytest
+import small_network
 from PIL import Image
 
-from ich_tf import cli, models, owned_folder
+from ich_tf import cli, labels, models, owned_folder
 from ich_tf.models import weights
 from ich_tf.prediction import classify, explain, figures, inputs
 from ich_tf.synthetic import layouts, phantom
+from ich_tf.volume import Case, Volume
 
 SIZE = 128
 BUILD = {
@@ -54,13 +56,18 @@ def weights_dir(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def grad_cam(weights_dir):
+    return explain.GradCam(classify.load(weights_dir=weights_dir))
+
+
 def nifti_of(scans):
     return scans / "ct-ich" / "ct_scans" / "049.nii"
 
 
-def test_explain_draws_the_most_probable_slices(scans, weights_dir, tmp_path):
+def test_explain_draws_the_most_probable_slices(scans, grad_cam, tmp_path):
     found = explain.explain(
-        nifti_of(scans), tmp_path, "sdh", weights_dir=weights_dir, shown=2
+        nifti_of(scans), tmp_path, "sdh", explainer=grad_cam, shown=2
     )
     assert json.loads((tmp_path / "explanation-SDH.json").read_text()) == found
     assert found["subtype"] == "subdural"
@@ -80,9 +87,33 @@ def test_explain_draws_the_most_probable_slices(scans, weights_dir, tmp_path):
         assert picture.size == (3 * 256, 256 + figures.TITLE)
 
 
-def test_the_verb_draws_and_says_which_network_answered(
-    scans, weights_dir, tmp_path, capsys
-):
+def test_by_default_the_network_of_predict_shows_its_pixels(tmp_path):
+    # Nine slices of brain; the middle one has a bright square.
+    hu = np.full((9, 64, 64), -20.0, np.float32)
+    hu[:, 8:56, 8:56] = 30
+    hu[4, 24:40, 16:32] = 90
+    case = Case("a", "a", Volume(hu, None, None, None))
+    network = small_network.with_subtypes(channels=1)
+    answer = explain.PixelProbabilities(network).explain(case, labels.index("any"))
+    segmentation = network.segment(case)
+    probabilities = network.probabilities(segmentation)
+    assert answer.slice_probability.argmax() == 4
+    np.testing.assert_array_equal(answer.slice_probability, probabilities.slices[:, -1])
+    assert answer.scan_probability == pytest.approx(probabilities.scan[-1])
+    (heat,) = answer.heatmaps(np.array([4]))
+    np.testing.assert_array_equal(heat, segmentation.hemorrhage[4])
+    subdural = explain.PixelProbabilities(network).explain(case, labels.index("SDH"))
+    np.testing.assert_array_equal(
+        subdural.heatmaps(np.array([4]))[0], segmentation.subtypes[4, ..., 5]
+    )
+    one_class = small_network.with_subtypes("sigmoid", 1)
+    with pytest.raises(ValueError, match="small.weights.h5"):
+        explain.PixelProbabilities(one_class).explain(case, 0)
+
+
+def test_the_verb_draws_and_says_which_network_answered(scans, tmp_path, capsys):
+    weights_dir = small_network.ship_with_subtypes(tmp_path / "weights")
+    tmp_path = tmp_path / "out"
     arguments = ["explain", str(nifti_of(scans)), "--out", str(tmp_path)]
     arguments += ["--weights-dir", str(weights_dir), "--slices", "1"]
     assert cli.main([*arguments, "--subtype", "subdural"]) == 0
@@ -90,7 +121,7 @@ def test_the_verb_draws_and_says_which_network_answered(
     (picture,) = found["pictures"]
     assert (tmp_path / picture).is_file()
     shown = capsys.readouterr().out
-    for said in (f"{found['scan_probability']:.2f}", picture, classify.SLICES):
+    for said in (f"{found['scan_probability']:.2f}", picture, found["network"]):
         assert said in shown
     assert inputs.DISCLAIMER in shown
     assert cli.main([*arguments, "--subtype", "tumor"]) == 2
@@ -113,28 +144,31 @@ def test_heatmaps_show_the_windows_the_network_was_trained_on(
 
     monkeypatch.setattr(explain.grad_cam, "heatmap", heatmap)
     jpg = scans / "ct-ich-v1" / "Patients_CT" / "049"
-    found = explain.explain(jpg, tmp_path / "out", "EDH", weights_dir=folder)
+    found = explain.explain(
+        jpg,
+        tmp_path / "out",
+        "EDH",
+        explainer=explain.GradCam(classify.load(weights_dir=folder)),
+    )
     assert len(found["slice_probability"]) == 10
     (images,) = seen
     assert images.shape == (3, 64, 64, 3) and images.max() > 0.5
     np.testing.assert_array_equal(images, np.repeat(images[..., :1], 3, axis=-1))
 
 
-def test_foreign_pictures_are_never_removed(scans, weights_dir, tmp_path):
+def test_foreign_pictures_are_never_removed(scans, grad_cam, tmp_path):
     foreign = tmp_path / "SDH-slice-099.png"
     foreign.write_text("theirs")
     with pytest.raises(owned_folder.ForeignFile):
-        explain.explain(nifti_of(scans), tmp_path, "SDH", weights_dir=weights_dir)
+        explain.explain(nifti_of(scans), tmp_path, "SDH", explainer=grad_cam)
     assert [path.name for path in tmp_path.iterdir()] == [foreign.name]
-    explain.explain(nifti_of(scans), tmp_path, "EDH", weights_dir=weights_dir, shown=1)
+    explain.explain(nifti_of(scans), tmp_path, "EDH", explainer=grad_cam, shown=1)
     assert foreign.read_text() == "theirs"
 
 
-def test_several_subtypes_share_a_folder(scans, weights_dir, tmp_path):
+def test_several_subtypes_share_a_folder(scans, grad_cam, tmp_path):
     for subtype in ("epidural", "any"):
-        explain.explain(
-            nifti_of(scans), tmp_path, subtype, weights_dir=weights_dir, shown=1
-        )
+        explain.explain(nifti_of(scans), tmp_path, subtype, explainer=grad_cam, shown=1)
     names = sorted(path.name.split("-slice")[0] for path in tmp_path.glob("[!.]*"))
     assert names == ["EDH", "any", "explanation-EDH.json", "explanation-any.json"]
 
@@ -149,7 +183,7 @@ def test_heatmaps_lie_on_the_scans_own_pixels(weights_dir):
     assert heat.min() >= 0.0 and 0.9 < heat.max() <= 1.0
 
 
-def test_what_cannot_be_explained_is_refused(scans, weights_dir, tmp_path):
+def test_what_cannot_be_explained_is_refused(scans, grad_cam, tmp_path):
     out = tmp_path / "out"
     water = tmp_path / "water.nii"
     image = nibabel.Nifti1Image(np.zeros((32, 32, 6), np.int16), np.diag([1, 1, 5, 1]))
@@ -162,9 +196,9 @@ def test_what_cannot_be_explained_is_refused(scans, weights_dir, tmp_path):
         (water, "EDH", 1, "water.nii is refused"),
     ):
         with pytest.raises(ValueError, match=reason):
-            explain.explain(source, out, subtype, weights_dir=weights_dir, shown=shown)
+            explain.explain(source, out, subtype, explainer=grad_cam, shown=shown)
     with pytest.raises(inputs.NotHeadCT):
-        explain.explain(water, out, "EDH", weights_dir=weights_dir)
+        explain.explain(water, out, "EDH", explainer=grad_cam)
     with pytest.raises(ValueError, match="No shipped weights"):
         explain.explain(nifti_of(scans), out, "EDH", weights_dir=tmp_path)
     assert not out.exists()

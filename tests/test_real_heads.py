@@ -2,49 +2,15 @@
 
 import numpy as np
 import pytest
+from small_network import bright
+from small_network import with_subtypes as network
 
-from ich_tf import labels, models
+from ich_tf import labels
 from ich_tf.models import weights
 from ich_tf.prediction import calibration, real_heads
 from ich_tf.volume import Case, Volume
 
 NAME = "small"
-
-
-def bright(activation, channels):
-    """A network that finds what is bright; all subtypes are alike to it.
-
-    With weights of 0.1 the logit is about 45 times the image: 19 at 30 HU, 41 at 90.
-    """
-    shape = (None, None, channels)
-    arguments = {"filters": (2, 4), "upsampling": "nearest", "input_shape": shape}
-    if activation == "subtypes":
-        arguments.update(classes=6, activation="subtypes")
-    model = models.build("unetplusplus", **arguments)
-    for weight in model.weights:
-        if "subtypes" not in weight.path:
-            weight.assign(np.full(weight.shape, 0.1))
-    model.get_layer("x0_1_logits").bias.assign([-30.0])
-    return model, arguments
-
-
-def network(activation="subtypes", channels=3, known=None, **preprocessing):
-    model, arguments = bright(activation, channels)
-    lines = np.tile([1.0, 0.0], (6, 1))
-    entry = {
-        "build": {"name": "unetplusplus", "kwargs": arguments},
-        "preprocessing": {
-            "approach": "approach1",
-            "channels": channels,
-            "size": 64,
-            "tile": 64,
-            "stride": 64,
-            **preprocessing,
-        },
-        "file": "small.weights.h5",
-    }
-    fitted = calibration.Calibration(lines, lines)
-    return real_heads.Network(model, entry, known, fitted)
 
 
 @pytest.fixture

@@ -235,7 +235,11 @@ def test_a_scan_is_explained_by_the_network_of_a_finished_row(folders, done, tmp
     for path in run.dataset.slices(case_id).files:
         shutil.copy(path, dicom)
     answer = explain.explain(
-        dicom, tmp_path / "out", "any", network=network, force=True
+        dicom,
+        tmp_path / "out",
+        "any",
+        explainer=explain.GradCam(network),
+        force=True,
     )
     # Shards hold whole levels of 255.
     expected = [slice_[labels.index("any")] for slice_ in scan["probability"]]

@@ -75,7 +75,7 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
         "--run",
         metavar="ROW",
         help="explain with the slice network of this finished row, as "
-        "table1/resnext101, instead of the shipped one",
+        "table1/resnext101, by Grad-CAM, instead of the network of `predict`",
     )
     shared.add_profile(parser)
     shared.add_results(parser)
@@ -84,14 +84,16 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
 def _explain(options: argparse.Namespace) -> None:
     from ich_tf.prediction import explain
 
-    network = _network_of_row(options) if options.run else None
+    explainer = None
+    if options.run:
+        explainer = explain.GradCam(_network_of_row(options))
     result = explain.explain(
         options.input,
         options.out,
         options.subtype,
         series_uid=options.series,
         force=options.force,
-        network=network,
+        explainer=explainer,
         weights_dir=options.weights_dir,
         shown=options.slices,
     )
@@ -99,7 +101,8 @@ def _explain(options: argparse.Namespace) -> None:
         f"{result['subtype']}: probability {result['scan_probability']:.2f} in the "
         f"scan; see {', '.join(result['pictures'])} in {options.out}"
     )
-    print(f"classified by {result['network']}, which sees {result['sees']}")
+    print(f"answered by {result['network']}, which sees {result['sees']}")
+    print(f"the colours show: {result['shows']}")
     trained_on = result["weights"]["trained_on"]
     print(f"weights trained on {trained_on}. {result['disclaimer']}")
 
@@ -115,7 +118,7 @@ def _network_of_row(options: argparse.Namespace):
 VERBS = (
     Verb(
         "explain",
-        "show where the classifier sees a subtype (Grad-CAM)",
+        "show where the network sees a subtype",
         _explain,
         _add_explain,
         (

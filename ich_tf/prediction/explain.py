@@ -1,19 +1,133 @@
-"""What `explain` gives for one scan: where the classifier sees a subtype.
+"""What `explain` gives for one scan: where a network sees a subtype.
 
-Grad-CAM needs an image that the network answers for, so probabilities here come from
-the slice network alone. `predict` gives the answers of the sequence model over it,
-which may differ.
+By default the network of `predict` answers, whose pixels are the explanation: a scan's
+probability is made from the probabilities that are drawn. A classifier of slices only
+gives one number for a slice, so Grad-CAM shows what moved it.
 """
 
+import dataclasses
 import os
+import typing
+from collections.abc import Callable
 
 import numpy as np
 
 from ich_tf import files, labels, owned_folder
 from ich_tf.models import resnext
-from ich_tf.prediction import classify, figures, grad_cam, inputs
+from ich_tf.prediction import classify, figures, grad_cam, inputs, real_heads
 from ich_tf.preprocessing.segmentation import slices
-from ich_tf.volume import Volume
+from ich_tf.volume import Case, Volume
+
+
+class Explained(typing.NamedTuple):
+    """What a network says of one class in a scan.
+
+    Attributes:
+        slice_probability: (z,), from foot to head.
+        scan_probability: Of the scan.
+        heatmaps: From z indices (n,) to maps (n, y, x), float32, in [0, 1].
+    """
+
+    slice_probability: np.ndarray
+    scan_probability: float
+    heatmaps: Callable[[np.ndarray], np.ndarray]
+
+
+class Explainer(typing.Protocol):
+    """A network and its way to explain itself.
+
+    Attributes:
+        name: Of the network.
+        sees: What it sees when it answers for a slice.
+        shows: What its maps show.
+        entry: Its entry of the manifest.
+    """
+
+    name: str
+    sees: str
+    shows: str
+    entry: dict
+
+    def explain(self, case: Case, class_index: int) -> Explained:
+        """Explain one class, a position in `labels.CLASSES`, in a scan.
+
+        Raises:
+            ValueError: if the network cannot answer for the scan or the class.
+        """
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GradCam:
+    """A classifier of slices, explained by Grad-CAM.
+
+    Attributes:
+        network: The classifier.
+        layer: The feature maps that Grad-CAM weighs; None takes
+            `resnext.feature_map`.
+    """
+
+    network: classify.Classifier
+    layer: str | None = None
+    sees = classify.ALONE
+    shows = "Grad-CAM"
+
+    @property
+    def entry(self) -> dict:
+        """Of the manifest."""
+        return self.network.entry
+
+    @property
+    def name(self) -> str:
+        """Of the network."""
+        return self.entry.get("name", classify.SLICES)
+
+    def explain(self, case: Case, class_index: int) -> Explained:
+        """The most probable slice gives the probability of the scan."""
+        volume = case.volume
+        answers = classify.slice_answers(self.network, volume)[1][:, class_index]
+
+        def heatmaps(chosen):
+            return slice_heatmaps(self.network, volume, class_index, chosen, self.layer)
+
+        return Explained(answers, float(answers.max()), heatmaps)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PixelProbabilities:
+    """The network of `predict`, explained by the probabilities of its pixels.
+
+    Attributes:
+        network: The network, with a calibration.
+        name: Its name in the manifest.
+    """
+
+    network: real_heads.Network
+    name: str = real_heads.DEFAULT_WEIGHTS
+    sees = "each slice with its neighbours"
+    shows = "probability of each pixel"
+
+    @property
+    def entry(self) -> dict:
+        """Of the manifest."""
+        return self.network.entry
+
+    def explain(self, case: Case, class_index: int) -> Explained:
+        """Calibrated probabilities, and the pixels that they are made from."""
+        segmentation = self.network.segment(case)
+        probabilities = self.network.probabilities(segmentation)
+        if probabilities is None or not self.network.knows_subtypes:
+            raise ValueError(
+                f"{self.entry['file']} gives no probabilities of subtypes. Use weights "
+                "with subtypes and a calibration, or `--run`."
+            )
+        pixels = segmentation.hemorrhage
+        if labels.CLASSES[class_index] != labels.ANY:
+            pixels = segmentation.subtypes[..., 1 + class_index]
+        return Explained(
+            probabilities.slices[:, class_index],
+            float(probabilities.scan[class_index]),
+            lambda chosen: pixels[chosen],
+        )
 
 
 def explain(
@@ -23,12 +137,11 @@ def explain(
     *,
     series_uid: str | None = None,
     force: bool = False,
-    network: classify.Classifier | None = None,
+    explainer: Explainer | None = None,
     weights_dir: str | os.PathLike | None = None,
-    layer: str | None = None,
     shown: int = 3,
 ) -> dict:
-    """Draw Grad-CAM of the slices that most probably hold a subtype.
+    """Draw the slices that most probably hold a subtype, and where it is seen.
 
     Args:
         source: A NIfTI file or a DICOM file or folder.
@@ -38,15 +151,13 @@ def explain(
         subtype: Name or short form, "any" included; case does not matter.
         series_uid: Which series of a DICOM folder with several.
         force: Whether a scan that does not look like head CT is read with a note.
-        network: The slice network; None takes the shipped one.
+        explainer: The network; None takes the one of `predict`.
         weights_dir: Folder of the shipped weights.
-        layer: The feature maps that Grad-CAM weighs; None takes
-            `resnext.feature_map`.
         shown: Number of slices to draw.
 
     Returns:
-        The content of the JSON file; `network` and what it `sees` name the network
-        that the probabilities are from.
+        The content of the JSON file; `network`, what it `sees` and what its maps
+        `show` name the network that the probabilities are from.
 
     Raises:
         inputs.NotHeadCT: if the content cannot be a head CT.
@@ -60,24 +171,25 @@ def explain(
     short = labels.SHORT[labels.CLASSES[class_index]]
     names = [f"explanation-{short}.json", f"{short}-slice-*.png"]
     owned_folder.check(out, _writer(short), names)
-    volume = inputs.read(source, series_uid=series_uid, force=force).volume
-    network = network or classify.load(weights_dir=weights_dir)
-    probability = classify.slice_answers(network, volume)[1][:, class_index]
+    case = inputs.read(source, series_uid=series_uid, force=force)
+    explainer = explainer or PixelProbabilities(real_heads.load(weights_dir))
+    answer = explainer.explain(case, class_index)
+    probability = answer.slice_probability
     chosen = np.sort(np.argsort(-probability, kind="stable")[:shown])
-    heatmaps = slice_heatmaps(network, volume, class_index, chosen, layer)
     content = {
         "subtype": labels.CLASSES[class_index],
         "slices": len(probability),
-        "scan_probability": round(float(probability.max()), 4),
+        "scan_probability": round(answer.scan_probability, 4),
         "slice_probability": [round(float(value), 4) for value in probability],
-        "network": network.entry.get("name", classify.SLICES),
-        "sees": classify.ALONE,
-        "weights": classify.provenance(network.entry),
-        "notes": [note.text for note in volume.notes],
+        "network": explainer.name,
+        "sees": explainer.sees,
+        "shows": explainer.shows,
+        "weights": classify.provenance(explainer.entry),
+        "notes": [note.text for note in case.volume.notes],
         "pictures": [],
         "disclaimer": inputs.DISCLAIMER,
     }
-    return _write(out, content, volume, chosen, heatmaps)
+    return _write(out, content, case.volume, chosen, answer.heatmaps(chosen))
 
 
 def slice_heatmaps(
