@@ -93,11 +93,11 @@ def test_by_default_the_network_of_predict_shows_its_pixels(tmp_path):
     hu[:, 8:56, 8:56] = 30
     hu[4, 24:40, 16:32] = 90
     case = Case("a", "a", Volume(hu, None, None, None))
-    network = small_network.with_subtypes(channels=1)
+    network = small_network.with_subtypes()
     answer = explain.PixelProbabilities(network).explain(case, labels.index("any"))
     segmentation = network.segment(case)
     probabilities = network.probabilities(segmentation)
-    assert answer.slice_probability.argmax() == 4
+    assert answer.slice_probability.argmax() in (3, 4, 5)  # It sees neighbours.
     np.testing.assert_array_equal(answer.slice_probability, probabilities.slices[:, -1])
     assert answer.scan_probability == pytest.approx(probabilities.scan[-1])
     (heat,) = answer.heatmaps(np.array([4]))
