@@ -10,7 +10,7 @@ import pytest
 import small
 from PIL import Image as image
 
-from ich_tf import files, labels
+from ich_tf import cli, files, labels
 from ich_tf.data.rsna import dataset as rsna
 from ich_tf.evidence import (
     classification_page,
@@ -246,6 +246,13 @@ def test_a_scan_is_explained_by_the_network_of_a_finished_row(folders, done, tmp
     assert answer["slice_probability"] == pytest.approx(expected, abs=0.01)
     assert answer["network"] == f"{SLICES} (profile demo)"
     assert answer["weights"]["trained_on"] == "phantom"
+
+
+def test_the_verb_names_the_row_that_explains(folders, done, tmp_path, capsys):
+    arguments = ["explain", str(tmp_path), "--subtype", "SDH", "--out", str(tmp_path)]
+    arguments += ["--results", str(folders.results), "--run", "table1/resnext"]
+    assert cli.main(arguments) == 2
+    assert "table1/resnext101" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

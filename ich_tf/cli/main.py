@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     terminal.set_verbosity(options.verbose, options.quiet)
     try:
         shared.use_device(getattr(options, "device", "auto"))
-        return options.run(options) or 0
+        return options.run_verb(options) or 0
     except BrokenPipeError:
         # What reads the pipe, such as `head`, has closed it; nothing more is shown.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         )
         verb.add_options(sub)
         shared.add_verbosity(sub)
-        sub.set_defaults(run=verb.run, error=sub.error)
+        sub.set_defaults(run_verb=verb.run, error=sub.error)
     return top
 
 
