@@ -125,7 +125,7 @@ TABLES = {
     table.name: dataclasses.replace(
         table,
         rows=tuple(CATALOG.row(normal.id) for normal in table.rows),
-        beside=tuple(CATALOG.row(normal.id) for normal in table.beside),
+        compared=tuple(CATALOG.row(normal.id) for normal in table.compared),
     )
     for table in tables.TABLES.values()
 }

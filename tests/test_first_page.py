@@ -35,13 +35,13 @@ def test_minutes_are_those_of_the_plans():
 def test_as_many_statements_are_contradicted_as_the_audit_finds(tmp_path):
     found = audit.audit(tmp_path, "demo")
     contradicted = [of for of in found if of.verdict == findings.CONTRADICTED]
-    word = WORDS[len(contradicted)].capitalize()
-    assert f"**{word} statements of the report contradict" in TEXT
+    (word,) = re.findall(r"\*\*(\w+) statements of the report", TEXT)
+    assert word == WORDS[len(contradicted)].capitalize()
 
 
 def test_the_best_dice_is_the_printed_one():
     printed = max(row["dice"] for row in reported()["table2"]["rows"])
-    assert f"its best Dice, {printed}, holds is open" in TEXT
+    assert re.findall(r"best Dice, ([\d.]+),", TEXT) == [str(printed)]
 
 
 def test_it_is_short():

@@ -8,6 +8,7 @@ import shutil
 import tomllib
 
 import pytest
+import yaml
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
 SCRIPT = runpy.run_path(str(PROJECT / "docs" / "set_owner.py"))
@@ -49,10 +50,8 @@ def test_the_owner_is_filled_in_everywhere_and_can_be_replaced(project):
     assert not [path for path, text in named.items() if "first-owner" in text]
     urls = tomllib.loads((project / "pyproject.toml").read_text())["project"]["urls"]
     assert urls == {"Repository": "https://github.com/second/ich_tf"}
-    assert (
-        "\nrepository-code: https://github.com/second/ich_tf"
-        in (project / "CITATION.cff").read_text()
-    )
+    citation = yaml.safe_load((project / "CITATION.cff").read_text())
+    assert citation["repository-code"] == "https://github.com/second/ich_tf"
     for name in NAMES:
         address = f"github/second/ich_tf/blob/main/notebooks/{name}.ipynb)"
         assert (project / "README.md").read_text().count(address) == 1

@@ -99,7 +99,7 @@ def changed_rows(rows, known, changes):
         table.name: dataclasses.replace(
             table,
             rows=tuple(made.row(row.id) for row in table.rows),
-            beside=tuple(made.row(row.id) for row in table.beside),
+            compared=tuple(made.row(row.id) for row in table.compared),
         )
         for table in known.values()
     }

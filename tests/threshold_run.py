@@ -36,7 +36,7 @@ TABLES = {
     table.name: dataclasses.replace(
         table,
         rows=tuple(CATALOG.row(row.id) for row in table.rows),
-        beside=tuple(CATALOG.row(row.id) for row in table.beside),
+        compared=tuple(CATALOG.row(row.id) for row in table.compared),
     )
     for table in small.TABLES.values()
 }

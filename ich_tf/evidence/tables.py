@@ -33,7 +33,7 @@ class Table:
         columns: Names of scores in a result's summary, and "seconds_per_epoch" or
             "peak_memory_gb".
         rows: The rows that it is about, in their order.
-        beside: Rows of other tables, shown for comparison.
+        compared: Rows of other tables, shown for comparison.
         groups: A row is shown once for each: a class, or `ALL_CLASSES`; none for a
             table of masks, whose rows are shown under one protocol.
         digits: Decimals of the printed numbers.
@@ -41,7 +41,7 @@ class Table:
         quotes_others: Whether the reported numbers are other papers', on their data,
             which nothing here can reproduce.
         titles: Id to title of rows that this table calls otherwise.
-        shown_order: Ids in the order of the table; the default is `rows`, `beside`.
+        shown_order: Ids in the order of the table; the default is `rows`, `compared`.
         notes: What should be read with the table, whatever was run.
     """
 
@@ -50,7 +50,7 @@ class Table:
     identity: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    beside: tuple[Row, ...] = ()
+    compared: tuple[Row, ...] = ()
     groups: tuple[str, ...] = ()
     digits: int = 3
     reported_in: str
@@ -61,7 +61,7 @@ class Table:
     @property
     def shown(self) -> tuple[Row, ...]:
         """All rows in the order of the table."""
-        return (*self.rows, *self.beside)
+        return (*self.rows, *self.compared)
 
     @property
     def is_of_masks(self) -> bool:
@@ -122,7 +122,7 @@ TABLES = {
         ),
         Table(
             name="table1-losses",
-            caption="Validation loss beside Table I",
+            caption="Validation loss, next to Table I",
             identity=_RSNA,
             columns=("validation_loss", "weighted_log_loss"),
             rows=CATALOG.rows("table1"),
@@ -146,12 +146,12 @@ TABLES = {
         ),
         Table(
             name="table1-imagenet",
-            caption="Table I from ImageNet weights, which the report names, beside the "
-            "weights of [1]'s code",
+            caption="Table I from ImageNet weights, which the report names, next to "
+            "the weights of [1]'s code",
             identity=_RSNA,
             columns=("auc_scan", "auc_slice", "accuracy_scan", "accuracy_slice"),
             rows=CATALOG.rows("table1-imagenet"),
-            beside=CATALOG.rows("table1"),
+            compared=CATALOG.rows("table1"),
             groups=CLASSES,
             digits=4,
             reported_in="table1",
@@ -185,34 +185,34 @@ TABLES = {
         ),
         Table(
             name="related",
-            caption="Section II: related work without networks, beside Table III's "
+            caption="Section II: related work without networks, next to Table III's "
             "networks",
             identity="the data of each paper",
             columns=_MASKS,
             rows=CATALOG.rows("related"),
-            beside=_by_id(related.BESIDE),
+            compared=_by_id(related.BESIDE),
             reported_in="related",
             quotes_others=True,
             notes=related.notes(),
         ),
         Table(
             name="volume3d",
-            caption="Section V: the 3-D UNet++ that the report could not train, beside "
-            "2-D",
+            caption="Section V: the 3-D UNet++ that the report could not train, next "
+            "to 2-D",
             identity=_CT_ICH,
             columns=("jaccard", "dice", "seconds_per_epoch", "peak_memory_gb"),
             rows=CATALOG.rows("volume3d"),
-            beside=_by_id(volume3d.BESIDE),
+            compared=_by_id(volume3d.BESIDE),
             reported_in="volume3d",
         ),
         Table(
             name="options",
-            caption="What the report leaves open of its best network, beside the row "
+            caption="What the report leaves open of its best network, next to the row "
             "of Table II",
             identity=_CT_ICH,
             columns=("jaccard", "dice"),
             rows=CATALOG.rows("options"),
-            beside=_by_id(table3.SHOWN[:1]),
+            compared=_by_id(table3.SHOWN[:1]),
             reported_in="options",
         ),
     )

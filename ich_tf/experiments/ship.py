@@ -30,7 +30,7 @@ def ship(run: Run, say: Say) -> dict:
     build = run.task.describe(run, result)["build"]
     model = models.build(build["name"], **build["kwargs"])
     checkpoint.load_weights(model, run.fold_folder(0) / checkpoint.FINAL)
-    described, beside = run.task.publish(run, result, model, say)
+    described, companions = run.task.publish(run, result, model, say)
     entry = {
         "trained_on": run.fingerprint["identity"],
         **described,
@@ -41,4 +41,4 @@ def ship(run: Run, say: Say) -> dict:
         "versions": result.versions[0],
     }
     name = run.experiment.id.split("/")[1]
-    return weights.ship(model, name, run.folders.weights, entry, beside)
+    return weights.ship(model, name, run.folders.weights, entry, companions)

@@ -71,7 +71,7 @@ class Task(abc.ABC):
     Instances hold no state: each method takes the run. For a row `reproduce` calls
     `check`; `runner.execute` then calls `folds`, for each fold `train` and `evaluate`,
     and at the end `summarise`. `verify --recount` calls `recount`, and shipping a
-    network `describe` and `artifacts`.
+    network `publish`.
     """
 
     trains_network: ClassVar[bool] = True
@@ -210,7 +210,7 @@ class Task(abc.ABC):
     def publish(
         self, run: "Run", result: "Result", model: Any, say: Say
     ) -> tuple[dict, dict[str, Callable]]:
-        """Manifest fields of a network to ship, and the files beside its weights."""
+        """Manifest fields of a network to ship, and the files next to its weights."""
         return self.describe(run, result), self.artifacts(run, model)
 
     def steps(self, run: "Run") -> int:

@@ -97,7 +97,7 @@ class Session:
         Args:
             experiment_id: The row.
             folder: Folder of the results.
-            **changes: Settings that differ from those of quick.
+            **changes: Settings that differ from the profile quick.
         """
         row = CATALOG.row(experiment_id)
         settings = dataclasses.replace(row.settings["quick"], **changes)

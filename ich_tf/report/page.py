@@ -134,7 +134,7 @@ def read_results(
 def distinct(
     results: Mapping[str, Result], known: Mapping[str, Table] = tables.TABLES
 ) -> dict[str, Result]:
-    """The results without those of rows that are the same training as another row."""
+    """The results without rows that share the training of another row."""
     return {
         row.id: results[row.id]
         for row in rows_of(known)

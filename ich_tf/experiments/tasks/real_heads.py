@@ -156,8 +156,8 @@ class RealHeadsTask(PaintedTask):
         """As for painted slices, with the scores by class.
 
         Returns:
-            Besides those of `PaintedTask.summarise`, `classes`: `metrics.detection.
-            score` of the labelled cases.
+            The fields of `PaintedTask.summarise`, and `classes`:
+            `metrics.detection.score` of the labelled cases.
         """
         (fold,) = folds
         return {

@@ -37,7 +37,7 @@ Scores = tuple[np.ndarray, np.ndarray]
 def publish(
     run: Run, network: real_heads.Network, fields: dict, say: Say
 ) -> tuple[dict, dict[str, Callable]]:
-    """Manifest fields and the files beside the weights.
+    """Manifest fields and the files next to the weights.
 
     Args:
         run: A finished run.
