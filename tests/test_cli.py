@@ -284,10 +284,12 @@ def test_every_verb_has_examples_and_every_option_a_help_text():
         verb.add_options(_Recorder())
 
 
-def test_strategies_are_those_that_can_be_chosen():
+def test_choices_are_those_of_the_modules_that_are_imported_later():
+    from ich_tf.evidence import render
     from ich_tf.training import distribute
 
     assert options.STRATEGIES == distribute.STRATEGIES
+    assert options.TABLE_FORMATS == render.FORMATS
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from ich_tf.io import dicom, nifti
+from ich_tf.io import dicom, nifti, source
 from ich_tf.prediction import inputs
 
 AFFINE = np.array([[-0.5, 0, 0, 10], [0, -0.75, 0, 20], [0, 0, 5, -7], [0, 0, 0, 1.0]])
@@ -67,7 +67,10 @@ def test_big_endian_files_are_read(tmp_path, kind):
 
 @pytest.mark.parametrize(
     ("background", "share"),
-    [(np.nan, "1 of 60"), (-32768.0, "1 of 60"), (-np.inf, "1 of")],
+    [
+        *((np.nan, "1 of 60"), (-32768.0, "1 of 60"), (-np.inf, "1 of")),
+        *((-3024.0, "1 of 60"), (-2000.0, "1 of 60")),
+    ],
 )
 def test_background_becomes_air_with_its_share(tmp_path, background, share):
     data = DATA.astype(np.float32)
@@ -82,6 +85,22 @@ def test_many_values_below_air_are_no_background(tmp_path):
     volume = nifti.read(_save(tmp_path / "scan.nii", DATA.astype(np.float32) * -1000))
     assert volume.hu.min() == -59000
     assert volume.notes == ()
+
+
+def test_half_a_pair_is_named_with_what_is_missing(tmp_path):
+    nibabel.Nifti1Pair(DATA, AFFINE).to_filename(tmp_path / "scan.img")
+    (tmp_path / "scan.hdr").rename(tmp_path / "other.hdr")
+    with pytest.raises(ValueError, match=r"scan\.img.*\.hdr, is not there"):
+        inputs.read_any(tmp_path / "scan.img")
+    with pytest.raises(ValueError, match=r"other\.hdr.*\.img"):
+        inputs.read_any(tmp_path / "other.hdr")
+
+
+@pytest.mark.parametrize(
+    ("count", "percent"), [(1, "0.00025%"), (393216, "100%"), (391250, "99.5%")]
+)
+def test_a_share_is_never_zero_and_has_no_large_exponent(count, percent):
+    assert f"({percent})" in source.share_text(count, 393216)
 
 
 def _damage_checksum(content):

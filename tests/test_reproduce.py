@@ -127,6 +127,27 @@ def test_a_finished_run_is_kept_on_a_device_of_another_precision(copied, monkeyp
         )
 
 
+def test_a_dry_run_names_time_memory_and_disk_and_writes_nothing(copied):
+    run = small.run(ROW, copied)
+    run.file.unlink()
+    shutil.rmtree(run.folder)
+    lines = []
+    hours = reproduce.forecast([run], say=lines.append)
+    # Two epochs of two steps take less than the least that is said, a minute a row.
+    assert hours == pytest.approx(1 / 60)
+    (of_row,) = [line for line in lines if line.startswith(f"{ROW}: about")]
+    for unit in ("minutes", "GB of memory", "GB of disk"):
+        assert unit in of_row
+    assert lines[-1].startswith("all rows: about 1 minutes")
+    assert not run.file.exists() and not run.folder.exists()
+
+
+def test_a_dry_run_of_finished_rows_has_nothing_to_do(copied):
+    lines = []
+    assert reproduce.forecast([small.run(ROW, copied)], say=lines.append) == 0
+    assert lines == ["every row is finished"]
+
+
 def test_results_of_real_data_are_not_replaced_by_the_phantoms(copied):
     run = small.run(ROW, copied)
     real = files.read_json(run.file)

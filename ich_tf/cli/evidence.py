@@ -7,7 +7,6 @@ import sys
 from ich_tf.cli import evaluate
 from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
-from ich_tf.evidence import render, tables
 
 
 def _add_tables(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +15,7 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=render.FORMATS,
+        choices=shared.TABLE_FORMATS,
         help="default: text in a terminal, else md",
     )
     shared.add_profile(parser)
@@ -40,7 +39,7 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
 
 
 def _tables(options: argparse.Namespace) -> None:
-    from ich_tf.evidence import readme
+    from ich_tf.evidence import readme, render, tables
 
     results = shared.results_of(options)
     if options.readme:

@@ -6,7 +6,6 @@ import shlex
 from ich_tf.cli import everything
 from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
-from ich_tf.experiments.catalog import CATALOG
 
 SLICES = "table1/resnext101"
 """The row that Figures 3-7 are drawn with."""
@@ -154,6 +153,7 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     from ich_tf.experiments import show
+    from ich_tf.experiments.catalog import CATALOG
 
     print(show.describe(CATALOG.row(options.experiment), options.profile), end="")
 

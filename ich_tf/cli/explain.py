@@ -6,7 +6,6 @@ from ich_tf import paths
 from ich_tf.cli import options as shared
 from ich_tf.cli import predict
 from ich_tf.cli.options import Verb
-from ich_tf.metrics import display
 
 
 def _add_detection(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +25,7 @@ def _add_detection(parser: argparse.ArgumentParser) -> None:
 
 def _detection(options: argparse.Namespace) -> None:
     from ich_tf import data
+    from ich_tf.metrics import display
     from ich_tf.prediction import detection, predict
 
     result = detection.detect(

@@ -16,6 +16,8 @@ from ich_tf import paths
 PROFILES = ("demo", "quick", "study", "paper", "paper-by-patient", "shipped")
 STRATEGIES = ("auto", "one", "mirrored", "multiworker", "tpu")
 """`training.distribute.STRATEGIES`, which takes seconds to import."""
+TABLE_FORMATS = ("text", "md", "csv", "latex", "html", "json")
+"""`evidence.render.FORMATS`, which takes a while to import."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -72,9 +72,9 @@ def _impossible_values(volume: Volume) -> Problem | None:
     if 0 <= low and high <= 255:
         reason += ", as in an 8-bit picture"
     elif low >= 0:
-        reason += "; was the rescale intercept (about -1024) not applied?"
+        reason += "; perhaps the rescale intercept (about -1024) was not applied"
     else:
-        reason += "; were they clipped to a window?"
+        reason += "; perhaps they were clipped to a window"
     return Problem("values", "", f"not Hounsfield units, {reason}")
 
 

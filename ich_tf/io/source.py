@@ -282,4 +282,7 @@ def share_text(count: int, total: int) -> str:
         count: 1 or more.
         total: `count` or more.
     """
-    return f"{count} of {total} ({100 * count / total:.2g}%)"
+    percent = 100 * count / total
+    # Two digits, but no exponent: 99.5 would be 1e+02.
+    shown = f"{percent:.3g}" if percent >= 99 else f"{percent:.2g}"
+    return f"{count} of {total} ({shown}%)"

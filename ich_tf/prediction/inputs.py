@@ -60,7 +60,9 @@ def check(path: str | os.PathLike, volume: Volume, *, force: bool = False) -> Vo
     if not problems:
         return volume
     reasons = "; ".join(problem.message for problem in problems)
-    if not force or not np.all(np.isfinite(volume.hu)):
+    if not np.all(np.isfinite(volume.hu)):
+        raise NotHeadCT(f"{path} is refused: {reasons}.")
+    if not force:
         raise NotHeadCT(
             f"{path} is refused: {reasons}. If it is a head CT, --force reads it."
         )
@@ -118,6 +120,8 @@ def _read(path: pathlib.Path, series_uid: str | None) -> Volume:
     if dicom.looks_like_dicom(path):
         return dicom.read(path, series_uid=series_uid)
     name = source.name_format(path) or "no file that is known"
+    if path.name.lower().endswith((".img", ".img.gz")):
+        name = "the voxels of a pair, whose header, the file .hdr, is not there"
     raise source.InputError(f"{path}: not a readable scan but {name}. {source.READ}.")
 
 

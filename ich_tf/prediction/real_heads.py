@@ -126,12 +126,10 @@ class Network:
         small = slices.resize(slices.squared(volume.hu), side)
         answers, features = self._forward(small, context.step_of(spacing_mm))
         rows, columns = slices.within_square(height, width)
-        whole = np.stack(
-            [
-                slices.resize_channels(answer, max(height, width))[rows, columns]
-                for answer in answers
-            ]
-        )
+        whole = np.empty((*volume.hu.shape, answers.shape[-1]), np.float32)
+        for of_slice, answer in zip(whole, answers, strict=True):
+            enlarged = slices.resize_channels(answer, max(height, width))
+            of_slice[...] = enlarged[rows, columns]
         return Segmentation(
             whole, calibrations.scores(answers), features, self.knows_subtypes
         )

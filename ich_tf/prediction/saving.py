@@ -1,5 +1,6 @@
 """A prediction as files: masks, pictures, tables, numbers and a page."""
 
+import concurrent.futures
 import csv
 import io
 import os
@@ -9,7 +10,7 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from ich_tf import files, labels, owned_folder, typed_json
+from ich_tf import files, labels, owned_folder, parallel, typed_json
 from ich_tf.io import dicom_seg, nifti
 from ich_tf.prediction import figures, scan_page
 from ich_tf.prediction.result import Prediction
@@ -20,6 +21,8 @@ MASK, SUBTYPES, UNCERTAINTY = "mask.nii.gz", "subtypes.nii.gz", "uncertainty.nii
 LABEL_TABLE = "subtypes.txt"
 PROBABILITIES, LESIONS = "probabilities.csv", "lesions.csv"
 PAGE = "report.html"
+CERTAIN = 1e-4
+"""Distance from 0 or 1 within which a probability counts as certain."""
 ADVICE = "Predict the scan again."
 SCAN_ROW = "scan"
 """Name of the last row of `probabilities.csv`; the others are numbers of slices."""
@@ -121,10 +124,16 @@ def save(
             that no earlier prediction wrote there. Nothing changes then.
     """
     with owned_folder.replacing(folder, WRITER) as made:
-        pictures = _write_pictures(prediction, made)
-        _write_maps(prediction, made)
-        _write_tables(prediction, made)
-        (made / PAGE).write_bytes(scan_page.render(prediction, title))
+        unsure = uncertainty(prediction.probability)
+        # Compression of pictures and maps takes most of the time, outside of Python.
+        with concurrent.futures.ThreadPoolExecutor(parallel.cores()) as pool:
+            jobs = [
+                pool.submit(_write_pictures, prediction, unsure, made),
+                pool.submit(_write_page, prediction, title, made),
+                pool.submit(_write_maps, prediction, unsure, made),
+            ]
+            _write_tables(prediction, made)
+            pictures, *_ = [job.result() for job in jobs]
         content = {**prediction.as_dict(), "pictures": pictures, **(more or {})}
         if dicom:
             content["dicom"] = write_dicom(prediction, made)
@@ -155,25 +164,37 @@ def write_dicom(prediction: Prediction, folder: pathlib.Path) -> dict:
 
 
 def uncertainty(probability: np.ndarray) -> np.ndarray:
-    """Entropy of each probability in bits: 0 where it is 0 or 1, 1 where it is 1/2."""
-    inside = np.clip(probability, 1e-6, 1 - 1e-6)
-    bits = inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside)
-    return -bits.astype(np.float32)
+    """Entropy of each probability in bits: 1 where it is 1/2.
+
+    Within `CERTAIN` of 0 or 1, where it would be below 0.0015, it is 0.
+    """
+    bits = np.zeros(probability.shape, np.float32)
+    unsure = (probability > CERTAIN) & (probability < 1 - CERTAIN)
+    inside = probability[unsure]
+    bits[unsure] = -(inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside))
+    return bits
 
 
-def _write_pictures(prediction: Prediction, folder: pathlib.Path) -> list[str]:
+def _write_pictures(
+    prediction: Prediction, unsure: np.ndarray, folder: pathlib.Path
+) -> list[str]:
     hu, mask = prediction.volume.hu, prediction.mask
     figures.montage(folder / "overview.png", hu, mask)
-    unsure = uncertainty(prediction.probability)
     figures.montage(folder / "uncertainty.png", hu, unsure, draw_slice=figures.heat)
     overlays = figures.slice_overlays(folder, hu, mask)
     return ["overview.png", "uncertainty.png", *overlays]
 
 
-def _write_maps(prediction: Prediction, folder: pathlib.Path) -> None:
+def _write_page(prediction: Prediction, title: str, folder: pathlib.Path) -> None:
+    (folder / PAGE).write_bytes(scan_page.render(prediction, title))
+
+
+def _write_maps(
+    prediction: Prediction, unsure: np.ndarray, folder: pathlib.Path
+) -> None:
     volume = prediction.volume
     nifti.write_mask(folder / MASK, prediction.mask, volume)
-    percent = np.rint(100 * uncertainty(prediction.probability)).astype(np.uint8)
+    percent = np.rint(100 * unsure).astype(np.uint8)
     nifti.write_map(folder / UNCERTAINTY, percent, volume)
     if prediction.subtypes is not None:
         nifti.write_map(folder / SUBTYPES, prediction.subtypes, volume)

@@ -197,8 +197,15 @@ def _smaller(volume: np.ndarray) -> np.ndarray:
 
 
 def _smaller_labels(prediction: Prediction) -> np.ndarray:
-    """The labels of the mask, each where more than half of a pixel has one."""
-    marked = prediction.mask if prediction.subtypes is None else prediction.subtypes
-    present = np.unique(marked)
-    share = [_smaller((marked == value).astype(np.float32)) for value in present]
-    return present[np.argmax(share, axis=0)]
+    """The labels of the mask, each where it has the largest share of a pixel."""
+    mask = prediction.mask if prediction.subtypes is None else prediction.subtypes
+    smaller = np.zeros(_smaller(mask[:1]).shape, np.uint8)
+    smaller = np.repeat(smaller, len(mask), axis=0)
+    marked = np.flatnonzero(prediction.slice_pixels)
+    if not len(marked):
+        return smaller
+    part = mask[marked]
+    present = np.flatnonzero(np.bincount(part.ravel()))
+    share = [_smaller((part == value).astype(np.float32)) for value in present]
+    smaller[marked] = present[np.argmax(share, axis=0)]
+    return smaller

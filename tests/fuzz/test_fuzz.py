@@ -1,5 +1,9 @@
-"""Every reader withstands a thousand mutated files; see `harness`."""
+"""Every reader withstands a thousand mutated files; see `harness`.
 
+ICH_TF_FUZZ_COUNT changes the number.
+"""
+
+import os
 import pathlib
 import random
 import sys
@@ -11,11 +15,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import harness
 import targets
 
+COUNT = int(os.environ.get("ICH_TF_FUZZ_COUNT", 1000))
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", targets.TARGETS)
 def test_mutated_files_are_read_or_refused_by_name(name, tmp_path):
-    report = harness.run(name, targets.TARGETS[name], tmp_path / name, count=1000)
+    report = harness.run(name, targets.TARGETS[name], tmp_path / name, COUNT)
     assert report.faults == []
 
 

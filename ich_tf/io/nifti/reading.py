@@ -25,8 +25,8 @@ __all__ = [
     "read_mask",
 ]
 
-IMPOSSIBLE_HU = -8192.0
-"""Nothing below this is a Hounsfield unit; one value there is a background."""
+PADDING_HU = -1200.0
+"""No scanner stores a lower value but as padding: a single one is a background."""
 
 SILENT_MM = 1e-3
 """How far a mask may lie off its volume without a note."""
@@ -142,8 +142,8 @@ def _background_to_air(hu: np.ndarray) -> list[Note]:
         share = share_text(count, hu.size)
         notes.append(Note("values", f"{share} voxels without a value became air"))
     lowest = float(np.min(hu))
-    if lowest < IMPOSSIBLE_HU:
-        below = hu < IMPOSSIBLE_HU
+    if lowest < PADDING_HU:
+        below = hu < PADDING_HU
         # Several values down there are no background but another unit.
         if np.all(hu[below] == lowest) and not below.all():
             hu[below] = LOWEST_HU
