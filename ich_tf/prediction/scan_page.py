@@ -139,8 +139,10 @@ def _ml(volume_ml: float | None) -> str:
 
 
 def _case(prediction: Prediction) -> dict:
-    hu = _smaller(prediction.volume.hu)
-    volumes = {"probability": np.rint(255 * _smaller(prediction.probability))}
+    hu = slices.at_most(prediction.volume.hu, SIZE)
+    volumes = {
+        "probability": np.rint(255 * slices.at_most(prediction.probability, SIZE))
+    }
     volumes["mask"] = _smaller_labels(prediction)
     areas = prediction.slice_pixels
     start = int(areas.argmax()) if areas.any() else len(areas) // 2
@@ -187,25 +189,18 @@ def _slice_fact(prediction: Prediction, z: int) -> str:
     return "; ".join(said)
 
 
-def _smaller(volume: np.ndarray) -> np.ndarray:
-    """(z, h, w) with the longer side of at most `SIZE` pixels, by area averaging."""
-    height, width = volume.shape[1:]
-    scale = min(1.0, SIZE / max(height, width))
-    if scale == 1.0:
-        return volume
-    return slices.resize(volume, round(height * scale), round(width * scale))
-
-
 def _smaller_labels(prediction: Prediction) -> np.ndarray:
     """The labels of the mask, each where it has the largest share of a pixel."""
     mask = prediction.mask if prediction.subtypes is None else prediction.subtypes
-    smaller = np.zeros(_smaller(mask[:1]).shape, np.uint8)
+    smaller = np.zeros(slices.at_most(mask[:1], SIZE).shape, np.uint8)
     smaller = np.repeat(smaller, len(mask), axis=0)
     marked = np.flatnonzero(prediction.slice_pixels)
     if not len(marked):
         return smaller
     part = mask[marked]
     present = np.flatnonzero(np.bincount(part.ravel()))
-    share = [_smaller((part == value).astype(np.float32)) for value in present]
+    share = [
+        slices.at_most((part == value).astype(np.float32), SIZE) for value in present
+    ]
     smaller[marked] = present[np.argmax(share, axis=0)]
     return smaller

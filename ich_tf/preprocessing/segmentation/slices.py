@@ -148,6 +148,15 @@ def resize(slices: np.ndarray, height: int, width: int | None = None) -> np.ndar
     )
 
 
+def at_most(slices: np.ndarray, side: int) -> np.ndarray:
+    """(z, h, w) slices with the longer side of at most `side` pixels, by area."""
+    height, width = slices.shape[1:]
+    scale = min(1.0, side / max(height, width))
+    if scale == 1.0:
+        return slices
+    return resize(slices, round(height * scale), round(width * scale))
+
+
 def resize_channels(image: np.ndarray, side: int) -> np.ndarray:
     """Resize a square float32 image (h, w, channels) as `resize` does slices."""
     import cv2
