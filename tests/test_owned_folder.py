@@ -183,6 +183,26 @@ def test_a_kill_at_any_point_is_finished_or_undone_by_the_next_call(killed):
     assert kinds == {"old mask", "new mask"}
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    out = tmp_path / "out"
+    write(out, FIRST)
+    script = (
+        "import os, sys; from ich_tf import owned_folder\n"
+        # The superuser may write everywhere.
+        "if os.geteuid() == 0: os.setuid(65534)\n"
+        "owned_folder.check(sys.argv[1], 'predict', ['mask.bin'])\n"
+    )
+    for path in (out, *out.parents[:3]):
+        path.chmod(path.stat().st_mode | 0o055)
+    out.chmod(0o555)
+    project = {**os.environ, "PYTHONPATH": str(paths.PROJECT)}
+    command = [sys.executable, "-c", script, out]
+    process = subprocess.run(command, env=project, capture_output=True, text=True)
+    out.chmod(0o755)
+    assert f"{out} cannot be written" in process.stderr
+    assert content(out) == FIRST
+
+
 def test_two_writers_at_once_leave_the_files_of_one(tmp_path):
     texts = [f"answer {number}" for number in range(8)]
     threads = [
