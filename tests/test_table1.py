@@ -255,6 +255,13 @@ def test_the_verb_names_the_row_that_explains(folders, done, tmp_path, capsys):
     assert "table1/resnext101" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("row", [SLICES, SCANS])
+def test_figures_of_an_unfinished_row_are_refused(written, tmp_path, capsys, row):
+    arguments = ["figures", "--run", row, "--profile", "paper", "--rsna", str(written)]
+    assert cli.main([*arguments, "--results", str(tmp_path)]) == 2
+    assert SLICES in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("row", "profile", "message"),
     [
