@@ -10,22 +10,29 @@
 # head with the five subtypes of hemorrhage and exact masks.
 
 # %%
-# Only on Colab: fetch and install the project (a minute).
+# Only on Colab: fetch and install the project (a minute). It can run twice.
+KEEP_ON_DRIVE = False  # @param {type:"boolean"}
+
 import sys
 
 if "google.colab" in sys.modules:
     import os
     import subprocess
 
-    repository = "https://github.com/OWNER/ich_tf"
-    subprocess.run(["git", "clone", "-q", "--depth=1", repository], check=True)
-    os.chdir("ich_tf")
+    repository, folder = "https://github.com/OWNER/ich_tf", "/content/ich_tf"
+    if not os.path.isdir(folder):
+        clone = ["git", "clone", "-q", "--depth=1", repository, folder]
+        subprocess.run(clone, check=True)
+    os.chdir(folder)
     install = [sys.executable, "-m", "pip", "install", "-q", "-e", "."]
     subprocess.run(install, check=True)
+    if KEEP_ON_DRIVE:
+        from google.colab import drive
+
+        drive.mount("/content/drive")
+        os.environ["ICH_TF_RESULTS"] = "/content/drive/MyDrive/ich_tf/results"
 
 # %%
-import os
-
 import numpy as np
 from IPython.display import Markdown
 
@@ -38,7 +45,7 @@ from ich_tf.report import notebook, plots
 from ich_tf.synthetic import phantom
 
 # "phantom", or the folder of ct-ich.
-DATA = os.environ.get("ICH_TF_CT_ICH") or notebook.PHANTOM
+DATA = "phantom"  # @param {type:"string"}
 here = notebook.start(DATA)
 
 # %% [markdown]
@@ -57,7 +64,7 @@ if here.phantom:
         for number, name in enumerate(labels.SUBTYPES)
     }
 else:
-    dataset = data.open_dataset("ct-ich", DATA)
+    dataset = data.open_dataset("ct-ich", here.folders.ct_ich)
     facts = dataset.fingerprint()["cases"]
     bleeding = [name for name in facts if facts[name]["mask_voxels"]]
     cases = {name: dataset.load(name) for name in bleeding[:5]}
@@ -73,7 +80,7 @@ outlined = {
     )
     for name, case in cases.items()
 }
-figures.contact_sheet({**plain, **outlined}, columns=5, side=200)
+notebook.sheet({**plain, **outlined}, columns=5, side=200)
 
 # %%
 rows = []
@@ -94,7 +101,7 @@ Markdown(
 # %%
 name, case = list(cases.items())[-1]
 shown = np.linspace(0, len(case.volume.hu) - 1, 24).astype(int)
-figures.contact_sheet(
+notebook.sheet(
     {str(z + 1): figures.overlay(case.volume.hu[z], case.mask[z]) for z in shown},
     columns=8,
     side=128,
@@ -117,7 +124,7 @@ pictures = {
 }
 three = windows.channels(hu, "approach2", 3)
 pictures["approach 2 as colours"] = (255 * three).astype(np.uint8)
-figures.contact_sheet(pictures, columns=5, side=200)
+notebook.sheet(pictures, columns=5, side=200)
 
 # %% [markdown]
 # Where blood lies in Hounsfield units, and how much of it the windows leave apart from
@@ -137,7 +144,7 @@ axis.set_xlim(0, 150)
 axis.set_xlabel("HU")
 axis.set_ylabel("density")
 axis.legend(fontsize=8)
-notebook.show(figure)
+notebook.show(figure, "Densities of Hounsfield units: hemorrhage overlaps other tissue")
 
 # %%
 low, median, high = np.percentile(inside, [5, 50, 95])
@@ -160,7 +167,7 @@ side = hu.shape[0] // 4
 grid = tiles.TileGrid(*hu.shape, tile=side, stride=side // 2)
 crops = grid.cut(hu[np.newaxis])
 overlaps = grid.overlaps()
-figures.contact_sheet(
+notebook.sheet(
     {str(number + 1): figures.gray(crop) for number, crop in enumerate(crops)},
     columns=grid.columns,
     side=grid.tile + 2,
@@ -181,7 +188,7 @@ Markdown(
 change = augment.augmenter("hssayeni2020_flip")
 mask = case.mask[largest[name]]
 moved = [change(hu[..., np.newaxis], mask, seed) for seed in range(5)]
-figures.contact_sheet(
+notebook.sheet(
     {"as it is": figures.overlay(hu, mask)}
     | {
         f"seed {seed}": figures.overlay(image[..., 0], drawn)

@@ -7,22 +7,29 @@
 # phantom: a small ResNeXt from random weights.
 
 # %%
-# Only on Colab: fetch and install the project (a minute).
+# Only on Colab: fetch and install the project (a minute). It can run twice.
+KEEP_ON_DRIVE = False  # @param {type:"boolean"}
+
 import sys
 
 if "google.colab" in sys.modules:
     import os
     import subprocess
 
-    repository = "https://github.com/OWNER/ich_tf"
-    subprocess.run(["git", "clone", "-q", "--depth=1", repository], check=True)
-    os.chdir("ich_tf")
+    repository, folder = "https://github.com/OWNER/ich_tf", "/content/ich_tf"
+    if not os.path.isdir(folder):
+        clone = ["git", "clone", "-q", "--depth=1", repository, folder]
+        subprocess.run(clone, check=True)
+    os.chdir(folder)
     install = [sys.executable, "-m", "pip", "install", "-q", "-e", "."]
     subprocess.run(install, check=True)
+    if KEEP_ON_DRIVE:
+        from google.colab import drive
+
+        drive.mount("/content/drive")
+        os.environ["ICH_TF_RESULTS"] = "/content/drive/MyDrive/ich_tf/results"
 
 # %%
-import os
-
 import numpy as np
 from IPython.display import Markdown, display
 from PIL import Image
@@ -35,7 +42,7 @@ from ich_tf.report import notebook, plots
 from ich_tf.synthetic import phantom
 
 # "phantom", or the folder of RSNA 2019.
-DATA = os.environ.get("ICH_TF_RSNA") or notebook.PHANTOM
+DATA = "phantom"  # @param {type:"string"}
 here = notebook.start(DATA, "rsna")
 SLICES, SCANS = "table1/resnext101", "table1/resnext101-lstm"
 
@@ -53,7 +60,8 @@ display(here.table("table1"), here.table("table1-losses"))
 # %%
 results = here.results("table1")
 if results:
-    display(notebook.show(plots.roc_curves(plots.slice_answers(results))))
+    figure = plots.roc_curves(plots.slice_answers(results))
+    display(notebook.show(figure, "ROC curves of each class, by network"))
 else:
     display(here.missing("table1"))
 
@@ -62,7 +70,8 @@ else:
 
 # %%
 if results:
-    display(notebook.show(plots.training_curves(plots.histories(results))))
+    figure = plots.training_curves(plots.histories(results))
+    display(notebook.show(figure, "Loss by epoch of each network"))
 else:
     display(here.missing("table1"))
 
@@ -102,7 +111,7 @@ axis.set_ylim(0, 1.02)
 axis.set_xlabel("slice, from foot to head")
 axis.set_ylabel("probability of hemorrhage")
 axis.legend(fontsize=8)
-notebook.show(figure)
+notebook.show(figure, "Probability of hemorrhage by slice, alone and together")
 
 # %%
 right = [
@@ -125,10 +134,11 @@ folder = stored.result_file(here.folders.results, here.profile, SLICES).with_suf
 drawn = held_out_figures.drawn(folder)
 if drawn:
     for path in drawn:
-        display(Image.open(path).convert("RGB"))
+        display(notebook.picture(Image.open(path), f"Grad-CAM, {path.stem}"))
 else:
     display(here.missing("table1"))
-    display(Markdown("Instead: the shipped slice network, on new phantom heads."))
+    network_name = f"the shipped slice network `{classify.SLICES}`"
+    display(Markdown(f"Instead: {network_name}, on new phantom heads."))
     for number, name in enumerate(labels.SUBTYPES):
         head = phantom.generate(7, 200 + number, slices=24, size=256, subtypes=[name])
         z = head.case.mask.sum((1, 2)).argmax()
@@ -136,7 +146,8 @@ else:
         (heat,) = explain.slice_heatmaps(network, volume, number, np.array([z]))
         title = f"{labels.SHORT[name]}, slice {z + 1}"
         mask = head.case.mask[z]
-        display(figures.explained(volume.hu[z], heat, title, mask))
+        shown = figures.explained(volume.hu[z], heat, title, mask)
+        display(notebook.picture(shown, f"Grad-CAM by {classify.SLICES}: {title}"))
 
 # %% [markdown]
 # How often the heat is on the blood is measured in

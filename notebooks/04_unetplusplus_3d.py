@@ -7,22 +7,29 @@
 # for the gradients. This notebook shows what each saves, and what the networks reach.
 
 # %%
-# Only on Colab: fetch and install the project (a minute).
+# Only on Colab: fetch and install the project (a minute). It can run twice.
+KEEP_ON_DRIVE = False  # @param {type:"boolean"}
+
 import sys
 
 if "google.colab" in sys.modules:
     import os
     import subprocess
 
-    repository = "https://github.com/OWNER/ich_tf"
-    subprocess.run(["git", "clone", "-q", "--depth=1", repository], check=True)
-    os.chdir("ich_tf")
+    repository, folder = "https://github.com/OWNER/ich_tf", "/content/ich_tf"
+    if not os.path.isdir(folder):
+        clone = ["git", "clone", "-q", "--depth=1", repository, folder]
+        subprocess.run(clone, check=True)
+    os.chdir(folder)
     install = [sys.executable, "-m", "pip", "install", "-q", "-e", "."]
     subprocess.run(install, check=True)
+    if KEEP_ON_DRIVE:
+        from google.colab import drive
+
+        drive.mount("/content/drive")
+        os.environ["ICH_TF_RESULTS"] = "/content/drive/MyDrive/ich_tf/results"
 
 # %%
-import os
-
 import numpy as np
 from IPython.display import Markdown, display
 
@@ -35,7 +42,7 @@ from ich_tf.report import notebook, plots
 from ich_tf.synthetic import phantom
 
 # "phantom", or the folder of ct-ich.
-DATA = os.environ.get("ICH_TF_CT_ICH") or notebook.PHANTOM
+DATA = "phantom"  # @param {type:"string"}
 here = notebook.start(DATA)
 
 # %% [markdown]
@@ -62,7 +69,7 @@ views["axial"][[top, top + height - 1], left : left + width] = (255, 255, 0)
 views["axial"][top : top + height, [left, left + width - 1]] = (255, 255, 0)
 for name in ("coronal", "sagittal"):
     views[name] = views[name].repeat(thick, axis=0)
-figures.contact_sheet(views, columns=3)
+notebook.sheet(views, columns=3)
 
 # %%
 Markdown(
@@ -106,7 +113,7 @@ axis.set_xticks(range(len(SIDES)), [f"32 x {side} x {side}" for side in SIDES])
 axis.set_ylabel("GB")
 axis.margins(y=0.1)
 axis.legend(fontsize=8)
-notebook.show(figure)
+notebook.show(figure, "Memory of a training step by variant and volume")
 
 # %%
 saved = 1 - memory["added, recomputed"][-1] / memory["concatenated"][-1]
@@ -132,8 +139,10 @@ here.table("volume3d")
 results = here.results("volume3d")
 scores = plots.dice_of_heads(results)
 if scores:
-    display(notebook.show(plots.scores_per_case(scores, "Dice per volume")))
-    display(notebook.show(plots.training_curves(plots.histories(results))))
+    figure = plots.scores_per_case(scores, "Dice per volume")
+    display(notebook.show(figure, "Dice of each held-out head, by row"))
+    figure = plots.training_curves(plots.histories(results))
+    display(notebook.show(figure, "Loss and soft Jaccard by epoch, by row"))
 else:
     display(here.missing("volume3d"))
 
@@ -159,7 +168,7 @@ for result in results.values():
             pictures[f"{name}: {dice(counts[largest]):.2f}"] = predicted
             break
 if pictures:
-    display(figures.contact_sheet(pictures, columns=min(4, len(pictures))))
+    display(notebook.sheet(pictures, columns=min(4, len(pictures))))
 else:
     display(here.missing("volume3d"))
 

@@ -8,22 +8,30 @@
 # itself.
 
 # %%
-# Only on Colab: fetch and install the project (a minute).
+# Only on Colab: fetch and install the project (a minute). It can run twice.
+KEEP_ON_DRIVE = False  # @param {type:"boolean"}
+
 import sys
 
 if "google.colab" in sys.modules:
     import os
     import subprocess
 
-    repository = "https://github.com/OWNER/ich_tf"
-    subprocess.run(["git", "clone", "-q", "--depth=1", repository], check=True)
-    os.chdir("ich_tf")
+    repository, folder = "https://github.com/OWNER/ich_tf", "/content/ich_tf"
+    if not os.path.isdir(folder):
+        clone = ["git", "clone", "-q", "--depth=1", repository, folder]
+        subprocess.run(clone, check=True)
+    os.chdir(folder)
     install = [sys.executable, "-m", "pip", "install", "-q", "-e", "."]
     subprocess.run(install, check=True)
+    if KEEP_ON_DRIVE:
+        from google.colab import drive
+
+        drive.mount("/content/drive")
+        os.environ["ICH_TF_RESULTS"] = "/content/drive/MyDrive/ich_tf/results"
 
 # %%
 import copy
-import os
 import pathlib
 import tempfile
 from collections import Counter
@@ -36,7 +44,7 @@ from ich_tf.experiments.catalog import CATALOG
 from ich_tf.report import notebook
 
 # "phantom", or the folder of ct-ich.
-DATA = os.environ.get("ICH_TF_CT_ICH") or notebook.PHANTOM
+DATA = "phantom"  # @param {type:"string"}
 here = notebook.start(DATA)
 
 # %% [markdown]

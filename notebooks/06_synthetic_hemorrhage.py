@@ -10,22 +10,29 @@
 # real, and never of a patient with hemorrhage.
 
 # %%
-# Only on Colab: fetch and install the project (a minute).
+# Only on Colab: fetch and install the project (a minute). It can run twice.
+KEEP_ON_DRIVE = False  # @param {type:"boolean"}
+
 import sys
 
 if "google.colab" in sys.modules:
     import os
     import subprocess
 
-    repository = "https://github.com/OWNER/ich_tf"
-    subprocess.run(["git", "clone", "-q", "--depth=1", repository], check=True)
-    os.chdir("ich_tf")
+    repository, folder = "https://github.com/OWNER/ich_tf", "/content/ich_tf"
+    if not os.path.isdir(folder):
+        clone = ["git", "clone", "-q", "--depth=1", repository, folder]
+        subprocess.run(clone, check=True)
+    os.chdir(folder)
     install = [sys.executable, "-m", "pip", "install", "-q", "-e", "."]
     subprocess.run(install, check=True)
+    if KEEP_ON_DRIVE:
+        from google.colab import drive
+
+        drive.mount("/content/drive")
+        os.environ["ICH_TF_RESULTS"] = "/content/drive/MyDrive/ich_tf/results"
 
 # %%
-import os
-
 import numpy as np
 from IPython.display import Image, Markdown, display
 
@@ -36,7 +43,7 @@ from ich_tf.report import notebook, plots
 from ich_tf.synthetic import painted, painting, phantom
 
 # "phantom", or the folder of ct-ich 1.0.
-DATA = os.environ.get("ICH_TF_CT_ICH") or notebook.PHANTOM
+DATA = "phantom"  # @param {type:"string"}
 here = notebook.start(DATA)
 
 # %% [markdown]
@@ -51,7 +58,7 @@ here = notebook.start(DATA)
 if here.phantom:
     case = phantom.generate(11, 3, slices=24, size=256, subtypes=[]).case
 else:
-    dataset = data.open_dataset("ct-ich", DATA)
+    dataset = data.open_dataset("ct-ich", here.folders.ct_ich)
     case = dataset.load(painted.Painted(dataset, prepare=None).patients()[0])
 z = round(0.6 * len(case.volume.hu))
 clean = case.volume.hu[z]
@@ -65,7 +72,7 @@ for subtype in labels.SUBTYPES:
     plain[labels.SHORT[subtype]] = figures.gray(of_slice.hu)
     name = f"{labels.SHORT[subtype]}, truth"
     outlined[name] = figures.overlay(of_slice.hu, of_slice.mask)
-figures.contact_sheet({**plain, **outlined}, columns=6, side=200)
+notebook.sheet({**plain, **outlined}, columns=6, side=200)
 
 # %% [markdown]
 # ## What only looks like blood
@@ -84,7 +91,7 @@ for seed in most:
     similar[f"seed {seed}"] = figures.gray(made[seed])
     outline = brain & (made[seed] > low + 10)
     denser[f"seed {seed}, denser"] = figures.overlay(made[seed], outline)
-figures.contact_sheet({**similar, **denser}, columns=5, side=220)
+notebook.sheet({**similar, **denser}, columns=5, side=220)
 
 # %% [markdown]
 # ## One ingredient less
@@ -116,7 +123,7 @@ for number, subtype in enumerate(labels.SUBTYPES):
     truth[f"{name}, truth"] = figures.overlay(hu, mask)
     found[f"{name}, Dice {dice:.2f}"] = figures.overlay(hu, predicted)
     unsure[f"{name}, unsure"] = figures.heat(hu, saving.uncertainty(probability))
-figures.contact_sheet({**truth, **found, **unsure}, columns=5, side=220)
+notebook.sheet({**truth, **found, **unsure}, columns=5, side=220)
 
 # %%
 entry = network.entry
@@ -133,14 +140,15 @@ Markdown(f"Shipped: {entry['parameters']:,} weights. Measured: {entry['metric']}
 folder = here.folders.results / "detection" / real_heads.DEFAULT_WEIGHTS
 picture = folder / "detection.png"
 if picture.is_file() and not here.phantom:
-    display(Image(picture))
+    display(Image(picture, alt="Real slices with the outlines that were predicted"))
 else:
     display(Markdown("Only with real data: they are not shown where all can see them."))
 
 # %%
 detected = synthetic_page.detected(here.folders.results)
 if detected:
-    display(notebook.show(plots.roc_curves(detected)))
+    figure = plots.roc_curves(detected)
+    display(notebook.show(figure, "ROC curves of detection by training data"))
 else:
     display(Markdown("Not run here; [what was measured](../docs/synthetic.md)."))
 

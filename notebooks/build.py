@@ -38,6 +38,9 @@ def build(source: pathlib.Path) -> nbformat.NotebookNode:
             "name": "python3",
         },
         "language_info": {"name": "python"},
+        # What Colab starts with.
+        "accelerator": "GPU",
+        "colab": {"gpuType": "T4", "provenance": []},
     }
     for number, cell in enumerate(notebook.cells):
         cell.id = f"{source.stem[:2]}-{number:02d}"

@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import types
 
 import jupytext
 import nbformat
@@ -35,8 +36,8 @@ def pictures(notebook):
     return [out for out in outputs(notebook) if kinds & set(out.get("data", {}))]
 
 
-def test_there_are_six():
-    assert [name[:2] for name in NAMES] == ["01", "02", "03", "04", "05", "06"]
+def test_there_are_seven():
+    assert [name[:2] for name in NAMES] == [f"{number:02d}" for number in range(7)]
     assert sorted(FOLDER.glob("*.ipynb")) == [
         source.with_suffix(".ipynb") for source in SOURCES
     ]
@@ -76,7 +77,36 @@ def test_the_first_cells_are_for_colab(name):
     _, install, first, *_ = built(name).cells
     assert "google.colab" in install.source
     assert install.outputs == []
-    assert re.search(r"^DATA = .*notebook\.PHANTOM$", first.source, re.MULTILINE)
+    assert re.search(r'^DATA = "phantom"  # @param', first.source, re.MULTILINE)
+    assert built(name).metadata["accelerator"] == "GPU"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_colab_cell_runs_twice(name, tmp_path, monkeypatch):
+    """With a stand-in for Colab, where a second clone would be an error."""
+    commands = []
+
+    def run(command, check):
+        commands.append(command[:2])
+        if command[1] == "clone":
+            pathlib.Path(command[-1]).mkdir()
+
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("colab"))
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.chdir(tmp_path)
+    _, install, *_ = built(name).cells
+    source = install.source.replace("/content", str(tmp_path))
+    for _ in range(2):
+        exec(compile(source, name, "exec"), {})
+    assert commands.count(["git", "clone"]) == 1
+    assert pathlib.Path.cwd() == tmp_path / "ich_tf"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_picture_has_an_alt_text(name):
+    for picture in pictures(built(name)):
+        kind = next(iter({"image/png", "image/jpeg"} & set(picture.data)))
+        assert picture.metadata.get(kind, {}).get("alt")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -178,7 +178,7 @@ def start(data: str, name: str = "ct-ich") -> Session:
     return session
 
 
-def show(figure: "Figure", alt: str = "") -> "display.Image":
+def show(figure: "Figure", alt: str) -> "display.Image":
     """A figure as a notebook shows it.
 
     Args:
