@@ -118,8 +118,8 @@ right = [
     f"{np.mean((answer[:, every] > 0.5) == truth):.0%}" for answer in (alone, together)
 ]
 Markdown(
-    f"Of the {len(truth)} slices of this head, {right[0]} are called right one by one "
-    f"and {right[1]} together. One head shows how it works, not how well."
+    f"Of the {len(truth)} slices of this head, {right[0]} are right one by one and "
+    f"{right[1]} together. One head shows how it works, not how well."
 )
 
 # %% [markdown]

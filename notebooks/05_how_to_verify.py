@@ -65,7 +65,7 @@ counted = Counter((one.cell.table, one.kind, one.verdict) for one in checks)
 lines = [f"| {' | '.join(key)} | {count} |" for key, count in counted.items()]
 display(
     Markdown(
-        "| table | held against | verdict | numbers |\n| --- | --- | --- | --- |\n"
+        "| table | compared with | verdict | numbers |\n| --- | --- | --- | --- |\n"
         + "\n".join(lines)
     )
 )
@@ -169,7 +169,7 @@ Markdown(
 )
 
 # %% [markdown]
-# ## The report held against itself
+# ## The report checked against itself
 #
 # `ich-tf audit`: sums, bounds and whole numbers that the report's own
 # numbers must obey, and the published facts of its data sets. These need no data.
