@@ -10,9 +10,8 @@ import json_mutations
 import numpy as np
 
 from ich_tf import files, labels, owned_folder
-from ich_tf.evidence import localization
 from ich_tf.models import manifest
-from ich_tf.prediction import calibration, many, saving
+from ich_tf.prediction import calibration, saving
 from ich_tf.preprocessing.classification import records
 from ich_tf.preprocessing.segmentation import slices
 from ich_tf.synthetic import painted_scans
@@ -116,6 +115,8 @@ def _renamed(
 
 def _read_prediction(path: pathlib.Path) -> None:
     """Read it and make the row of the table."""
+    # Keras takes long to import.
+    from ich_tf.prediction import many
 
     def row(place: pathlib.Path) -> None:
         numbers = saving.read(place.parent)
@@ -193,7 +194,7 @@ def _read_shards(path: pathlib.Path) -> None:
 
 
 def _localization_seeds(folder: pathlib.Path) -> list[pathlib.Path]:
-    path = folder / localization.MEASURED
+    path = folder / "localization.json"
     score = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 3, "n_undefined": 0}
     names = ("energy_share", "pointing_game", "chance_head", "chance_image")
     measured = {
@@ -209,6 +210,8 @@ def _localization_seeds(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _read_localization(path: pathlib.Path) -> None:
+    from ich_tf.evidence import localization
+
     _renamed(
         path,
         localization.MEASURED,
@@ -224,9 +227,20 @@ _JSON = {
     "shards-index": (_shard_seeds, _read_shards),
     "localization": (_localization_seeds, _read_localization),
 }
+
+
+def _prepare() -> None:
+    """Import what takes long."""
+    from ich_tf.evidence import localization  # noqa: F401
+    from ich_tf.prediction import many  # noqa: F401
+
+
+_HEAVY = ("prediction", "localization")
 TARGETS = {
     **{
-        name + ending: harness.Target(seeds, read, mutate=mutate)
+        name + ending: harness.Target(
+            seeds, read, mutate=mutate, prepare=_prepare if name in _HEAVY else None
+        )
         for name, (seeds, read) in _JSON.items()
         for ending, mutate in (("", json_mutations.mutate), ("-bytes", None))
     },

@@ -188,7 +188,7 @@ class Shards:
         chosen = [_choose(shard, wanted) for shard in self.index["shards"]]
         kept = [number for number, (group, _) in enumerate(chosen) if len(group)]
         if not kept:
-            raise ValueError(f"{self.folder} holds no slice of the scans asked for.")
+            raise ValueError(f"{path} lists no slice of the scans asked for.")
         self.groups = tuple(chosen[number][0] for number in kept)
         self.places = tuple(chosen[number][1] for number in kept)
         self.paths = tuple(
