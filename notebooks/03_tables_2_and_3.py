@@ -2,7 +2,7 @@
 # # Tables II and III: segmentation
 #
 # UNet++ over several encoders, against the U-Net of Hssayeni et al. [2]. The report
-# trains on ct-ich and does not state its folds; here they are those of [2]. Without
+# trains on ct-ich and does not state its folds; here they are the folds of [2]. Without
 # that data, this notebook shows the demo on the phantom, where most rows are trained
 # for a few steps only.
 
@@ -51,7 +51,7 @@ DATA = "phantom"  # @param {type:"string"}
 here = notebook.start(DATA)
 
 # %% [markdown]
-# ## Table II, reported beside ours
+# ## Table II, reported next to ours
 
 # %%
 here.table("table2")

@@ -130,7 +130,7 @@ Markdown(
 # %% [markdown]
 # ## What the networks reach
 #
-# Beside a 2-D UNet++ that was trained for as long on the same heads.
+# Next to a 2-D UNet++ that was trained for as long on the same heads.
 
 # %%
 here.table("volume3d")

@@ -51,7 +51,7 @@ here = notebook.start(DATA)
 #
 # `painting.paint` finds skull, midline, ventricles and sulci in a slice and paints each
 # subtype where it belongs: along the bone, along the falx, into sulci or ventricles, or
-# into the brain. Blood pushes the brain aside, edges mix with what lies beside them,
+# into the brain. Blood pushes the brain aside, edges mix with what lies next to them,
 # and the noise of the scan stays. The outline is the truth that the network learns.
 
 # %%
@@ -97,7 +97,7 @@ notebook.sheet({**similar, **denser}, columns=5, side=220)
 # ## One ingredient less
 #
 # Small networks, trained briefly and alike on ct-ich 1.0. The score of a slice is the
-# largest area that the network finds in it. AUC: how well that tells real slices with
+# largest area that the network finds in it. AUC: how well it separates real slices with
 # hemorrhage from those without. Dice: of painted slices of held-out patients.
 
 # %%

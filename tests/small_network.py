@@ -35,12 +35,12 @@ def ship_with_subtypes(folder, name=predict.DEFAULT_WEIGHTS):
     """Write a network that finds what is bright, with a calibration."""
     network = with_subtypes()
     entry = {**network.entry, "trained_on": "nothing", "metric": "none"}
-    beside = {
+    companions = {
         real_heads.CALIBRATION: functools.partial(
             calibration.save, calibration=network.calibration, states="nothing"
         )
     }
-    weights.ship(network.model, name, folder, entry, beside)
+    weights.ship(network.model, name, folder, entry, companions)
     return folder
 
 
