@@ -140,7 +140,7 @@ def test_phantom_numbers_are_never_a_reproduction(folders, done):
     shown = [small.TABLES[name] for name in ("table1", "table1-losses")]
     text = render.render(shown, folders.results, "demo")
     title = "any: ResNeXt-101, PCA, BiLSTM [run from random weights]"
-    reported, _, verdict = markdown_rows.row(text, title)[:3]
+    reported, *_, verdict = markdown_rows.row(text, title)
     assert (reported, verdict) == ("0.9822", "not comparable")
     assert "phantom, not RSNA 2019" in text
     assert "reproduced" not in text

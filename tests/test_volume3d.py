@@ -178,7 +178,7 @@ def test_the_table_says_that_the_report_has_no_numbers(folders, done):
     text = render.render([TABLE], folders.results, "demo")
     assert "GPU memory allocation" in text
     longer = markdown_rows.row(text, "2-D UNet++, plain, trained as long")
-    assert longer[:3] == ["–", "–", "not run"]
+    assert set(longer[:-1]) == {"–"} and longer[-1] == "not run"
     assert [table.name for table in tables.showing(["volume3d"])] == ["volume3d"]
 
 

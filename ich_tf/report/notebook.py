@@ -65,7 +65,7 @@ class Session:
             cells = table_cells.of_table(table, self.folders.results, self.profile)
             figure = forest.plot(cells, table.caption)
             if figure is not None:
-                display.display(show(figure))
+                display.display(show(figure, f"Forest plot: {table.caption}"))
             return display.Markdown(_compact(table, cells, self))
         names = " ".join(dict.fromkeys(row.id.split("/")[0] for row in table.rows))
         command = f"`ich-tf reproduce {names} --profile {self.profile}`"
