@@ -6,7 +6,7 @@
     scores = ich_tf.evaluate("predicted", "masks") # overlap of masks, per case
     dataset = ich_tf.open_dataset("ct-ich", DIR)   # cases of a published data set
     model = ich_tf.build("unetplusplus")           # an untrained network
-    model = ich_tf.load_weights("unetplusplus-painted")
+    model = ich_tf.load_weights("real-heads")
 
 Each name is imported when it is first used: `import ich_tf` loads nothing else.
 """

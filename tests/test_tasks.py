@@ -124,7 +124,7 @@ def test_a_network_is_shipped_with_all_its_files(done, tmp_path):
         assert path.stat().st_size > 0
     if isinstance(run.experiment, spec.RealHeadsExperiment):
         network = real_heads.load(tmp_path, name)
-        assert network.knows_subtypes and network.known is not None
+        assert network.knows_subtypes and network.likeness is not None
         assert network.calibration.slices.shape == (6, 2)
         path = weights.companion(entry, real_heads_shipping.MEASURED, tmp_path)
         measured = json.loads(path.read_text())

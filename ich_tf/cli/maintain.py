@@ -200,6 +200,6 @@ VERBS = (
         "write a network as SavedModel, LiteRT, ONNX or Keras file",
         _export,
         _add_export,
-        ("ich-tf export unetplusplus-painted --format onnx --out ONNX",),
+        ("ich-tf export real-heads --format onnx --out ONNX",),
     ),
 )

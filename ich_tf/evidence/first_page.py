@@ -22,13 +22,15 @@ def numbers() -> str:
     if path is None:
         raise ValueError(f"{real_heads.NAME} has no {real_heads.MEASURED}.")
     judges = files.read_json(path)["judges"]
-    found = judges["after"]
-    score, false_mm2 = found["auc"]["any"]["slice"], found["false_mm2"]
+    after = judges["after"]
+    score, false_mm2 = after["auc"]["any"]["slice"], after["false_mm2"]
+    volume = after["volume"]["share"]
     return (
-        f"On {found['patients']} patients of {judges['data']} that trained nothing, "
+        f"On {after['patients']} patients of {judges['data']} that trained nothing, "
         "slices with hemorrhage are separated from those without by an AUC of "
-        f"{display.with_interval(score)}; a clean slice gets "
-        f"{display.number(false_mm2['mean'], 1)} mm² of false outline."
+        f"{display.with_interval(score)}. The outlined volume is "
+        f"{display.with_interval(volume)} of the published true volume; a clean slice "
+        f"gets {display.number(false_mm2['mean'], 1)} mm² of false outline."
     )
 
 

@@ -38,6 +38,8 @@ def ship(run: Run, say: Say) -> dict:
         "profile": run.profile.name,
         "data": provenance.digest(run.fingerprint),
         "commit": result.commits[0],
+        "hours": round(result.seconds[0]["training"] / 3600, 2),
+        "devices": result.devices[0],
         "versions": result.versions[0],
     }
     name = run.experiment.id.split("/")[1]

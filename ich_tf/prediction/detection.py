@@ -133,7 +133,7 @@ def record(
         "probabilities": probabilities and probabilities.slices.round(4).tolist(),
         "volume_ml": None,
     }
-    if published is not None and published.slices == len(marked):
+    if published is not None:
         made["volume_ml"] = {
             "truth": round(published.truth_ml, 3),
             "marked": round(published.marked_ml(sum(made["pixels"]), width), 3),

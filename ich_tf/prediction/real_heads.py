@@ -24,7 +24,7 @@ from ich_tf.volume import Case
 if typing.TYPE_CHECKING:
     import keras
 
-DEFAULT_WEIGHTS = "unetplusplus-painted"
+DEFAULT_WEIGHTS = "real-heads"
 """Name in the manifest of the network that answers by default."""
 LIKENESS = "likeness.npz"
 CALIBRATION = "calibration.json"

@@ -60,7 +60,9 @@ def publish(
         **entry["preprocessing"],
         "threshold": float(threshold),
     }
-    chosen = dataclasses.replace(network, entry=entry, known=known, calibration=fitted)
+    chosen = dataclasses.replace(
+        network, entry=entry, likeness=known, calibration=fitted
+    )
     say("judges")
     measured = {
         "before": run.experiment.begins_with,
@@ -143,7 +145,7 @@ def _known(run: Run, network: real_heads.Network) -> ood.Likeness:
     layer = ood.deepest_layer(network.model)
     # Features are only returned where a detector names their layer.
     unknown = ood.Likeness(layer, np.zeros(1), np.zeros((1, 1)), 0.0)
-    asked = dataclasses.replace(network, known=unknown)
+    asked = dataclasses.replace(network, likeness=unknown)
 
     def features(names):
         return np.concatenate(
