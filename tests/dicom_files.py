@@ -38,13 +38,9 @@ def write(path, pixels=None, z=0.0, **header):
 def series(folder, positions, **header):
     """A slice for each position, with pixels of its own."""
     for number, z in enumerate(positions):
-        write(
-            folder / f"{number:03d}.dcm",
-            stored(number),
-            z=float(z),
-            InstanceNumber=number + 1,
-            **header,
-        )
+        path = folder / f"{number:03d}.dcm"
+        own = {"SOPInstanceUID": dicom.make_uid(str(path)), **header}
+        write(path, stored(number), z=float(z), InstanceNumber=number + 1, **own)
     return folder
 
 

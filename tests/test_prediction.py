@@ -291,7 +291,7 @@ def test_all_shipped_weights_are_listed_and_small():
     sizes = {path.name: path.stat().st_size for path in files}
     assert sizes == {entry["file"]: entry["bytes"] for entry in manifest.values()}
     # Ten megabytes for each segmentation, and ten for the classifier's two networks.
-    segmenting = ("unetplusplus-phantom", "real-heads")
+    segmenting = ("unetplusplus-phantom", "unetplusplus-painted")
     for name in (predict.DEFAULT_WEIGHTS, *segmenting):
         assert sizes.pop(manifest[name]["file"]) <= 10_000_000
     assert sum(sizes.values()) <= 10_000_000
