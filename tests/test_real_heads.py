@@ -32,6 +32,17 @@ def test_probabilities_of_voxels_sum_to_one_on_the_cases_own_grid(case, head_box
     assert inside > outside
 
 
+@pytest.mark.parametrize(("height", "width"), [(32, 24), (64, 64), (100, 80)])
+def test_a_scan_may_have_fewer_pixels_than_the_network_sees(height, width):
+    hu = np.full((2, height, width), 30.0, np.float32)
+    hu[0, height // 4 : height // 2, width // 4 : width // 2] = 90
+    answer = network().segment(Case("a", "a", Volume(hu, None, None, None)))
+    assert answer.subtypes.shape == (2, height, width, 6)
+    np.testing.assert_allclose(answer.subtypes.sum(axis=-1), 1, atol=1e-5)
+    middle = answer.hemorrhage[0, 3 * height // 8, 3 * width // 8]
+    assert middle > answer.hemorrhage[0, 3 * height // 4, 3 * width // 4]
+
+
 def test_a_label_map_names_the_most_probable_subtype(case):
     answer = network().segment(case)
     answer.subtypes[1, 30, 30] = 0.1, 0, 0, 0, 0, 0.9

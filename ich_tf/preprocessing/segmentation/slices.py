@@ -161,9 +161,10 @@ def resize_channels(image: np.ndarray, side: int) -> np.ndarray:
     """Resize a square float32 image (h, w, channels) as `resize` does slices."""
     import cv2
 
-    shrinks = side <= image.shape[0]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, (side, side), interpolation=interpolation)
+    if side > image.shape[0]:
+        return cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
+    # OpenCV averages areas of at most four channels at once.
+    return np.moveaxis(resize(np.moveaxis(image, -1, 0), side), 0, -1)
 
 
 def store(
