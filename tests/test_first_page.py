@@ -2,21 +2,14 @@
 
 import re
 
-import pytest
-
-from ich_tf import paths
 from ich_tf.cli.all_plans import PLANS
-from ich_tf.evidence import audit, findings, first_page, real_heads
+from ich_tf.evidence import audit, findings, first_page
 from ich_tf.experiments.reported import reported
 
 TEXT = first_page.PAGE.read_text(encoding="utf-8")
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven")
 
 
-@pytest.mark.skipif(
-    real_heads.NAME not in (paths.weights() / "manifest.json").read_text(),
-    reason="the network of real heads is not shipped yet",
-)
 def test_the_numbers_of_real_slices_are_those_of_the_shipped_weights():
     """Else `ich-tf tables --docs` is to be run again."""
     block = TEXT.split(first_page.BEGIN)[1].split(first_page.END)[0]

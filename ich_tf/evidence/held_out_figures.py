@@ -63,16 +63,8 @@ def read(folder: pathlib.Path) -> Content:
         FileNotFoundError: if there is no such file.
         ValueError: if it is damaged; the message names it.
     """
-    path = folder / CHOSEN
-    content = typed_json.read(path, Content, ADVICE)
-    for subtype, figure in content["subtypes"].items():
-        if subtype not in labels.SUBTYPES:
-            raise ValueError(f"{path} is damaged: no subtype {subtype!r}. {ADVICE}")
-        if not files.is_plain(figure["figure"] or FOLDER):
-            raise ValueError(
-                f"{path} is damaged: {figure['figure']!r} is no plain file name. "
-                f"{ADVICE}"
-            )
+    content = typed_json.read(folder / CHOSEN, Content, ADVICE)
+    localization.check_figures(folder / CHOSEN, content["subtypes"], ADVICE)
     return content
 
 

@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
 import numpy as np
@@ -113,17 +113,32 @@ def read(folder: pathlib.Path) -> Measured:
         FileNotFoundError: if there is no such file.
         ValueError: if it is damaged; the message names it.
     """
-    path = folder / MEASURED
-    content = typed_json.read(path, Measured, ADVICE)
-    for subtype, measured in content["subtypes"].items():
-        if subtype not in labels.SUBTYPES:
-            raise ValueError(f"{path} is damaged: no subtype {subtype!r}. {ADVICE}")
-        if not files.is_plain(measured["figure"] or FOLDER):
-            raise ValueError(
-                f"{path} is damaged: {measured['figure']!r} is no plain file name. "
-                f"{ADVICE}"
-            )
+    content = typed_json.read(folder / MEASURED, Measured, ADVICE)
+    check_figures(folder / MEASURED, content["subtypes"], ADVICE)
     return content
+
+
+def check_figures(
+    path: pathlib.Path, by_subtype: Mapping[str, Mapping], advice: str
+) -> None:
+    """Refuse what is said of a subtype that there is not, and figures elsewhere.
+
+    Args:
+        path: The file, for the message.
+        by_subtype: Subtype to what the file says of it; `figure` is a file's name or
+            None.
+        advice: How the file is made again, for the message.
+
+    Raises:
+        ValueError: if it is damaged; the message names the file.
+    """
+    for subtype, said in by_subtype.items():
+        if subtype not in labels.SUBTYPES:
+            raise ValueError(f"{path} is damaged: no subtype {subtype!r}. {advice}")
+        if not files.is_plain(said["figure"] or FOLDER):
+            raise ValueError(
+                f"{path} is damaged: {said['figure']!r} is no plain file name. {advice}"
+            )
 
 
 def of_run(

@@ -27,10 +27,11 @@ def ship(run: Run, say: Say) -> dict:
             f"`ich-tf reproduce {run.experiment.id} --profile {run.profile.name}`."
         )
     result = runner.execute(run)
-    build = run.task.describe(run, result)["build"]
+    fields = run.task.describe(run, result)
+    build = fields["build"]
     model = models.build(build["name"], **build["kwargs"])
     checkpoint.load_weights(model, run.fold_folder(0) / checkpoint.FINAL)
-    described, companions = run.task.publish(run, result, model, say)
+    described, companions = run.task.publish(run, fields, model, say)
     entry = {
         "trained_on": run.fingerprint["identity"],
         **described,

@@ -208,10 +208,17 @@ class Task(abc.ABC):
         return {}
 
     def publish(
-        self, run: "Run", result: "Result", model: Any, say: Say
+        self, run: "Run", fields: dict, model: Any, say: Say
     ) -> tuple[dict, dict[str, Callable]]:
-        """Manifest fields of a network to ship, and the files next to its weights."""
-        return self.describe(run, result), self.artifacts(run, model)
+        """Manifest fields of a network to ship, and the files next to its weights.
+
+        Args:
+            run: Finished.
+            fields: From `describe`.
+            model: The network.
+            say: Takes a line of progress.
+        """
+        return fields, self.artifacts(run, model)
 
     def steps(self, run: "Run") -> int:
         """Training steps of a fold, 0 if unknown; a measure of cost."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -14,6 +14,11 @@ from ich_tf.volume import Case
 PAINTED, PHANTOM = "painted:", "phantom:"
 # One subtype in most slices, evenly drawn, so that each is learned.
 _TWO_SUBTYPES = 0.3
+
+
+def patients_of(names: Iterable[str]) -> list[str]:
+    """Patients of the names "painted:<patient>", in order; others are left out."""
+    return [name.removeprefix(PAINTED) for name in names if name.startswith(PAINTED)]
 
 
 @dataclasses.dataclass(frozen=True)

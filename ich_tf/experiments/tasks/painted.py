@@ -189,11 +189,7 @@ class PaintedTask(SegmentationTask):
         described["trained_on"] = ", and ".join(
             sources[name] for name in run.experiment.sources
         )
-        described["seen"] = [
-            name.removeprefix(painted.PAINTED)
-            for name in (*fold.train, *fold.validation)
-            if name.startswith(painted.PAINTED)
-        ]
+        described["seen"] = painted.patients_of((*fold.train, *fold.validation))
         described["begins_with"] = result.spec["begins_with"] and {
             "name": run.experiment.begins_with,
             "sha256": result.spec["begins_with"],
@@ -214,11 +210,10 @@ class PaintedTask(SegmentationTask):
 
         def features(names):
             parts = []
-            for name in names:
-                if name.startswith(painted.PAINTED):
-                    case = run.dataset.load(name.removeprefix(painted.PAINTED))
-                    small = slices.at_size(case, run.profile.size).volume.hu
-                    parts.append(segment.predict_with_features(network, small)[1])
+            for patient in painted.patients_of(names):
+                case = run.dataset.load(patient)
+                small = slices.at_size(case, run.profile.size).volume.hu
+                parts.append(segment.predict_with_features(network, small)[1])
             return np.concatenate(parts)
 
         others = (*fold.validation, *fold.test)

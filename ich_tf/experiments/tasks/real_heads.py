@@ -33,8 +33,6 @@ from ich_tf.synthetic import painted, scan_painting
 from ich_tf.training import plans
 from ich_tf.volume import Case, Volume
 
-CLASSES = len(real_heads.CLASSES)
-
 
 class RealHeadsTask(PaintedTask):
     """A network that answers subtypes of hemorrhage on neighbouring slices."""
@@ -57,9 +55,7 @@ class RealHeadsTask(PaintedTask):
             return
         entry = weights.shipped(run.experiment.begins_with, run.folders.weights)[1]
         held_out = {
-            name.removeprefix(painted.PAINTED)
-            for fold in run.folds
-            for name in fold.test
+            patient for fold in run.folds for patient in painted.patients_of(fold.test)
         }
         seen = sorted(held_out & set(entry.get("seen", ())))
         if seen and run.fingerprint["identity"] != "phantom":
@@ -141,7 +137,7 @@ class RealHeadsTask(PaintedTask):
             run, run.folds[number].test, real_heads_data.HELD_OUT_COPIES
         )
         fold = run.folds[number]
-        used = real_heads_data.painted_on((*fold.train, *fold.validation))
+        used = painted.patients_of((*fold.train, *fold.validation))
         judged = [name for name in run.dataset.case_ids() if name not in used]
         return {
             **of_phantom,
@@ -176,12 +172,10 @@ class RealHeadsTask(PaintedTask):
         return described
 
     def publish(
-        self, run: Run, result: RealHeadsResult, model: Any, say: Say
+        self, run: Run, fields: dict, model: Any, say: Say
     ) -> tuple[dict, dict[str, Callable]]:
         """Manifest fields with the chosen threshold, and files to ship with them."""
-        return real_heads_shipping.publish(
-            run, network_of(run, model), self.describe(run, result), say
-        )
+        return real_heads_shipping.publish(run, network_of(run, model), fields, say)
 
 
 def network_of(run: Run, model: Any) -> real_heads.Network:

@@ -19,7 +19,6 @@ PHANTOM_SEED = 4021
 """Of the phantom heads for training; held-out ones have another seed."""
 HELD_OUT_COPIES = 8
 _FIELD_MM = 240.0
-_STEP_MM = 5.0
 
 
 def stored(run: Run, names: Iterable[str], copies: int) -> painted_scans.StoredScans:
@@ -30,11 +29,7 @@ def stored(run: Run, names: Iterable[str], copies: int) -> painted_scans.StoredS
         names: "painted:<patient>"; others are left out.
         copies: Of each patient.
     """
-    patients = [
-        name.removeprefix(painted.PAINTED)
-        for name in names
-        if name.startswith(painted.PAINTED)
-    ]
+    patients = painted.patients_of(names)
     mimics = run.experiment.with_look_alikes
     key = provenance.digest(
         [run.fingerprint, patients, copies, run.seed, mimics, scan_painting.VERSION]
@@ -134,15 +129,6 @@ def rows_of(
         _row(case, z, subtypes[z], marked[z], answer.scores[z])
         for z in range(len(marked))
     ]
-
-
-def painted_on(names: Iterable[str]) -> set[str]:
-    """Patients among the names "painted:<patient>"; other names are left out."""
-    return {
-        name.removeprefix(painted.PAINTED)
-        for name in names
-        if name.startswith(painted.PAINTED)
-    }
 
 
 def _row(case: Case, z: int, truth, marked, scores) -> dict:

@@ -19,6 +19,7 @@ from ich_tf.experiments.task import Say
 from ich_tf.experiments.tasks import real_heads_data
 from ich_tf.metrics import display, painted_slices
 from ich_tf.prediction import calibration, detection, ood, real_heads
+from ich_tf.synthetic import painted
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 """The threshold is chosen among these."""
@@ -51,10 +52,10 @@ def publish(
     say("statistics of training slices")
     known = _known(run, network)
     say("painted scans of patients held out")
-    rows, painted = _painted(run, network)
+    rows, scored = _painted(run, network)
     threshold = painted_slices.choose_threshold(rows)
     say("real slices of patients who neither train nor judge")
-    fitted = fit_calibration(painted, _real(run, network))
+    fitted = fit_calibration(scored, _real(run, network))
     entry = dict(network.entry)
     entry["preprocessing"] = {
         **entry["preprocessing"],
@@ -85,26 +86,26 @@ def publish(
 
 
 def fit_calibration(
-    painted: list[Scores], real: list[Scores]
+    of_painted: list[Scores], of_real: list[Scores]
 ) -> calibration.Calibration:
     """Fit a line for each class, of slices and of scans.
 
     Args:
-        painted: Painted scans.
-        real: Real scans, for any hemorrhage of a slice; an empty list leaves that to
+        of_painted: Painted scans.
+        of_real: Real scans, for any hemorrhage of a slice; an empty list leaves that to
             the painted ones.
     """
-    truth, scored = (np.concatenate(part) for part in zip(*painted, strict=True))
+    truth, scored = (np.concatenate(part) for part in zip(*of_painted, strict=True))
     odds = calibration.log_odds(scored)
     sums = np.concatenate(
-        [calibration.log_sums(scores[np.newaxis]) for _, scores in painted]
+        [calibration.log_sums(scores[np.newaxis]) for _, scores in of_painted]
     )
-    bleeds = np.array([rows.any(axis=0) for rows, _ in painted])
+    bleeds = np.array([rows.any(axis=0) for rows, _ in of_painted])
     count = len(labels.CLASSES)
     of_slices = [calibration.fit_line(odds[:, k], truth[:, k]) for k in range(count)]
     of_scans = [calibration.fit_line(sums[:, k], bleeds[:, k]) for k in range(count)]
-    if real:
-        truth, scored = (np.concatenate(part) for part in zip(*real, strict=True))
+    if of_real:
+        truth, scored = (np.concatenate(part) for part in zip(*of_real, strict=True))
         k = labels.index(labels.ANY)
         odds = calibration.log_odds(scored)
         of_slices[k] = calibration.fit_line(odds[:, k], truth[:, k])
@@ -151,7 +152,7 @@ def _known(run: Run, network: real_heads.Network) -> ood.Likeness:
         return np.concatenate(
             [
                 asked.segment(run.dataset.load(name)).features
-                for name in real_heads_data.painted_on(names)
+                for name in painted.patients_of(names)
             ]
         )
 
@@ -181,8 +182,8 @@ def _painted(
 def _real(run: Run, network: real_heads.Network) -> list[Scores]:
     """Labels and scores of real patients with labels who neither train nor judge."""
     (fold,) = run.folds
-    used = real_heads_data.painted_on((*fold.train, *fold.validation, *fold.test))
-    used |= set(detection.JUDGES)
+    parts = (*fold.train, *fold.validation, *fold.test)
+    used = {*painted.patients_of(parts), *detection.JUDGES}
     scored = []
     for name in run.dataset.case_ids():
         if name not in used:
@@ -198,18 +199,21 @@ def _judges(run: Run, network: real_heads.Network) -> dict:
     if not identity.startswith("ct-ich") or run.experiment.begins_with is None:
         return scores
     (fold,) = run.folds
-    trained = real_heads_data.painted_on((*fold.train, *fold.validation))
+    trained = painted.patients_of((*fold.train, *fold.validation))
     before = real_heads.load(run.folders.weights, run.experiment.begins_with)
     published = detection.published_scans(identity)
-    for title, judged in (("before", before), ("after", network)):
-        records = {}
-        for name in run.dataset.case_ids():
-            if name in trained:
-                continue
-            case = run.dataset.load(name)
-            if name in detection.JUDGES or not case.labels.any():
-                records[name] = detection.record(judged, case, published.get(name))[0]
-        scores[title] = detection.judges(records, identity)
+    judged = {"before": before, "after": network}
+    records: dict[str, dict] = {title: {} for title in judged}
+    for name in run.dataset.case_ids():
+        if name in trained:
+            continue
+        case = run.dataset.load(name)
+        if name in detection.JUDGES or not case.labels.any():
+            for title, by in judged.items():
+                made, _ = detection.record(by, case, published.get(name))
+                records[title][name] = made
+    for title, cases in records.items():
+        scores[title] = detection.judges(cases, identity)
     return scores
 
 
