@@ -316,14 +316,14 @@ def test_a_shared_training_is_shown_beside_its_printed_numbers(done):
     assert first.row == "UNet [2] [same training as the RI row]"
 
 
-def test_rows_of_the_study_differ_in_what_they_name_alone():
+def test_rows_of_the_demo_differ_in_what_they_name_alone():
     rows = [CATALOG.row(row.id) for row in tables.TABLES["table2"].rows]
-    assert all(row.settings["study"] == table2.STUDY for row in rows)
+    assert all(row.settings["demo"] == table2.DEMO for row in rows)
     (unet,) = CATALOG.rows("table3")
     own_rate = dataclasses.replace(
-        unet.settings["study"], learning_rate=table2.STUDY.learning_rate
+        unet.settings["demo"], learning_rate=table2.DEMO.learning_rate
     )
-    assert own_rate == table2.STUDY
+    assert own_rate == table2.DEMO
     twins = {row.id: row.random_twin for row in rows if row.random_twin}
     assert twins == {"table2/resnet50-imagenet-bce": "table2/resnet50-random-bce"}
     # Nothing but the initialisation differs.

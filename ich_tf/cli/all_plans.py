@@ -38,7 +38,7 @@ PLANS = {
         classification=("table1",),
         volumes=("volume3d",),
         more=("related",),
-        swept="table2/vgg16-random-bce",
+        swept="table2/densenet169-imagenet-jaccard",
         minutes={
             **{"tables-2-3": 25, "table-1": 11, "volume-3d": 5, "related": 2},
             **{"report": 1, "notebooks": 1},

@@ -116,7 +116,6 @@ ROWS = (
         "densenet169, imagenet, JD of keras-contrib",
         'Nothing of it; "Jaccard Distance" is also the name of keras-contrib\'s loss.',
         loss="keras_contrib_jaccard",
-        settings=table2.APPROACH2_SETTINGS,
     ),
     *(_with_other_crops(*key, id_) for key, id_ in OTHER_CROPS.items()),
 )
