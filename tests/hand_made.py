@@ -40,6 +40,7 @@ def prediction(note: str = "", spacing: bool = True, **changed) -> Prediction:
         "mask": (subtypes > 0).astype(np.uint8),
         "subtypes": subtypes,
         "threshold": 0.5,
+        "slice_threshold": 0.0,
         "classes": labels.CLASSES,
         "slice_probability": of_slices,
         "scan_probability": of_slices.max(axis=0),

@@ -1,11 +1,14 @@
 """One network answers mask, subtypes, probabilities and out-of-distribution checks."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from small_network import bright
 from small_network import with_subtypes as network
 
 from ich_tf import labels
+from ich_tf.metrics.operating_point import OperatingPoint
 from ich_tf.models import weights
 from ich_tf.prediction import calibration, real_heads
 from ich_tf.volume import Case, Volume
@@ -46,7 +49,7 @@ def test_a_scan_may_have_fewer_pixels_than_the_network_sees(height, width):
 def test_a_label_map_names_the_most_probable_subtype(case):
     answer = network().segment(case)
     answer.subtypes[1, 30, 30] = 0.1, 0, 0, 0, 0, 0.9
-    mapped = answer.label_map(0.5)
+    mapped = network().label_map(answer, OperatingPoint(0.5))
     assert mapped.shape == (3, 64, 48) and mapped.dtype == np.uint8
     assert mapped[1, 30, 30] == labels.SUBTYPES.index("subdural") + 1
 
@@ -69,14 +72,30 @@ def test_probabilities_come_from_the_scores(case):
     np.testing.assert_allclose(found.slices[:, -1], answer.scores[:, -1], atol=1e-4)
 
 
-def test_a_mask_without_a_probable_slice_is_a_contradiction(case):
-    answer = network().segment(case)
-    unlikely = real_heads.Probabilities(np.zeros((3, 6)), np.zeros(6))
+def test_a_slice_below_the_slice_threshold_has_no_mask(case):
+    made = network()
+    answer = made.segment(case)
     answer.subtypes[...] = 1, 0, 0, 0, 0, 0
-    answer.subtypes[1, 30, 30] = 0, 1, 0, 0, 0, 0
-    assert real_heads.contradictions(answer, unlikely, 0.5) == [
-        {"slice": 2, "pixels": 1, "probability": 0.0}
-    ]
+    answer.subtypes[:2, 30, 30] = 0, 1, 0, 0, 0, 0
+    # Lines of slope 1 and intercept 0: the probability is the score.
+    answer.scores[...] = np.array([0.19, 0.2, 0.9])[:, np.newaxis]
+    marked = made.marked(answer, OperatingPoint(0.5, 0.2))
+    assert np.argwhere(marked).tolist() == [[1, 30, 30]]
+    everything = made.marked(answer, OperatingPoint(0.5, 0.0))
+    assert np.argwhere(everything).tolist() == [[0, 30, 30], [1, 30, 30]]
+    without = dataclasses.replace(made, calibration=None)
+    np.testing.assert_array_equal(
+        without.marked(answer, OperatingPoint(0.5, 0.2)), everything
+    )
+
+
+def test_the_operating_point_is_that_of_the_manifest():
+    made = network()
+    assert made.operating_point == OperatingPoint(0.5, 0.0)
+    chosen = {**made.entry["preprocessing"], "threshold": 0.4, "slice_threshold": 0.3}
+    entry = {**made.entry, "preprocessing": chosen}
+    changed = dataclasses.replace(made, entry=entry)
+    assert changed.operating_point == OperatingPoint(0.4, 0.3)
 
 
 def test_shipped_weights_are_loaded_with_what_lies_beside_them(case, tmp_path):

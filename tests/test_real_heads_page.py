@@ -6,7 +6,7 @@ import pytest
 from ich_tf import labels
 from ich_tf.evidence import real_heads, real_slices
 from ich_tf.experiments.tasks import real_heads_shipping
-from ich_tf.metrics import boundary, detection, painted_slices
+from ich_tf.metrics import boundary, detection
 
 SUBDURAL = labels.index("subdural")
 
@@ -42,13 +42,9 @@ def painted_row(patient, truth, predicted, both):
     }
 
 
-ROWS = {
-    # Dice 20 / 30 and no false pixel, or Dice 1 and twelve of them.
-    "0.5": [painted_row(str(k), 20, 10, 10) for k in (1, 2)]
-    + [painted_row(str(k), 0, 0, 0) for k in (1, 2)],
-    "0.3": [painted_row(str(k), 20, 20, 20) for k in (1, 2)]
-    + [painted_row(str(k), 0, 12, 0) for k in (1, 2)],
-}
+ROWS = [painted_row(str(k), 20, 10, 10) for k in (1, 2)] + [
+    painted_row(str(k), 0, 3, 0) for k in (1, 2)
+]
 
 
 def test_the_figure_shows_the_extremes_of_judges():
@@ -74,16 +70,6 @@ def test_outlines_have_the_colour_of_their_subtype():
     assert len(np.unique(picture[15, 15])) == 1
 
 
-def test_a_threshold_may_not_mark_too_much_falsely():
-    assert painted_slices.choose_threshold(ROWS) == "0.5"
-    few = {name: [row for row in rows if row["truth"]] for name, rows in ROWS.items()}
-    assert painted_slices.choose_threshold(few) == "0.3"
-    halves = painted_slices.choose_by_halves(ROWS)
-    # 2 * 10 / (20 + 10) of the patients that did not choose.
-    assert halves["odd"]["dice"]["mean"] == pytest.approx(2 / 3)
-    assert halves["odd"]["threshold"] == 0.5
-
-
 def test_the_page_holds_what_was_measured():
     cases = {"049": record([1, 0, 1], [0.7, 0.1, 0.2]), "050": record([1, 0], [0.9, 0])}
     scored = {
@@ -94,11 +80,17 @@ def test_the_page_holds_what_was_measured():
     measured = {
         "before": "old",
         "threshold": 0.5,
+        "slice_threshold": 0.2,
+        "operating_point": {
+            "painted": {"all": {"threshold": 0.4, "slice_threshold": 0.3}},
+            "judges": None,
+        },
         "judges": {"data": "ct-ich 1.0", "before": scored, "after": scored},
-        "painted": real_heads_shipping.painted_scores(ROWS, "0.5"),
+        "painted": real_heads_shipping.painted_scores(ROWS),
     }
     text = real_heads.render(measured)
-    for expected in ("ct-ich 1.0", "`old`", "| subdural | 0.50 | 0.50 |"):
+    rows = ("| subdural | 0.50 | 0.50 |", "| painted, all numbers | 0.4 | 0.3 |")
+    for expected in ("ct-ich 1.0", "`old`", *rows):
         assert expected in text
 
 

@@ -128,7 +128,11 @@ def test_a_network_is_shipped_with_all_its_files(done, tmp_path):
         assert network.calibration.slices.shape == (6, 2)
         path = weights.companion(entry, real_heads_shipping.MEASURED, tmp_path)
         measured = json.loads(path.read_text())
-        assert measured["threshold"] == network.threshold
+        point = network.operating_point
+        assert measured["threshold"] == point.threshold
+        assert measured["slice_threshold"] == point.slice_threshold
+        # The painted scans choose, for want of judges.
+        assert measured["operating_point"]["painted"]["all"] == vars(point)
         assert measured["judges"]["after"] is None  # The phantom has no judges.
 
 

@@ -67,6 +67,13 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         "for the weights",
     )
     parser.add_argument(
+        "--slice-threshold",
+        type=float,
+        metavar="P",
+        help="a slice whose probability of hemorrhage is below this has no mask; 0 "
+        "marks all slices; default: the one chosen for the weights",
+    )
+    parser.add_argument(
         "--dicom",
         action="store_true",
         help="also write DICOM SEG and SR, which name the patient as the images do",
@@ -93,6 +100,7 @@ def _predict(options: argparse.Namespace) -> int:
         weights_name=options.weights or many.DEFAULT_WEIGHTS,
         weights_dir=options.weights_dir,
         threshold=options.threshold,
+        slice_threshold=options.slice_threshold,
         spacing_mm=tuple(options.spacing) if options.spacing else None,
         force=options.force,
         dicom=options.dicom,
@@ -110,11 +118,14 @@ def _predict(options: argparse.Namespace) -> int:
 def _predict_one(scan, settings, options: argparse.Namespace) -> int:
     from ich_tf.prediction import predict, saving
 
-    predict.check_threshold(settings.threshold)
+    predict.check_thresholds(settings.threshold, settings.slice_threshold)
     saving.check(options.out)
     volume = scan.read(settings.spacing_mm, force=settings.force)
     predictor = predict.Predictor(
-        settings.weights_name, settings.weights_dir, settings.threshold
+        settings.weights_name,
+        settings.weights_dir,
+        settings.threshold,
+        settings.slice_threshold,
     )
     prediction = predictor(volume)
     prediction.save(options.out, dicom=settings.dicom)

@@ -60,6 +60,7 @@ def render(measured: dict) -> str:
         *_judged(measured),
         *_by_subtype(measured),
         *_calibration(measured),
+        *_operating_point(measured),
         *_painted(measured),
         *_tried(facts["tried"]),
         *facts["training"],
@@ -91,8 +92,8 @@ def _judged(measured: dict) -> list[str]:
         "calibrate nothing, and the 8 without hemorrhage who were not painted on. The "
         "true volumes are the published counts of mask voxels of ct-ich 1.3.1; the "
         "masks themselves were not available. "
-        f"Before: `{measured['before']}`. Threshold {measured['threshold']}. Intervals "
-        "are 95 %, DeLong's or patients resampled.",
+        f"Before: `{measured['before']}`. Intervals are 95 %, DeLong's or patients "
+        "resampled.",
         "",
         "| | before | after |",
         "| --- | --- | --- |",
@@ -145,19 +146,44 @@ def _calibration(measured: dict) -> list[str]:
     return [*lines, ""]
 
 
+def _operating_point(measured: dict) -> list[str]:
+    points = measured["operating_point"]
+    lines = [
+        "## Operating point",
+        "",
+        f"A pixel is marked above a probability of {measured['threshold']}, in slices "
+        "whose calibrated probability of any hemorrhage is at least "
+        f"{measured['slice_threshold']}. The slice threshold is the one with the "
+        "largest sum of sensitivity and specificity by slice, the threshold the one "
+        "with the smallest mean error of the volume. What one half of the patients "
+        "chooses is scored on the other half:",
+        "",
+        "| chosen on | threshold | slice threshold | sensitivity of slices | "
+        "specificity of slices | error of the volume, ml |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for title, found in points.items():
+        for part, point in (found or {}).items():
+            if point is None:
+                continue
+            scored = point.get("score", {})
+            cells = [
+                display.with_interval(scored[name]) if name in scored else "–"
+                for name in ("sensitivity", "specificity", "error_ml")
+            ]
+            lines.append(
+                f"| {title}, {part} numbers | {point['threshold']} | "
+                f"{point['slice_threshold']} | {' | '.join(cells)} |"
+            )
+    return [*lines, ""]
+
+
 def _painted(measured: dict) -> list[str]:
-    halves = measured["painted"]["halves"]
-    chosen = ", ".join(
-        f"{half} numbers choose {found['threshold']}, the others then reach "
-        f"{display.with_interval(found['dice'])}"
-        for half, found in halves.items()
-    )
     lines = [
         "## Painted scans of patients held out",
         "",
-        f"Dice of slices at the threshold {measured['threshold']}. Chosen by halves of "
-        f"the patients, {chosen}. In "
-        "painted slices without blood, which show mimics alone, "
+        "Dice of slices at the operating point. In painted slices without "
+        "blood, which show mimics alone, "
         f"{display.with_interval(measured['painted']['false_mm2'])} mm2 are marked.",
         "",
         "| painted slices with | Dice | distance of the outlines, mm |",

@@ -87,7 +87,7 @@ def draw(
     maps, slices_hu = {}, {}
     for name in sorted({name for _, name, _, _ in chosen}):
         case = dataset.load(name)
-        maps[name] = network.segment(case).label_map(network.threshold)
+        maps[name] = network.label_map(network.segment(case))
         slices_hu[name] = case.volume.hu
     titles = [
         f"{subtype}: {probability:.2f} ({name}, {z + 1})"

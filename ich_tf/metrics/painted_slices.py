@@ -9,8 +9,6 @@ SIZES_MM2 = (100.0, 400.0, 1600.0)
 """Borders between the sizes of painted lesions."""
 DENSITIES_HU = (40.0, 55.0)
 """Borders between the mean densities of painted blood, where rows hold them."""
-MOST_FALSE_MM2 = 10.0
-"""A threshold may mark so much in a painted slice without blood, on average."""
 
 
 def score_slices(
@@ -108,50 +106,3 @@ def subtype_confusion(rows: list[dict]) -> dict[str, dict[str, int]]:
             "right_subtype": sum(row["right_subtype"] for row in alone),
         }
     return confusion
-
-
-def choose_threshold(rows: dict[str, list[dict]]) -> str:
-    """The threshold with the highest mean Dice among those that mark little falsely.
-
-    Args:
-        rows: Threshold to the rows of all slices. Where all thresholds mark more than
-            `MOST_FALSE_MM2` falsely, the highest is taken.
-    """
-    allowed = {}
-    for threshold, every in rows.items():
-        clean = [row for row in every if not row["truth"]]
-        if not clean or false_mm2(clean)["mean"] <= MOST_FALSE_MM2:
-            bleeding = [row for row in every if row["truth"]]
-            allowed[threshold] = dice_by_kind(bleeding)["all"]["mean"]
-    if not allowed:
-        return max(rows, key=float)
-    return max(allowed, key=allowed.get)
-
-
-def choose_by_halves(rows: dict[str, list[dict]]) -> dict[str, dict]:
-    """Choose a threshold on patients of odd numbers, score the even ones; and reverse.
-
-    Args:
-        rows: Threshold to rows, whose patients are numbers.
-
-    Returns:
-        "odd" and "even" to the `threshold` chosen there and the `dice` of the other
-        half.
-    """
-    halves = {}
-    for name, parity in (("odd", 1), ("even", 0)):
-        here = _of_parity(rows, parity)
-        chosen = choose_threshold(here)
-        other = [row for row in _of_parity(rows, 1 - parity)[chosen] if row["truth"]]
-        halves[name] = {
-            "threshold": float(chosen),
-            "dice": dice_by_kind(other)["all"],
-        }
-    return halves
-
-
-def _of_parity(rows: dict[str, list[dict]], parity: int) -> dict[str, list[dict]]:
-    return {
-        threshold: [row for row in every if int(row["patient"]) % 2 == parity]
-        for threshold, every in rows.items()
-    }

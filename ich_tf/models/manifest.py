@@ -41,6 +41,7 @@ class Segmentation(TypedDict):
     """How slices become the crops that a segmentation network sees.
 
     With `head_box` slices have pixels of one physical size and are cut to the head.
+    The thresholds are those of `metrics.operating_point`.
     """
 
     approach: str
@@ -49,6 +50,7 @@ class Segmentation(TypedDict):
     tile: int
     stride: int
     threshold: NotRequired[float]
+    slice_threshold: NotRequired[float]
     head_box: NotRequired[bool]
 
 

@@ -23,7 +23,8 @@ JUDGES = (
 )
 """Patients of ct-ich with hemorrhage who neither train nor calibrate anything."""
 WRITER = "detection"
-_USUAL_FIELD_MM = 240.0
+USUAL_FIELD_MM = 240.0
+"""Width of a slice whose spacing is unknown."""
 SHOWN = 10
 """Slices of each kind in the picture."""
 
@@ -119,10 +120,10 @@ def record(
         `evaluation.label_and_area` gives them; and the mask, (z, y, x), bool.
     """
     answer = network.segment(case)
-    marked = answer.hemorrhage > network.threshold
+    marked = network.marked(answer)
     probabilities = network.probabilities(answer)
     spacing_mm, width = case.volume.spacing_mm, marked.shape[2]
-    side_mm = (_USUAL_FIELD_MM / width,) * 2 if spacing_mm is None else spacing_mm[1:]
+    side_mm = (USUAL_FIELD_MM / width,) * 2 if spacing_mm is None else spacing_mm[1:]
     made = {
         "truth": case.labels[:, -1].tolist(),
         "largest": evaluation.largest_areas(marked).tolist(),

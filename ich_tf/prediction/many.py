@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from ich_tf import labels, owned_folder
 from ich_tf.models import weights
 from ich_tf.prediction import inputs, saving
-from ich_tf.prediction.predict import DEFAULT_WEIGHTS, Predictor, check_threshold
+from ich_tf.prediction.predict import DEFAULT_WEIGHTS, Predictor, check_thresholds
 from ich_tf.prediction.result import Prediction
 from ich_tf.prediction.scans import Scan
 
@@ -35,6 +35,7 @@ class Settings:
         weights_name: Name of the network's weights in the manifest.
         weights_dir: Folder of the weights; default `paths.weights()`.
         threshold: In [0, 1); None takes the one chosen for the weights.
+        slice_threshold: In [0, 1]; None takes the one chosen for the weights.
         spacing_mm: (z, y, x), for files without spacing.
         force: Whether scans that do not look like head CT are read with a note.
         dicom: Whether to write DICOM SEG and SR, too.
@@ -47,6 +48,7 @@ class Settings:
     weights_name: str = DEFAULT_WEIGHTS
     weights_dir: str | os.PathLike | None = None
     threshold: float | None = None
+    slice_threshold: float | None = None
     spacing_mm: tuple[float, float, float] | None = None
     force: bool = False
     dicom: bool = False
@@ -117,13 +119,16 @@ def run(
     Raises:
         ValueError: if `out` cannot be written, or the weights are absent or damaged.
     """
-    check_threshold(settings.threshold)
+    check_thresholds(settings.threshold, settings.slice_threshold)
     out = pathlib.Path(out)
     owned_folder.check(out, WRITER, (TABLE,))
     _, entry = weights.shipped(settings.weights_name, settings.weights_dir)
     predictor = functools.cache(
         lambda: Predictor(
-            settings.weights_name, settings.weights_dir, settings.threshold
+            settings.weights_name,
+            settings.weights_dir,
+            settings.threshold,
+            settings.slice_threshold,
         )
     )
     outcomes: list[Outcome] = []
@@ -160,6 +165,7 @@ def _outcome(
             "files": scan.digest,
             "weights_sha256": sha256,
             "threshold": settings.threshold,
+            "slice_threshold": settings.slice_threshold,
             "spacing_mm": list(settings.spacing_mm) if settings.spacing_mm else None,
             "force": settings.force,
             "dicom": settings.dicom,

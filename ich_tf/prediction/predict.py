@@ -1,5 +1,6 @@
 """One call from a scan to a prediction; `Predictor` answers for many scans."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -10,7 +11,7 @@ from ich_tf.prediction.real_heads import DEFAULT_WEIGHTS
 from ich_tf.prediction.result import Prediction
 from ich_tf.volume import Case, Volume
 
-__all__ = ["DEFAULT_WEIGHTS", "Predictor", "check_threshold", "predict"]
+__all__ = ["DEFAULT_WEIGHTS", "Predictor", "check_thresholds", "predict"]
 
 
 def predict(
@@ -22,6 +23,7 @@ def predict(
     series_uid: str | None = None,
     force: bool = False,
     threshold: float | None = None,
+    slice_threshold: float | None = None,
 ) -> Prediction:
     """Segment and classify one scan. Nothing is written; see `Prediction.save`.
 
@@ -35,6 +37,8 @@ def predict(
         force: Whether a scan that does not look like head CT is read with a note.
         threshold: A voxel is hemorrhage above this probability, in [0, 1); None takes
             the threshold that was chosen for the weights.
+        slice_threshold: No voxel is hemorrhage in a slice whose calibrated probability
+            is below this, in [0, 1]; None takes the one chosen for the weights.
 
     Raises:
         inputs.NotHeadCT: if the content cannot be a head CT; the message says why.
@@ -46,17 +50,22 @@ def predict(
         40.8
         >>> prediction.save("out")
     """
-    check_threshold(threshold)
+    check_thresholds(threshold, slice_threshold)
     volume = source
     if not isinstance(source, Volume):
         volume = inputs.read(source, spacing_mm, series_uid, force=force).volume
-    return Predictor(weights_name, weights_dir, threshold)(volume)
+    predictor = Predictor(weights_name, weights_dir, threshold, slice_threshold)
+    return predictor(volume)
 
 
-def check_threshold(threshold: float | None) -> None:
-    """Refuse a threshold outside [0, 1)."""
+def check_thresholds(threshold: float | None, slice_threshold: float | None) -> None:
+    """Refuse a threshold outside [0, 1) and a slice threshold outside [0, 1]."""
     if threshold is not None and not 0 <= threshold < 1:
         raise ValueError(f"`threshold` must lie in [0, 1). Received: {threshold}")
+    if slice_threshold is not None and not 0 <= slice_threshold <= 1:
+        raise ValueError(
+            f"`slice_threshold` must lie in [0, 1]. Received: {slice_threshold}"
+        )
 
 
 class Predictor:
@@ -64,7 +73,7 @@ class Predictor:
 
     Attributes:
         network: From `real_heads.load`.
-        threshold: A voxel is hemorrhage above this probability.
+        operating_point: When a voxel is hemorrhage.
     """
 
     def __init__(
@@ -72,6 +81,7 @@ class Predictor:
         weights_name: str = DEFAULT_WEIGHTS,
         weights_dir: str | os.PathLike | None = None,
         threshold: float | None = None,
+        slice_threshold: float | None = None,
     ):
         """Load the weights.
 
@@ -79,13 +89,18 @@ class Predictor:
             weights_name: Name of the network's weights in the manifest.
             weights_dir: Folder of the weights; default `paths.weights()`.
             threshold: In [0, 1); None takes the one that was chosen for the weights.
+            slice_threshold: In [0, 1]; None takes the one chosen for the weights.
 
         Raises:
             ValueError: if the weights are absent or damaged.
         """
-        check_threshold(threshold)
+        check_thresholds(threshold, slice_threshold)
         self.network = real_heads.load(weights_dir, weights_name)
-        self.threshold = self.network.threshold if threshold is None else threshold
+        given = {"threshold": threshold, "slice_threshold": slice_threshold}
+        self.operating_point = dataclasses.replace(
+            self.network.operating_point,
+            **{name: value for name, value in given.items() if value is not None},
+        )
 
     def __call__(self, volume: Volume) -> Prediction:
         """Predict one scan.
@@ -93,10 +108,9 @@ class Predictor:
         Raises:
             ValueError: if the scan has lost values that the network needs.
         """
-        network = self.network
+        network, point = self.network, self.operating_point
         # A case without truth; its ids are used nowhere.
         answer = network.segment(Case("scan", "scan", volume))
-        probability = answer.hemorrhage
         knows = answer.knows_subtypes
         classes = labels.CLASSES if knows else (labels.ANY,)
         columns = [labels.index(name) for name in classes]
@@ -106,10 +120,11 @@ class Predictor:
             of_slices, of_scan = calibrated.slices, calibrated.scan
         return Prediction(
             volume=volume,
-            probability=probability,
-            mask=(probability > self.threshold).astype(np.uint8),
-            subtypes=answer.label_map(self.threshold) if knows else None,
-            threshold=self.threshold,
+            probability=answer.hemorrhage,
+            mask=network.marked(answer, point).astype(np.uint8),
+            subtypes=network.label_map(answer, point) if knows else None,
+            threshold=point.threshold,
+            slice_threshold=point.slice_threshold,
             classes=classes,
             slice_probability=of_slices[:, columns],
             scan_probability=of_scan[columns],

@@ -2,8 +2,9 @@
 
 The network answers each slice, seen with its neighbours, with a softmax over
 background and the five subtypes; hemorrhage is what is not background. Probabilities
-of slices and of the scan come from the same pixels through a logistic calibration, so
-they cannot contradict the mask unnoticed: `contradictions` lists where they do.
+of slices and of the scan come from the same pixels through a logistic calibration. The
+mask is empty in slices whose probability is low; where mask and probability still
+disagree, `Prediction.contradictions` says so.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import typing
 import numpy as np
 
 from ich_tf import labels
+from ich_tf.metrics.operating_point import OperatingPoint
 from ich_tf.models import manifest, weights
 from ich_tf.prediction import calibration as calibrations
 from ich_tf.prediction import ood, segment
@@ -59,15 +61,6 @@ class Segmentation:
         """(z, y, x), float32: the probability of any hemorrhage."""
         return 1.0 - self.subtypes[..., 0]
 
-    def label_map(self, threshold: float) -> np.ndarray:
-        """(z, y, x), uint8: 0, or 1 to 5 for the most probable of `labels.SUBTYPES`.
-
-        Args:
-            threshold: A voxel is hemorrhage above this probability.
-        """
-        likeliest = 1 + np.argmax(self.subtypes[..., 1:], axis=-1)
-        return np.where(self.hemorrhage > threshold, likeliest, 0).astype(np.uint8)
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Probabilities:
@@ -104,9 +97,13 @@ class Network:
         return self.model.output_shape[-1] == len(CLASSES)
 
     @property
-    def threshold(self) -> float:
-        """The probability above which a voxel is hemorrhage, as chosen for release."""
-        return float(self.entry["preprocessing"].get("threshold", 0.5))
+    def operating_point(self) -> OperatingPoint:
+        """When a voxel is marked, as chosen for release."""
+        preprocessing = self.entry["preprocessing"]
+        return OperatingPoint(
+            float(preprocessing.get("threshold", 0.5)),
+            float(preprocessing.get("slice_threshold", 0.0)),
+        )
 
     def segment(self, case: Case) -> Segmentation:
         """Answer a scan.
@@ -139,6 +136,36 @@ class Network:
         if self.calibration is None:
             return None
         return Probabilities(*self.calibration.probabilities(segmentation.scores))
+
+    def marked(
+        self, segmentation: Segmentation, point: OperatingPoint | None = None
+    ) -> np.ndarray:
+        """The mask, (z, y, x), bool.
+
+        Args:
+            segmentation: From `segment`.
+            point: When a voxel is marked; None takes `operating_point`. Without
+                calibration its slice threshold does nothing.
+        """
+        point = point or self.operating_point
+        marked = segmentation.hemorrhage > point.threshold
+        probabilities = self.probabilities(segmentation)
+        if probabilities is not None:
+            any_hemorrhage = probabilities.slices[:, labels.index(labels.ANY)]
+            marked[any_hemorrhage < point.slice_threshold] = False
+        return marked
+
+    def label_map(
+        self, segmentation: Segmentation, point: OperatingPoint | None = None
+    ) -> np.ndarray:
+        """(z, y, x), uint8: 0, or 1 to 5 for the most probable of `labels.SUBTYPES`.
+
+        Args:
+            segmentation: From `segment`.
+            point: When a voxel is marked; None takes `operating_point`.
+        """
+        likeliest = 1 + np.argmax(segmentation.subtypes[..., 1:], axis=-1)
+        return np.where(self.marked(segmentation, point), likeliest, 0).astype(np.uint8)
 
     @functools.cached_property
     def _answer(self):
@@ -209,31 +236,3 @@ def load(
         statistics and ood.load(statistics),
         calibration and calibrations.load(calibration),
     )
-
-
-def contradictions(
-    segmentation: Segmentation, probabilities: Probabilities, threshold: float
-) -> list[dict]:
-    """Where the mask and the probabilities of slices disagree.
-
-    Args:
-        segmentation: From `Network.segment`.
-        probabilities: From `Network.probabilities`.
-        threshold: That of the mask.
-
-    Returns:
-        For each such slice `slice` (from 1 at the foot), `pixels` of the mask, and
-        `probability` of any hemorrhage: a mask where it is below 1/2, or none where
-        it is 1/2 or more.
-    """
-    pixels = np.count_nonzero(segmentation.hemorrhage > threshold, axis=(1, 2))
-    any_hemorrhage = probabilities.slices[:, labels.index(labels.ANY)]
-    disagree = (pixels > 0) != (any_hemorrhage >= 0.5)
-    return [
-        {
-            "slice": int(z) + 1,
-            "pixels": int(pixels[z]),
-            "probability": round(float(any_hemorrhage[z]), 4),
-        }
-        for z in np.flatnonzero(disagree)
-    ]

@@ -75,10 +75,12 @@ class Prediction:
     Attributes:
         volume: The scan.
         probability: (z, y, x), float32, of any hemorrhage.
-        mask: (z, y, x), uint8, 1 where the probability is above `threshold`.
+        mask: (z, y, x), uint8, 1 where the probability is above `threshold`, outside
+            `quiet_slices`.
         subtypes: (z, y, x), uint8, 1 to 5 in the order of `labels.SUBTYPES` within
             the mask, 0 outside; None where the network knows no subtypes.
         threshold: In [0, 1).
+        slice_threshold: In [0, 1].
         classes: The classes of the two probabilities below.
         slice_probability: (z, classes), from foot to head.
         scan_probability: (classes,).
@@ -92,12 +94,29 @@ class Prediction:
     mask: np.ndarray
     subtypes: np.ndarray | None
     threshold: float
+    slice_threshold: float
     classes: tuple[str, ...]
     slice_probability: np.ndarray
     scan_probability: np.ndarray
     calibrated: bool
     ood_slices: np.ndarray | None
     weights: dict
+
+    @functools.cached_property
+    def quiet_slices(self) -> np.ndarray:
+        """(z,), bool: slices with a probability below `slice_threshold`."""
+        if not self.calibrated:
+            return np.zeros(len(self.mask), bool)
+        return self._any_hemorrhage < self.slice_threshold
+
+    @functools.cached_property
+    def unmarked_slices(self) -> np.ndarray:
+        """(z,), bool: quiet slices with voxels above the threshold."""
+        return (self.probability > self.threshold).any(axis=(1, 2)) & self.quiet_slices
+
+    @property
+    def _any_hemorrhage(self) -> np.ndarray:
+        return self.slice_probability[:, self.classes.index(labels.ANY)]
 
     @functools.cached_property
     def slice_pixels(self) -> np.ndarray:
@@ -111,9 +130,9 @@ class Prediction:
 
     @property
     def bounds_ml(self) -> tuple[float | None, float | None]:
-        """Millilitres above the thresholds of `BETWEEN`."""
+        """Millilitres above the thresholds of `BETWEEN`, outside quiet slices."""
         low, high = (
-            self._ml((self.probability > level).sum(axis=(1, 2), dtype=int))
+            self._ml((self.probability > level).sum(axis=(1, 2)) * ~self.quiet_slices)
             for level in BETWEEN
         )
         return low, high
@@ -164,8 +183,7 @@ class Prediction:
         """The slices for which mask and calibrated probability disagree."""
         if not self.calibrated:
             return ()
-        column = self.classes.index(labels.ANY)
-        any_hemorrhage = self.slice_probability[:, column]
+        any_hemorrhage = self._any_hemorrhage
         disagree = (self.slice_pixels > 0) != (any_hemorrhage >= 0.5)
         return tuple(
             SliceContradiction(
@@ -202,6 +220,8 @@ class Prediction:
         return {
             "slices": len(self.slice_pixels),
             "threshold": self.threshold,
+            "slice_threshold": self.slice_threshold,
+            "unmarked_slices": (np.flatnonzero(self.unmarked_slices) + 1).tolist(),
             "volume_ml": self.volume_ml,
             "between": {"low_ml": low_ml, "high_ml": high_ml},
             "missing_mm": missing_mm,

@@ -37,7 +37,7 @@ def render(prediction: Prediction, title: str = TITLE) -> bytes:
         warnings=warnings(prediction),
         cases=[_case(prediction)],
         tables=[_by_class(prediction), _by_lesion(prediction)],
-        notes=[str(note) for note in prediction.volume.notes],
+        notes=[*_unmarked(prediction), *map(str, prediction.volume.notes)],
         facts={
             "Weights": prediction.weights["file"],
             "Trained on": prediction.weights["trained_on"],
@@ -55,6 +55,18 @@ def amount(prediction: Prediction) -> str:
     ml = prediction.volume_ml
     size = f"{pixels.sum()} pixels" if ml is None else f"{ml:.1f} ml"
     return f"{size} in {np.count_nonzero(pixels)} of {len(pixels)} slices"
+
+
+def _unmarked(prediction: Prediction) -> list[str]:
+    """A note on voxels above the threshold in quiet slices, if there are any."""
+    numbers = ", ".join(map(str, np.flatnonzero(prediction.unmarked_slices) + 1))
+    if not numbers:
+        return []
+    return [
+        f"Slice {numbers}: voxels above the threshold are not marked, since the slice "
+        f"has a probability of hemorrhage below {prediction.slice_threshold:g}. Most "
+        "such voxels are calcification or bone; --slice-threshold 0 marks them."
+    ]
 
 
 def warnings(prediction: Prediction) -> list[str]:

@@ -141,7 +141,7 @@ class RealHeadsTask(PaintedTask):
         judged = [name for name in run.dataset.case_ids() if name not in used]
         return {
             **of_phantom,
-            "painted": real_heads_data.painted_rows(network, held_out, 0.5),
+            "painted": real_heads_data.painted_rows(network, held_out),
             "labelled": {
                 name: detection.record(network, run.dataset.load(name))[0]
                 for name in judged
@@ -174,7 +174,7 @@ class RealHeadsTask(PaintedTask):
     def publish(
         self, run: Run, fields: dict, model: Any, say: Say
     ) -> tuple[dict, dict[str, Callable]]:
-        """Manifest fields with the chosen threshold, and files to ship with them."""
+        """Manifest fields with the operating point, and files to ship with them."""
         return real_heads_shipping.publish(run, network_of(run, model), fields, say)
 
 

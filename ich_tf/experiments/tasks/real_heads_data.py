@@ -18,7 +18,8 @@ from ich_tf.volume import Case, Volume
 PHANTOM_SEED = 4021
 """Of the phantom heads for training; held-out ones have another seed."""
 HELD_OUT_COPIES = 8
-_FIELD_MM = 240.0
+PIXEL_MM = 240.0 / landmarks.GRID
+"""Side of a pixel of a painted scan whose head has the usual field of view."""
 
 
 def stored(run: Run, names: Iterable[str], copies: int) -> painted_scans.StoredScans:
@@ -95,46 +96,28 @@ def as_cases(scans: painted_scans.StoredScans) -> Iterator[tuple[Case, np.ndarra
 
 
 def painted_rows(
-    network: real_heads.Network, scans: painted_scans.StoredScans, threshold: float
+    network: real_heads.Network, scans: painted_scans.StoredScans
 ) -> list[dict]:
     """Counts of every slice of painted scans, for `painted_slices.score_slices`.
 
     Args:
-        network: The network.
+        network: Marks at its operating point.
         scans: Painted scans.
-        threshold: A pixel is hemorrhage above this probability.
     """
     rows = []
     for case, subtypes in as_cases(scans):
-        rows += rows_of(case, subtypes, network.segment(case), threshold)
+        answer = network.segment(case)
+        marked = network.label_map(answer)
+        rows += [
+            _row(case, z, subtypes[z], marked[z], answer.scores[z])
+            for z in range(len(marked))
+        ]
     return rows
 
 
-def rows_of(
-    case: Case,
-    subtypes: np.ndarray,
-    answer: real_heads.Segmentation,
-    threshold: float,
-) -> list[dict]:
-    """Counts of every slice of one painted scan, as `painted_rows` gives them.
-
-    Args:
-        case: The scan, from `as_cases`.
-        subtypes: (z, y, x), its truth.
-        answer: What the network answers.
-        threshold: A pixel is hemorrhage above this probability.
-    """
-    marked = answer.label_map(threshold)
-    return [
-        _row(case, z, subtypes[z], marked[z], answer.scores[z])
-        for z in range(len(marked))
-    ]
-
-
 def _row(case: Case, z: int, truth, marked, scores) -> dict:
-    pixel_mm = _FIELD_MM / landmarks.GRID
-    pixel_mm2 = pixel_mm**2
-    boundary_mm = boundary.mean_distance_mm(truth > 0, marked > 0, pixel_mm)
+    pixel_mm2 = PIXEL_MM**2
+    boundary_mm = boundary.mean_distance_mm(truth > 0, marked > 0, PIXEL_MM)
     both = (truth > 0) & (marked > 0)
     bleeds = truth > 0
     density = float(case.volume.hu[z][bleeds].mean()) if bleeds.any() else None

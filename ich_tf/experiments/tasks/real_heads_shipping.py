@@ -1,14 +1,15 @@
 """What is published with the network of real heads, and how it was chosen.
 
-The threshold is chosen on painted scans of held-out patients. The calibration is fitted
-on the same scans, and for any hemorrhage of a slice on real slices of patients who
-neither train nor judge. Judges are predicted last, by the network before and the new
-one.
+The calibration is fitted on painted scans of held-out patients, and for any hemorrhage
+of a slice on real slices of patients who neither train nor judge. The operating point
+is chosen on judges whose true volumes are published, else on the painted scans; what
+each half of the patients chooses is scored on the other half. Judges are predicted
+last, by the network before and the new one.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,18 @@ from ich_tf import files, labels
 from ich_tf.experiments.runner import Run
 from ich_tf.experiments.task import Say
 from ich_tf.experiments.tasks import real_heads_data
-from ich_tf.metrics import display, painted_slices
+from ich_tf.metrics import display, operating_point, painted_slices
+from ich_tf.metrics.operating_point import ScanCounts
 from ich_tf.prediction import calibration, detection, ood, real_heads
-from ich_tf.synthetic import painted
+from ich_tf.synthetic import painted, painted_scans
+from ich_tf.volume import Case
 
-THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
-"""The threshold is chosen among these."""
 MEASURED = "measured.json"
 """What the page about the network shows."""
 
+_ANY = labels.index(labels.ANY)
+_THICKNESS_MM = 5.0
+"""Of slices whose distance is unknown."""
 _FITTED_ON = (
     "subtypes and scans: painted scans of patients held out; any hemorrhage of a "
     "slice: real slices of patients who neither train nor judge"
@@ -47,33 +51,39 @@ def publish(
         say: Takes a line of progress.
 
     Returns:
-        `fields` with the threshold and the score, and name of a file to its writer.
+        `fields` with the operating point and the score, and name of a file to its
+        writer.
     """
     say("statistics of training slices")
     known = _known(run, network)
     say("painted scans of patients held out")
-    rows, scored = _painted(run, network)
-    threshold = painted_slices.choose_threshold(rows)
+    (fold,) = run.folds
+    held_out = real_heads_data.stored(run, fold.test, real_heads_data.HELD_OUT_COPIES)
+    scored, counts = _painted(network, held_out)
     say("real slices of patients who neither train nor judge")
     fitted = fit_calibration(scored, _real(run, network))
-    entry = dict(network.entry)
-    entry["preprocessing"] = {
-        **entry["preprocessing"],
-        "threshold": float(threshold),
+    calibrated = dataclasses.replace(network, likeness=known, calibration=fitted)
+    say("operating point")
+    points = {
+        "painted": _points_of_painted(fitted, scored, counts),
+        "judges": _points_of_judges(run, calibrated),
     }
+    point = (points["judges"] or points["painted"])["all"]
+    preprocessing = {**network.entry["preprocessing"], **point}
     chosen = dataclasses.replace(
-        network, entry=entry, likeness=known, calibration=fitted
+        calibrated, entry={**network.entry, "preprocessing": preprocessing}
     )
-    say("judges")
+    say("judges, and painted scans with the operating point")
     measured = {
         "before": run.experiment.begins_with,
-        "threshold": float(threshold),
+        **point,
+        "operating_point": points,
         "judges": _judges(run, chosen),
-        "painted": painted_scores(rows, threshold),
+        "painted": painted_scores(real_heads_data.painted_rows(chosen, held_out)),
     }
     described = {
         **fields,
-        "preprocessing": entry["preprocessing"],
+        "preprocessing": preprocessing,
         "metric": _metric(measured),
     }
     return described, {
@@ -112,28 +122,24 @@ def fit_calibration(
     return calibration.Calibration(np.array(of_slices), np.array(of_scans))
 
 
-def painted_scores(rows: dict[str, list[dict]], threshold: str) -> dict:
+def painted_scores(rows: list[dict]) -> dict:
     """Scores of painted held-out scans, as JSON.
 
     Args:
-        rows: Threshold to `real_heads_data.painted_rows`.
-        threshold: The chosen one.
+        rows: From `real_heads_data.painted_rows`.
 
     Returns:
         `dice` and `boundary_mm` by kind of slice, `false_mm2` of slices without
-        blood, `halves` (the threshold chosen on one half of the patients and the
-        Dice of the other), and `subtypes`.
+        blood, and `subtypes`.
     """
-    chosen = rows[threshold]
-    bleeding = [row for row in chosen if row["truth"]]
+    bleeding = [row for row in rows if row["truth"]]
     return {
         "dice": painted_slices.dice_by_kind(bleeding),
         "boundary_mm": painted_slices.boundary_by_kind(bleeding),
         "false_mm2": painted_slices.false_mm2(
-            [row for row in chosen if not row["truth"]]
+            [row for row in rows if not row["truth"]]
         ),
-        "halves": painted_slices.choose_by_halves(rows),
-        "subtypes": painted_slices.subtype_confusion(chosen),
+        "subtypes": painted_slices.subtype_confusion(rows),
     }
 
 
@@ -162,21 +168,63 @@ def _known(run: Run, network: real_heads.Network) -> ood.Likeness:
 
 
 def _painted(
-    run: Run, network: real_heads.Network
-) -> tuple[dict[str, list[dict]], list[Scores]]:
-    """Rows of the held-out scans by threshold, and each scan's labels and scores."""
-    (fold,) = run.folds
-    scans = real_heads_data.stored(run, fold.test, real_heads_data.HELD_OUT_COPIES)
-    rows: dict[str, list[dict]] = {str(threshold): [] for threshold in THRESHOLDS}
-    scored = []
+    network: real_heads.Network, scans: painted_scans.StoredScans
+) -> tuple[list[Scores], list[ScanCounts]]:
+    """Answers to painted scans; the counts' probabilities are not calibrated."""
+    pixel_ml = real_heads_data.PIXEL_MM**2 * _THICKNESS_MM / 1000
+    scored, counts = [], []
     for case, subtypes in real_heads_data.as_cases(scans):
         answer = network.segment(case)
         scored.append((case.labels, answer.scores))
-        for threshold in THRESHOLDS:
-            rows[str(threshold)] += real_heads_data.rows_of(
-                case, subtypes, answer, threshold
-            )
-    return rows, scored
+        truth_ml = float(np.count_nonzero(subtypes)) * pixel_ml
+        probability = answer.scores[:, _ANY]
+        counts.append(_counts(case, answer, probability, pixel_ml, truth_ml))
+    return scored, counts
+
+
+def _counts(
+    case: Case,
+    answer: real_heads.Segmentation,
+    probability: np.ndarray,
+    pixel_ml: float,
+    truth_ml: float | None,
+) -> ScanCounts:
+    pixels = {
+        threshold: np.count_nonzero(answer.hemorrhage > threshold, axis=(1, 2))
+        for threshold in operating_point.THRESHOLDS
+    }
+    bleeds = np.asarray(case.labels[:, _ANY], bool)
+    return ScanCounts(case.patient_id, bleeds, probability, pixels, pixel_ml, truth_ml)
+
+
+def _points_of_painted(
+    fitted: calibration.Calibration, scored: list[Scores], counts: list[ScanCounts]
+) -> dict:
+    """What painted scans choose."""
+    calibrated = []
+    for (_, scores), scan in zip(scored, counts, strict=True):
+        of_slices, _ = fitted.probabilities(scores)
+        calibrated.append(dataclasses.replace(scan, probability=of_slices[:, _ANY]))
+    return operating_point.report(calibrated)
+
+
+def _points_of_judges(run: Run, network: real_heads.Network) -> dict | None:
+    """What judges choose; None where no true volume of a judge is published."""
+    published = detection.published_scans(run.fingerprint["identity"])
+    counts = []
+    for name, case in _judged_cases(run) if published else ():
+        answer = network.segment(case)
+        probability = network.probabilities(answer).slices[:, _ANY]
+        facts, width = published.get(name), case.volume.hu.shape[2]
+        if facts is not None:
+            volumes_ml = facts.marked_ml(1, width), facts.truth_ml
+        else:
+            pixel_mm2 = (detection.USUAL_FIELD_MM / width) ** 2
+            truth_ml = None if case.labels.any() else 0.0
+            volumes_ml = pixel_mm2 * _THICKNESS_MM / 1000, truth_ml
+        counts.append(_counts(case, answer, probability, *volumes_ml))
+    judges = {scan.patient for scan in counts} & set(detection.JUDGES)
+    return operating_point.report(counts) if judges else None
 
 
 def _real(run: Run, network: real_heads.Network) -> list[Scores]:
@@ -198,23 +246,28 @@ def _judges(run: Run, network: real_heads.Network) -> dict:
     scores: dict[str, Any] = {"data": identity, "before": None, "after": None}
     if not identity.startswith("ct-ich") or run.experiment.begins_with is None:
         return scores
-    (fold,) = run.folds
-    trained = painted.patients_of((*fold.train, *fold.validation))
     before = real_heads.load(run.folders.weights, run.experiment.begins_with)
     published = detection.published_scans(identity)
     judged = {"before": before, "after": network}
     records: dict[str, dict] = {title: {} for title in judged}
-    for name in run.dataset.case_ids():
-        if name in trained:
-            continue
-        case = run.dataset.load(name)
-        if name in detection.JUDGES or not case.labels.any():
-            for title, by in judged.items():
-                made, _ = detection.record(by, case, published.get(name))
-                records[title][name] = made
+    for name, case in _judged_cases(run):
+        for title, by in judged.items():
+            made, _ = detection.record(by, case, published.get(name))
+            records[title][name] = made
     for title, cases in records.items():
         scores[title] = detection.judges(cases, identity)
     return scores
+
+
+def _judged_cases(run: Run) -> Iterator[tuple[str, Case]]:
+    """Judges, and cases without hemorrhage that were not painted on for training."""
+    (fold,) = run.folds
+    trained = painted.patients_of((*fold.train, *fold.validation))
+    for name in run.dataset.case_ids():
+        if name not in trained:
+            case = run.dataset.load(name)
+            if name in detection.JUDGES or not case.labels.any():
+                yield name, case
 
 
 def _metric(measured: dict) -> str:
