@@ -88,6 +88,23 @@ def test_slices_that_disagree_are_numbered():
     assert [(said.number, said.pixels) for said in found] == [(1, 0), (4, 2)]
 
 
+def test_quiet_slices_count_in_no_volume_and_are_named():
+    # The cube of 8 voxels lies in the second and the third slice, two voxels in the
+    # fourth. The first and the third slice have a probability below 0.85.
+    of_slices = np.zeros((4, 6))
+    of_slices[1, 5], of_slices[2, 5], of_slices[3, 5] = 0.9, 0.8, 0.9
+    given = {"slice_probability": of_slices, "slice_threshold": 0.85}
+    found = prediction(**given)
+    assert found.quiet_slices.tolist() == [True, False, True, False]
+    assert found.as_dict()["unmarked_slices"] == [3]
+    # 4 voxels of the second and 2 of the fourth slice, of 5 mm3 each; the bounds
+    # are at the thresholds 0.8 and 0.2, and each voxel has 0.9.
+    assert found.bounds_ml == (0.03, 0.03)
+    everything = prediction(**given, calibrated=False)
+    assert everything.bounds_ml == (0.05, 0.05)
+    assert everything.as_dict()["unmarked_slices"] == []
+
+
 def test_what_is_not_calibrated_contradicts_nothing():
     found = prediction(scan_probability=np.zeros(6), calibrated=False, spacing=False)
     assert found.contradictions == found.slice_contradictions == ()
