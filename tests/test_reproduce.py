@@ -342,6 +342,26 @@ def test_publishing_needs_a_finished_run(folders):
         ship.ship(run, print)
 
 
+def test_the_demo_shows_intervals_and_learning_curves():
+    cells = [
+        {**dataclasses.asdict(cell), "verdict": "not comparable"}
+        for cell in table_cells.empty(tables.table("table3"))
+    ]
+    first = {**cells[0], "ours": 0.25, "low": 0.125, "high": 0.5}
+    versions = [{"keras": "3", "tensorflow": "2"}]
+    made = {
+        "cells": [first, *cells[1:]],
+        "curves": {"long": [[0.1, 0.02], [0.3, 0.04]], "short": [[0.2, 0.01]]},
+        "commits": ["c"],
+        "devices": ["d"],
+        "versions": versions,
+    }
+    text = readme.block({"table3": made})
+    assert "0.250 [0.125, 0.500]" in text
+    assert markdown_rows.row(text, "long") == ["0.100, 0.020", "0.300, 0.040"]
+    assert markdown_rows.row(text, "short") == ["0.200, 0.010", ""]
+
+
 def test_a_folder_without_masks_is_refused(folders, tmp_path):
     layouts.write_phantom("ct-ich-v1", tmp_path / "v1", cases=4, slices=4, size=64)
     for mask in (tmp_path / "v1").rglob("*_HGE_Seg.jpg"):

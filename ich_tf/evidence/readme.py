@@ -53,6 +53,7 @@ def render_recorded(made: Recorded) -> str:
     lines = []
     for name, table in made.items():
         lines += [f"**{tables.table(name).caption}**", "", _table(name, table), ""]
+    lines += _curves(made)
     cells = [cell for table in made.values() for cell in table["cells"]]
     verdicts = sorted({cell["verdict"] for cell in cells})
     versions = [found for table in made.values() for found in table["versions"]]
@@ -81,7 +82,32 @@ def _table(name: str, made: RecordedTable) -> str:
 def _ours(cell: RecordedCell, digits: int) -> str:
     if cell["verdict"] == "not run":
         return "not run"
-    return display.number(cell["ours"], digits)
+    number = display.number(cell["ours"], digits)
+    if cell["ours"] is None or cell["low"] is None or cell["high"] is None:
+        return number
+    low, high = (display.number(cell[end], digits) for end in ("low", "high"))
+    return f"{number} [{low}, {high}]"
+
+
+def _curves(made: Recorded) -> list[str]:
+    """The learning curves as Markdown; a row in several tables is shown once."""
+    curves = {}
+    for table in made.values():
+        curves.update(table.get("curves", {}))
+    if not curves:
+        return []
+    count = max(len(curve) for curve in curves.values())
+    rows = []
+    for title, curve in curves.items():
+        cells = [f"{training:.3f}, {validation:.3f}" for training, validation in curve]
+        rows.append([title, *cells, *[""] * (count - len(cells))])
+    header = ["Row", *[f"epoch {number}" for number in range(1, count + 1)]]
+    return [
+        "**Learning curves: soft Jaccard of training crops, of validation crops**",
+        "",
+        render.markdown(header, rows),
+        "",
+    ]
 
 
 def _listed(made: Recorded, name: str) -> str:

@@ -17,6 +17,8 @@ from ich_tf.experiments.spec import Row
 PROFILE = "demo"
 """The profile whose numbers are recorded."""
 RECORDED = paths.recorded("demo.json")
+MONITORED = "soft_jaccard"
+"""What a learning curve shows."""
 
 
 class RecordedCell(TypedDict):
@@ -37,9 +39,14 @@ class RecordedCell(TypedDict):
 
 
 class RecordedTable(TypedDict):
-    """The cells of one table, group by group, and what they were made with."""
+    """The cells of one table, group by group, and what they were made with.
+
+    `curves` holds, by title of a segmentation row, the soft Jaccard of training and of
+    validation crops after each epoch.
+    """
 
     cells: list[RecordedCell]
+    curves: NotRequired[dict[str, list[list[float]]]]
     settings: NotRequired[dict[str, str]]
     commits: list[str | None]
     devices: list[str]
@@ -100,11 +107,21 @@ def _table(table: Table, results: pathlib.Path, ran: Sequence[Result]) -> Record
         "cells": [
             _cell(cell) for cell in table_cells.of_table(table, results, PROFILE)
         ],
+        "curves": {result.title: curve for result in ran if (curve := _curve(result))},
         "settings": {result.experiment: settings_digest(result.spec) for result in ran},
         "commits": _distinct(commit for result in ran for commit in result.commits),
         "devices": _distinct(device for result in ran for device in result.devices),
         "versions": _distinct(version for result in ran for version in result.versions),
     }
+
+
+def _curve(result: Result) -> list[list[float]]:
+    """Scores of training and validation of the first fold; empty if not recorded."""
+    epochs = result.history[0] if result.history else []
+    names = MONITORED, f"val_{MONITORED}"
+    if not all(name in epoch for epoch in epochs for name in names):
+        return []
+    return [[round(epoch[name], 4) for name in names] for epoch in epochs]
 
 
 def _cell(cell: Cell) -> RecordedCell:
