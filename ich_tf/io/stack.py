@@ -122,6 +122,12 @@ def _drop_repeated(
             )
         else:
             again.append((planes[index].path.name, planes[kept[-1]].path.name))
+    if len(again) > len(kept):
+        raise ValueError(
+            f"{planes[0].path}: {len(planes)} images lie at {len(kept)} position(s): "
+            "several time points, or positions that were removed. Export one scan with "
+            "its positions as a series of its own."
+        )
     if kept != list(range(len(planes))):
         stack = stack[kept]
     notes = [
