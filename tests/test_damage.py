@@ -144,3 +144,12 @@ def test_a_second_damaged_file_does_not_replace_the_first(copied):
     aside = run.file.with_name(f"{run.file.name}.damaged")
     assert aside.read_text() == "first"
     assert aside.with_name(f"{aside.name}-2").read_text() == "second"
+
+
+def test_a_folder_that_cannot_hold_results_is_named_before_the_work(copied):
+    run = small.run(ROW, copied)
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    run.folder.write_text("theirs")
+    with pytest.raises(ValueError, match="is a file"):
+        reproduce.reproduce([run], say=silent)
+    assert run.folder.read_text() == "theirs"

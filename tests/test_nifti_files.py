@@ -65,28 +65,6 @@ def test_big_endian_files_are_read(tmp_path, kind):
     np.testing.assert_array_equal(nifti.read(path).hu, EXPECTED)
 
 
-@pytest.mark.parametrize(
-    ("background", "share"),
-    [
-        *((np.nan, "1 of 60"), (-32768.0, "1 of 60"), (-np.inf, "1 of")),
-        *((-3024.0, "1 of 60"), (-2000.0, "1 of 60")),
-    ],
-)
-def test_background_becomes_air_with_its_share(tmp_path, background, share):
-    data = DATA.astype(np.float32)
-    data[0, 0, 0] = background
-    volume = nifti.read(_save(tmp_path / "scan.nii", data))
-    assert volume.hu[0, 0, 0] == -1024
-    (note,) = volume.notes
-    assert note.kind == "values" and share in note.text
-
-
-def test_many_values_below_air_are_no_background(tmp_path):
-    volume = nifti.read(_save(tmp_path / "scan.nii", DATA.astype(np.float32) * -1000))
-    assert volume.hu.min() == -59000
-    assert volume.notes == ()
-
-
 def test_half_a_pair_is_named_with_what_is_missing(tmp_path):
     nibabel.Nifti1Pair(DATA, AFFINE).to_filename(tmp_path / "scan.img")
     (tmp_path / "scan.hdr").rename(tmp_path / "other.hdr")
@@ -182,6 +160,19 @@ def test_transforms_that_differ_in_place_are_noted(tmp_path, sform, noted):
     volume = nifti.read(_with_sform(tmp_path / "scan.nii", sform))
     assert _kinds(volume) == (["geometry"] if noted else [])
     np.testing.assert_allclose(np.prod(volume.spacing_mm), 0.5 * 0.75 * 5, rtol=0.01)
+
+
+@pytest.mark.parametrize("sizes", [(0, 0, 0), (0.5, 0.75, 0), (np.nan, 0.75, 5)])
+@pytest.mark.parametrize("qform_code", [0, 1])
+def test_voxel_sizes_that_nobody_gave_are_not_invented(tmp_path, sizes, qform_code):
+    path = _with_sform(tmp_path / "scan.nii", AFFINE, pixdim=sizes)
+    # The sform needs no voxel sizes.
+    np.testing.assert_allclose(nifti.read(path).spacing_mm, (5.0, 0.75, 0.5))
+    content = bytearray(path.read_bytes())
+    content[252:256] = qform_code, 0, 0, 0
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"scan\.nii: .*no voxel sizes"):
+        nifti.read(path)
 
 
 def test_a_flat_file_has_no_thickness_of_its_own(tmp_path):

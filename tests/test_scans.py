@@ -116,6 +116,21 @@ def test_a_zip_is_read_and_json_is_printed(folder, weights_dir, tmp_path, capsys
     assert told[0]["numbers"]["slices"] == SLICES
 
 
+def test_errors_about_a_zip_name_the_zip(tmp_path):
+    path = tmp_path / "Scans.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("inner/more.zip", b"PK\x03\x04")
+        packed.writestr(".hidden/a.nii", b"x")
+    with (
+        pytest.raises(
+            ValueError, match=r"Scans\.zip: .*hidden/a\.nii.*more\.zip"
+        ) as error,
+        scans.unpacked(path) as given,
+    ):
+        scans.find(given)
+    assert "ich-tf-" not in str(error.value)
+
+
 def write_export(folder, patients):
     """A DICOM export: patient to the slices of each of its series."""
     case = phantom.generate(5, 0, slices=SLICES, size=SIZE).case
@@ -197,8 +212,25 @@ def test_a_digest_follows_the_files(folder, tmp_path):
 
 def test_a_folder_without_a_scan_is_named(tmp_path):
     (tmp_path / "readme.txt").write_text("no scan")
-    with pytest.raises(ValueError, match="no axial CT series"):
+    with pytest.raises(ValueError, match="readme.txt is text"):
         scans.find(tmp_path)
+
+
+def test_hidden_folders_count_only_below_the_input(folder, tmp_path, monkeypatch):
+    given = shutil.copytree(folder, tmp_path / ".cache" / "given")
+    (given / ".trash").mkdir()
+    shutil.copy(folder / "a.nii", given / ".trash" / "old.nii")
+    monkeypatch.chdir(given / "ward b")
+    for path in (given, "..", "../../given"):
+        names = [scan.name for scan in scans.find(path)]
+        assert names == ["a.nii", "ward b/a.nii", "water.nii.gz"]
+
+
+def test_results_may_lie_above_the_scans_but_not_among_them(folder):
+    names = [scan.name for scan in scans.find(folder, without=folder.parent)]
+    assert names == ["a.nii", "ward b/a.nii", "water.nii.gz"]
+    with pytest.raises(ValueError, match="another folder"):
+        scans.find(folder / "ward b", without=folder / "ward b")
 
 
 def test_the_row_of_a_failure_has_every_column():

@@ -38,6 +38,11 @@ def read_patient_folder(folder: str | os.PathLike) -> Volume:
     absent = ct_ich_files.gaps(slices)
     if absent:
         notes.append(Note("missing slices", f"missing slices: no file for {absent}"))
+    spare = ct_ich_files.spare_files(folder)
+    if spare:
+        more = f" and {len(spare) - 1} more file(s)" if len(spare) > 1 else ""
+        text = f"left out: brain/{spare[0].name}{more}, no `<number>.jpg`"
+        notes.append(Note("left out", text, tuple(path.name for path in spare)))
     return Volume(
         np.stack(images),
         None,

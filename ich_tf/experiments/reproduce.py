@@ -6,6 +6,7 @@ import pathlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from ich_tf import files
 from ich_tf.experiments import catalog, damage, lookup, provenance, runner
 from ich_tf.experiments.catalog import Catalog
 from ich_tf.experiments.results import Result
@@ -101,7 +102,8 @@ def reproduce(
 
     Raises:
         ValueError: if `resume` is set and there is nothing to resume, a result is
-            damaged, or a result of real data would be replaced by one of other data.
+            damaged, a result of real data would be replaced by one of other data, or
+            the folder of results cannot be written.
     """
     # A row's twin runs first, whose training the row may share.
     runs = sorted(runs, key=lambda run: run.experiment.random_twin is not None)
@@ -121,6 +123,9 @@ def reproduce(
         for run, state in zip(runs, states, strict=True)
         if state != "finished" or fresh
     ]
+    for run in waiting:
+        # Training may take days; that nothing can be written is said before.
+        files.check_folder(run.folder)
     if not fresh:
         _keep_real_results(waiting)
     if any(run.profile.is_full_scale for run in waiting):

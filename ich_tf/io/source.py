@@ -216,6 +216,10 @@ _MAGIC = (
     (0, b"MM\x00*", "a TIFF picture, which has no Hounsfield units"),
     (4, b"jP  ", "a JPEG 2000 picture, which has no Hounsfield units"),
     (0, b"%PDF", "a PDF document"),
+    (128, b"DICM", "DICOM; unpack it first"),
+    (0, b"\x1f\x8b", "a file that gzip compressed once more; unpack it first"),
+    (344, b"n+1\0", "NIfTI"),
+    (4, b"n+2\0", "NIfTI"),
     (0, b"DICM", "DICOM that lost the first 128 bytes of its header"),
     (0, b"\x00\x00\x00\x01\x00\x00", "MGH (FreeSurfer); convert it with mri_convert"),
 )

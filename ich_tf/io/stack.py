@@ -90,9 +90,9 @@ def _without_geometry(
 ) -> Volume:
     if len(planes) > 1:
         raise ValueError(
-            f"{planes[0].path} and {len(planes) - 1} more slices have no complete "
-            "geometry (Pixel Spacing, Image Position, Image Orientation), so they have "
-            "no order. Read them one by one."
+            f"{planes[0].path}: this and {len(planes) - 1} more slices have no "
+            "complete geometry (Pixel Spacing, Image Position, Image Orientation), so "
+            "they have no order. Read them one by one."
         )
     said = Note("geometry", "no complete geometry in the header: no spacing")
     return Volume(stack, None, None, None, notes=(*notes, said))
@@ -122,6 +122,12 @@ def _drop_repeated(
             )
         else:
             again.append((planes[index].path.name, planes[kept[-1]].path.name))
+    if len(again) > len(kept):
+        raise ValueError(
+            f"{planes[0].path}: {len(planes)} images lie at {len(kept)} position(s): "
+            "several time points, or positions that were removed. Export one scan with "
+            "its positions as a series of its own."
+        )
     if kept != list(range(len(planes))):
         stack = stack[kept]
     notes = [

@@ -130,20 +130,31 @@ def _read_folder(path: pathlib.Path, series_uid: str | None) -> Volume:
     listed = dicom.find_series(path)
     if any(series.kind != "unreadable" for series in listed):
         return dicom.read_found(path, listed, series_uid)
-    walked = source.walk(path)
-    scans = [file for file in walked.files if is_nifti(file)]
+    scans = [file for file in source.walk(path).files if is_nifti(file)]
     if scans:
         names = ", ".join(str(file.relative_to(path)) for file in scans[:5])
         raise source.InputError(
             f"{path}: holds {len(scans)} NIfTI file(s) and no DICOM; name one of them: "
             f"{names}"
         )
+    raise no_scan(path)
+
+
+def no_scan(path: pathlib.Path) -> source.InputError:
+    """The error about a folder without a scan; it says what the folder holds."""
+    walked = source.walk(path)
     shown = [f"{p.relative_to(path)} {why}" for p, why in walked.problems.items()]
     for file in walked.files[:5]:
-        shown.append(f"{file.relative_to(path)} is {source.name_format(file)}")
+        below = file.relative_to(path)
+        name = source.name_format(file) or "of an unknown format"
+        if any(part.startswith(".") for part in below.parts[:-1]):
+            name = "in a hidden folder"
+        shown.append(f"{below} is {name}")
     instead = f" It holds {len(walked.files)} other file(s)"
     listing = f": {'; '.join(shown[:5])}" if shown else ""
-    raise source.InputError(f"{path}: no DICOM file. {source.READ}.{instead}{listing}.")
+    return source.InputError(
+        f"{path}: no DICOM file and no NIfTI. {source.READ}.{instead}{listing}."
+    )
 
 
 def is_nifti(path: pathlib.Path) -> bool:

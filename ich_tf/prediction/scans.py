@@ -93,7 +93,17 @@ def unpacked(given: str | os.PathLike) -> Iterator[pathlib.Path]:
         folder = pathlib.Path(temporary) / (pathlib.Path(given).stem or "scan")
         folder.mkdir()
         archive.unpack(given, folder)
-        yield folder
+        with _named_after(folder, given):
+            yield folder
+
+
+@contextlib.contextmanager
+def _named_after(folder: pathlib.Path, given: str | os.PathLike) -> Iterator[None]:
+    """Name what the user gave in errors, not the temporary folder."""
+    try:
+        yield
+    except (source.InputError, inputs.NotHeadCT) as error:
+        raise type(error)(str(error).replace(str(folder), str(given))) from error
 
 
 def find(
@@ -111,29 +121,49 @@ def find(
         without: A folder that is passed over, with everything in it.
 
     Raises:
-        ValueError: if there is no scan, or there are several series and `series` does
-            not choose; the message lists the choices.
+        ValueError: if there is no scan, if `without` is the folder itself, or if there
+            are several series and `series` does not choose; the message lists the
+            choices.
     """
     path = pathlib.Path(given)
     if not path.is_dir() or ct_ich.is_patient_folder(path):
         wanted = None if series in (ALL, LARGEST) else series
         return [Scan(path.name, path, wanted)]
-    files = [file for file in source.walk(path).files if not _within(file, without)]
+    without = _within_input(path, without)
+    walked = source.walk(path).files
+    files = [file for file in walked if not _passed_over(path, file, without)]
     scans = [*_patient_folders(path, files), *_nifti_files(path, files)]
     known = {file for scan in scans for file in _files(scan.path)}
     if len(known) < len(files):
         scans += _series(path, series, scans, without)
     if not scans:
-        raise ValueError(f"{path}: no scan. {source.READ}.")
+        raise inputs.no_scan(path)
     return _numbered(scans)
 
 
-def _within(path: pathlib.Path, folder: str | os.PathLike | None) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts[1:-1])
-    return hidden or (
-        folder is not None
-        and path.resolve().is_relative_to(pathlib.Path(folder).resolve())
-    )
+def _within_input(
+    root: pathlib.Path, out: str | os.PathLike | None
+) -> pathlib.Path | None:
+    """The output folder if it lies within the input; None elsewhere.
+
+    Raises:
+        ValueError: if it is the input itself: results would be read as scans.
+    """
+    if out is None:
+        return None
+    out, root = pathlib.Path(out).resolve(), root.resolve()
+    if out == root:
+        raise ValueError(f"{out}: holds the scans; name another folder for results.")
+    return out if out.is_relative_to(root) else None
+
+
+def _passed_over(
+    root: pathlib.Path, path: pathlib.Path, out: pathlib.Path | None
+) -> bool:
+    """Whether a file lies in a hidden folder of the input, or among the results."""
+    folders = path.relative_to(root).parts[:-1]
+    hidden = any(name.startswith(".") for name in folders)
+    return hidden or (out is not None and path.resolve().is_relative_to(out))
 
 
 def _files(path: pathlib.Path) -> list[pathlib.Path]:
@@ -155,15 +185,18 @@ def _nifti_files(root: pathlib.Path, files: Iterable[pathlib.Path]) -> list[Scan
 
 
 def _series(
-    root: pathlib.Path, wanted: str | None, others: list[Scan], without
+    root: pathlib.Path,
+    wanted: str | None,
+    others: list[Scan],
+    out: pathlib.Path | None,
 ) -> list[Scan]:
     """The DICOM series of a folder, as far as they are wanted."""
     listed = [
         series
         for series in dicom.find_series(root)
-        if not all(_within(path, without) for path in series.files)
+        if not all(_passed_over(root, path, out) for path in series.files)
     ]
-    if others and not any(series.kind == "ct" for series in listed):
+    if not listed or others and not any(series.kind == "ct" for series in listed):
         return []
     if wanted == LARGEST:
         studies: dict[tuple, list[dicom.Series]] = {}

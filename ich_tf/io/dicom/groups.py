@@ -46,6 +46,9 @@ class Item:
         image_type: Values of Image Type in capitals.
         tube_kv: KVP, 0 if unknown.
         time_point: Temporal Position Identifier, 0 if unknown.
+        series_number: Series Number, 0 if unknown.
+        frame_uid: Frame of Reference UID, in which positions are comparable.
+        date: Acquisition Date; empty if unknown.
     """
 
     path: pathlib.Path
@@ -64,6 +67,9 @@ class Item:
     image_type: tuple[str, ...] = ()
     tube_kv: float = 0.0
     time_point: float = 0.0
+    series_number: float = 0.0
+    frame_uid: str = ""
+    date: str = ""
 
 
 def _grid(item: Item) -> tuple:
@@ -80,8 +86,17 @@ def _thickness(item: Item) -> float | None:
     return None if item.plane.thickness is None else round(item.plane.thickness, 2)
 
 
+# What images of one scan share wherever they lie; an absent value differs from none.
+_NEVER_MIXED: tuple[Callable[[Item], object], ...] = (
+    _grid,
+    lambda item: item.patient_id or None,
+    lambda item: item.study_uid or None,
+)
 # Attributes that divide overlapping stacks, and whether an absent value is one, too.
 _DIVIDING: tuple[tuple[Callable[[Item], object], bool], ...] = (
+    (lambda item: item.frame_uid or None, False),
+    (lambda item: item.date or None, False),
+    (lambda item: item.series_number or None, False),
     (lambda item: item.kernel or None, False),
     (lambda item: item.contrast, True),
     (lambda item: item.image_type or None, False),
@@ -157,20 +172,21 @@ def split(items: list[Item]) -> list[list[Item]]:
         items: Images with a place.
 
     Returns:
-        The stacks, the one with most images first. Images whose matrix, pixel spacing
-        or orientation differ are never one stack. Kernel, contrast agent, image type,
-        tube voltage and thickness divide what overlaps in position; time point,
-        acquisition and order of the images divide what repeats positions.
+        The stacks, the one with most images first. Images whose patient, study, matrix,
+        pixel spacing or orientation differ are never one stack. Frame of reference,
+        date, series number, kernel, contrast agent, image type, tube voltage,
+        thickness and rows of image numbers divide what overlaps in position; time
+        point, acquisition and order of the images divide what repeats positions.
     """
-    by_grid = collections.defaultdict(list)
-    for item in items:
-        by_grid[_grid(item)].append(item)
-    stacks = list(by_grid.values())
+    stacks = [items]
+    for value in _NEVER_MIXED:
+        stacks = [part for stack in stacks for part in _divide(stack, value, False)]
     for value, absent_counts in _DIVIDING:
         stacks = _divide_all(stacks, value, absent_counts, repeating=False)
     for value in _REPEATING:
         stacks = _divide_all(stacks, value, True, repeating=True)
-    stacks = [part for stack in stacks for part in _by_turns(stack)]
+    for divide in (_by_turns, _by_numbers):
+        stacks = [part for stack in stacks for part in divide(stack)]
     return sorted(stacks, key=lambda stack: (-len(stack), _name(stack)))
 
 
@@ -211,6 +227,35 @@ def _by_turns(stack: list[Item]) -> list[list[Item]]:
     if len(parts) > 1 and len(parts[1]) > max(_FEW, len(parts[0]) // 2):
         return parts
     return [stack]
+
+
+def _by_numbers(stack: list[Item]) -> list[list[Item]]:
+    """Divide a stack that only the numbers of its images show to be several scans.
+
+    Along the body the numbers of one scan rise or fall by one. Where several such
+    rows cover the same place, and each is more even than all images together, several
+    scans have one UID.
+    """
+    normal, rows = stack[0].plane.normal, []
+    for item in sorted(stack, key=lambda item: item.plane.position @ normal):
+        number = item.plane.number[-1]
+        fitting = [row for row in rows if abs(row[-1].plane.number[-1] - number) == 1]
+        if fitting:
+            min(fitting, key=lambda row: row[-1].plane.position @ normal).append(item)
+        else:
+            rows.append([item])
+        if len(rows) * _FEW > len(stack):
+            return [stack]
+    if min(map(len, rows)) <= _FEW or not _any_overlap(rows, repeating=False):
+        return [stack]
+    most_mm = _unevenness_mm(stack) / 2
+    return rows if all(_unevenness_mm(row) < most_mm for row in rows) else [stack]
+
+
+def _unevenness_mm(items: list[Item]) -> float:
+    """How much the steps between positions differ."""
+    steps = np.diff(_places(items, items[0].plane.normal))
+    return float(np.ptp(steps)) if steps.size else 0.0
 
 
 def join_single_images(series: dict[str, list[Item]]) -> dict[str, list[Item]]:

@@ -36,6 +36,8 @@ CLASSIC_CT = uid.CTImageStorage
 
 _MULTIFRAME_CT = (uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
 _CAPTURES = "1.2.840.10008.5.1.4.1.1.7"  # all secondary capture classes begin so
+_OTHER_UNITS = ("OD", "MGML", "MG/ML", "Z_EFF", "ED", "EDW", "PCT")
+"""Rescale Types that are no Hounsfield units, as of spectral CT; PS3.3 C.11.1.1.2."""
 _SCREENS = ("SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE", "SCREEN", "DOSE INFO", "DOSE")
 
 
@@ -198,6 +200,15 @@ def image_type(dataset) -> tuple[str, ...]:
     return tuple(str(part).strip().upper() for part in values)
 
 
+def _unit(dataset) -> str:
+    """Rescale Type in capitals; empty if it is absent or damaged."""
+    try:
+        return str(finder(dataset, 0)("RescaleType") or "").strip().upper()
+    # A damaged element raises whatever its conversion raises.
+    except Exception:
+        return ""
+
+
 def kind_of(path: pathlib.Path, dataset) -> tuple[str, Plane | None, str]:
     """What a file is, see `Series.kind`; its first plane; and what is wrong with it.
 
@@ -225,6 +236,9 @@ def kind_of(path: pathlib.Path, dataset) -> tuple[str, Plane | None, str]:
     types = image_type(dataset)
     if len(types) > 2 and types[2] == "LOCALIZER":
         return "localizer", None, ""
+    unit = _unit(dataset)
+    if unit in _OTHER_UNITS:
+        return "not CT", None, f"{path}: values in {unit}, not in Hounsfield units."
     try:
         frames, *size = size_of(path, dataset)
         if frames > 1 and of_class not in _MULTIFRAME_CT:

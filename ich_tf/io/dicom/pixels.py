@@ -104,6 +104,8 @@ def _is_rsna_quirk(dataset, plane: Plane) -> bool:
 
 def _decode(path, dataset, shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
     """Stored values (frames, rows, columns), and notes."""
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        raise InputError(f"{path}: pixels are floating-point numbers; not read.")
     if "PixelData" not in dataset or not dataset.get("PixelData"):
         raise InputError(f"{path}: {headers.NO_PIXELS}")
     syntax = dataset.file_meta.get("TransferSyntaxUID")

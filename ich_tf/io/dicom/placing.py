@@ -18,7 +18,8 @@ PLACING_TAGS = [
     for keyword in (
         "SOPClassUID SOPInstanceUID SeriesInstanceUID PatientID ImageType "
         "ImageComments Modality Rows Columns NumberOfFrames BitsAllocated "
-        "PhotometricInterpretation RescaleSlope RescaleIntercept ImagePositionPatient "
+        "PhotometricInterpretation RescaleSlope RescaleIntercept RescaleType "
+        "ImagePositionPatient "
         "ImageOrientationPatient PixelSpacing SliceThickness SpacingBetweenSlices "
         "SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence"
     ).split()

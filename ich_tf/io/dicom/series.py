@@ -30,6 +30,7 @@ _TAGS = [
             "StudyInstanceUID SeriesDescription ConvolutionKernel ContrastBolusAgent "
             "InstanceNumber AcquisitionNumber AcquisitionTime "
             "TemporalPositionIdentifier KVP PatientName PatientBirthDate "
+            "SeriesNumber FrameOfReferenceUID AcquisitionDate "
             "AccessionNumber ReferringPhysicianName OtherPatientIDs OtherPatientNames"
         ).split()
     ),
@@ -144,6 +145,9 @@ def _item(path: pathlib.Path, dataset, series_uid: str) -> Item:
         image_type=headers.image_type(dataset),
         tube_kv=_lenient(path, find, "KVP"),
         time_point=_lenient(path, find, "TemporalPositionIdentifier"),
+        series_number=_lenient(path, find, "SeriesNumber"),
+        frame_uid=headers.text(dataset, "FrameOfReferenceUID"),
+        date=headers.text(dataset, "AcquisitionDate"),
     )
 
 

@@ -9,6 +9,7 @@ Reference:
 
 import dataclasses
 import io
+import logging
 import math
 import os
 import pathlib
@@ -30,6 +31,7 @@ _PAIR_MAGICS = (b"ni1\0", b"ni2\0")
 _MAGICS = (b"n+1\0", b"n+2\0", *_PAIR_MAGICS)
 _MAX_OFFSET = 2**24
 _CHUNK = 2**20
+_SILENT = logging.Logger("what nibabel mends in headers", logging.CRITICAL + 1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,7 +40,9 @@ class Content:
 
     Attributes:
         path: The file that was named.
-        header: nibabel's header.
+        header: nibabel's header. It has 1 where the file gives no size of a voxel.
+        sizes_mm: (3,), sizes of a voxel as the file has them; 0, negative or not finite
+            where there are none.
         shape: Shape of the three spatial axes.
         flat: Whether the file has two axes only.
         data: The file that holds the voxels.
@@ -46,6 +50,7 @@ class Content:
 
     path: pathlib.Path
     header: nibabel.Nifti1Header
+    sizes_mm: np.ndarray
     shape: tuple[int, int, int]
     flat: bool
     data: pathlib.Path
@@ -138,9 +143,9 @@ def open_file(path: str | os.PathLike) -> Content:
         data = _partner(path, ".img")
         if data is None:
             raise InputError(f"{path}: its voxels, the file .img, are not there.")
-    header = _header(path, start)
+    header, sizes_mm = _header(path, start)
     shape, flat = _shape(path, header)
-    content = Content(path, header, shape, flat, data)
+    content = Content(path, header, sizes_mm, shape, flat, data)
     _check(content)
     return content
 
@@ -150,13 +155,19 @@ def _not_nifti(path: pathlib.Path) -> str:
     return f"not a readable NIfTI file{f' but {name}' if name else ''}. {source.READ}."
 
 
-def _header(path: pathlib.Path, start: bytes) -> nibabel.Nifti1Header:
+def _header(
+    path: pathlib.Path, start: bytes
+) -> tuple[nibabel.Nifti1Header, np.ndarray]:
+    """The header as nibabel mends it, and the sizes of a voxel before it did."""
     size = 540 if start[4:8] in _MAGICS else 348
     kind = dict(_HEADERS)[size]
     if len(start) < size:
         raise InputError(f"{path}: truncated, its header is cut off.")
     try:
-        return kind.from_fileobj(io.BytesIO(start[:size]), check=True)
+        header = kind.from_fileobj(io.BytesIO(start[:size]), check=False)
+        sizes_mm = np.array(header["pixdim"][1:4], float)
+        header.check_fix(_SILENT)
+        return header, sizes_mm
     # nibabel raises every kind of exception on damaged headers.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]

@@ -119,11 +119,15 @@ def header_affine(content: Content) -> tuple[np.ndarray, list[Note]]:
         raise InputError(
             f"{path}: its transforms cannot be used ({reason})."
         ) from error
+    if not sform_code:
+        _check_sizes(content)
     if not sform_code and not qform_code:
         text = (
             "no orientation in the header: left and right, front and back, head and "
             "foot are not certain"
         )
+        if np.all(content.sizes_mm == 1):
+            text += "; voxels of 1x1x1 mm, as in headers that nobody filled in"
         return base, [Note("geometry", text)]
     if not sform_code:
         return qform, []
@@ -144,6 +148,23 @@ def _usable(affine: np.ndarray) -> bool:
     )
 
 
+def _check_sizes(content: Content) -> None:
+    """Refuse a file whose grid would have a size of 1 mm that nobody gave.
+
+    The thickness of a 2-D file is never known.
+
+    Raises:
+        InputError: if a voxel size is 0 or no number.
+    """
+    sizes = content.sizes_mm[: 2 if content.flat else 3]
+    if not np.all(np.isfinite(sizes) & (sizes != 0)):
+        raise InputError(
+            f"{content.path}: its header has no transform and no voxel sizes (pixdim "
+            f"{_mm(content.sizes_mm)}), so no ml could be known. Convert the scan from "
+            "DICOM again."
+        )
+
+
 def _contradictions(content: Content, sform: np.ndarray) -> list[Note]:
     """Notes where the voxel sizes of the header are not the sform's.
 
@@ -151,7 +172,7 @@ def _contradictions(content: Content, sform: np.ndarray) -> list[Note]:
     writers use both.
     """
     count = 2 if content.flat else 3
-    sizes = np.abs(np.asarray(content.header["pixdim"][1 : count + 1], float))
+    sizes = np.abs(content.sizes_mm[:count])
     if not np.all(np.isfinite(sizes) & (sizes > 0)):
         return []
     edges = np.linalg.norm(sform[:3, :3], axis=0)[:count]

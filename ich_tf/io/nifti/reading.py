@@ -26,7 +26,11 @@ __all__ = [
 ]
 
 PADDING_HU = -1200.0
-"""No scanner stores a lower value but as padding: a single one is a background."""
+"""No scanner stores a lower value but as padding."""
+
+MAX_PADDINGS = 2
+"""So many values below `PADDING_HU` are background: of the scanner, and of a program
+that resampled the scan."""
 
 SILENT_MM = 1e-3
 """How far a mask may lie off its volume without a note."""
@@ -87,8 +91,8 @@ def read_header(path: str | os.PathLike) -> Header:
 def read(path: str | os.PathLike) -> Volume:
     """Read a CT volume.
 
-    Background becomes air, as padding of DICOM does: what is no number, and a single
-    value below every Hounsfield unit (-32768). A note gives its share.
+    Background becomes air, as padding of DICOM does: what is no number, and one or two
+    values below every Hounsfield unit (-32768). A note gives its share.
 
     Args:
         path: A .nii file, a .hdr/.img pair, or one of them compressed by gzip; 3-D,
@@ -141,16 +145,25 @@ def _background_to_air(hu: np.ndarray) -> list[Note]:
         hu[nothing] = LOWEST_HU
         share = share_text(count, hu.size)
         notes.append(Note("values", f"{share} voxels without a value became air"))
-    lowest = float(np.min(hu))
-    if lowest < PADDING_HU:
-        below = hu < PADDING_HU
-        # Several values down there are no background but another unit.
-        if np.all(hu[below] == lowest) and not below.all():
-            hu[below] = LOWEST_HU
-            share = share_text(int(np.count_nonzero(below)), hu.size)
-            text = f"background: {share} voxels of {lowest:g} became air"
-            notes.append(Note("values", text))
+    below = hu < PADDING_HU
+    paddings = _distinct(hu[below], MAX_PADDINGS)
+    # More values down there are no background but another unit.
+    if paddings and not below.all():
+        hu[below] = LOWEST_HU
+        share = share_text(int(np.count_nonzero(below)), hu.size)
+        values = " and ".join(f"{value:g}" for value in paddings)
+        text = f"background: {share} voxels of {values} became air"
+        notes.append(Note("values", text))
     return notes
+
+
+def _distinct(values: np.ndarray, most: int) -> list[float]:
+    """The values that occur, in order; none if they are more than `most`."""
+    distinct = []
+    while values.size and len(distinct) <= most:
+        distinct.append(float(values.min()))
+        values = values[values > distinct[-1]]
+    return distinct if len(distinct) <= most else []
 
 
 def read_mask(
