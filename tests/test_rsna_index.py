@@ -90,9 +90,9 @@ def test_where_nothing_can_be_written_the_index_goes_to_the_cache(
     folder, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("ICH_TF_CACHE", str(tmp_path))
     rsna_index.open_index(folder, workers=1)
-    (file,) = (tmp_path / "ich_tf").iterdir()
+    (file,) = tmp_path.iterdir()
     assert file.name.startswith("rsna-") and file.suffix == ".npz"
 
 

@@ -14,6 +14,7 @@ import warnings
 from ich_tf import files, labels
 from ich_tf.models import probe, weights
 from ich_tf.preprocessing import windows
+from ich_tf.preprocessing.segmentation import context
 
 FORMATS = {
     "savedmodel": ("tf_saved_model", ""),
@@ -107,13 +108,31 @@ def describe(model, entry: dict) -> dict:
         described["windows"] = [
             {"level_hu": window.level, "width_hu": window.width} for window in shown
         ]
-        described["steps"] = [
-            "pad each slice to a square with its lowest value",
-            f"resize to {preprocessing['size']} x {preprocessing['size']} pixels by "
-            "area averaging",
-            "per window: (HU - level + width / 2) / width, clipped to [0, 1]",
-        ]
+        described["steps"] = _steps(preprocessing)
     return described
+
+
+def _steps(preprocessing: dict) -> list[str]:
+    """From the Hounsfield units of a scan to the network's input, in words."""
+    size = preprocessing["size"]
+    pad = "pad each slice to a square with its lowest value"
+    window = "per window: (HU - level + width / 2) / width, clipped to [0, 1]"
+    if not preprocessing.get("head_box"):
+        shrink = f"resize to {size} x {size} pixels by area averaging"
+        return [pad, shrink, window]
+    step_mm, pixel_mm = context.STEP_MM, context.PIXEL_MM
+    return [
+        pad,
+        f"resize by area averaging to pixels of {pixel_mm} mm, between {size // 2} and "
+        f"{2 * size} pixels a side; without spacing to {size}",
+        "cut all slices to the rows and columns in which some slice has more than "
+        f"{context.MARGIN} pixels above {context.HEAD_HU:g} HU, plus {context.MARGIN} "
+        f"pixels on each side, in lengths of a multiple of {context.MULTIPLE} and "
+        f"{context.SMALLEST_SIDE} at least; the scan's lowest value beyond the slices",
+        window,
+        f"channels: the slice in the middle and its neighbours about {step_mm:g} mm "
+        "apart, from foot to head; beyond its ends the scan's first or last slice",
+    ]
 
 
 def _shapes(tensors) -> list[list[int | None]]:

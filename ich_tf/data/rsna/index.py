@@ -13,6 +13,7 @@ import shutil
 
 import numpy as np
 
+from ich_tf import paths
 from ich_tf.data.rsna import headers as rsna_headers
 from ich_tf.data.rsna import layout
 from ich_tf.data.rsna import metadata as rsna_metadata
@@ -121,10 +122,8 @@ def _default_file(folder: pathlib.Path) -> pathlib.Path:
     place = folder.parent / name
     if place.exists() or os.access(folder.parent, os.W_OK):
         return place
-    import pooch
-
     name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-    return pathlib.Path(pooch.os_cache("ich_tf")) / f"rsna-{name}.npz"
+    return paths.cache() / f"rsna-{name}.npz"
 
 
 def _from_metadata(

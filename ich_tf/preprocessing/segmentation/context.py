@@ -13,9 +13,11 @@ STEP_MM = 5.0
 MULTIPLE = 16
 """Sides of the cut images are multiples of this."""
 
-_HEAD_HU = 0.0
-_MARGIN = 6
-_SMALLEST_SIDE = 64
+HEAD_HU = 0.0
+"""Pixels above this belong to the head."""
+MARGIN = 6
+"""Pixels around the head; rows and columns with no more dense pixels are air."""
+SMALLEST_SIDE = 64
 
 
 def neighbours(images: np.ndarray, count: int, step: int = 1) -> np.ndarray:
@@ -79,17 +81,17 @@ def head_box(hu: np.ndarray) -> tuple[slice, slice]:
         picture: `cut` fills with air.
     """
     # A head holder is thin: in most of its rows it covers few pixels.
-    dense = np.any(hu > _HEAD_HU, axis=0)
-    return tuple(_span(dense.sum(axis=axis) > _MARGIN) for axis in (1, 0))
+    dense = np.any(hu > HEAD_HU, axis=0)
+    return tuple(_span(dense.sum(axis=axis) > MARGIN) for axis in (1, 0))
 
 
 def _span(taken: np.ndarray) -> slice:
     places = np.flatnonzero(taken)
     if not places.size:
         places = np.array([0, len(taken) - 1])
-    first, last = places[0] - _MARGIN, places[-1] + 1 + _MARGIN
+    first, last = places[0] - MARGIN, places[-1] + 1 + MARGIN
     first, last = max(0, first), min(len(taken), last)
-    length = max(last - first, _SMALLEST_SIDE)
+    length = max(last - first, SMALLEST_SIDE)
     length = -(-length // MULTIPLE) * MULTIPLE
     first = max(0, min(first, len(taken) - length))
     return slice(int(first), int(first + length))
