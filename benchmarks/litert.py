@@ -18,6 +18,8 @@ import tempfile
 
 import numpy as np
 
+from ich_tf.prediction.real_heads import DEFAULT_WEIGHTS
+
 BATCH = 4
 ROUNDS = 3
 CLOCK = """
@@ -141,7 +143,7 @@ def _page(name: str, side: int, rows: dict[str, list], difference: float) -> str
 def main() -> None:
     """Print the table, or write it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", default="unetplusplus-painted")
+    parser.add_argument("--weights", default=DEFAULT_WEIGHTS)
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--out", type=pathlib.Path)
     options = parser.parse_args()
