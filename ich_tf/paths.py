@@ -80,7 +80,10 @@ def pretrained(argument: str | os.PathLike | None = None) -> pathlib.Path:
 
 
 def cache() -> pathlib.Path:
-    """Folder of downloads and indices: ICH_TF_CACHE, else `ich_tf` in the user's cache."""
+    """Folder of downloads: ICH_TF_CACHE, else `ich_tf` in the user's cache.
+
+    It also takes the index of RSNA images in a folder that cannot be written.
+    """
     user = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     default = pathlib.Path(user).expanduser() / "ich_tf"
     return _resolve(None, "ICH_TF_CACHE", "", default)
