@@ -11,7 +11,7 @@ ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
 @contextlib.contextmanager
 def opened(address: str, **context):
-    """A page, what it logged or alerted, and the addresses it asked for."""
+    """A page, what it logged, and the addresses it asked for."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
     from playwright import sync_api
@@ -23,7 +23,6 @@ def opened(address: str, **context):
         page = browser.new_context(**context).new_page()
         logged, requested = [], []
         page.on("console", lambda message: logged.append(message.text))
-        page.on("dialog", lambda dialog: (logged.append("alert"), dialog.dismiss()))
         page.on("pageerror", lambda error: logged.append(str(error)))
         page.on("request", lambda request: requested.append(request.url))
         page.goto(address)
