@@ -126,7 +126,8 @@ def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    files.write_text(PAGE, f"{before}{BEGIN}\n{text}\n{END}{after}")
+    page = f"{before}{BEGIN}\n{text}\n{END}{after}"
+    files.write_bytes(PAGE, page.encode())
 
 
 if __name__ == "__main__":
