@@ -105,7 +105,7 @@ def scale() -> None:
                 file.writelines(f"{text}_{label},0\n" for label in labels.CLASSES)
         start = peak_mb()
         took, busy = seconds(rsna_index.in_scans, columns)
-        index = rsna_index.Index(**rsna_index.in_scans(columns))
+        index = rsna_index.HeaderIndex(**rsna_index.in_scans(columns))
         print(
             f"{FILES} slices into {len(index.series)} scans: {took:.1f} s ({busy:.1f})"
         )

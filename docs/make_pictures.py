@@ -106,7 +106,7 @@ def photograph(page, path: pathlib.Path) -> None:
 def photograph_app(upload: pathlib.Path, path: pathlib.Path) -> None:
     """Predict a ZIP archive in the app and photograph the answer."""
     with (
-        server.serving(0, many.Settings()) as address,
+        server.serving(0, many.PredictionSettings()) as address,
         browser_page(1200, 1300) as page,
     ):
         page.goto(address)

@@ -59,7 +59,7 @@ if here.phantom:
     case = phantom.generate(11, 3, slices=24, size=256, subtypes=[]).case
 else:
     dataset = data.open_dataset("ct-ich", here.folders.ct_ich)
-    case = dataset.load(painted.Painted(dataset, prepare=None).patients()[0])
+    case = dataset.load(painted.PaintedHeads(dataset, prepare=None).patients()[0])
 z = round(0.6 * len(case.volume.hu))
 clean = case.volume.hu[z]
 common = {

@@ -58,7 +58,7 @@ def make_old(path):
 
 def run(results, profile="demo", verbs=None, **settings):
     verbs = verbs or Verbs()
-    everything = all_stages.Run(profile, results, launch=verbs, **settings)
+    everything = all_stages.AllStages(profile, results, launch=verbs, **settings)
     everything.run()
     return everything, [call.replace(f"{results}/", "") for call in verbs.calls]
 
@@ -129,12 +129,12 @@ def test_the_phantom_reproduces_nothing(tmp_path):
 
 
 def test_the_time_left_grows_where_stages_took_longer(tmp_path):
-    everything = all_stages.Run("demo", tmp_path)
+    everything = all_stages.AllStages("demo", tmp_path)
     assert everything.minutes_left("tables-2-3", 0) == 45
     assert everything.minutes_left("table-1", 25) == 20
     # Twice the planned 25 minutes: what is left takes twice as long too.
     assert everything.minutes_left("table-1", 50) == 40
-    assert all_stages.Run("paper", tmp_path).minutes_left("table-1", 50) is None
+    assert all_stages.AllStages("paper", tmp_path).minutes_left("table-1", 50) is None
 
 
 def test_quick_runs_a_row_of_each_table(tmp_path):
@@ -174,7 +174,7 @@ def test_paper_runs_what_there_are_data_for(tmp_path):
 
 def test_paper_trains_nothing_while_something_is_missing(tmp_path):
     verbs = Verbs(fails="--check")
-    everything = all_stages.Run("paper", tmp_path, launch=verbs, has_masks=False)
+    everything = all_stages.AllStages("paper", tmp_path, launch=verbs, has_masks=False)
     with pytest.raises(all_stages.StageFailed, match="nothing was run"):
         everything.check()
     assert verbs.calls == ["reproduce --check table1 --profile paper"]

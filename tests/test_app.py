@@ -39,7 +39,7 @@ def test_uploads_become_numbered_scans_and_are_deleted(head, weights_dir, tmp_pa
     out = tmp_path / "results"
     out.mkdir()
     told = []
-    settings = many.Settings(weights_dir=weights_dir)
+    settings = many.PredictionSettings(weights_dir=weights_dir)
     uploads = [path, packed]
     answer = work.predict(uploads, out, settings, lambda *said: told.append(said))
     assert list(answer.pages) == ["scan-001", "scan-002"]
@@ -57,10 +57,10 @@ def test_a_hostile_archive_is_refused_and_deleted(tmp_path):
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("../../evil", "1")
     with pytest.raises(ValueError, match="leads out"):
-        work.predict([packed], out, many.Settings(), lambda *said: None)
+        work.predict([packed], out, many.PredictionSettings(), lambda *said: None)
     assert [one.name for one in tmp_path.iterdir()] == ["results"]
     with pytest.raises(ValueError, match="first"):
-        work.predict([], out, many.Settings(), lambda *said: None)
+        work.predict([], out, many.PredictionSettings(), lambda *said: None)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def address(weights_dir):
     pytest.importorskip("gradio", reason="needs ich_tf[app]")
     from ich_tf.app import server
 
-    with server.serving(0, many.Settings(weights_dir=weights_dir)) as address:
+    with server.serving(0, many.PredictionSettings(weights_dir=weights_dir)) as address:
         yield address
 
 

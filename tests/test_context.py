@@ -91,6 +91,6 @@ def test_batches_are_a_function_of_seed_and_step(stored):
 def test_crops_with_hemorrhage_show_some_of_it(stored):
     source = scan_crops.source(stored, classes=5)
     recipe = scan_crops.Recipe(crop=32, batch=20, bleeding_share=1.0)
-    only = scan_crops.Source(source.scans, (source.bleeding[2],), source.clean)
+    only = scan_crops.CropSource(source.scans, (source.bleeding[2],), source.clean)
     ((_, truth),) = scan_crops.batches(only, None, recipe, None, 0, 0, 1)
     assert truth.shape[0] == 20

@@ -22,7 +22,7 @@ ORIENTATIONS = {
     "turned": (-1, 0, 0, 0, -1, 0),
 }
 FINDINGS = [
-    dicom_seg.Finding(name, 1.5 * number, 0.1 * number)
+    dicom_seg.SegmentFacts(name, 1.5 * number, 0.1 * number)
     for number, name in enumerate(labels.SUBTYPES)
 ]
 

@@ -45,7 +45,7 @@ def hu():
 
 
 def test_batches_give_what_the_plain_loop_gives(hu):
-    network = segment.Predictor(Counting(), TO_CHANNELS, tile=32, stride=16, batch=7)
+    network = segment.TiledNetwork(Counting(), TO_CHANNELS, tile=32, stride=16, batch=7)
     np.testing.assert_allclose(
         segment.predict_volume(network, hu),
         plain_loop(Counting(), hu, 32, 16),
@@ -56,7 +56,7 @@ def test_batches_give_what_the_plain_loop_gives(hu):
 def test_air_is_answered_once(hu):
     forward = Counting()
     air = np.full_like(hu, -1000)
-    network = segment.Predictor(forward, TO_CHANNELS, tile=32, stride=16, batch=4)
+    network = segment.TiledNetwork(forward, TO_CHANNELS, tile=32, stride=16, batch=4)
     found = segment.predict_volume(network, air)
     assert forward.calls == 1
     np.testing.assert_array_equal(found, plain_loop(Counting(), air, 32, 16))
@@ -69,13 +69,13 @@ def test_every_batch_has_the_same_size(hu):
         sizes.append(len(images))
         return images[..., :1]
 
-    network = segment.Predictor(forward, TO_CHANNELS, tile=32, stride=32, batch=5)
+    network = segment.TiledNetwork(forward, TO_CHANNELS, tile=32, stride=32, batch=5)
     segment.predict_volume(network, hu)
     assert set(sizes) == {5}
 
 
 def test_volume_that_does_not_fit_says_what_to_pad_to(hu):
-    network = segment.Predictor(Counting(), TO_CHANNELS, tile=32, stride=16)
+    network = segment.TiledNetwork(Counting(), TO_CHANNELS, tile=32, stride=16)
     with pytest.raises(ValueError, match="Pad them to 64x64"):
         segment.predict_volume(network, hu[:, :60, :60])
 
@@ -129,7 +129,7 @@ def test_features_are_the_mean_over_a_slices_tiles(hu):
     def forward(images):
         return images[..., :1], images.reshape(len(images), -1).max(axis=1)[:, None]
 
-    network = segment.Predictor(forward, TO_CHANNELS, 32, 32, batch=5)
+    network = segment.TiledNetwork(forward, TO_CHANNELS, 32, 32, batch=5)
     _, features = segment.predict_with_features(network, hu)
     cells = TO_CHANNELS(hu).reshape(11, 2, 32, 2, 32, -1)
     expected = cells.max(axis=(2, 4, 5)).mean(axis=(1, 2))

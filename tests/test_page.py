@@ -37,7 +37,7 @@ def path_of(folders):
 
 def write(folders, out):
     known = {"table3": small.TABLES["table3"]}
-    return page.write(folders, out, known=known, say=lambda line: None).read_text()
+    return page.write(folders, out, all_tables=known, say=lambda line: None).read_text()
 
 
 @pytest.fixture(scope="module")

@@ -103,7 +103,7 @@ def test_a_run_killed_within_a_fold_resumes_to_the_same_counts(folder, whole, tm
 def verified(results, folders):
     """Checks of Table III after the masks are counted again."""
     known = {"table3": paper_run.TABLE}
-    return verify.verify(results, "paper", ["table3"], folders, known=known)
+    return verify.verify(results, "paper", ["table3"], folders, all_tables=known)
 
 
 def test_verify_counts_the_stored_probabilities_again(whole, tmp_path):

@@ -247,7 +247,7 @@ def _index(images, series, patients, positions, orientations):
         "problem_images": np.array([], np.bytes_),
         "problem_reasons": np.array([], np.bytes_),
     }
-    return rsna_index.Index(**rsna_index.in_scans(columns))
+    return rsna_index.HeaderIndex(**rsna_index.in_scans(columns))
 
 
 def test_images_of_another_patient_are_left_out_of_a_series():

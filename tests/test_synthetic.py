@@ -79,7 +79,7 @@ class Bleeding:
 )
 def test_data_that_cannot_be_painted_on_are_refused(source, said):
     with pytest.raises(ValueError, match=said):
-        painted.Painted(source, lambda case: case).patients()
+        painted.PaintedHeads(source, lambda case: case).patients()
 
 
 def test_no_patient_is_on_both_sides(run):

@@ -73,7 +73,12 @@ class Spoilt:
 
     def check(self, profile="paper", names=("table3",), folders=None):
         found = verify.verify(
-            self.folder, profile, names, folders, known=self.tables, record=self.record
+            self.folder,
+            profile,
+            names,
+            folders,
+            all_tables=self.tables,
+            record=self.record,
         )
         return {(one.cell.experiment, one.cell.column): one for one in found}, found
 
@@ -435,11 +440,11 @@ def test_every_table_of_the_demo_is_checked():
     """What docs/demo.json holds is what the tables of today have."""
     numbers = recorded.read()
     for name, table in numbers.items():
-        lookup = recorded.Lookup(tables.table(name), numbers, "demo")
+        records = recorded.RecordsOfTable(tables.table(name), numbers, "demo")
         cells = table_cells.empty(tables.table(name))
-        known = [lookup.find(cell) for cell in cells]
+        of_cells = [records.of_cell(cell) for cell in cells]
         assert len(cells) == len(table["cells"])
-        for cell, before in zip(cells, known, strict=True):
+        for cell, before in zip(cells, of_cells, strict=True):
             if before is not None:
                 place = before["experiment"], before["column"]
                 assert place == (cell.experiment, cell.column)

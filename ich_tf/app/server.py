@@ -34,7 +34,7 @@ ABOUT = (
 
 
 @contextlib.contextmanager
-def serving(port: int, settings: many.Settings) -> Iterator[str]:
+def serving(port: int, settings: many.PredictionSettings) -> Iterator[str]:
     """Serve the page; give its address. At the end everything stored is deleted.
 
     Args:
@@ -60,7 +60,7 @@ def serving(port: int, settings: many.Settings) -> Iterator[str]:
             listening.close()
 
 
-def _server(folder: pathlib.Path, port: int, settings: many.Settings):
+def _server(folder: pathlib.Path, port: int, settings: many.PredictionSettings):
     import socket
 
     # Read by Gradio when it is imported.
@@ -85,7 +85,7 @@ def _server(folder: pathlib.Path, port: int, settings: many.Settings):
     return uvicorn.Server(config), listening
 
 
-def build(folder: pathlib.Path, settings: many.Settings) -> "fastapi.FastAPI":
+def build(folder: pathlib.Path, settings: many.PredictionSettings) -> "fastapi.FastAPI":
     """The web application.
 
     Args:
@@ -121,7 +121,7 @@ def build(folder: pathlib.Path, settings: many.Settings) -> "fastapi.FastAPI":
     )
 
 
-def _blocks(folder: pathlib.Path, settings: many.Settings) -> "gradio.Blocks":
+def _blocks(folder: pathlib.Path, settings: many.PredictionSettings) -> "gradio.Blocks":
     import gradio
 
     with gradio.Blocks(

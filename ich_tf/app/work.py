@@ -19,7 +19,7 @@ ENDINGS = (".nii.gz", ".nii", ".zip", ".dcm", ".ima")
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class PageContent:
     """What the page shows.
 
     Attributes:
@@ -36,9 +36,9 @@ class Answer:
 def predict(
     uploads: Sequence[str | os.PathLike],
     folder: str | os.PathLike,
-    settings: many.Settings,
+    settings: many.PredictionSettings,
     progress: Callable[[float, str], None],
-) -> Answer:
+) -> PageContent:
     """Predict the scans in uploaded files.
 
     Uploads get new names of digits, whatever their names: names may be hostile or a
@@ -86,7 +86,7 @@ def predict(
         for outcome in outcomes
         if outcome.status != many.FAILED
     }
-    return Answer(outcomes, pages, _packed(folder))
+    return PageContent(outcomes, pages, _packed(folder))
 
 
 def stage(uploads: Sequence[str | os.PathLike], folder: str | os.PathLike) -> None:

@@ -10,7 +10,7 @@ ORDER = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class ProfilePlan:
     """What one profile runs.
 
     Args:
@@ -33,7 +33,7 @@ class Plan:
 
 
 PLANS = {
-    "demo": Plan(
+    "demo": ProfilePlan(
         segmentation=("table2", "table3"),
         classification=("table1",),
         volumes=("volume3d",),
@@ -44,7 +44,7 @@ PLANS = {
             **{"report": 1, "notebooks": 1},
         },
     ),
-    "quick": Plan(
+    "quick": ProfilePlan(
         segmentation=("table2/resnet50-random-bce", "table3/unet-hssayeni"),
         classification=("table1",),
         volumes=("volume3d/add",),
@@ -55,7 +55,7 @@ PLANS = {
             **{"report": 1, "notebooks": 2},
         },
     ),
-    "study": Plan(
+    "study": ProfilePlan(
         segmentation=(
             *("table2", "table3", "options"),
             *("audit/approach2-bce", "audit/approach2-hu"),
@@ -66,7 +66,7 @@ PLANS = {
         swept="table2/densenet169-imagenet-jaccard",
         seeds=(0, 1, 2),
     ),
-    "paper": Plan(
+    "paper": ProfilePlan(
         segmentation=("table2", "table3"),
         classification=("table1",),
         volumes=("volume3d",),

@@ -41,7 +41,7 @@ class StageFailed(ValueError):
     """A stage ended with an error; the message names its log."""
 
 
-class Run:
+class AllStages:
     """All stages of one profile.
 
     Args:

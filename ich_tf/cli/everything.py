@@ -8,7 +8,7 @@ import sys
 from ich_tf import paths
 from ich_tf.cli import options as shared
 from ich_tf.cli.all_plans import PLANS
-from ich_tf.cli.all_stages import Run, StageFailed
+from ich_tf.cli.all_stages import AllStages, StageFailed
 from ich_tf.cli.options import Verb
 
 
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int | None:
         raise ValueError("paper needs the real data: --ct-ich DIR, --rsna DIR or both")
     arguments = [f"--{name}" for name in ("resume", "fresh") if getattr(options, name)]
     arguments += ["--strategy", options.strategy] if options.strategy else []
-    everything = Run(
+    everything = AllStages(
         profile,
         paths.results(options.results).absolute(),
         arguments,

@@ -7,8 +7,10 @@ from ich_tf.cli import everything
 from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
 
-SLICES = "table1/resnext101"
-"""The row that Figures 3-7 are drawn with."""
+FIGURES_ROW = "table1/resnext101"
+"""The row whose slice network draws Figures 3-7."""
+SLICES_IN_FIGURE = 3
+"""`evidence.held_out_figures.SHOWN`, which takes a while to import."""
 
 
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
@@ -45,17 +47,27 @@ def _reproduce(options: argparse.Namespace) -> None:
         runs = lookup.find_runs(options.names, options.profile, folders, print)
         reproduce.forecast(runs, say=print)
         return
+    shared.set_determinism(options)
     done = reproduce.reproduce_by_name(
-        options.names, folders, **shared.training(options)
+        options.names,
+        folders,
+        profile=options.profile,
+        seed=options.seed,
+        strategy=options.strategy,
+        resume=options.resume,
+        fresh=options.fresh,
+        say=shared.say,
     )
     shown = tables.showing(options.names)
     if shown and options.seed == 0:
         print(render.render(shown, folders.results, options.profile))
-    if any(result.experiment == SLICES for result in done):
-        _draw_figures(SLICES, folders, options)
+    if any(result.experiment == FIGURES_ROW for result in done):
+        _draw_figures(FIGURES_ROW, folders, options)
 
 
-def _draw_figures(name: str, folders, options: argparse.Namespace, **what) -> None:
+def _draw_figures(
+    name: str, folders, options: argparse.Namespace, slices: int = SLICES_IN_FIGURE
+) -> None:
     """Figures 3-7: on the phantom, and on held-out scans where a folder is given."""
     from ich_tf.evidence import held_out_figures, localization
     from ich_tf.experiments import lookup
@@ -65,7 +77,7 @@ def _draw_figures(name: str, folders, options: argparse.Namespace, **what) -> No
     print(localization.describe(localization.read(out)))
     print(f"figures 3-7 on the phantom are in {out}")
     if folders.given(run.experiment.dataset) is not None:
-        out = held_out_figures.of_run(run, print, **what)
+        out = held_out_figures.of_run(run, print, slices)
         print(held_out_figures.describe(held_out_figures.read(out)))
         print(f"figures 3-7 on held-out scans are in {out}")
 
@@ -73,16 +85,16 @@ def _draw_figures(name: str, folders, options: argparse.Namespace, **what) -> No
 def _add_figures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run",
-        default=SLICES,
+        default=FIGURES_ROW,
         metavar="ROW",
-        help=f"finished row with a slice network; default: {SLICES}",
+        help=f"finished row with a slice network; default: {FIGURES_ROW}",
     )
     parser.add_argument(
         "--slices",
         type=shared.count,
-        default=3,
+        default=SLICES_IN_FIGURE,
         metavar="N",
-        help="held-out slices in a figure, each of another scan; default: 3",
+        help="held-out slices in a figure, each of another scan; default: %(default)s",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="of the run; default: 0"
@@ -94,7 +106,7 @@ def _add_figures(parser: argparse.ArgumentParser) -> None:
 
 def _figures(options: argparse.Namespace) -> None:
     folders = shared.folders(options)
-    _draw_figures(options.run, folders, options, shown=options.slices)
+    _draw_figures(options.run, folders, options, options.slices)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -109,15 +121,24 @@ def _train(options: argparse.Namespace) -> None:
     from ich_tf.experiments import lookup, steps
     from ich_tf.training import distribute
 
-    mode = shared.training(options)
-    profile, seed = mode.pop("profile"), mode.pop("seed")
+    shared.set_determinism(options)
     # Before the data are opened, which may take long.
-    devices = distribute.choose(mode.pop("strategy"))
-    folders = shared.folders(options)
+    devices = distribute.choose(options.strategy)
     run = lookup.find_run(
-        options.experiment, profile, folders, shared.say, seed, devices=devices
+        options.experiment,
+        options.profile,
+        shared.folders(options),
+        shared.say,
+        options.seed,
+        devices=devices,
     )
-    trained = steps.train_one(run, options.fold, **mode)
+    trained = steps.train_one(
+        run,
+        options.fold,
+        resume=options.resume,
+        fresh=options.fresh,
+        say=shared.say,
+    )
     scores = ", ".join(f"{name} {value:.4g}" for name, value in trained.scores.items())
     print(f"{scores}: {trained.file}")
 

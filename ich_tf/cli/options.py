@@ -220,22 +220,11 @@ def results_of(options: argparse.Namespace) -> pathlib.Path:
     return results
 
 
-def training(options: argparse.Namespace) -> dict:
-    """What `add_training` adds, as arguments of `experiments.reproduce`.
-
-    Determinism goes into the environment, which `training.precision` reads.
-    """
+def set_determinism(options: argparse.Namespace) -> None:
+    """Put `--deterministic` where `training.precision` reads it: the environment."""
     if options.deterministic is not None:
         state = "on" if options.deterministic else "off"
         os.environ["ICH_TF_DETERMINISTIC"] = state
-    return {
-        "profile": options.profile,
-        "seed": options.seed,
-        "strategy": options.strategy,
-        "resume": options.resume,
-        "fresh": options.fresh,
-        "say": say,
-    }
 
 
 def count(text: str) -> int:

@@ -96,7 +96,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 def _predict(options: argparse.Namespace) -> int:
     from ich_tf.prediction import many, scans
 
-    settings = many.Settings(
+    settings = many.PredictionSettings(
         weights_name=options.weights or many.DEFAULT_WEIGHTS,
         weights_dir=options.weights_dir,
         threshold=options.threshold,
@@ -236,7 +236,7 @@ def _app(options: argparse.Namespace) -> None:
     from ich_tf.app import server
     from ich_tf.prediction import many
 
-    settings = many.Settings(
+    settings = many.PredictionSettings(
         weights_name=options.weights or many.DEFAULT_WEIGHTS,
         weights_dir=options.weights_dir,
     )

@@ -45,7 +45,7 @@ class Figure(TypedDict):
     slices: list[Chosen]
 
 
-class Content(TypedDict):
+class HeldOutFigures(TypedDict):
     """The content of `chosen.json`."""
 
     made_for: dict[str, Any]
@@ -53,7 +53,7 @@ class Content(TypedDict):
     subtypes: dict[str, Figure]
 
 
-def read(folder: pathlib.Path) -> Content:
+def read(folder: pathlib.Path) -> HeldOutFigures:
     """Read what `of_run` wrote.
 
     Args:
@@ -63,7 +63,7 @@ def read(folder: pathlib.Path) -> Content:
         FileNotFoundError: if there is no such file.
         ValueError: if it is damaged; the message names it.
     """
-    content = typed_json.read(folder / CHOSEN, Content, ADVICE)
+    content = typed_json.read(folder / CHOSEN, HeldOutFigures, ADVICE)
     localization.check_figures(folder / CHOSEN, content["subtypes"], ADVICE)
     return content
 
@@ -131,7 +131,7 @@ def of_run(
             "figure": _write(out, subtype, pictures),
             "slices": slices,
         }
-    content = Content(made_for=made_for, data=result.identity, subtypes=subtypes)
+    content = HeldOutFigures(made_for=made_for, data=result.identity, subtypes=subtypes)
     files.write_json(path, content)
     return out
 
@@ -149,7 +149,7 @@ def drawn(run_folder: pathlib.Path) -> list[pathlib.Path]:
     return []
 
 
-def describe(content: Content) -> str:
+def describe(content: HeldOutFigures) -> str:
     """The content of `chosen.json` as a line for each subtype."""
     lines = []
     for subtype, figure in content["subtypes"].items():
@@ -178,7 +178,7 @@ def captions(run_folder: pathlib.Path) -> dict[pathlib.Path, str]:
 def _picture(
     run: runner.Run,
     result: SliceResult,
-    network: classify.Classifier,
+    network: classify.SliceNetwork,
     subtype: str,
     of: Chosen,
 ) -> Image.Image:

@@ -24,7 +24,7 @@ SEED, HEADS = 7, 12
 
 
 def draw_and_measure(
-    network: classify.Classifier,
+    network: classify.SliceNetwork,
     heads: Iterable[phantom.PhantomHead],
     out: str | os.PathLike,
     layer: str | None = None,
@@ -37,7 +37,7 @@ def draw_and_measure(
     heatmap looks like.
 
     Args:
-        network: From `classifier.load`.
+        network: From `classify.load` or `trained_classifier`.
         heads: Heads that the classifier was not trained on; taken one at a time.
         out: Folder for `figure-<3 to 7>-<subtype>.png` and `localization.json`.
         layer: The feature maps that Grad-CAM weighs; None takes

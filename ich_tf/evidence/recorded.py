@@ -96,8 +96,10 @@ def record(
         raise ValueError(
             f"No row of the demo was run on the phantom: {results} has no such result."
         )
-    known = {**read(path), **made}
-    recorded = {table.name: known[table.name] for table in shown if table.name in known}
+    merged = {**read(path), **made}
+    recorded = {
+        table.name: merged[table.name] for table in shown if table.name in merged
+    }
     files.write_json(path, recorded)
     return recorded
 
@@ -146,8 +148,8 @@ def settings_digest(spec: dict) -> str:
     return provenance.digest([spec["experiment"], spec["profile"]])
 
 
-class Lookup:
-    """Recorded cells of one table by row, column and group.
+class RecordsOfTable:
+    """The recorded cells of one table, found by row, column and group.
 
     Rows that were recorded with other settings than they have now are left out.
 
@@ -172,11 +174,11 @@ class Lookup:
                 # One for each group, in the order of the table's groups.
                 self._cells.setdefault(key, []).append(cell)
 
-    def find(self, cell: Cell) -> RecordedCell | None:
+    def of_cell(self, cell: Cell) -> RecordedCell | None:
         """The record of a cell."""
-        known = self._cells.get((cell.experiment, cell.column), [])
+        of_groups = self._cells.get((cell.experiment, cell.column), [])
         number = self._groups.index(cell.group)
-        return known[number] if number < len(known) else None
+        return of_groups[number] if number < len(of_groups) else None
 
 
 def _is_current(row: Row, digest: str | None) -> bool:

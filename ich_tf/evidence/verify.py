@@ -13,7 +13,7 @@ import math
 import pathlib
 import typing
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ich_tf.evidence import recorded, render, table_cells, tables, verdicts
 from ich_tf.evidence.recorded import Recorded, RecordedCell
@@ -69,8 +69,8 @@ class Check:
 
 
 @dataclasses.dataclass(frozen=True)
-class Read:
-    """A row's result file.
+class CheckedResult:
+    """A row's result, as far as its file is believed.
 
     Attributes:
         result: None if the row was not run, or its file is faulty.
@@ -87,7 +87,7 @@ def verify(
     names: Sequence[str] = (),
     folders: "runner.Folders | None" = None,
     *,
-    known: Mapping[str, Table] = tables.TABLES,
+    all_tables: Mapping[str, Table] = tables.TABLES,
     record: pathlib.Path = recorded.RECORDED,
 ) -> list[Check]:
     """Check every number that the report prints or docs/demo.json records.
@@ -98,7 +98,7 @@ def verify(
         names: Tables; none takes all.
         folders: Where the data are, to compare with the stored predictions; None
             believes the counts, as far as they agree.
-        known: All tables by name.
+        all_tables: By name.
         record: The file of recorded numbers.
 
     Returns:
@@ -109,31 +109,32 @@ def verify(
         ValueError: if a table is unknown, the record is damaged, or the report prints
             no number of a named table and the record has none.
     """
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in all_tables]
     if unknown:
-        raise ValueError(f"Unknown table {unknown[0]!r}. Known: {', '.join(known)}")
+        listed = ", ".join(all_tables)
+        raise ValueError(f"Unknown table {unknown[0]!r}. Known: {listed}")
     numbers = recorded.read(record)
     for name in names:
-        if name not in numbers and not known[name].has_reported_numbers:
+        if name not in numbers and not all_tables[name].has_reported_numbers:
             raise ValueError(f"The report prints no number of {name!r}.")
-    chosen = [known[name] for name in names or known]
+    chosen = [all_tables[name] for name in names or all_tables]
     chosen = [table for table in chosen if table.has_profile(profile)]
-    rows = Catalog({table.name: table.shown for table in known.values()})
-    read = {
-        row.id: _read(results, profile, row, folders, rows)
+    rows = Catalog({table.name: table.shown for table in all_tables.values()})
+    checked = {
+        row.id: _checked(results, profile, row, folders, rows)
         for table in chosen
         for row in table.shown
     }
-    phantom = _identities(read.values()) == {"phantom"}
+    phantom = _identities(checked.values()) == {"phantom"}
     checks = []
     for table in chosen:
-        own = _identities(read[row.id] for row in table.shown)
+        own = _identities(checked[row.id] for row in table.shown)
         if table.name not in numbers and not table.has_reported_numbers:
             continue
         if own == {"phantom"} or (not own and phantom):
-            checks += _regression(table, read, numbers, profile)
+            checks += _regression(table, checked, numbers, profile)
         elif table.has_reported_numbers:
-            checks += _comparison(table, read, results)
+            checks += _comparison(table, checked, results)
     return checks
 
 
@@ -167,7 +168,7 @@ def conclusion(checks: Sequence[Check]) -> str:
 def text(
     checks: Sequence[Check],
     as_json: bool = False,
-    known: Mapping[str, Table] = tables.TABLES,
+    all_tables: Mapping[str, Table] = tables.TABLES,
 ) -> str:
     """The checks as text, one a line, or as JSON with the rules and the status."""
     kinds = list(dict.fromkeys(check.kind for check in checks))
@@ -181,21 +182,21 @@ def text(
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
     lines = [f"{kind}: {RULES[kind]}" for kind in kinds]
     for name, of_table in itertools.groupby(checks, lambda check: check.cell.table):
-        lines += ["", known[name].caption]
-        lines += [_line(check, known[name].digits) for check in of_table]
+        lines += ["", all_tables[name].caption]
+        lines += [_line(check, all_tables[name].digits) for check in of_table]
     return "\n".join([*lines, "", conclusion(checks)]) + "\n"
 
 
-def _read(
+def _checked(
     results: pathlib.Path, profile: str, row: Row, folders, rows: Catalog
-) -> Read:
+) -> CheckedResult:
     path = stored.result_file(results, profile, row.id)
     try:
         result = stored.load_result(results, profile, row)
     except ValueError as error:
-        return Read(None, (str(error),))
+        return CheckedResult(None, (str(error),))
     if result is None:
-        return Read(None)
+        return CheckedResult(None)
     faults = result.faults(row, profile)
     if folders and not faults and result.is_current(row):
         faults = _recount(result, row, profile, folders, rows)
@@ -203,8 +204,8 @@ def _read(
         again = (
             f"`ich-tf reproduce {row.id} --profile {profile} --fresh` makes it again"
         )
-        return Read(None, (*(f"{path}: {fault}" for fault in faults), again))
-    return Read(result)
+        return CheckedResult(None, (*(f"{path}: {fault}" for fault in faults), again))
+    return CheckedResult(result)
 
 
 def _recount(
@@ -221,41 +222,44 @@ def _recount(
         return [str(error)]
 
 
-def _identities(read) -> set[str]:
-    return {row_result.result.identity for row_result in read if row_result.result}
+def _identities(checked: Iterable[CheckedResult]) -> set[str]:
+    return {each.result.identity for each in checked if each.result}
 
 
 def _comparison(
-    table: Table, read: Mapping[str, Read], results: pathlib.Path
+    table: Table, checked: Mapping[str, CheckedResult], results: pathlib.Path
 ) -> list[Check]:
     """A check for each number that the report prints."""
     checks = []
     pooled = {
-        row.id: table_cells.with_seeds(table, row, read[row.id].result, results)
+        row.id: table_cells.with_seeds(table, row, checked[row.id].result, results)
         for row in table.shown
     }
     for group, row in itertools.product(table.groups_under(PROTOCOL), table.shown):
         result, seeds = pooled[row.id]
         for cell in table_cells.row_cells(table, row, result, group, seeds):
             if cell.reported is not None:
-                unusable = _unusable(read[row.id], row)
+                unusable = _unusable(checked[row.id], row)
                 checks.append(_check(REPORT, cell.reported, cell, unusable))
     return checks
 
 
 def _regression(
-    table: Table, read: Mapping[str, Read], numbers: Recorded, profile: str
+    table: Table,
+    checked: Mapping[str, CheckedResult],
+    numbers: Recorded,
+    profile: str,
 ) -> list[Check]:
     """A check for each number of a table on the phantom, each training once."""
-    known = recorded.Lookup(table, numbers, profile)
+    records = recorded.RecordsOfTable(table, numbers, profile)
     checks = []
     for group, row in itertools.product(table.groups_under(PROTOCOL), table.shown):
-        for cell in table_cells.row_cells(table, row, read[row.id].result, group):
+        for cell in table_cells.row_cells(table, row, checked[row.id].result, group):
             if cell.same_training:
                 continue
-            before = known.find(cell)
-            verdict = _unusable(read[row.id], row) or judge_recorded(before, cell)
-            expected = before["ours"] if before else None
+            record = records.of_cell(cell)
+            verdict = _unusable(checked[row.id], row) or judge_recorded(record, cell)
+            expected = record["ours"] if record else None
             checks.append(_check(REGRESSION, expected, cell, verdict))
     return checks
 
@@ -269,40 +273,40 @@ def _check(
     return Check(kind, expected, cell)
 
 
-def judge_recorded(before: RecordedCell | None, cell: Cell) -> tuple[str, str]:
+def judge_recorded(record: RecordedCell | None, cell: Cell) -> tuple[str, str]:
     """The verdict on a number of the phantom, and its reason: see `RULES`.
 
     Args:
-        before: The record, or None.
+        record: The recorded number, or None.
         cell: Ours.
     """
     if cell.verdict == "not run":
         return "not run", cell.reason
-    if before is None or before["verdict"] == "not run":
+    if record is None or record["verdict"] == "not run":
         return "not comparable", "there is no record of it, or of other settings"
-    if before["row"] != cell.row:
-        return "not comparable", f"recorded as {before['row']!r}"
+    if record["row"] != cell.row:
+        return "not comparable", f"recorded as {record['row']!r}"
     if cell.column in MEASURED:
         return "measured", "depends on the machine"
-    if before["cases"] != cell.cases:
-        return "differs", f"recorded over {before['cases']}, ours over {cell.cases}"
-    if cell.ours is None or before["ours"] is None:
-        same = cell.ours is None and before["ours"] is None
+    if record["cases"] != cell.cases:
+        return "differs", f"recorded over {record['cases']}, ours over {cell.cases}"
+    if cell.ours is None or record["ours"] is None:
+        same = cell.ours is None and record["ours"] is None
         return ("as recorded", "undefined") if same else ("differs", "undefined")
     if not math.isfinite(cell.ours):
         return "differs", "not finite"
-    if abs(cell.ours - before["ours"]) <= AS_RECORDED:
+    if abs(cell.ours - record["ours"]) <= AS_RECORDED:
         return "as recorded", ""
-    low, high = before["low"], before["high"]
+    low, high = record["low"], record["high"]
     inside = low is not None and low <= cell.ours <= high
     return ("within", "") if inside else ("differs", "")
 
 
-def _unusable(read: Read, row: Row) -> tuple[str, str] | None:
+def _unusable(checked: CheckedResult, row: Row) -> tuple[str, str] | None:
     """Why a row's numbers are not judged, None if they are."""
-    if read.faults:
-        return "differs", "; ".join(read.faults)
-    if read.result and not read.result.is_current(row):
+    if checked.faults:
+        return "differs", "; ".join(checked.faults)
+    if checked.result and not checked.result.is_current(row):
         return "not comparable", stored.OTHER_SETTINGS
     return None
 

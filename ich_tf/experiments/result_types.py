@@ -80,7 +80,7 @@ class ScanPrediction(TypedDict):
     probability: list[list[float]]
 
 
-class LeftOut(TypedDict):
+class UnreadFiles(TypedDict):
     """What no network saw, see `slice_data.left_out`."""
 
     images: dict[str, int]
@@ -90,7 +90,7 @@ class LeftOut(TypedDict):
     named: list[str]
 
 
-class Leakage(TypedDict):
+class FoldLeakage(TypedDict):
     """Overlap of patients between training and held-out scans of one fold."""
 
     held_out_scans: int

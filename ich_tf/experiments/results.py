@@ -21,10 +21,10 @@ from ich_tf.experiments.result_types import (
     Epoch,
     Fingerprint,
     FoldFile,
-    LeftOut,
     Parts,
     Score,
     Specification,
+    UnreadFiles,
 )
 
 if typing.TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Result(abc.ABC):
         return {"mean": measured, **nothing}
 
     @property
-    def unread(self) -> LeftOut | None:
+    def unread(self) -> UnreadFiles | None:
         """What no network saw because it is damaged; None if nothing is left out."""
         return None
 

@@ -113,10 +113,10 @@ class Run:
     @property
     def spec(self) -> dict:
         """Everything that decides the numbers, as JSON; reads files, writes none."""
-        before = self.task.depends_on(self)
-        if before is None:
+        source = self.task.depends_on(self)
+        if source is None:
             return self._own_spec
-        content = before.file.read_bytes() if before.file.is_file() else b""
+        content = source.file.read_bytes() if source.file.is_file() else b""
         return {**self._own_spec, "built_on": f"{zlib.crc32(content):08x}"}
 
     @functools.cached_property

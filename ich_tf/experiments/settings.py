@@ -161,7 +161,7 @@ class VolumeSettings(NetworkSettings):
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class TrainingStage:
     """The training of one network of a classifier.
 
     Attributes:
@@ -199,8 +199,8 @@ class ClassifierSettings(Settings):
 
     images: str
     split: str | int | float
-    slices: Stage
-    sequence: Stage
+    slices: TrainingStage
+    sequence: TrainingStage
     network: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     sequence_arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -9,11 +9,11 @@ import numpy as np
 from ich_tf import labels
 from ich_tf.experiments.reported import reported
 from ich_tf.experiments.result_types import (
-    Leakage,
-    LeftOut,
+    FoldLeakage,
     ScanPrediction,
     Score,
     SliceFold,
+    UnreadFiles,
 )
 from ich_tf.experiments.results import Result
 from ich_tf.metrics import evaluation
@@ -30,12 +30,12 @@ class SliceResult(Result):
     """
 
     predictions: dict[str, ScanPrediction]
-    left_out: LeftOut
-    leakage: list[Leakage]
+    left_out: UnreadFiles
+    leakage: list[FoldLeakage]
     fold_type: ClassVar[type] = SliceFold
 
     @property
-    def unread(self) -> LeftOut:
+    def unread(self) -> UnreadFiles:
         """What no network saw because it is damaged."""
         return self.left_out
 

@@ -17,7 +17,7 @@ from ich_tf.experiments.settings import (
     RealHeadsSettings,
     SegmentationSettings,
     Settings,
-    Stage,
+    TrainingStage,
     VolumeSettings,
 )
 from ich_tf.experiments.slice_results import SliceResult
@@ -230,7 +230,7 @@ class Classifier(Row):
     loss: str
     dataset: str = "rsna"
     settings: Mapping[str, ClassifierSettings] = dataclasses.field(default_factory=dict)
-    pretraining: ClassVar[Stage | None] = None
+    pretraining: ClassVar[TrainingStage | None] = None
     result_type: ClassVar[type[Result]] = SliceResult
 
     @property
@@ -258,11 +258,11 @@ class PretrainedClassifier(Classifier):
 
     Attributes:
         pretraining: Training on slices of the fold's training patients without
-            hemorrhage, painted on (`painted.Painted`).
+            hemorrhage, painted on (`painted.PaintedHeads`).
         copies: Painted copies of each of these patients.
         painted_size: In-plane pixels of the painted slices.
     """
 
-    pretraining: Stage
+    pretraining: TrainingStage
     copies: int
     painted_size: int = 256

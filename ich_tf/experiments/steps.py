@@ -13,8 +13,8 @@ LOGGER = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
-    """What `train_one` leaves.
+class KeptWeights:
+    """The weights that `train_one` leaves.
 
     Attributes:
         file: The weights that were kept.
@@ -32,7 +32,7 @@ def train_one(
     resume: bool = False,
     fresh: bool = False,
     say: Callable[[str], None] = LOGGER.info,
-) -> Trained:
+) -> KeptWeights:
     """Train one fold of one row, without evaluating it.
 
     Args:
@@ -54,10 +54,10 @@ def train_one(
     count = len(run.folds)
     if not 0 <= fold < count:
         raise ValueError(f"There are {count} folds, from 0 on. Received: {fold}")
-    before = run.task.depends_on(run)
-    is_waiting = before and runner.state_of(before) != "finished"
+    source = run.task.depends_on(run)
+    is_waiting = source and runner.state_of(source) != "finished"
     if is_waiting and run.devices.name == "multiworker":
-        other = before.experiment.id
+        other = source.experiment.id
         raise ValueError(
             f"{name} depends on {other}; run that row first: `reproduce {other}` on "
             "one machine."
@@ -71,7 +71,7 @@ def train_one(
         trained.history,
         key=lambda epoch: epoch.get("val_soft_jaccard", epoch["epoch"]),
     )
-    return Trained(run.fold_folder(fold) / checkpoint.FINAL, kept)
+    return KeptWeights(run.fold_folder(fold) / checkpoint.FINAL, kept)
 
 
 def prepare_shards(
@@ -81,7 +81,7 @@ def prepare_shards(
 
     Args:
         run: The row with its data.
-        options: Flags of the program that writes them, see `Task.prepare`.
+        options: Flags of the program that writes them, see `Task.write_shards`.
         say: Takes a line of progress.
 
     Returns:
@@ -91,4 +91,4 @@ def prepare_shards(
         ValueError: if the row is no classifier, or its data cannot be used.
     """
     run.task.check(run)
-    return run.task.prepare(run, say, options)
+    return run.task.write_shards(run, say, options)

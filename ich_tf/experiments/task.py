@@ -102,7 +102,9 @@ class Task(abc.ABC):
             WeightsUnavailable: if they cannot be had.
         """
 
-    def prepare(self, run: "Run", say: Say, options: Sequence[str]) -> pathlib.Path:
+    def write_shards(
+        self, run: "Run", say: Say, options: Sequence[str]
+    ) -> pathlib.Path:
         """Write the training data to disk beforehand.
 
         Args:

@@ -14,7 +14,7 @@ FOLD = "fold-0"
 """The fold whose network answers for a row."""
 
 
-def of_run(run: Run) -> classify.Classifier:
+def of_run(run: Run) -> classify.SliceNetwork:
     """The first fold's network of a finished run of a slice network.
 
     Raises:
@@ -25,7 +25,7 @@ def of_run(run: Run) -> classify.Classifier:
 
 def of_row(
     name: str, profile: str, folders: Folders, rows: Catalog = catalog.CATALOG
-) -> classify.Classifier:
+) -> classify.SliceNetwork:
     """The first fold's network of a finished row; its data need not be there.
 
     Args:
@@ -43,7 +43,7 @@ def of_row(
 
 def _load(
     row: spec.Row, profile: str, folders: Folders, seed: int
-) -> classify.Classifier:
+) -> classify.SliceNetwork:
     settings = _settings(row, profile)
     file = results.result_file(folders.results, profile, row.id, seed)
     again = f"Run `ich-tf reproduce {row.id} --profile {profile}`."

@@ -64,7 +64,7 @@ class NoDicomOutput(ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
+class SegmentFacts:
     """One segment.
 
     Attributes:
@@ -82,7 +82,7 @@ def write(
     folder: str | os.PathLike,
     volume: Volume,
     segments: np.ndarray,
-    findings: list[Finding],
+    findings: list[SegmentFacts],
 ) -> list[str]:
     """Write `segmentation.dcm` and `report.dcm`.
 
@@ -206,7 +206,7 @@ def _codes(name: str):
 
 
 def _segmentation(
-    images, volume: Volume, segments: np.ndarray, findings: list[Finding]
+    images, volume: Volume, segments: np.ndarray, findings: list[SegmentFacts]
 ) -> "highdicom.seg.Segmentation":
     import highdicom
     from pydicom.sr.codedict import codes
@@ -263,7 +263,7 @@ def _identity(kind: str) -> dict:
 
 
 def _report(
-    images, segmentation, findings: list[Finding]
+    images, segmentation, findings: list[SegmentFacts]
 ) -> "highdicom.sr.Comprehensive3DSR":
     import highdicom
     from pydicom.sr.codedict import codes
@@ -289,7 +289,7 @@ def _report(
     )
 
 
-def _measurements(images, segmentation, number: int, finding: Finding):
+def _measurements(images, segmentation, number: int, finding: SegmentFacts):
     import highdicom
     from pydicom.sr.codedict import codes
     from pydicom.sr.coding import Code

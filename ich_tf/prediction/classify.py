@@ -28,12 +28,12 @@ class NotClassified(ValueError):
     """
 
 
-class Classifier(typing.NamedTuple):
+class SliceNetwork(typing.NamedTuple):
     """A shipped slice network.
 
     Attributes:
         model: From (z, size, size, 3) in [0, 1] to (z, 6) probabilities.
-        predict: The model as `inference.feature_predictor` wraps it.
+        predict: The model as `segment.feature_predictor` wraps it.
         to_images: From a volume to the model's images.
         entry: Its entry of the manifest.
     """
@@ -46,7 +46,7 @@ class Classifier(typing.NamedTuple):
 
 def load(
     name: str = SLICES, weights_dir: str | os.PathLike | None = None
-) -> Classifier:
+) -> SliceNetwork:
     """Load a slice network and check that it computes what it did.
 
     Raises:
@@ -57,7 +57,7 @@ def load(
     return wrap(model, entry, entry["preprocessing"]["images"])
 
 
-def wrap(model: "keras.Model", entry: dict, shown: str = "windows") -> Classifier:
+def wrap(model: "keras.Model", entry: dict, shown: str = "windows") -> SliceNetwork:
     """A slice network as the functions here take it.
 
     Args:
@@ -74,7 +74,7 @@ def wrap(model: "keras.Model", entry: dict, shown: str = "windows") -> Classifie
     predict = segment.feature_predictor(model, batch=grad_cam.BATCH)
     size = model.input_shape[1]
     to_images = functools.partial(records.IMAGES[shown], size=size)
-    return Classifier(model, predict, to_images, entry)
+    return SliceNetwork(model, predict, to_images, entry)
 
 
 def _load(name: str, weights_dir: str | os.PathLike | None):
@@ -94,7 +94,7 @@ def provenance(entry: dict) -> dict:
 
 
 def slice_answers(
-    classifier: Classifier, volume: Volume
+    classifier: SliceNetwork, volume: Volume
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features (z, n) and probabilities (z, 6) of each slice, on its own.
 

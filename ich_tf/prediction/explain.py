@@ -66,7 +66,7 @@ class GradCam:
             `resnext.feature_map`.
     """
 
-    network: classify.Classifier
+    network: classify.SliceNetwork
     layer: str | None = None
     sees = classify.ALONE
     shows = "Grad-CAM"
@@ -193,7 +193,7 @@ def explain(
 
 
 def slice_heatmaps(
-    network: classify.Classifier,
+    network: classify.SliceNetwork,
     volume: Volume,
     class_index: int,
     chosen: np.ndarray,

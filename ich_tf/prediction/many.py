@@ -28,7 +28,7 @@ NOT_HEAD_CT, NOT_READ = "not a head CT", "cannot be read or written"
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class PredictionSettings:
     """What applies to every scan.
 
     Attributes:
@@ -101,7 +101,7 @@ class Outcome:
 def run(
     scans: Sequence[Scan],
     out: str | os.PathLike,
-    settings: Settings,
+    settings: PredictionSettings,
     done: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
     """Predict scans one after the other; a failed one does not end the rest.
@@ -155,7 +155,7 @@ def run(
 def _outcome(
     scan: Scan,
     folder: pathlib.Path,
-    settings: Settings,
+    settings: PredictionSettings,
     sha256: str,
     predictor: Callable[[], Predictor],
 ) -> Outcome:

@@ -2,7 +2,7 @@
 
 A network answers for anything. How far a slice's features lie from the features of the
 training slices shows where its answers were never tried. Of every slice the features
-of the network's deepest row are averaged over its area (`inference.predictor` with a
+of the network's deepest row are averaged over its area (`segment.predictor` with a
 `layer`); distances are Mahalanobis'.
 
 Reference:

@@ -53,7 +53,7 @@ class OfScan(TypedDict):
     any: float
 
 
-class Probabilities(TypedDict):
+class ScanProbabilities(TypedDict):
     """Probabilities in the scan; the slices' are not read back."""
 
     scan: OfScan
@@ -72,7 +72,7 @@ class Numbers(TypedDict):
     volume_ml: float | None
     subtypes: NoSubtypes | dict[str, Subtype]
     lesions: list[Any]
-    probabilities: Probabilities
+    probabilities: ScanProbabilities
     out_of_distribution: OutOfDistribution
     contradictions: dict[str, list[Any]]
     made_with: NotRequired[dict[str, Any]]
@@ -155,7 +155,7 @@ def write_dicom(prediction: Prediction, folder: pathlib.Path) -> dict:
         zip(prediction.classes, map(float, prediction.scan_probability), strict=True)
     )
     findings = [
-        dicom_seg.Finding(name, ml[name], probability.get(name)) for name in names
+        dicom_seg.SegmentFacts(name, ml[name], probability.get(name)) for name in names
     ]
     try:
         written = dicom_seg.write(folder, prediction.volume, segments, findings)

@@ -17,7 +17,7 @@ SLICES_AT_ONCE = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Predictor:
+class TiledNetwork:
     """A segmentation network with what it expects.
 
     Attributes:
@@ -43,7 +43,7 @@ def predictor(
     stride: int,
     batch: int = TILES_PER_BATCH,
     layer: str | None = None,
-) -> Predictor:
+) -> TiledNetwork:
     """Wrap a Keras model; it is traced once for the batch size.
 
     Args:
@@ -64,10 +64,10 @@ def predictor(
     if not model.compiled:
         # Keras would compile the forward pass with XLA, minutes for a few batches.
         model.compile(jit_compile=False)
-    return Predictor(model.predict_on_batch, to_channels, tile, stride, batch)
+    return TiledNetwork(model.predict_on_batch, to_channels, tile, stride, batch)
 
 
-def predict_volume(network: Predictor, hu: np.ndarray) -> np.ndarray:
+def predict_volume(network: TiledNetwork, hu: np.ndarray) -> np.ndarray:
     """Probability of hemorrhage for every voxel.
 
     Slices are cut into overlapping tiles, and probabilities are averaged where tiles
@@ -85,7 +85,7 @@ def predict_volume(network: Predictor, hu: np.ndarray) -> np.ndarray:
 
 
 def predict_with_features(
-    network: Predictor, hu: np.ndarray
+    network: TiledNetwork, hu: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Probability of hemorrhage for every voxel, and what the network saw in a slice.
 
@@ -254,7 +254,9 @@ def _answers(network, cut, constant, known: dict[bytes, tuple]) -> list[tuple]:
     return answers.tolist()
 
 
-def _forward(network: Predictor, cut: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+def _forward(
+    network: TiledNetwork, cut: np.ndarray
+) -> Iterator[tuple[np.ndarray, ...]]:
     """Of each tile its (tile, tile) and, from some networks, its features."""
     for first in range(0, len(cut), network.batch):
         images = cut[first : first + network.batch]
@@ -264,7 +266,7 @@ def _forward(network: Predictor, cut: np.ndarray) -> Iterator[tuple[np.ndarray, 
         yield from itertools.islice(zip(*kinds, strict=True), len(images))
 
 
-def _outputs(network: Predictor, images: np.ndarray) -> list[np.ndarray]:
+def _outputs(network: TiledNetwork, images: np.ndarray) -> list[np.ndarray]:
     outputs = network.forward(images)
     several = isinstance(outputs, (tuple, list))
     return [

@@ -35,7 +35,7 @@ def write(
     *,
     profile: str = "demo",
     cases: int = 6,
-    known: Mapping[str, Table] = tables.TABLES,
+    all_tables: Mapping[str, Table] = tables.TABLES,
     say: Callable[[str], None],
 ) -> pathlib.Path:
     """Write the report of everything that was run.
@@ -48,7 +48,7 @@ def write(
         out: The HTML file; None writes `report.html` in the profile's results.
         profile: Name of the profile.
         cases: Number of held-out cases in the slice viewer.
-        known: The tables by name.
+        all_tables: By name.
         say: Takes a line of progress.
 
     Returns:
@@ -60,17 +60,17 @@ def write(
     if out is not None:
         out = pathlib.Path(out)
         owned_folder.check(out.parent, _writer(out), [out.name])
-    results, faulty = read_results(folders.results, profile, known)
+    results, faulty = read_results(folders.results, profile, all_tables)
     if not results and not faulty:
         raise ValueError(
             f"{folders.results / profile} has no result. Run `ich-tf reproduce` first."
         )
-    checks = verify.verify(folders.results, profile, known=known)
+    checks = verify.verify(folders.results, profile, all_tables=all_tables)
     shown = []
-    for table in tables.worth_showing(folders.results, profile, known):
+    for table in tables.worth_showing(folders.results, profile, all_tables):
         cells = table_cells.of_table(table, folders.results, profile, without=faulty)
         shown.append((table, _checked(cells, checks, faulty)))
-    compared = distinct(results, known)
+    compared = distinct(results, all_tables)
     content = html.render(
         "report.html",
         TEMPLATES,
@@ -88,7 +88,12 @@ def write(
             sections.provenance(results),
         ],
         viewer=sections.slice_viewer(
-            folders, compared, Catalog({"": tuple(rows_of(known))}), profile, cases, say
+            folders,
+            compared,
+            Catalog({"": tuple(rows_of(all_tables))}),
+            profile,
+            cases,
+            say,
         ),
         footer="Made by `ich-tf report`. Research use, no medical device.",
     )
@@ -106,7 +111,7 @@ def _writer(out: pathlib.Path) -> str:
 
 
 def read_results(
-    folder: pathlib.Path, profile: str, known: Mapping[str, Table] = tables.TABLES
+    folder: pathlib.Path, profile: str, all_tables: Mapping[str, Table] = tables.TABLES
 ) -> tuple[dict[str, Result], dict[str, list[str]]]:
     """Everything that was run.
 
@@ -115,7 +120,7 @@ def read_results(
         row whose file is not to be believed.
     """
     results, faulty = {}, {}
-    for row in rows_of(known):
+    for row in rows_of(all_tables):
         try:
             result = stored.load_result(folder, profile, row)
         except ValueError as error:
@@ -132,19 +137,19 @@ def read_results(
 
 
 def distinct(
-    results: Mapping[str, Result], known: Mapping[str, Table] = tables.TABLES
+    results: Mapping[str, Result], all_tables: Mapping[str, Table] = tables.TABLES
 ) -> dict[str, Result]:
     """The results without rows that share the training of another row."""
     return {
         row.id: results[row.id]
-        for row in rows_of(known)
+        for row in rows_of(all_tables)
         if row.id in results and not row.same_training(results[row.id])
     }
 
 
-def rows_of(known: Mapping[str, Table]) -> list[Row]:
+def rows_of(all_tables: Mapping[str, Table]) -> list[Row]:
     """Each row of the tables once."""
-    rows = {row.id: row for table in known.values() for row in table.shown}
+    rows = {row.id: row for table in all_tables.values() for row in table.shown}
     return list(rows.values())
 
 

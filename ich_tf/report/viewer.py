@@ -21,7 +21,7 @@ def cases(
     runs: list[runner.Run],
     results: list[MaskResult],
     count: int,
-    network: classify.Classifier | None,
+    network: classify.SliceNetwork | None,
     say: Callable[[str], None],
 ) -> list[dict]:
     """Held-out cases with every row's prediction.
@@ -108,7 +108,7 @@ def _spread(result: MaskResult, count: int) -> list[str]:
     return [bleeding[round(place)] for place in places[::-1]] + healthy
 
 
-def _heat(case, network: classify.Classifier | None) -> np.ndarray | None:
+def _heat(case, network: classify.SliceNetwork | None) -> np.ndarray | None:
     if network is None or case.volume.hu_window is not None:
         return None
     every = np.arange(len(case.volume.hu))

@@ -42,7 +42,7 @@ _HIGHEST_VENTRICLE_MM = 42.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Noise:
+class LesionNoise:
     """Noise of a lesion: a piece of a periodic field of 16 and one of 28 mm.
 
     Attributes:
@@ -80,7 +80,7 @@ def draw_volume_ml(kind: str, rng) -> float:
 
 
 def spread(
-    kind: str, volume_ml: float, points: Points, noise: Noise, seed
+    kind: str, volume_ml: float, points: Points, noise: LesionNoise, seed
 ) -> tuple[Spread, np.ndarray | None]:
     """How a lesion spreads over points; equal seeds make the same lesion.
 
@@ -155,7 +155,7 @@ def _tentorial(points: Points, rng, volume_ml: float) -> Spread:
     return Spread(along, np.maximum(space, -points.depth))
 
 
-def _contusions(points: Points, rng, noise: Noise) -> Spread:
+def _contusions(points: Points, rng, noise: LesionNoise) -> Spread:
     """Some small foci near the surface, mostly frontal and temporal."""
     focus = rng.uniform(0, 1)
     azimuth = rng.choice([-1, 1]) * (
@@ -176,7 +176,7 @@ def _contusions(points: Points, rng, noise: Noise) -> Spread:
     return Spread(rank * (1 + 0.25 * noise.fine(points)), 1.5 - points.depth)
 
 
-def _settled(points: Points, rng, noise: Noise) -> Spread:
+def _settled(points: Points, rng, noise: LesionNoise) -> Spread:
     """Blood at the back of the ventricles, its surface level."""
     x, y, _ = points.xyz
     tilt, uneven = rng.normal(0, 0.05), rng.uniform(-10, 10)
@@ -191,7 +191,7 @@ def _ventricles(points: Points) -> np.ndarray:
 _CISTERNS = ((0, -8, -13), (42, -12, 2), (-42, -12, 2), (0, 26, -4), (0, -30, 0))
 
 
-def _subarachnoid(points: Points, rng, noise: Noise, basal: bool) -> Spread:
+def _subarachnoid(points: Points, rng, noise: LesionNoise, basal: bool) -> Spread:
     """About a cistern, or in the sulci of a patch, some too narrow to be seen."""
     if basal:
         center = _CISTERNS[rng.choice(5, p=[0.45, 0.15, 0.15, 0.1, 0.15])]

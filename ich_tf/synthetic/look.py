@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from ich_tf.synthetic.kinds import Noise
+from ich_tf.synthetic.kinds import LesionNoise
 from ich_tf.synthetic.phantom import fields, lesions
 from ich_tf.synthetic.scans import Points
 
@@ -91,7 +91,7 @@ def _end(points: Points, inside: np.ndarray, rng):
     return direction, float(begins), float(high) + 0.5, rng.uniform(0.5, 0.95)
 
 
-def share(look: Look, points: Points, noise: Noise) -> np.ndarray:
+def share(look: Look, points: Points, noise: LesionNoise) -> np.ndarray:
     """Share of blood at points that the lesion fills, from 0 to 1."""
     left = np.full(points.depth.shape, look.strength, np.float32)
     if look.fading is not None:
@@ -105,7 +105,7 @@ def share(look: Look, points: Points, noise: Noise) -> np.ndarray:
 
 
 def density_hu(
-    look: Look, subtype: str, points: Points, noise: Noise, rng
+    look: Look, subtype: str, points: Points, noise: LesionNoise, rng
 ) -> np.ndarray:
     """Density of the blood at points, Hounsfield units.
 

@@ -22,7 +22,7 @@ def patients_of(names: Iterable[str]) -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Painted(Source):
+class PaintedHeads(Source):
     """Copies of heads without hemorrhage, each with other paint.
 
     Slices are painted one by one: a copy is no head with one lesion through several
@@ -119,7 +119,7 @@ class Mixed(Source):
         phantom: The data set of the others.
     """
 
-    painter: Painted
+    painter: PaintedHeads
     phantom: Dataset
 
     def load(self, name: str) -> Case:

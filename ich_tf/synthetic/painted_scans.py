@@ -26,7 +26,7 @@ _PHANTOM_SLICES = 26
 
 
 @dataclasses.dataclass(frozen=True)
-class Index:
+class PaintedScanIndex:
     """What `index.json` says about stored scans.
 
     Attributes:
@@ -148,7 +148,7 @@ def load(folder: str | os.PathLike) -> StoredScans:
         ValueError: if a file is damaged; the message names it.
     """
     path = pathlib.Path(folder) / INDEX
-    index = typed_json.read(path, Index, ADVICE)
+    index = typed_json.read(path, PaintedScanIndex, ADVICE)
     if not index.is_consistent():
         raise ValueError(f"{path} is damaged: its numbers contradict. {ADVICE}")
     shape = (index.starts[-1], index.side, index.side)

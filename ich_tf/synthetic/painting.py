@@ -60,7 +60,7 @@ DRAWN = Blood()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Painted:
+class PaintedImage:
     """A slice with painted hemorrhage and its truth.
 
     Attributes:
@@ -93,7 +93,7 @@ def paint(
     with_look_alikes: bool = True,
     mass_effect: bool = True,
     blood: Blood = DRAWN,
-) -> Painted | None:
+) -> PaintedImage | None:
     """Paint hemorrhage onto a slice that shows none; equal arguments give equal bytes.
 
     Args:
@@ -134,7 +134,7 @@ def paint(
         hu = mimics.after_blood(hu, anatomy, np.random.default_rng([seed, 2]))
     if hu_window is not None:
         hu = np.clip(hu, *hu_window)
-    return Painted(hu, painted)
+    return PaintedImage(hu, painted)
 
 
 def _bleed(hu, anatomy, subtypes, amounts, seed, mass_effect, rng):

@@ -14,7 +14,7 @@ from ich_tf import labels
 from ich_tf.synthetic import kinds, look, mimics, outlines, pushing, scans
 from ich_tf.synthetic.landmarks import Landmarks
 from ich_tf.synthetic.phantom import fields
-from ich_tf.synthetic.scans import Points, Scan
+from ich_tf.synthetic.scans import HeadSlices, Points
 
 VERSION = 1
 """Of what equal arguments paint; stored scans of another version are painted again."""
@@ -52,7 +52,7 @@ class PaintedScan:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Lesion:
+class PaintedLesion:
     """One solid of blood.
 
     Attributes:
@@ -67,7 +67,7 @@ class Lesion:
     kind: str
     volume_ml: float
     seed: tuple[int, ...]
-    noise: kinds.Noise
+    noise: kinds.LesionNoise
     reach_mm: float
     look: look.Look
 
@@ -78,7 +78,7 @@ class Lesion:
 
 
 def paint(
-    scan: Scan,
+    scan: HeadSlices,
     seed: int,
     *,
     wanted: tuple[str, ...] | None = None,
@@ -129,7 +129,7 @@ def paint(
     return PaintedScan(hu, truth)
 
 
-def place(scan: Scan, wanted, seed: int, rng) -> list[Lesion]:
+def place(scan: HeadSlices, wanted, seed: int, rng) -> list[PaintedLesion]:
     """Find room for lesions; lesions that find no room are left out."""
     points, voxel_ml = scans.coarse_points(scan)
     placed = []
@@ -143,9 +143,11 @@ def place(scan: Scan, wanted, seed: int, rng) -> list[Lesion]:
     return placed
 
 
-def _lesion(kind: str, points: Points, voxel_ml: float, key, rng) -> Lesion | None:
+def _lesion(
+    kind: str, points: Points, voxel_ml: float, key, rng
+) -> PaintedLesion | None:
     offset = np.random.default_rng([*key, 1]).uniform(0, 300, 3).astype(np.float32)
-    noise = kinds.Noise(tuple(offset))
+    noise = kinds.LesionNoise(tuple(offset))
     volume_ml = kinds.draw_volume_ml(kind, rng)
     spread, _ = kinds.spread(kind, volume_ml, points, noise, list(key))
     reach_mm = spread.reach_mm(volume_ml, voxel_ml, points.clear)
@@ -159,16 +161,16 @@ def _lesion(kind: str, points: Points, voxel_ml: float, key, rng) -> Lesion | No
     if np.count_nonzero(inside) * voxel_ml < SMALLEST_ML:
         return None
     drawn = look.draw(kind, points, inside, np.random.default_rng([*key, 2]))
-    return Lesion(kind, volume_ml, key, noise, reach_mm, drawn)
+    return PaintedLesion(kind, volume_ml, key, noise, reach_mm, drawn)
 
 
-def _spread(lesion: Lesion, points: Points):
+def _spread(lesion: PaintedLesion, points: Points):
     return kinds.spread(
         lesion.kind, lesion.volume_ml, points, lesion.noise, list(lesion.seed)
     )
 
 
-def _push(hu, grain, anatomy: Landmarks, lesion: Lesion, height_mm: float):
+def _push(hu, grain, anatomy: Landmarks, lesion: PaintedLesion, height_mm: float):
     """Push the brain of one slice aside."""
     if lesion.kind not in ("mass", "epidural", "convexity"):
         return hu, anatomy
@@ -182,7 +184,7 @@ def _push(hu, grain, anatomy: Landmarks, lesion: Lesion, height_mm: float):
     return pushing.push(hu, grain, anatomy, field, where)
 
 
-def _bleed(hu, grain, anatomy: Landmarks, lesion: Lesion, height_mm: float):
+def _bleed(hu, grain, anatomy: Landmarks, lesion: PaintedLesion, height_mm: float):
     """Paint the lesion's cut through one slice; the slice, and its truth or None."""
     import cv2
 
@@ -225,7 +227,7 @@ def cropped(anatomy: Landmarks, rows: slice, columns: slice) -> Landmarks:
     )
 
 
-def _stained(part, grain, anatomy: Landmarks, lesion: Lesion, level, height_mm):
+def _stained(part, grain, anatomy: Landmarks, lesion: PaintedLesion, level, height_mm):
     """A part of a slice with blood, its edema and its grain."""
     from ich_tf.synthetic.phantom import lesions
 

@@ -17,7 +17,7 @@ _STACK_PIXELS = 5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Scan:
+class HeadSlices:
     """The slices of a head with their landmarks.
 
     Attributes:
@@ -63,7 +63,7 @@ def survey(
     hu: np.ndarray,
     spacing_mm: tuple[float, float, float] | None,
     hu_window: tuple[float, float] | None,
-) -> Scan | None:
+) -> HeadSlices | None:
     """Find the landmarks of a scan.
 
     Args:
@@ -92,7 +92,7 @@ def survey(
     step_mm = USUAL_STEP_MM if spacing_mm is None else spacing_mm[0] * scale
     smooth = np.convolve(areas, np.ones(3) / 3, mode="same")
     heights = _WIDEST_MM + step_mm * (np.arange(len(hu)) - int(np.argmax(smooth)))
-    return Scan(
+    return HeadSlices(
         hu.astype(np.float32),
         tuple(marks),
         heights.astype(np.float32),
@@ -137,7 +137,7 @@ def points_at(anatomy: Landmarks, where: np.ndarray, height_mm: float) -> Points
     return Points((x, y, height), depth, ventricle, sulcus, clear)
 
 
-def coarse_points(scan: Scan) -> tuple[Points, float]:
+def coarse_points(scan: HeadSlices) -> tuple[Points, float]:
     """Points of all slices, every fifth of each row, and the ml each stands for."""
     coarse = np.zeros((landmarks.GRID, landmarks.GRID), bool)
     coarse[::_STACK_PIXELS, ::_STACK_PIXELS] = True

@@ -22,7 +22,7 @@ _FALX_ML = 12.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Points:
+class SlicePoints:
     """Points of a slice, or of the coarse stack about it, as the painters take them."""
 
     xyz: tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -43,7 +43,7 @@ class Points:
         return fields.lesion_noise()[1].at(self.shifted)
 
 
-def points_at(anatomy: landmarks.Landmarks, where, height_mm, offset) -> Points:
+def points_at(anatomy: landmarks.Landmarks, where, height_mm, offset) -> SlicePoints:
     """The points of the grid in `where`, `height_mm` (array or number) above."""
     x, y, depth, ventricle, sulcus = (
         np.broadcast_to(values[where], np.broadcast(values[where], height_mm).shape)
@@ -56,7 +56,7 @@ def points_at(anatomy: landmarks.Landmarks, where, height_mm, offset) -> Points:
         )
     )
     height = np.broadcast_to(np.float32(height_mm), x.shape)
-    return Points(
+    return SlicePoints(
         (x, y, height),
         depth,
         ventricle,
@@ -66,7 +66,7 @@ def points_at(anatomy: landmarks.Landmarks, where, height_mm, offset) -> Points:
     )
 
 
-def _stack(anatomy: landmarks.Landmarks, middle_mm: float, offset) -> Points:
+def _stack(anatomy: landmarks.Landmarks, middle_mm: float, offset) -> SlicePoints:
     """The coarse stack: the slice repeated, within a skull that narrows, (z, n)."""
     coarse = np.zeros(anatomy.depth.shape, bool)
     coarse[::_STACK_PIXELS, ::_STACK_PIXELS] = True
@@ -85,7 +85,7 @@ def _stack(anatomy: landmarks.Landmarks, middle_mm: float, offset) -> Points:
     )
 
 
-def lesion(name: str, volume_ml: float, points: Points, seed):
+def lesion(name: str, volume_ml: float, points: SlicePoints, seed):
     """A lesion at points and the center of a mass; equal seeds make equal lesions."""
     rng = np.random.default_rng(seed)
     if name == "intraparenchymal":

@@ -24,7 +24,7 @@ NO_FILE = "but has no file."
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Index:
+class HeaderIndex:
     """Slices from foot to head, scan after scan.
 
     Attributes:
@@ -49,7 +49,7 @@ class Index:
     problem_images: np.ndarray
     problem_reasons: np.ndarray
 
-    def select(self, kept: np.ndarray) -> "Index":
+    def select(self, kept: np.ndarray) -> "HeaderIndex":
         """The index of the slices where `kept` (n,) is true; empty scans vanish."""
         before = np.concatenate([[0], np.cumsum(kept)])
         counts = np.diff(before[self.starts])
@@ -73,7 +73,7 @@ def open_index(
     file: str | os.PathLike | None = None,
     workers: int | None = None,
     chunk_files: int = rsna_headers.CHUNK_FILES,
-) -> Index:
+) -> HeaderIndex:
     """The index of a folder of images, made if it is absent or of other files.
 
     Files are identified by name and size: after a change that keeps both, delete the
@@ -113,7 +113,7 @@ def open_index(
         columns = in_scans(raw)
         rsna_headers.save(file, digest, columns)
         shutil.rmtree(parts, ignore_errors=True)
-    return Index(**columns)
+    return HeaderIndex(**columns)
 
 
 def _default_file(folder: pathlib.Path) -> pathlib.Path:
@@ -198,7 +198,7 @@ def _add_problems(columns: dict, images: np.ndarray, reason: str) -> dict:
 
 
 def in_scans(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The columns of an `Index` from the columns of `read_headers`."""
+    """The columns of an `HeaderIndex` from the columns of `read_headers`."""
     series, first, scan = np.unique(
         columns["series"], return_index=True, return_inverse=True
     )

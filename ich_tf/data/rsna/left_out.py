@@ -16,7 +16,7 @@ MAX_LISTED = 1000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LeftOut:
+class LeftOutImages:
     """Images that are in no scan.
 
     Attributes:
@@ -49,11 +49,11 @@ class LeftOut:
 
 
 def groups(
-    index: rsna_index.Index, table: rsna_labels.LabelTable | None
-) -> Iterator[LeftOut]:
+    index: rsna_index.HeaderIndex, table: rsna_labels.LabelTable | None
+) -> Iterator[LeftOutImages]:
     """The groups of images that cannot be used."""
     if len(index.problem_images):
-        yield LeftOut(
+        yield LeftOutImages(
             "unreadable", "unreadable", index.problem_images, index.problem_reasons
         )
     if table is None:
@@ -68,4 +68,4 @@ def groups(
     }
     for reason, images in reasons.items():
         if len(images):
-            yield LeftOut("labels", reason, images)
+            yield LeftOutImages("labels", reason, images)

@@ -23,7 +23,7 @@ class Release:
     scans: int
 
     def is_complete(
-        self, index: rsna_index.Index, table: rsna_labels.LabelTable | None
+        self, index: rsna_index.HeaderIndex, table: rsna_labels.LabelTable | None
     ) -> bool:
         """Whether a folder has as many scans and images.
 

@@ -9,7 +9,7 @@ import dataclasses
 
 from ich_tf.experiments import spec
 from ich_tf.experiments.rows import table1
-from ich_tf.experiments.settings import Stage
+from ich_tf.experiments.settings import TrainingStage
 
 # Five folds by patient, images of the one window that the files have.
 DEMO = dataclasses.replace(
@@ -53,7 +53,7 @@ ROWS = (
         slices_from=None,
         sequence=None,
         copies=8,
-        pretraining=Stage(
+        pretraining=TrainingStage(
             epochs=1,
             parts=5,
             steps_per_epoch=80,

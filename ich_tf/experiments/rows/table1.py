@@ -10,7 +10,7 @@ from ich_tf import labels
 from ich_tf.experiments import spec
 from ich_tf.experiments.reported import reported
 from ich_tf.experiments.rows import table2
-from ich_tf.experiments.settings import ClassifierSettings, Deviation, Stage
+from ich_tf.experiments.settings import ClassifierSettings, Deviation, TrainingStage
 
 _table = reported()["table1"]
 
@@ -31,10 +31,10 @@ PAPER = ClassifierSettings(
     size=256,
     images="windows",
     split="burduja2020",
-    slices=Stage(epochs=3, batch=32, learning_rate=1e-5, parts=10),
+    slices=TrainingStage(epochs=3, batch=32, learning_rate=1e-5, parts=10),
     # A scan a step, as in [1]: with 16 scans a step at the same rate there are 6,565
     # updates instead of 105,000, too few (benchmarks/sequence_updates.py).
-    sequence=Stage(
+    sequence=TrainingStage(
         epochs=5, batch=1, learning_rate=3e-5, parts=10, precision="float32"
     ),
     augmentation="burduja2020_published",
@@ -68,7 +68,7 @@ DEMO = ClassifierSettings(
     size=128,
     images="windows",
     split=0.25,
-    slices=Stage(
+    slices=TrainingStage(
         epochs=1,
         parts=5,
         steps_per_epoch=120,
@@ -76,7 +76,7 @@ DEMO = ClassifierSettings(
         learning_rate=2e-3,
         schedule="cosine",
     ),
-    sequence=Stage(
+    sequence=TrainingStage(
         epochs=20,
         batch=8,
         learning_rate=1e-3,

@@ -7,7 +7,6 @@ scans that are scored.
 """
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -91,9 +90,9 @@ class ClassificationTask(Task):
         if arguments.get("init") in convert.PUBLISHED:
             convert.find(arguments["init"], run.folders.weights)
 
-    def prepare(self, run: Run, say: Say, options: Sequence[str]) -> pathlib.Path:
+    def write_shards(self, run: Run, say: Say, options: Sequence[str]) -> pathlib.Path:
         """Write the shards of all scans; `options` are flags of Apache Beam."""
-        return slice_data.prepare(run, say, options)
+        return slice_data.all_shards(run, say, options)
 
     def depends_on(self, run: Run) -> Run | None:
         """The run whose slice network a sequence model stands on."""
@@ -109,12 +108,11 @@ class ClassificationTask(Task):
         say: Say,
     ) -> TrainedFold:
         """Train the slice network, or the sequence model after its slice network."""
-        begin = functools.partial(
-            runner.begin_fold, run, number, resume=resume, fresh=fresh, say=say
-        )
         if run.experiment.sequence is None:
-            return networks.train_slices(run, number, begin, say)
-        return networks.train_sequence(run, number, begin, say)
+            return networks.train_slices(
+                run, number, resume=resume, fresh=fresh, say=say
+            )
+        return networks.train_sequence(run, number, resume=resume, fresh=fresh, say=say)
 
     def evaluate(self, run: Run, number: int, model: Any, say: Say) -> dict:
         """Predict every slice of the test scans.

@@ -9,17 +9,14 @@ import numpy as np
 from ich_tf import models
 from ich_tf.experiments import runner, spec
 from ich_tf.experiments.runner import Run
-from ich_tf.experiments.settings import ClassifierSettings, Stage
+from ich_tf.experiments.settings import ClassifierSettings, TrainingStage
 from ich_tf.experiments.task import Say, TrainedFold
 from ich_tf.experiments.tasks import segmentation, slice_data
-from ich_tf.models import sequence
+from ich_tf.models import published_weights, sequence
 from ich_tf.preprocessing import augment, tensor_augment
 from ich_tf.preprocessing.classification import image_pipeline, images, sequences
 from ich_tf.synthetic import painting
 from ich_tf.training import checkpoint, fit, plans
-
-Begin = Callable[..., tuple[dict, bool]]
-"""`runner.begin_fold` of the fold, without the initialisation."""
 
 
 def slice_network(row: spec.Row, settings: ClassifierSettings) -> tuple[str, dict]:
@@ -56,7 +53,7 @@ def load_sequence(run: Run, features: int):
     return model
 
 
-def plan_of(run: Run, stage: Stage, steps_of_a_pass: int) -> plans.Plan:
+def plan_of(run: Run, stage: TrainingStage, steps_of_a_pass: int) -> plans.Plan:
     """The training of one network.
 
     Args:
@@ -85,15 +82,14 @@ def build_slices(run: Run, plan: plans.Plan, say: Say) -> tuple[Any, str]:
             allow random ones.
     """
     name, arguments = slice_network(run.experiment, run.profile)
-
-    def build(pretrained: bool):
-        if pretrained:
-            return models.build(name, **arguments, weights_dir=run.folders.weights)
-        return models.build(name, **{**arguments, "init": "random"})
-
-    model, init = segmentation.build_or_random(
-        run, plan, say, build, arguments.get("init", "random")
-    )
+    init = arguments.get("init", "random")
+    plans.start(plan)
+    try:
+        model = models.build(name, **arguments, weights_dir=run.folders.weights)
+    except published_weights.WeightsUnavailable as error:
+        init = segmentation.random_init(run, error, say)
+        plans.start(plan)
+        model = models.build(name, **{**arguments, "init": init})
     plans.compile_model(model, run.experiment.loss, plan)
     return model, init
 
@@ -115,8 +111,10 @@ def build_sequence(
     return model
 
 
-def train_slices(run: Run, number: int, begin: Begin, say: Say) -> TrainedFold:
-    """Train the slice network of one fold."""
+def train_slices(
+    run: Run, number: int, *, resume: bool, fresh: bool, say: Say
+) -> TrainedFold:
+    """Train the slice network of one fold; arguments as of `Task.train`."""
     learned = None
     if run.experiment.pretraining:
         learned = _pretrain(run, number, say)
@@ -126,13 +124,28 @@ def train_slices(run: Run, number: int, begin: Begin, say: Say) -> TrainedFold:
     model, init = build_slices(run, plan, say)
     if learned:
         checkpoint.load_weights(model, learned)
-    batches = image_batches(run, source, plan)
-    history = _fit(run, number, model, batches, plan, begin(init=init))
+    spec_of_fold, interrupted = runner.begin_fold(
+        run, number, init=init, resume=resume, fresh=fresh, say=say
+    )
+    history = fit.fit(
+        model,
+        image_batches(run, source, plan),
+        None,
+        plan,
+        run.fold_folder(number),
+        spec=spec_of_fold,
+        resume=interrupted,
+    )
     return TrainedFold(model, history, init)
 
 
-def train_sequence(run: Run, number: int, begin: Begin, say: Say) -> TrainedFold:
-    """Train the sequence model of one fold, after its slice network."""
+def train_sequence(
+    run: Run, number: int, *, resume: bool, fresh: bool, say: Say
+) -> TrainedFold:
+    """Train the sequence model of one fold, after its slice network.
+
+    Arguments as of `Task.train`.
+    """
     slices = slice_run(run)
     init = runner.execute(slices, say=say).init
     scans = slice_data.features(slices, number, slice_data.TRAIN)
@@ -151,7 +164,18 @@ def train_sequence(run: Run, number: int, begin: Begin, say: Say) -> TrainedFold
             seed=run.seed,
         )
 
-    history = _fit(run, number, model, batches, plan, begin(init=init))
+    spec_of_fold, interrupted = runner.begin_fold(
+        run, number, init=init, resume=resume, fresh=fresh, say=say
+    )
+    history = fit.fit(
+        model,
+        batches,
+        None,
+        plan,
+        run.fold_folder(number),
+        spec=spec_of_fold,
+        resume=interrupted,
+    )
     return TrainedFold(model, history, init)
 
 
@@ -199,19 +223,6 @@ def _pretrain(run: Run, number: int, say: Say) -> pathlib.Path:
         resume=checkpoint.stored_spec(folder) == wanted,
     )
     return folder / checkpoint.FINAL
-
-
-def _fit(run: Run, number: int, model, batches, plan, begun) -> list[dict]:
-    wanted, interrupted = begun
-    return fit.fit(
-        model,
-        batches,
-        None,
-        plan,
-        run.fold_folder(number),
-        spec=wanted,
-        resume=interrupted,
-    )
 
 
 def _in_parts(features: np.ndarray, rows: int = 4096) -> Iterator[np.ndarray]:

@@ -19,7 +19,7 @@ HELD_OUT_COPIES = 2
 _USUAL_SIDE_MM = 240.0
 
 
-def painter_of(run: Run, *, whole: bool = False) -> painted.Painted:
+def painter_of(run: Run, *, whole: bool = False) -> painted.PaintedHeads:
     """The row's painter.
 
     Args:
@@ -27,7 +27,7 @@ def painter_of(run: Run, *, whole: bool = False) -> painted.Painted:
         whole: Paint mimics and mass effect even if the row leaves them out, so that
             all rows are judged alike.
     """
-    return painted.Painted(
+    return painted.PaintedHeads(
         run.dataset,
         functools.partial(slices.at_size, size=run.profile.size),
         run.seed,

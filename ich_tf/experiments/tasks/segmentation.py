@@ -1,7 +1,6 @@
 """Rows of a 2-D segmentation network: Tables II and III."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 from ich_tf import files, models
@@ -76,11 +75,12 @@ class SegmentationTask(MaskTask):
 
     def training_data(self, run: Run, fold: splits.Fold) -> TrainingData:
         """Crops of the fold's slices, which are stored on disk first."""
-        stored = (
-            crop_data.stored_slices(run, getattr(fold, part), run.profile.slices)
-            for part in ("train", "validation")
+        rule = run.profile.slices
+        return crop_data.crops_of(
+            run,
+            crop_data.stored_slices(run, fold.train, rule),
+            crop_data.stored_slices(run, fold.validation, rule),
         )
-        return crop_data.crops_of(run, *stored)
 
     def build(self, run: Run, plan: plans.Plan, say: Say) -> tuple[Any, str]:
         """The compiled model, and the initialisation that could be had.
@@ -89,13 +89,14 @@ class SegmentationTask(MaskTask):
             WeightsUnavailable: if the row's ImageNet weights cannot be had and the
                 profile does not allow random ones.
         """
-        model, init = build_or_random(
-            run,
-            plan,
-            say,
-            lambda imagenet: _untrained(run, run.profile.tile, imagenet=imagenet),
-            run.experiment.arguments.get("init", "random"),
-        )
+        plans.start(plan)
+        init = run.experiment.arguments.get("init", "random")
+        try:
+            model = _untrained(run, run.profile.tile)
+        except published_weights.WeightsUnavailable as error:
+            init = random_init(run, error, say)
+            plans.start(plan)
+            model = _untrained(run, run.profile.tile, imagenet=False)
         plans.compile_model(model, run.experiment.loss, plan, [plans.SoftJaccard()])
         return model, init
 
@@ -197,36 +198,26 @@ def dice_of_volumes(result: MaskResult, identity: str) -> str:
     )
 
 
-def build_or_random(
-    run: Run, plan: plans.Plan, say: Say, build: Callable[[bool], Any], init: str
-) -> tuple[Any, str]:
-    """Build a network, with random weights where the wanted ones are unavailable.
+def random_init(
+    run: Run, reason: published_weights.WeightsUnavailable, say: Say
+) -> str:
+    """Name of the random initialisation, where the wanted weights are unavailable.
 
     Args:
-        run: The run; settings for real data allow no random weights.
-        plan: Sets precision and seed before the network is built.
+        run: The run.
+        reason: Why they are unavailable.
         say: Takes a line of progress.
-        build: From whether pretrained weights are wanted to the network.
-        init: Name of the wanted weights.
-
-    Returns:
-        The network and the name of its initialisation.
 
     Raises:
-        WeightsUnavailable: if weights are unavailable and random ones not allowed.
+        WeightsUnavailable: `reason`, if the profile does not allow random weights.
     """
-    plans.start(plan)
-    try:
-        return build(True), init
-    except published_weights.WeightsUnavailable as error:
-        if run.profile.is_full_scale:
-            raise
-        say(f"{run.experiment.id}: runs from random weights. {error}")
-        plans.start(plan)
-        return build(False), "random"
+    if run.profile.is_full_scale:
+        raise reason
+    say(f"{run.experiment.id}: runs from random weights. {reason}")
+    return "random"
 
 
-def network(run: Run, model: Any, layer: str | None = None) -> segment.Predictor:
+def network(run: Run, model: Any, layer: str | None = None) -> segment.TiledNetwork:
     """The model with its preprocessing, ready for a volume.
 
     Where whole slices are predicted, the network is rebuilt at their size with the

@@ -50,8 +50,8 @@ def folder_of_shards(run: Run) -> pathlib.Path:
     return run.folders.results / run.profile.name / "shards" / key
 
 
-def prepare(run: Run, say, options: Sequence[str] = ()) -> pathlib.Path:
-    """Make a run's shards if they are absent; return their folder.
+def all_shards(run: Run, say, options: Sequence[str] = ()) -> pathlib.Path:
+    """The folder of a run's shards, which are made if they are absent.
 
     Args:
         run: The run.
@@ -80,7 +80,7 @@ def painted_shards(run: Run, number: int, say) -> records.Shards:
     """
     row = run.experiment
     size = functools.partial(at_size, size=row.painted_size)
-    painter = painted.Painted(run.dataset, size, run.seed)
+    painter = painted.PaintedHeads(run.dataset, size, run.seed)
     names = [
         f"{patient}:{copy}"
         for copy in range(row.copies)
@@ -149,7 +149,7 @@ def held_out_ids(run: Run, number: int) -> tuple[str, ...]:
 
 def shards(run: Run, number: int, part: str, say) -> records.Shards:
     """Prepared slices of a part of a fold, made if absent."""
-    folder = prepare(run, say)
+    folder = all_shards(run, say)
     fold = run.folds[number]
     wanted = fold.train if part == TRAIN else (*fold.validation, *fold.test)
     index = shard_index.read(folder / records.INDEX)
@@ -170,7 +170,7 @@ def write_features(run: Run, number: int, model, say) -> None:
         # Of a run that was killed before its fold was complete.
         shutil.rmtree(folder, ignore_errors=True)
         with files.new_folder(folder) as partial:
-            arrays = _create(partial, sum(lengths), model)
+            written = _create(partial, sum(lengths), model)
             first, scans = 0, iter(image_pipeline.scans(source))
             # Several scans at a time fill the network's batches.
             while group := list(itertools.islice(scans, SCANS_AT_ONCE)):
@@ -179,11 +179,11 @@ def write_features(run: Run, number: int, model, say) -> None:
                 features, probabilities = network(
                     np.concatenate([scan.images for scan in group])
                 )
-                arrays["features"][first:last] = features
-                arrays["probabilities"][first:last] = probabilities
-                arrays["labels"][first:last] = truth
+                written["features"][first:last] = features
+                written["probabilities"][first:last] = probabilities
+                written["labels"][first:last] = truth
                 first = last
-            for array in arrays.values():
+            for array in written.values():
                 array.flush()
             np.save(partial / "lengths.npy", lengths)
 

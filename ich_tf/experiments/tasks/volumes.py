@@ -111,8 +111,7 @@ class VolumesTask(SegmentationTask):
         profile = run.profile
         change = augment.augmenter(profile.augmentation)
 
-        def batches_of(part, first, last, seed, augmenter):
-            case_ids = getattr(fold, part)
+        def batches_of(case_ids, first, last, seed, augmenter):
             stored = crop_data.stored_slices(run, case_ids, "all")
             source = patches.volumes(stored)
 
@@ -134,10 +133,10 @@ class VolumesTask(SegmentationTask):
             )
 
         def batches(first_step: int, last_step: int):
-            return batches_of("train", first_step, last_step, run.seed, change)
+            return batches_of(fold.train, first_step, last_step, run.seed, change)
 
         steps = profile.validation_steps
-        validation = batches_of("validation", 0, steps, run.seed, None)
+        validation = batches_of(fold.validation, 0, steps, run.seed, None)
         return TrainingData(_plan(run), batches, validation)
 
     def build(self, run: Run, plan: plans.Plan, say: Say) -> tuple[Any, str]:

@@ -35,7 +35,7 @@ _SILENT = logging.Logger("what nibabel mends in headers", logging.CRITICAL + 1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Content:
+class NiftiContent:
     """A header that was checked, and where its voxels are.
 
     Attributes:
@@ -117,7 +117,7 @@ def _partner(path: pathlib.Path, ending: str) -> pathlib.Path | None:
     return None
 
 
-def open_file(path: str | os.PathLike) -> Content:
+def open_file(path: str | os.PathLike) -> NiftiContent:
     """Check a file's header; no voxel is read yet.
 
     Raises:
@@ -145,7 +145,7 @@ def open_file(path: str | os.PathLike) -> Content:
             raise InputError(f"{path}: its voxels, the file .img, are not there.")
     header, sizes_mm = _header(path, start)
     shape, flat = _shape(path, header)
-    content = Content(path, header, sizes_mm, shape, flat, data)
+    content = NiftiContent(path, header, sizes_mm, shape, flat, data)
     _check(content)
     return content
 
@@ -196,7 +196,7 @@ def _shape(path, header) -> tuple[tuple[int, int, int], bool]:
     return shape, flat
 
 
-def _check(content: Content) -> None:
+def _check(content: NiftiContent) -> None:
     """Refuse voxels that are no numbers, lie beyond the file, or are not in mm."""
     path, header = content.path, content.header
     try:
@@ -225,7 +225,7 @@ def _check(content: Content) -> None:
         raise InputError(f"{path}: lengths are in {unit}; millimetres are needed.")
 
 
-def voxels(content: Content) -> tuple[np.ndarray, list[str]]:
+def voxels(content: NiftiContent) -> tuple[np.ndarray, list[str]]:
     """The stored values in the file's order, and remarks about the file.
 
     Raises:
@@ -256,7 +256,7 @@ def voxels(content: Content) -> tuple[np.ndarray, list[str]]:
     return np.frombuffer(data, kind).reshape(content.shape, order="F"), remarks
 
 
-def _inflate(content: Content, file, needed: int) -> tuple[bytearray, list[str]]:
+def _inflate(content: NiftiContent, file, needed: int) -> tuple[bytearray, list[str]]:
     """Decompress a file to its end and check its checksums.
 
     Only the first `needed` bytes are kept.

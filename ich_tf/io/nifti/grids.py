@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from nibabel import orientations
 
-from ich_tf.io.nifti.content import Content
+from ich_tf.io.nifti.content import NiftiContent
 from ich_tf.io.source import InputError
 from ich_tf.volume import Note, SourceGrid
 
@@ -99,7 +99,7 @@ def place(affine: np.ndarray, slices: int) -> tuple[tuple, np.ndarray]:
     return spacing, positions
 
 
-def header_affine(content: Content) -> tuple[np.ndarray, list[Note]]:
+def header_affine(content: NiftiContent) -> tuple[np.ndarray, list[Note]]:
     """The transform that counts, file indices to RAS mm, and what speaks against it.
 
     The sform counts, else the qform, else the voxel sizes.
@@ -148,7 +148,7 @@ def _usable(affine: np.ndarray) -> bool:
     )
 
 
-def _check_sizes(content: Content) -> None:
+def _check_sizes(content: NiftiContent) -> None:
     """Refuse a file whose grid would have a size of 1 mm that nobody gave.
 
     The thickness of a 2-D file is never known.
@@ -165,7 +165,7 @@ def _check_sizes(content: Content) -> None:
         )
 
 
-def _contradictions(content: Content, sform: np.ndarray) -> list[Note]:
+def _contradictions(content: NiftiContent, sform: np.ndarray) -> list[Note]:
     """Notes where the voxel sizes of the header are not the sform's.
 
     A sheared sform (gantry tilt) has sizes along its edges and along their normals;
@@ -196,7 +196,7 @@ def _mm(sizes: np.ndarray) -> str:
     return "x".join(f"{size:.4g}" for size in sizes)
 
 
-def _places(content: Content, sform: np.ndarray, qform: np.ndarray) -> list[Note]:
+def _places(content: NiftiContent, sform: np.ndarray, qform: np.ndarray) -> list[Note]:
     """Notes where sform and qform place the scan differently."""
     last = np.array(content.shape) - 1
     corners = np.array(
@@ -217,7 +217,7 @@ def _places(content: Content, sform: np.ndarray, qform: np.ndarray) -> list[Note
     return [Note("geometry", text)]
 
 
-def file_grid(content: Content, affine: np.ndarray) -> NiftiGrid:
+def file_grid(content: NiftiContent, affine: np.ndarray) -> NiftiGrid:
     """The grid of a file.
 
     Raises:

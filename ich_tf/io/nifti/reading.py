@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 
 from ich_tf.io.nifti import content as contents
-from ich_tf.io.nifti.content import Content, is_nifti
+from ich_tf.io.nifti.content import NiftiContent, is_nifti
 from ich_tf.io.nifti.grids import file_grid, header_affine, lps_affine, place
 from ich_tf.io.source import InputError, share_text
 from ich_tf.volume import LOWEST_HU, Note, Volume
@@ -49,12 +49,12 @@ class Header:
     origin: str
 
 
-def _origin(content: Content) -> str:
+def _origin(content: NiftiContent) -> str:
     text = content.header["descrip"].tobytes().split(b"\0")[0]
     return text.decode("ascii", "replace").strip()
 
 
-def _values(content: Content) -> tuple[np.ndarray, list[str]]:
+def _values(content: NiftiContent) -> tuple[np.ndarray, list[str]]:
     """The values in the file's order, float32, scaled; and remarks.
 
     scl_slope and scl_inter are applied; a slope that is 0 or not finite means none,
@@ -200,7 +200,9 @@ def read_mask(
     return np.ascontiguousarray(volume.source.from_source(mask))
 
 
-def _place_notes(content: Content, affine: np.ndarray, volume: Volume) -> list[Note]:
+def _place_notes(
+    content: NiftiContent, affine: np.ndarray, volume: Volume
+) -> list[Note]:
     """Refuse a mask that lies half a pixel or more off its volume."""
     shape = content.shape
     corners = np.array([[0, 0, 0, 1], *(np.diag(shape) @ np.eye(3, 4)), [*shape, 1]])

@@ -84,7 +84,7 @@ def training_batches(
     ).apply(lambda made: _batched(made, batch))
 
 
-def scans(shards: records.Shards) -> Iterator[records.Scan]:
+def scans(shards: records.Shards) -> Iterator[records.ScanImages]:
     """All scans one after the other, group by group, slices from foot to head.
 
     The next slices are decoded while the caller works on a scan.
@@ -103,13 +103,13 @@ def scans(shards: records.Shards) -> Iterator[records.Scan]:
             yield _scan(case_id, list(itertools.islice(stored, count)), path)
 
 
-def _scan(case_id: str, slices: list[dict], path: str) -> records.Scan:
+def _scan(case_id: str, slices: list[dict], path: str) -> records.ScanImages:
     """Join the decoded slices of a scan."""
     if any(slice_["case_id"].decode() != case_id for slice_ in slices):
         raise ValueError(
             f"{path} does not hold what the index says: prepare the data set again."
         )
-    return records.Scan(
+    return records.ScanImages(
         case_id,
         tuple(slice_["image_id"].decode() for slice_ in slices),
         np.stack([slice_["image"] for slice_ in slices]),

@@ -45,7 +45,7 @@ class Group:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Scan:
+class ScanImages:
     """One scan as the classifier sees it, slices from foot to head.
 
     Attributes:
@@ -108,7 +108,9 @@ def image_ids(dataset, case: Case) -> tuple[str, ...]:
     return names
 
 
-def load_scan(dataset, case_id: str, to_images: Callable[..., np.ndarray]) -> Scan:
+def load_scan(
+    dataset, case_id: str, to_images: Callable[..., np.ndarray]
+) -> ScanImages:
     """Read a scan of a data set and make its images.
 
     Args:
@@ -126,7 +128,7 @@ def load_scan(dataset, case_id: str, to_images: Callable[..., np.ndarray]) -> Sc
     notes = tuple(note.text for note in case.volume.notes if note.files)
     names = image_ids(dataset, case)
     shown = to_images(case.volume, dtype=np.uint8)
-    return Scan(case_id, names, shown, case.labels, notes)
+    return ScanImages(case_id, names, shown, case.labels, notes)
 
 
 def group_case_ids(

@@ -9,14 +9,14 @@ from ich_tf import files, labels, typed_json
 ADVICE = "Remove its folder and prepare the data set again."
 
 
-class LeftOut(TypedDict):
+class UnreadScan(TypedDict):
     """A scan, or slices of a scan, that could not be read."""
 
     case_id: str
     reason: str
 
 
-class Problem(TypedDict):
+class ShardProblem(TypedDict):
     """A file that the data set could not use."""
 
     file: str
@@ -36,11 +36,11 @@ class ShardFacts(Shard):
     """The JSON file of one complete shard; `positive` are slices of each class."""
 
     positive: list[int]
-    left_out: list[LeftOut]
-    left_out_slices: list[LeftOut]
+    left_out: list[UnreadScan]
+    left_out_slices: list[UnreadScan]
 
 
-class Plan(TypedDict):
+class ShardPlan(TypedDict):
     """What a preparation was begun with."""
 
     format: int
@@ -51,32 +51,32 @@ class Plan(TypedDict):
     fingerprint: dict[str, Any]
 
 
-class Index(Plan):
+class ShardIndex(ShardPlan):
     """A complete preparation."""
 
     scans: int
     slices: int
     positive: list[int]
-    left_out: list[LeftOut]
-    left_out_slices: list[LeftOut]
-    problems: list[Problem]
+    left_out: list[UnreadScan]
+    left_out_slices: list[UnreadScan]
+    problems: list[ShardProblem]
     shards: list[Shard]
 
 
-def read(path: str | os.PathLike) -> Index:
+def read(path: str | os.PathLike) -> ShardIndex:
     """Read an `index.json`.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is damaged; the message names it.
     """
-    content = typed_json.read(path, Index, ADVICE)
+    content = typed_json.read(path, ShardIndex, ADVICE)
     for shard in content["shards"]:
         _check_shard(shard, path)
     return content
 
 
-def plan(content: Any, path: str | os.PathLike) -> Plan:
+def plan(content: Any, path: str | os.PathLike) -> ShardPlan:
     """Check the content of a `plan.json`.
 
     Args:
@@ -86,7 +86,7 @@ def plan(content: Any, path: str | os.PathLike) -> Plan:
     Raises:
         ValueError: if it is damaged; the message names it.
     """
-    return _convert(content, Plan, path)
+    return _convert(content, ShardPlan, path)
 
 
 def facts(content: Any, path: str | os.PathLike) -> ShardFacts:

@@ -72,7 +72,7 @@ def _write_scan(writer, dataset, case_id: str, to_images, facts: dict) -> None:
     ]
 
 
-def _record(scan: records.Scan, place: int) -> bytes:
+def _record(scan: records.ScanImages, place: int) -> bytes:
     """A slice as a serialized tf.train.Example."""
 
     def texts(value: bytes) -> tf.train.Feature:

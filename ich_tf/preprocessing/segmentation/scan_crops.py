@@ -13,7 +13,7 @@ Augment = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Source:
+class CropSource:
     """Scans that crops are drawn from.
 
     Attributes:
@@ -49,7 +49,7 @@ class Recipe:
     alone_share: float = 0.15
 
 
-def source(scans, classes: int = 5, least_pixels: int = 12) -> Source:
+def source(scans, classes: int = 5, least_pixels: int = 12) -> CropSource:
     """Sort the slices of stored scans.
 
     Args:
@@ -66,7 +66,7 @@ def source(scans, classes: int = 5, least_pixels: int = 12) -> Source:
             bleeding[k].append(number)
         if counts[1:].sum() == 0:
             clean.append(number)
-    return Source(
+    return CropSource(
         scans,
         tuple(np.array(numbers, int) for numbers in bleeding),
         np.array(clean, int),
@@ -74,8 +74,8 @@ def source(scans, classes: int = 5, least_pixels: int = 12) -> Source:
 
 
 def batches(
-    painted: Source,
-    phantom: Source | None,
+    painted: CropSource,
+    phantom: CropSource | None,
     recipe: Recipe,
     augment: Augment | None,
     seed: int,

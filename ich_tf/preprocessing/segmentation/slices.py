@@ -20,7 +20,7 @@ ADVICE = "Remove its folder; the next run makes it again."
 
 
 @dataclasses.dataclass(frozen=True)
-class Index:
+class SliceIndex:
     """What `index.json` says about stored slices.
 
     Attributes:
@@ -204,7 +204,7 @@ def load(folder: str | os.PathLike) -> Slices:
         ValueError: if a file is damaged; the message names it.
     """
     path = pathlib.Path(folder) / INDEX
-    index = typed_json.read(path, Index, ADVICE)
+    index = typed_json.read(path, SliceIndex, ADVICE)
     if not index.is_consistent():
         raise ValueError(f"{path} is damaged: its numbers contradict. {ADVICE}")
     shape = tuple(index.shape)
