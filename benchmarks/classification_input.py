@@ -157,16 +157,18 @@ def main() -> None:
             rate(ways[way], options.seconds, 1, time.process_time)
             for way in ("Compose", "here")
         )
-        one, two = (
+        one_thread, two = (
             rate(ways["here"], options.seconds, threads, time.perf_counter)
             for threads in (1, 2)
         )
         print(
             f"| {name}/s | {before:.0f} | {after:.0f} | {after / before:.2f} | "
-            f"{two / one:.2f} |",
+            f"{two / one_thread:.2f} |",
             flush=True,
         )
-        reached &= after / before >= FASTER_THAN_COMPOSE and two / one >= TWO_THREADS
+        reached &= (
+            after / before >= FASTER_THAN_COMPOSE and two / one_thread >= TWO_THREADS
+        )
     print(f"Load of the machine: {os.getloadavg()[0]:.1f}.")
     if not (reached or options.no_check):
         sys.exit(1)

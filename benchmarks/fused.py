@@ -87,9 +87,11 @@ def main() -> None:
     """Print seconds of each way."""
     print(f"| | {' | '.join(WAYS)} |\n| --- | {'--- | ' * len(WAYS)}")
     for network, (batch, arguments) in NETWORKS.items():
-        found = [seconds(batch, arguments, patches) for patches in WAYS.values()]
+        of_ways = [seconds(batch, arguments, patches) for patches in WAYS.values()]
         for number, what in enumerate(("first step", "step")):
-            shown = " | ".join(f"{one[number]:.2f} s" for one in found)
+            shown = " | ".join(
+                f"{row_of_ways[number]:.2f} s" for row_of_ways in of_ways
+            )
             print(f"| {network}: {what} | {shown} |", flush=True)
 
 

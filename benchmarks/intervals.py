@@ -29,8 +29,8 @@ def mean(generator, patients, seed):
     """Dice of each patient: skewed, with some at 0."""
     values = generator.beta(1.2, 1.6, patients)
     values[generator.random(patients) < 0.15] = 0
-    found = intervals.bootstrap_mean(values, resampling=Resampling(RESAMPLES, seed))
-    return found, 0.85 * 1.2 / 2.8
+    estimate = intervals.bootstrap_mean(values, resampling=Resampling(RESAMPLES, seed))
+    return estimate, 0.85 * 1.2 / 2.8
 
 
 def difference(generator, patients, seed):
@@ -38,10 +38,10 @@ def difference(generator, patients, seed):
     values = generator.beta(1.2, 1.6, patients)
     other = np.clip(values + generator.normal(0.05, 0.1, patients), -1, 2)
     ones = np.ones(patients)
-    found = intervals.bootstrap_ratio_difference(
+    estimate = intervals.bootstrap_ratio_difference(
         (values, ones), (other, ones), resampling=Resampling(RESAMPLES, seed)
     )
-    return found, 0.05
+    return estimate, 0.05
 
 
 def ratio(generator, patients, seed):
@@ -64,10 +64,10 @@ def _scores(generator, patients, positive=None):
 def auc(generator, patients, seed, positive=None):
     """AUC over scans, resampled."""
     truth, scores, true = _scores(generator, patients, positive)
-    found = auc_intervals.bootstrap_auc(
+    estimate = auc_intervals.bootstrap_auc(
         truth, scores, resampling=Resampling(RESAMPLES, seed)
     )
-    return found, true
+    return estimate, true
 
 
 def delong(generator, patients, seed, positive=None):
@@ -80,8 +80,8 @@ def delong_difference(generator, patients, seed):
     """AUC of two classifiers over the same scans, DeLong."""
     truth, scores, true = _scores(generator, patients)
     other = scores + generator.normal(size=patients)
-    found = auc_intervals.delong_auc_difference(truth, scores, other)
-    return found, statistics.NormalDist().cdf(1.2 / 3**0.5) - true
+    estimate = auc_intervals.delong_auc_difference(truth, scores, other)
+    return estimate, statistics.NormalDist().cdf(1.2 / 3**0.5) - true
 
 
 def _slices(generator, patients):
@@ -97,8 +97,10 @@ def _slices(generator, patients):
 def auc_slices(generator, patients, seed):
     """AUC over slices, patients resampled."""
     *drawn, true = _slices(generator, patients)
-    found = auc_intervals.bootstrap_auc(*drawn, resampling=Resampling(RESAMPLES, seed))
-    return found, true
+    estimate = auc_intervals.bootstrap_auc(
+        *drawn, resampling=Resampling(RESAMPLES, seed)
+    )
+    return estimate, true
 
 
 def delong_slices(generator, patients, seed):
@@ -132,8 +134,8 @@ def coverage(interval, patients: int, simulations: int, seed: int = 0) -> float:
     generator = np.random.default_rng(seed)
     covered = 0
     for number in range(simulations):
-        found, true = interval(generator, patients, number)
-        covered += found.low <= true <= found.high
+        bounds, true = interval(generator, patients, number)
+        covered += bounds.low <= true <= bounds.high
     return covered / simulations
 
 

@@ -48,13 +48,13 @@ def main(precision, *numbers) -> None:
         optimizer.step()
         seconds.append(time.perf_counter() - began)
         processor.append(time.process_time() - used)
-    found = {
+    measured = {
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "seconds": seconds,
         "processor": processor,
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
     }
-    print(json.dumps(found))
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":

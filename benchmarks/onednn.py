@@ -34,7 +34,7 @@ def seconds() -> dict[str, float]:
     from ich_tf import models
     from ich_tf.training import plans
 
-    found = {}
+    by_setting = {}
     for name, arguments in NETWORKS.items():
         plan = plans.Plan(epochs=1, steps_per_epoch=1, batch=8, learning_rate=1e-3)
         plans.start(plan)
@@ -54,8 +54,8 @@ def seconds() -> dict[str, float]:
                 began = time.monotonic()
                 step()
                 took.append(time.monotonic() - began)
-            found[f"{name}, {what}"] = float(np.median(took))
-    return found
+            by_setting[f"{name}, {what}"] = float(np.median(took))
+    return by_setting
 
 
 def main() -> None:

@@ -32,14 +32,14 @@ def phantom_slices(heads: int) -> list[np.ndarray]:
 
 def normal_slices(root: pathlib.Path, patients: int) -> list[np.ndarray]:
     """Slices of the first patients of ct-ich without hemorrhage."""
-    dataset, found = data.open_dataset("ct-ich", root), []
+    dataset, slices = data.open_dataset("ct-ich", root), []
     for case_id in dataset.case_ids():
         case = dataset.load(case_id)
         if not case.labels.any():
-            found.append(case.volume.hu)
-        if len(found) == patients:
+            slices.append(case.volume.hu)
+        if len(slices) == patients:
             break
-    return list(np.concatenate(found))
+    return list(np.concatenate(slices))
 
 
 def main() -> None:

@@ -85,11 +85,13 @@ def main() -> int:
             status = 1
             continue
         pair = [files.read_json(folder / name) for folder in folders]
-        found = list(compare(*pair))
-        print(f"{name}: {'equal' if not found else f'{len(found)} differences'}")
-        for line in found[:5]:
+        differing = list(compare(*pair))
+        print(
+            f"{name}: {'equal' if not differing else f'{len(differing)} differences'}"
+        )
+        for line in differing[:5]:
             print(f"  {line}")
-        status = status or int(bool(found))
+        status = status or int(bool(differing))
     return status
 
 

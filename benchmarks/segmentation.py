@@ -153,10 +153,10 @@ def throughput(rounds: int) -> bool:
     batches = {"train": TRAINING_BATCH, "infer": INFERENCE_BATCH}
     seconds = {(who, kind): [] for who in runners for kind in batches}
     for turn in range(rounds + 1):
-        for (who, kind), found in seconds.items():
+        for (who, kind), measured in seconds.items():
             spent = runners[who](kind, batches[kind])
             if turn:
-                found.append(spent)
+                measured.append(spent)
     theirs.close()
     print_throughput(seconds, batches, ours, theirs)
     return check_throughput(seconds)
@@ -184,8 +184,8 @@ def print_throughput(seconds: dict, batches: dict, ours: dict, theirs: Theirs) -
     for who in dict.fromkeys(who for who, _ in seconds):
         speeds = []
         for kind, batch in batches.items():
-            found = [wall for wall, _ in seconds[who, kind]]
-            middle, best = batch / statistics.median(found), batch / min(found)
+            walls = [wall for wall, _ in seconds[who, kind]]
+            middle, best = batch / statistics.median(walls), batch / min(walls)
             speeds.append(f"{middle:.2f} ({best:.2f}) images/s")
         name, precision = who
         if name == "ours":
@@ -194,7 +194,7 @@ def print_throughput(seconds: dict, batches: dict, ours: dict, theirs: Theirs) -
         else:
             print_row(name, precision, f"{theirs.parameters:,}", *speeds)
     print(
-        f"\nMedian (fastest) of {len(found)} steps; training {batches['train']}, "
+        f"\nMedian (fastest) of {len(walls)} steps; training {batches['train']}, "
         f"inference {batches['infer']} images of 128x128x3. The encoders are the same, "
         "the decoders differ: ours is the official graph of 11 nodes. Both defaults "
         f"are compared. Load of the machine: {os.getloadavg()[0]:.1f}.\n"
@@ -318,23 +318,23 @@ def compare_ways(model, hu: np.ndarray) -> tuple[dict, dict]:
     }
     for way in ways.values():
         way(hu[:1])
-    seconds, found = {way: 0.0 for way in ways}, {way: [] for way in ways}
+    seconds, answers = {way: 0.0 for way in ways}, {way: [] for way in ways}
     for number in range(len(hu)):
         for name_of_way, way in ways.items():
             began = time.perf_counter()
-            found[name_of_way].append(way(hu[number : number + 1]))
+            answers[name_of_way].append(way(hu[number : number + 1]))
             seconds[name_of_way] += time.perf_counter() - began
-    one, other = (np.concatenate(found[way]) for way in ("predict", "ours"))
-    unequal = np.count_nonzero((one > 0.5) != (other > 0.5))
+    first, other = (np.concatenate(answers[way]) for way in ("predict", "ours"))
+    unequal = np.count_nonzero((first > 0.5) != (other > 0.5))
     ratios = [seconds[way] / seconds["ours"] for way in ("predict", "traced")]
     print_row(
         model.dtype_policy.name,
         *(f"{spent:.1f} s" for spent in seconds.values()),
         ", ".join(f"{ratio:.2f}" for ratio in ratios),
         f"{np.count_nonzero(other > 0.5)} of {other.size} voxels, {unequal} differ",
-        f"{np.abs(one - other).max():.1e}",
+        f"{np.abs(first - other).max():.1e}",
     )
-    return seconds, {way: np.concatenate(part) > 0.5 for way, part in found.items()}
+    return seconds, {way: np.concatenate(part) > 0.5 for way, part in answers.items()}
 
 
 # -------------------------------------------------------------------- pipeline
@@ -352,19 +352,19 @@ def feed(rounds: int, batches: int = 20) -> bool:
         for turn in range(rounds):
             spent = seconds_of(lambda: model.train_on_batch(*data))
             training_seconds.append(spent)
-            for approach, found in made.items():
+            for approach, measured in made.items():
                 first = turn * batches
                 stream = batches_of(crops, approach, batch, first, first + batches)
                 spent = seconds_of(lambda s=stream: [None for _ in s])
-                found.append(spent / batches)
+                measured.append(spent / batches)
     print_row("what", "crops/s")
     print_row("---", "---")
     print_row("training", f"{batch / statistics.median(training_seconds):.1f}")
-    for approach, found in made.items():
-        print_row(f"pipeline, {approach}", f"{batch / statistics.median(found):.0f}")
+    for approach, measured in made.items():
+        print_row(f"pipeline, {approach}", f"{batch / statistics.median(measured):.0f}")
     print(f"\nBatches of {batch}, median of {rounds} rounds.")
     print(f"Load of the machine: {os.getloadavg()[0]:.1f}.\n")
-    ratios = [slowdown(training_seconds, found) for found in made.values()]
+    ratios = [slowdown(training_seconds, measured) for measured in made.values()]
     return check("pipeline", min(ratios))
 
 

@@ -99,8 +99,8 @@ def main() -> int:
     for _ in range(options.rounds):
         for way, run in ways.items():
             seconds[way].append(run())
-    for way, found in seconds.items():
-        median = statistics.median(found)
+    for way, measured in seconds.items():
+        median = statistics.median(measured)
         epoch = median * RSNA_TRAINING_SCANS / 60
         print(
             f"{way}: {1000 * median:.1f} ms a scan, {epoch:.0f} minutes an epoch of "

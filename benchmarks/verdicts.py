@@ -76,7 +76,9 @@ def scan_verdicts(
     ).mean
     correct = ((reference > REPORTED / 2) == truth).mean()
     ours = [trained(separation) for _ in range(runs)]
-    found = seeds.bootstrap_auc(truth, ours, owners, resampling=Resampling(RESAMPLES))
+    interval = seeds.bootstrap_auc(
+        truth, ours, owners, resampling=Resampling(RESAMPLES)
+    )
     right = [((run > separation / 2) == truth).astype(float) for run in ours]
     accuracy, gain = (
         seeds.bootstrap_ratio(
@@ -88,7 +90,7 @@ def scan_verdicts(
     )
     return (
         verdicts.decide(
-            "auc_scan", round(float(area), 4), found.low, found.high, digits=4
+            "auc_scan", round(float(area), 4), interval.low, interval.high, digits=4
         ).name,
         verdicts.decide(
             "accuracy_scan",
@@ -101,10 +103,10 @@ def scan_verdicts(
     )
 
 
-def shares(found: list[str]) -> str:
+def shares(given: list[str]) -> str:
     """Verdicts as cells of a table."""
-    counts = collections.Counter(found)
-    return " | ".join(f"{counts[name] / len(found):.0%}" for name in NAMES)
+    counts = collections.Counter(given)
+    return " | ".join(f"{counts[name] / len(given):.0%}" for name in NAMES)
 
 
 def main() -> None:
@@ -118,17 +120,17 @@ def main() -> None:
         for runs in (1, 3):
             for shift in (0.0, 0.05, -0.05, 0.1, -0.1, 0.2, -0.2):
                 generator = np.random.default_rng(0)
-                found = [
+                given = [
                     dice_verdict(generator, patients, runs, shift) for _ in range(count)
                 ]
                 ours = f"{shift:+.2f}" if shift else "a repetition"
-                print(f"| Dice | {patients} | {runs} | {ours} | {shares(found)} |")
+                print(f"| Dice | {patients} | {runs} | {ours} | {shares(given)} |")
     scans = 744
     for separation in SEPARATIONS:
         generator = np.random.default_rng(0)
-        found = [scan_verdicts(generator, scans, 1, separation) for _ in range(count)]
+        given = [scan_verdicts(generator, scans, 1, separation) for _ in range(count)]
         for column, names, root in zip(
-            ("AUC", "accuracy"), zip(*found, strict=True), (2**0.5, 2), strict=True
+            ("AUC", "accuracy"), zip(*given, strict=True), (2**0.5, 2), strict=True
         ):
             ratio = _error(separation / root) / _error(REPORTED / root)
             ours = f"errors x {ratio:.2f}" if ratio != 1 else "a repetition"

@@ -125,7 +125,7 @@ def child(options: argparse.Namespace) -> None:
         losses.append(float(model.train_on_batch(*batch)))
         seconds.append(time.perf_counter() - began)
         processor.append(time.process_time() - used)
-    found = {
+    measured = {
         "parameters": model.count_params(),
         "precision": model.dtype_policy.name,
         "peak_gb": resident_gb(os.getpid(), "VmHWM"),
@@ -133,7 +133,7 @@ def child(options: argparse.Namespace) -> None:
         "processor": processor,
         "losses": losses,
     }
-    print(json.dumps(found))
+    print(json.dumps(measured))
 
 
 def arguments(options: argparse.Namespace, variant: str, part: str) -> list:
@@ -155,21 +155,21 @@ def steps(options: argparse.Namespace) -> bool:
             reason = f"not run: over the limit of {options.limit:g}"
             print_row(variant, f"{expected:.1f}", reason, *"–––")
             continue
-        found = watched(arguments(options, variant, "child"), options.limit)
-        if found is None:
+        measured = watched(arguments(options, variant, "child"), options.limit)
+        if measured is None:
             print_row(variant, f"{expected:.1f}", "ended at the limit", *"–––")
             continue
-        losses = " -> ".join(f"{loss:.3f}" for loss in found["losses"])
+        losses = " -> ".join(f"{loss:.3f}" for loss in measured["losses"])
         print_row(
             variant,
             f"{expected:.1f}",
-            f"{found['peak_gb']:.1f}",
-            f"{_fastest(found, 'seconds'):.0f}",
-            f"{_fastest(found, 'processor'):.0f}",
+            f"{measured['peak_gb']:.1f}",
+            f"{_fastest(measured, 'seconds'):.0f}",
+            f"{_fastest(measured, 'processor'):.0f}",
             losses,
         )
         if variant == "add + remat":
-            reached = found["peak_gb"] <= TARGET_GB
+            reached = measured["peak_gb"] <= TARGET_GB
     print(
         f"\n{options.size}x{options.size}x{options.depth}, {options.filters} filters, "
         f"precision {options.precision}, {options.steps} steps on a phantom head; the "
@@ -191,13 +191,13 @@ def monai(options: argparse.Namespace) -> bool:
     size = [str(number) for number in (options.size, options.depth, options.filters)]
     for precision in ("float32", "bfloat16"):
         theirs = [MONAI_PYTHON, HERE / "monai_worker.py", precision, *size]
-        found = watched([*theirs, str(options.steps)], options.limit)
-        _print_found("MONAI BasicUNetPlusPlus", precision, found)
+        measured = watched([*theirs, str(options.steps)], options.limit)
+        _print_found("MONAI BasicUNetPlusPlus", precision, measured)
         for variant in options.variants or VARIANTS:
             ours = argparse.Namespace(**vars(options))
             ours.precision = {"bfloat16": "mixed_bfloat16"}.get(precision, precision)
-            found = watched(arguments(ours, variant, "child"), options.limit)
-            _print_found(f"ours, {variant}", precision, found)
+            measured = watched(arguments(ours, variant, "child"), options.limit)
+            _print_found(f"ours, {variant}", precision, measured)
     print(
         f"\n{options.size}x{options.size}x{options.depth}, {options.filters} filters; "
         f"the fastest of {options.steps - 1} steps after the first, each network in a "
@@ -206,22 +206,22 @@ def monai(options: argparse.Namespace) -> bool:
     return True
 
 
-def _fastest(found: dict, name: str) -> float:
+def _fastest(measured: dict, name: str) -> float:
     """The fastest step but the first, which pays for tracing."""
-    return min(found[name][1:] or found[name])
+    return min(measured[name][1:] or measured[name])
 
 
-def _print_found(name: str, precision: str, found: dict | None) -> None:
-    if found is None:
+def _print_found(name: str, precision: str, measured: dict | None) -> None:
+    if measured is None:
         print_row(name, precision, *"–––", "ended at the limit")
         return
     print_row(
         name,
         precision,
-        f"{found['parameters']:,}",
-        f"{_fastest(found, 'seconds'):.2f}",
-        f"{_fastest(found, 'processor'):.2f}",
-        f"{found['peak_gb']:.2f}",
+        f"{measured['parameters']:,}",
+        f"{_fastest(measured, 'seconds'):.2f}",
+        f"{_fastest(measured, 'processor'):.2f}",
+        f"{measured['peak_gb']:.2f}",
     )
 
 

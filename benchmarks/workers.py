@@ -48,10 +48,12 @@ def train(workers: int, batch: int, steps: int, folder: str) -> float:
     )
     plans.compile_model(model, "bce_jaccard", plan)
     images = tf.random.stateless_uniform((batch, SIDE, SIDE, 1), (0, 0))
-    one = tf.data.Dataset.from_tensors((images, tf.cast(images > 0.7, tf.float32)))
+    batch_of_one = tf.data.Dataset.from_tensors(
+        (images, tf.cast(images > 0.7, tf.float32))
+    )
     history = fit.fit(
         model,
-        lambda first, last: one.repeat(last - first),
+        lambda first, last: batch_of_one.repeat(last - first),
         None,
         plan,
         folder,
@@ -65,9 +67,9 @@ def train(workers: int, batch: int, steps: int, folder: str) -> float:
 def measure(workers: int, options: argparse.Namespace) -> float:
     """Run the workers as processes; return what the first one measured."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(workers)]
-    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
+    addresses = [f"127.0.0.1:{bound.getsockname()[1]}" for bound in sockets]
+    for bound in sockets:
+        bound.close()
     processes = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(workers):
@@ -108,12 +110,12 @@ def main() -> None:
         return
     speeds = {1: [], options.workers: []}
     for _ in range(options.rounds):
-        for workers, found in speeds.items():
-            found.append(measure(workers, options))
-    one, several = (max(found) for found in speeds.values())
-    print(f"one process: {one:.1f} crops/s")
+        for workers, measured in speeds.items():
+            measured.append(measure(workers, options))
+    alone, several = (max(measured) for measured in speeds.values())
+    print(f"one process: {alone:.1f} crops/s")
     print(f"{options.workers} workers over loopback: {several:.1f} crops/s")
-    print(f"ratio: {several / one:.2f}")
+    print(f"ratio: {several / alone:.2f}")
 
 
 if __name__ == "__main__":

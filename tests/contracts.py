@@ -60,9 +60,9 @@ def check_mixed_precision(model):
 
 
 def assert_same_weights(first, second):
-    for one, other in zip(first.weights, second.weights, strict=True):
-        assert one.path == other.path
-        np.testing.assert_array_equal(one, other, err_msg=one.path)
+    for left, right in zip(first.weights, second.weights, strict=True):
+        assert left.path == right.path
+        np.testing.assert_array_equal(left, right, err_msg=left.path)
 
 
 def check_dataset(dataset):

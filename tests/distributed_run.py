@@ -46,24 +46,24 @@ def images(shape, truth):
 
     def one(step):
         generator = np.random.default_rng([7, int(step)])
-        found = generator.random((BATCH, *shape), dtype=np.float32)
+        pixels = generator.random((BATCH, *shape), dtype=np.float32)
         # Of different brightness: the variance of equal images is lost in rounding.
         brightness = (BATCH, *(1 for _ in sides), channels)
-        found *= generator.random(brightness, dtype=np.float32)
-        return found, truth(found).astype(np.float32)
+        pixels *= generator.random(brightness, dtype=np.float32)
+        return pixels, truth(pixels).astype(np.float32)
 
     def load(step):
-        found = tf.numpy_function(one, [step], (tf.float32, tf.float32))
-        for tensor, like in zip(found, one(0), strict=True):
+        pixels = tf.numpy_function(one, [step], (tf.float32, tf.float32))
+        for tensor, like in zip(pixels, one(0), strict=True):
             tensor.set_shape(like.shape)
-        return tuple(found)
+        return tuple(pixels)
 
     return lambda first, last: tf.data.Dataset.range(first, last).map(load)
 
 
 def unetplusplus():
     shape = (16, 16, 1)
-    batches = images(shape, lambda found: found > 0.3)
+    batches = images(shape, lambda pixels: pixels > 0.3)
     model = models.build(
         "unetplusplus", input_shape=shape, filters=(4, 8), batch_normalization=True
     )
@@ -73,7 +73,7 @@ def unetplusplus():
 
 def unetplusplus_3d():
     shape = (4, 16, 16, 1)
-    batches = images(shape, lambda found: found > 0.3)
+    batches = images(shape, lambda pixels: pixels > 0.3)
     model = models.build(
         "unetplusplus_3d",
         input_shape=shape,
@@ -86,8 +86,8 @@ def unetplusplus_3d():
 
 
 def resnext():
-    def labels(found):
-        return np.tile(found.mean((1, 2)) > 0.25, 2)
+    def labels(pixels):
+        return np.tile(pixels.mean((1, 2)) > 0.25, 2)
 
     model = models.build(
         "resnext", cardinality=2, width=4, filters=8, input_shape=(64, 64, 3)
@@ -187,21 +187,21 @@ def losses_with_xla(network):
 
 def main(folder, networks, strategies, mode="fresh", steps=STEPS):
     if mode == "xla":
-        found = {name: losses_with_xla(name) for name in networks.split(",")}
-        sys.stdout.write(f"\n{json.dumps(found)}\n")
+        outcomes = {name: losses_with_xla(name) for name in networks.split(",")}
+        sys.stdout.write(f"\n{json.dumps(outcomes)}\n")
         return
     if "mirrored" in strategies:
         two_devices()
-    found = {}
+    outcomes = {}
     for strategy in strategies.split(","):
         devices = distribute.choose(strategy)
         for network in networks.split(","):
             own = pathlib.Path(folder) / strategy / network
-            found.setdefault(network, {})[strategy] = train(
+            outcomes.setdefault(network, {})[strategy] = train(
                 own, network, devices, mode == "resume", int(steps)
             )
     keras.backend.clear_session()
-    sys.stdout.write(f"\n{json.dumps(found)}\n")
+    sys.stdout.write(f"\n{json.dumps(outcomes)}\n")
 
 
 if __name__ == "__main__":

@@ -14,5 +14,5 @@ def rows(text):
 
 def row(text, *first):
     """What follows these first cells in the one row that begins with them."""
-    (found,) = (row for row in rows(text) if row[: len(first)] == list(first))
-    return found[len(first) :]
+    (cells,) = (row for row in rows(text) if row[: len(first)] == list(first))
+    return cells[len(first) :]

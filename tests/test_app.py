@@ -48,7 +48,7 @@ def test_uploads_become_numbered_scans_and_are_deleted(head, weights_dir, tmp_pa
     names = set(zipfile.ZipFile(answer.results).namelist())
     assert {many.TABLE, f"scan-001/{saving.PAGE}", f"scan-002/{saving.MASK}"} <= names
     assert not any("Doe" in name or ".ich-tf" in name for name in names)
-    assert {one.name for one in tmp_path.iterdir()} == {"other", "results"}
+    assert {entry.name for entry in tmp_path.iterdir()} == {"other", "results"}
 
 
 def test_a_hostile_archive_is_refused_and_deleted(tmp_path):
@@ -58,7 +58,7 @@ def test_a_hostile_archive_is_refused_and_deleted(tmp_path):
         archive.writestr("../../evil", "1")
     with pytest.raises(ValueError, match="leads out"):
         work.predict([packed], out, many.PredictionSettings(), lambda *said: None)
-    assert [one.name for one in tmp_path.iterdir()] == ["results"]
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
     with pytest.raises(ValueError, match="first"):
         work.predict([], out, many.PredictionSettings(), lambda *said: None)
 

@@ -48,7 +48,7 @@ def test_a_name_that_leads_out_is_refused(tmp_path, out, name):
     path = pack(tmp_path / "a.zip", {"good": b"1", name: b"2"})
     with pytest.raises(ValueError, match="a.zip: .*leads out"):
         archive.unpack(path, out)
-    assert {one.name for one in tmp_path.iterdir()} == {"a.zip", "out"}
+    assert {entry.name for entry in tmp_path.iterdir()} == {"a.zip", "out"}
 
 
 def test_a_link_is_refused(tmp_path, out):

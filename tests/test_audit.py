@@ -62,12 +62,12 @@ def test_what_the_report_says_of_itself(tmp_path):
 
 def test_a_sum_that_fits_holds(reported):
     reported["datasets"]["rsna2019"]["slices_stated"] = 874_035
-    found = verdicts(audit_printed.split_sums(reported))
-    assert found["RSNA slices"] == "holds"
+    given = verdicts(audit_printed.split_sums(reported))
+    assert given["RSNA slices"] == "holds"
     reported["datasets"]["rsna2019"]["split_scans"]["train"] += 1
     reported["datasets"]["rsna2019"]["split_slices"]["train"] += 40_000
-    found = verdicts(audit_printed.split_sums(reported))
-    assert set(found.values()) == {"contradicted"}
+    given = verdicts(audit_printed.split_sums(reported))
+    assert set(given.values()) == {"contradicted"}
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_a_sum_that_fits_holds(reported):
 def test_a_jaccard_fits_its_dice(reported, jaccard, verdict):
     """A Dice of 0.433 allows 0.433 / 1.567 = 0.276 to 0.433, and half a digit."""
     reported["table2"]["rows"][-1]["jaccard"] = jaccard
-    found = verdicts(audit_printed.overlap_bounds(reported))
+    given = verdicts(audit_printed.overlap_bounds(reported))
     name = "Jaccard and Dice: Table II, densenet169, imagenet, jaccard"
-    assert found.pop(name) == verdict
-    assert set(found.values()) == {"holds"}
+    assert given.pop(name) == verdict
+    assert set(given.values()) == {"holds"}
 
 
 def test_whole_numbers():

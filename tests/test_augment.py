@@ -111,10 +111,10 @@ def test_the_three_changes_of_burduja2020_come_independently_in_half():
     image = np.full((64, 64, 1), 0.5, np.float32)
     image[8:56, 44:52] = 0.75
     change = augment.image_augmenter("burduja2020")
-    found = [change(image, seed)[..., 0] for seed in range(400)]
-    kept = [one for one in found if one[0, 0] == 0.5]
-    as_it_was = sum(np.array_equal(one, image[..., 0]) for one in kept)
-    flipped = sum(np.array_equal(one, image[:, ::-1, 0]) for one in kept)
+    changed = [change(image, seed)[..., 0] for seed in range(400)]
+    kept = [sample for sample in changed if sample[0, 0] == 0.5]
+    as_it_was = sum(np.array_equal(sample, image[..., 0]) for sample in kept)
+    flipped = sum(np.array_equal(sample, image[:, ::-1, 0]) for sample in kept)
     # 200 expected (deviation 10), and of them a quarter each (50, deviation 7).
     assert 160 < len(kept) < 240
     assert 25 < as_it_was < 75 and 25 < flipped < 75
@@ -139,21 +139,21 @@ def test_brightness_of_normalized_images(before, after):
     below the mean, plus 0.2, clipped to the mean; 1 is 2.6 above, clipped to one.
     """
     image = np.full((4, 4, 3), before, np.float32)
-    for found in (
+    for changed in (
         augment.image_augmenter([BRIGHTER])(image, 0),
         tensor_augment.image_augmenter([BRIGHTER])(image, np.array([0, 1])),
     ):
-        assert np.shape(found) == (4, 4, 3)
-        np.testing.assert_allclose(found[..., 0], after, atol=1e-5)
+        assert np.shape(changed) == (4, 4, 3)
+        np.testing.assert_allclose(changed[..., 0], after, atol=1e-5)
 
 
 def test_the_published_augmentation_of_1_clips_half_of_the_images():
     """Black air is -0.55 deviations: where brightness changes, it becomes the mean."""
     image = np.zeros((8, 8, 3), np.float32)
     change = augment.image_augmenter("burduja2020_published")
-    found = np.array([change(image, seed)[0, 0, 0] for seed in range(200)])
-    clipped = np.isclose(found, 0.1738, atol=1e-6)
-    assert np.isclose(found[~clipped], 0, atol=1e-6).all()
+    values = np.array([change(image, seed)[0, 0, 0] for seed in range(200)])
+    clipped = np.isclose(values, 0.1738, atol=1e-6)
+    assert np.isclose(values[~clipped], 0, atol=1e-6).all()
     # 100 expected, deviation 7.
     assert 70 < clipped.sum() < 130
 

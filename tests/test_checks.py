@@ -119,8 +119,8 @@ def test_ribs_around_soft_tissue_are_no_skull(rib_mm, between_mm):
     ],
 )
 def test_what_cannot_be_head_ct_is_refused_with_the_reason(change, reason):
-    found = _reason(_volume(change(_head())))
-    assert re.search(reason, found), found
+    given = _reason(_volume(change(_head())))
+    assert re.search(reason, given), given
 
 
 def test_blocks_of_constant_brain_are_refused():

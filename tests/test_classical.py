@@ -24,8 +24,8 @@ def head(blood=True, size=128, slices=3, seed=0):
     return hu + np.random.default_rng(seed).normal(0, 3, hu.shape), disc
 
 
-def dice(found, truth):
-    return 2 * np.count_nonzero(found & truth) / (found.sum() + truth.sum())
+def dice(mask, truth):
+    return 2 * np.count_nonzero(mask & truth) / (mask.sum() + truth.sum())
 
 
 def test_what_bone_encloses():
@@ -40,10 +40,10 @@ def test_what_bone_encloses():
 @pytest.mark.parametrize("name", classical.METHODS)
 def test_a_disc_is_found_and_nothing_else(name, size):
     hu, disc = head(size=size)
-    found = classical.METHODS[name](hu)
-    assert found.dtype == bool
-    assert dice(found, disc) > 0.8
-    assert not found[[0, 2]].any()
+    mask = classical.METHODS[name](hu)
+    assert mask.dtype == bool
+    assert dice(mask, disc) > 0.8
+    assert not mask[[0, 2]].any()
     assert not classical.METHODS[name](head(blood=False, size=size)[0]).any()
 
 
@@ -100,8 +100,8 @@ def test_a_level_set_grows_to_edges_and_stays_a_distance():
     disc = np.hypot(y, x) < 14
     image = np.where(disc, 75.0, 35.0)
     seed = np.hypot(y, x) < 6
-    found = contours.drlse(image, seed, 60)
-    assert dice(found, disc) > 0.9
+    mask = contours.drlse(image, seed, 60)
+    assert dice(mask, disc) > 0.9
     assert dice(seed, disc) < 0.35
     # Without an edge nothing stops it.
     assert contours.drlse(np.full((64, 64), 35.0), seed, 60).sum() > 1.3 * disc.sum()

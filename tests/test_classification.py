@@ -89,10 +89,10 @@ def test_scores_drawn_by_hand():
 
 
 def test_equal_scores_count_half():
-    found = classification.class_scores(
+    scores = classification.class_scores(
         np.array([True, False, False]), np.array([0.3, 0.3, 0.2])
     )
-    assert found["auc"] == 0.75
+    assert scores["auc"] == 0.75
 
 
 def test_losses_drawn_by_hand():
@@ -126,8 +126,8 @@ def test_agrees_with_scikit_learn():
     rng = np.random.default_rng(0)
     probability = rng.random(500)
     truth = rng.random(500) < probability**2
-    found = classification.class_scores(truth, probability)
-    assert found["auc"] == pytest.approx(metrics.roc_auc_score(truth, probability))
+    scores = classification.class_scores(truth, probability)
+    assert scores["auc"] == pytest.approx(metrics.roc_auc_score(truth, probability))
     units = classification.pool(
         {"all": np.repeat(truth[:, None], 6, 1)},
         {"all": np.repeat(probability[:, None], 6, 1)},
@@ -137,8 +137,8 @@ def test_agrees_with_scikit_learn():
         metrics.log_loss(truth, probability)
     )
     share, mean = calibration.calibration_curve(truth, probability, n_bins=15)
-    np.testing.assert_allclose(found["reliability"]["share_positive"], share)
-    np.testing.assert_allclose(found["reliability"]["mean_probability"], mean)
+    np.testing.assert_allclose(scores["reliability"]["share_positive"], share)
+    np.testing.assert_allclose(scores["reliability"]["mean_probability"], mean)
 
 
 def test_reliability_and_calibration_error_drawn_by_hand():
@@ -166,8 +166,8 @@ def test_what_is_undefined_is_nan():
 
 
 def test_scores_are_plain_numbers():
-    found = scored(TRUTH, PROBABILITY, "slice")
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    scores = scored(TRUTH, PROBABILITY, "slice")
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
 
 
 @pytest.mark.parametrize(
@@ -224,10 +224,10 @@ def test_auc_is_that_of_scikit_learn_and_its_draws_are_too():
     rng = np.random.default_rng(1)
     truth, first, _, owner = made_up(12, 8, 1, rng)
     scores = np.round(first[0], 1)
-    found = auc_intervals.bootstrap_auc(
+    interval = auc_intervals.bootstrap_auc(
         truth, scores, owner, resampling=Resampling(50, seed=5)
     )
-    assert found.mean == pytest.approx(metrics.roc_auc_score(truth, scores))
+    assert interval.mean == pytest.approx(metrics.roc_auc_score(truth, scores))
     drawn = np.random.default_rng(5).multinomial(12, np.full(12, 1 / 12), size=50)
     expected = [
         metrics.roc_auc_score(truth, scores, sample_weight=times[owner])
@@ -236,28 +236,28 @@ def test_auc_is_that_of_scikit_learn_and_its_draws_are_too():
     # The expanded percentiles of Hesterberg 2015 for 12 patients.
     tail = stats.norm.cdf(np.sqrt(12 / 11) * stats.t.ppf(0.025, 11))
     low, high = np.quantile(expected, [tail, 1 - tail])
-    assert (found.low, found.high) == pytest.approx((low, high))
-    assert (found.n, found.n_undefined) == (96, 0)
+    assert (interval.low, interval.high) == pytest.approx((low, high))
+    assert (interval.n, interval.n_undefined) == (96, 0)
 
 
 def test_the_better_model_is_found_in_the_mean_of_runs():
     rng = np.random.default_rng(2)
     truth, first, second, owner = made_up(60, 10, 3, rng)
-    found = auc_intervals.bootstrap_auc_difference(truth, first, second, owner)
-    assert 0 < found.low < found.mean < found.high
+    interval = auc_intervals.bootstrap_auc_difference(truth, first, second, owner)
+    assert 0 < interval.low < interval.mean < interval.high
     means = [
         np.mean([auc_intervals.bootstrap_auc(truth, run, owner).mean for run in runs])
         for runs in (first, second)
     ]
-    assert found.mean == pytest.approx(means[1] - means[0])
+    assert interval.mean == pytest.approx(means[1] - means[0])
     swapped = auc_intervals.bootstrap_auc_difference(truth, second, first, owner)
-    assert swapped[:3] == pytest.approx((-found.mean, -found.high, -found.low))
+    assert swapped[:3] == pytest.approx((-interval.mean, -interval.high, -interval.low))
 
 
 def test_a_model_does_not_differ_from_itself():
     truth, first, _, owner = made_up(20, 5, 1, np.random.default_rng(3))
-    found = auc_intervals.bootstrap_auc_difference(truth, first, first[0], owner)
-    assert found[:3] == (0.0, 0.0, 0.0)
+    interval = auc_intervals.bootstrap_auc_difference(truth, first, first[0], owner)
+    assert interval[:3] == (0.0, 0.0, 0.0)
 
 
 def test_scans_of_a_patient_are_drawn_together():
@@ -278,16 +278,16 @@ def test_networks_of_two_folds_are_not_ranked_against_each_other():
     truth, first, _, owner = made_up(40, 5, 1, np.random.default_rng(6))
     fold = (owner >= 20).astype(int)
     score = first[0] + 10 * fold
-    found = auc_intervals.bootstrap_auc(truth, score, owner, folds=fold)
+    interval = auc_intervals.bootstrap_auc(truth, score, owner, folds=fold)
     pairs = [np.sum(truth[fold == k]) * np.sum(~truth[fold == k]) for k in (0, 1)]
     each = [metrics.roc_auc_score(truth[fold == k], score[fold == k]) for k in (0, 1)]
-    assert found.mean == pytest.approx(np.average(each, weights=pairs))
-    assert found.mean > auc_intervals.bootstrap_auc(truth, score, owner).mean + 0.1
-    assert found.low < found.mean < found.high
+    assert interval.mean == pytest.approx(np.average(each, weights=pairs))
+    assert interval.mean > auc_intervals.bootstrap_auc(truth, score, owner).mean + 0.1
+    assert interval.low < interval.mean < interval.high
     # The scale of a fold changes nothing, and DeLong's and a difference agree.
-    assert auc_intervals.bootstrap_auc(truth, first[0], owner, folds=fold) == found
+    assert auc_intervals.bootstrap_auc(truth, first[0], owner, folds=fold) == interval
     closed = auc_intervals.delong_auc(truth, score, owner, folds=fold)
-    assert closed[:3] == pytest.approx(found[:3], abs=0.03)
+    assert closed[:3] == pytest.approx(interval[:3], abs=0.03)
     for difference in (
         auc_intervals.bootstrap_auc_difference,
         auc_intervals.delong_auc_difference,
@@ -303,10 +303,10 @@ def test_losses_of_two_models_are_compared_by_their_means():
         for answers in (worse, PROBABILITY)
     ]
     patients = classification.pool(TRUTH, PROBABILITY, "slice").patients
-    found = intervals.bootstrap_mean(by_slice[1] - by_slice[0], patients)
+    interval = intervals.bootstrap_mean(by_slice[1] - by_slice[0], patients)
     difference = [losses(TRUTH, answers)[1] for answers in (worse, PROBABILITY)]
-    assert found.mean == pytest.approx(difference[1] - difference[0])
-    assert found.low <= found.mean <= found.high
+    assert interval.mean == pytest.approx(difference[1] - difference[0])
+    assert interval.low <= interval.mean <= interval.high
 
 
 @pytest.mark.parametrize(
@@ -314,16 +314,18 @@ def test_losses_of_two_models_are_compared_by_their_means():
     [([1, 1], ["a", "b"], math.nan), ([1, 0], ["a", "a"], 1.0), ([], [], math.nan)],
 )
 def test_without_both_classes_or_two_patients(truth, patients, mean):
-    found = auc_intervals.bootstrap_auc(truth, np.arange(len(truth), 0, -1), patients)
-    assert found.mean == pytest.approx(mean, nan_ok=True)
-    assert math.isnan(found.low) and math.isnan(found.high)
+    interval = auc_intervals.bootstrap_auc(
+        truth, np.arange(len(truth), 0, -1), patients
+    )
+    assert interval.mean == pytest.approx(mean, nan_ok=True)
+    assert math.isnan(interval.low) and math.isnan(interval.high)
     expected = (0, len(truth)) if math.isnan(mean) else (len(truth), 0)
-    assert (found.n, found.n_undefined) == expected
+    assert (interval.n, interval.n_undefined) == expected
 
 
 def test_draws_without_a_positive_are_left_out():
-    found = auc_intervals.bootstrap_auc([1, 0, 0], [0.5, 0.4, 0.6], ["a", "b", "c"])
-    assert (found.mean, found.low, found.high) == (0.5, 0.0, 1.0)
+    interval = auc_intervals.bootstrap_auc([1, 0, 0], [0.5, 0.4, 0.6], ["a", "b", "c"])
+    assert (interval.mean, interval.low, interval.high) == (0.5, 0.0, 1.0)
 
 
 def test_lengths_of_scores_must_agree():

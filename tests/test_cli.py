@@ -20,13 +20,13 @@ def run(*arguments):
 
 
 def test_help_names_every_verb():
-    found = run("--help")
-    assert found.returncode == 0
+    process = run("--help")
+    assert process.returncode == 0
     for verb in (
         *("phantom", "check-data", "train", "prepare", "reproduce", "compare"),
         *("tables", "verify", "protocols", "audit", "predict", "explain", "weights"),
     ):
-        assert verb in found.stdout
+        assert verb in process.stdout
 
 
 def test_help_and_tables_import_nothing_heavy(tmp_path):
@@ -36,9 +36,11 @@ def test_help_and_tables_import_nothing_heavy(tmp_path):
         "heavy = {'tensorflow', 'keras', 'scipy', 'numpy.testing', 'matplotlib'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
-    assert found.stdout.count("not run") > 20
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("not run") > 20
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

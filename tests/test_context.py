@@ -81,8 +81,8 @@ def test_batches_are_a_function_of_seed_and_step(stored):
         return list(scan_crops.batches(source, None, recipe, None, 0, first, last))
 
     (once,), (_, again) = draw(3, 4), draw(2, 4)
-    for one, other in zip(once, again, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for left, right in zip(once, again, strict=True):
+        np.testing.assert_array_equal(left, right)
     images, truth = once
     assert images.shape == (4, 32, 32, 3) and truth.shape == (4, 32, 32, 1)
     assert set(np.unique(truth)) <= {0.0, 3.0, 5.0}

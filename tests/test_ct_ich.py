@@ -481,5 +481,5 @@ def test_labels_of_scans_are_those_of_any_slice(layout, request):
     assert dataset.patient_ids() == dataset.case_ids()
     assert scan_labels[0].tolist() == [0, 0, 0, 0, 1, 1]
     assert scan_labels[1].tolist() == [0, 0, 0, 0, 0, 0]
-    for case_id, found in zip(dataset.case_ids(), scan_labels, strict=True):
-        assert found.tolist() == dataset.load(case_id).labels.max(axis=0).tolist()
+    for case_id, of_scan in zip(dataset.case_ids(), scan_labels, strict=True):
+        assert of_scan.tolist() == dataset.load(case_id).labels.max(axis=0).tolist()

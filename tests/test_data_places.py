@@ -119,8 +119,8 @@ def test_a_faulty_case_is_named_and_can_be_left_out(layout, request):
     dataset = ct_ich.CtIch(root, leave_out=True)
     assert dataset.case_ids() == ["050"]
     assert sum(dataset.left_out().values()) == 1
-    found = checks.check_dataset(dataset)
-    (problem,) = [problem for problem in found if problem.kind == "unreadable"]
+    problems = checks.check_dataset(dataset)
+    (problem,) = [problem for problem in problems if problem.kind == "unreadable"]
     assert problem.file == "049"
     assert os.path.basename(faulty) in problem.message
 

@@ -35,8 +35,8 @@ def test_an_unknown_data_set_lists_the_known_ones():
 def test_cases_made_ahead_come_in_order(seconds):
     dataset, said = slice_dataset.SliceDataset(cases=11), []
     names = dataset.case_ids()
-    found = layouts.load_ahead(dataset, names, said.append, "scan", seconds)
-    for name, case in zip(names, found, strict=True):
+    loaded = layouts.load_ahead(dataset, names, said.append, "scan", seconds)
+    for name, case in zip(names, loaded, strict=True):
         assert case.case_id == name
         np.testing.assert_array_equal(case.volume.hu, dataset.load(name).volume.hu)
     assert said == ([] if seconds else ["scan 10 of 11"])

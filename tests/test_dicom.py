@@ -48,9 +48,9 @@ def test_without_rescale_there_are_no_hounsfield_units(tmp_path, missing):
 def test_signed_and_unsigned_values(tmp_path):
     signed = np.array([[-1000, 40]], np.int16)
     unsigned = np.array([[24, 1064]], np.uint16)
-    one = dicom.read(write(tmp_path / "a.dcm", signed))
+    first = dicom.read(write(tmp_path / "a.dcm", signed))
     two = dicom.read(write(tmp_path / "b.dcm", unsigned, RescaleIntercept=-1024))
-    assert one.hu[0].tolist() == two.hu[0].tolist() == [[-1000, 40]]
+    assert first.hu[0].tolist() == two.hu[0].tolist() == [[-1000, 40]]
 
 
 def test_bits_beyond_those_stored_do_not_count(tmp_path):
@@ -207,9 +207,9 @@ def test_kinds_of_a_mixed_folder(tmp_path):
             tmp_path / f"{kind}.dcm", SeriesInstanceUID=dicom.make_uid(kind), **header
         )
     (tmp_path / "LICENSE").write_text("no image")
-    found = {series.kind: series for series in dicom.find_series(tmp_path)}
-    assert set(found) == {"ct", *others}
-    assert found["ct"].slices == 2
+    by_kind = {series.kind: series for series in dicom.find_series(tmp_path)}
+    assert set(by_kind) == {"ct", *others}
+    assert by_kind["ct"].slices == 2
     volume = dicom.read(tmp_path)
     assert volume.hu.shape == (2, 6, 8)
     assert kinds(volume) == ["left out"] * 5
@@ -427,8 +427,8 @@ def test_the_marker_of_the_phantom_is_the_origin(tmp_path):
 
 
 def test_a_written_slice_has_the_same_bytes_every_time(tmp_path):
-    one = write(tmp_path / "a" / "x.dcm").read_bytes()
-    assert one == write(tmp_path / "b" / "x.dcm").read_bytes()
+    first = write(tmp_path / "a" / "x.dcm").read_bytes()
+    assert first == write(tmp_path / "b" / "x.dcm").read_bytes()
     with pytest.raises(ValueError, match="must be a 16-bit slice"):
         write(tmp_path / "c.dcm", dicom_files.stored().astype(np.float32))
 

@@ -80,10 +80,10 @@ def test_each_voxel_comes_back_at_its_place(volume, tmp_path):
         "segmentation.dcm",
         "report.dcm",
     ]
-    found = highdicom.seg.segread(tmp_path / "segmentation.dcm")
+    segmentation = highdicom.seg.segread(tmp_path / "segmentation.dcm")
     for number in (1, 5):
         places = []
-        of_segment = found.get_pixels_by_source_instance(
+        of_segment = segmentation.get_pixels_by_source_instance(
             [dicom.make_uid("image", str(z)) for z in range(SLICES)],
             segment_numbers=[number],
             assert_missing_frames_are_empty=True,
@@ -129,9 +129,9 @@ def test_the_report_holds_millilitres_and_refers_to_segments(volume, tmp_path):
 
 def test_an_empty_mask_is_a_segmentation_too(volume, tmp_path):
     dicom_seg.write(tmp_path, volume, 0 * drawn(volume), FINDINGS)
-    found = highdicom.seg.segread(tmp_path / "segmentation.dcm")
-    assert found.number_of_segments == len(FINDINGS)
-    assert not found.pixel_array.any()
+    segmentation = highdicom.seg.segread(tmp_path / "segmentation.dcm")
+    assert segmentation.number_of_segments == len(FINDINGS)
+    assert not segmentation.pixel_array.any()
 
 
 def test_files_without_a_frame_of_reference_are_refused_by_name(tmp_path):
@@ -168,7 +168,7 @@ def test_a_real_tilted_series_comes_back(shared, tmp_path):
     segments = np.zeros(volume.hu.shape, np.uint8)
     segments[3:9, 100:140, 90:200] = 2
     dicom_seg.write(tmp_path, volume, segments, FINDINGS)
-    found = highdicom.seg.segread(tmp_path / "segmentation.dcm")
-    assert found.pixel_array.sum() == (segments == 2).sum() == 6 * 40 * 110
+    segmentation = highdicom.seg.segread(tmp_path / "segmentation.dcm")
+    assert segmentation.pixel_array.sum() == (segments == 2).sum() == 6 * 40 * 110
     assert faults(tmp_path / "segmentation.dcm") == []
     assert faults(tmp_path / "report.dcm") == []

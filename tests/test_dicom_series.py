@@ -14,7 +14,7 @@ from ich_tf.io import dicom
 
 
 def _cts(folder):
-    return [found for found in dicom.find_series(folder) if found.kind == "ct"]
+    return [series for series in dicom.find_series(folder) if series.kind == "ct"]
 
 
 def test_a_listing_has_what_one_chooses_by_and_nothing_of_the_patient(tmp_path):

@@ -62,20 +62,20 @@ NETWORKS = [
 ]
 
 
-def assert_equal_histories(one, several):
-    assert len(one) == len(several) == distributed_run.STEPS
-    for expected, found in zip(one, several, strict=True):
-        assert expected.keys() == found.keys()
+def assert_equal_histories(alone, several):
+    assert len(alone) == len(several) == distributed_run.STEPS
+    for expected, epoch in zip(alone, several, strict=True):
+        assert expected.keys() == epoch.keys()
         for name in expected.keys() - {"seconds"}:
-            assert found[name] == pytest.approx(expected[name], abs=1e-4), name
+            assert epoch[name] == pytest.approx(expected[name], abs=1e-4), name
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_two_devices_train_as_one(mirrored, network):
-    found, _ = mirrored(network)
-    (one, answers), (several, their_answers) = found.values()
-    assert_equal_histories(one, several)
-    assert len({epoch["loss"] for epoch in one}) == distributed_run.STEPS
+    outcomes, _ = mirrored(network)
+    (single, answers), (several, their_answers) = outcomes.values()
+    assert_equal_histories(single, several)
+    assert len({epoch["loss"] for epoch in single}) == distributed_run.STEPS
     assert bool(answers) == (network in ("unetplusplus", "resnext"))
     np.testing.assert_allclose(np.array(answers), their_answers, atol=1e-4)
 
@@ -89,11 +89,11 @@ def test_two_devices_leave_the_weights_of_one(mirrored, network):
         assert (folder / checkpoint.FINAL).is_file()
         assert list(folder.glob("best-*")) != []
         states.append(stored_weights(folder / checkpoint.FINAL))
-    one, several = states
-    assert len(one) > 4
-    assert one.keys() == several.keys()
-    for name in one:
-        np.testing.assert_allclose(one[name], several[name], atol=1e-3, err_msg=name)
+    single, several = states
+    assert len(single) > 4
+    assert single.keys() == several.keys()
+    for name in single:
+        np.testing.assert_allclose(single[name], several[name], atol=1e-3, err_msg=name)
 
 
 def test_progress_is_written_for_tensorboard(mirrored):
@@ -105,18 +105,18 @@ def test_progress_is_written_for_tensorboard(mirrored):
 def test_the_step_compiles_with_xla(tmp_path, network):
     # In a process of its own: deterministic operations, which other tests turn on for
     # good, have no XLA kernels.
-    found = finish(start(tmp_path, network, "one", "xla"))
-    assert found.keys() == {network}
-    plain, compiled = found[network]
+    losses = finish(start(tmp_path, network, "one", "xla"))
+    assert losses.keys() == {network}
+    plain, compiled = losses[network]
     assert plain[0] > plain[-1]
     np.testing.assert_allclose(plain, compiled, atol=1e-4)
 
 
 def free_ports(count):
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    ports = [bound.getsockname()[1] for bound in sockets]
+    for bound in sockets:
+        bound.close()
     return ports
 
 
@@ -141,12 +141,12 @@ def start_workers(*arguments, count=2):
 def test_two_workers_train_as_one_process(tmp_path):
     networks = ",".join(distributed_run.NETWORKS)
     workers = start_workers(tmp_path, networks, "multiworker")
-    found = [finish(worker) for worker in workers]
+    outcomes = [finish(worker) for worker in workers]
     alone = finish(start(tmp_path, networks, "one"))
     for network in distributed_run.NETWORKS:
-        one = alone[network]["one"][0]
-        for worker in found:
-            assert_equal_histories(one, worker[network]["multiworker"][0])
+        single = alone[network]["one"][0]
+        for worker in outcomes:
+            assert_equal_histories(single, worker[network]["multiworker"][0])
         folder = tmp_path / "multiworker" / network
         assert (folder / checkpoint.FINAL).is_file()
         assert len(list(folder.glob("best-*"))) == 1
@@ -184,9 +184,9 @@ def test_a_killed_worker_stops_the_other_and_both_resume(tmp_path, victim):
     assert not (folder / checkpoint.FINAL).exists()
 
     workers = start_workers(*run, "resume", steps)
-    found = [finish(worker)["unetplusplus"]["multiworker"][0] for worker in workers]
+    histories = [finish(worker)["unetplusplus"]["multiworker"][0] for worker in workers]
     whole = finish(start(tmp_path, "unetplusplus", "one", "fresh", steps))
-    for history in found:
+    for history in histories:
         losses = [epoch["loss"] for epoch in history]
         expected = [epoch["loss"] for epoch in whole["unetplusplus"]["one"][0]]
         np.testing.assert_allclose(losses, expected, atol=1e-4)

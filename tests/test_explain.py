@@ -144,8 +144,8 @@ def convolution(**arguments):
 )
 def test_cells_lie_where_their_receptive_fields_are(layers, first, step):
     model = network(*layers, size=32)
-    found = grad_cam.cell_centres(model, "stage4_out")
-    np.testing.assert_array_equal(found, [[first] * 2, [step] * 2])
+    centres = grad_cam.cell_centres(model, "stage4_out")
+    np.testing.assert_array_equal(centres, [[first] * 2, [step] * 2])
 
 
 def test_a_dot_is_found_where_it_is():
@@ -166,8 +166,8 @@ def test_resnext_looks_at_every_32nd_pixel():
     model = models.build(
         "resnext", cardinality=2, width=2, filters=4, input_shape=(64, 64, 3)
     )
-    found = grad_cam.cell_centres(model, "stage4_out")
-    np.testing.assert_array_equal(found, [[0, 0], [32, 32]])
+    centres = grad_cam.cell_centres(model, "stage4_out")
+    np.testing.assert_array_equal(centres, [[0, 0], [32, 32]])
     images = np.random.default_rng(0).random((2, 64, 64, 3), dtype=np.float32)
     kernel = model.get_layer("logits").kernel
     kernel.assign(keras.ops.abs(kernel))

@@ -66,23 +66,23 @@ def nifti_of(scans):
 
 
 def test_explain_draws_the_most_probable_slices(scans, grad_cam, tmp_path):
-    found = explain.explain(
+    explanation = explain.explain(
         nifti_of(scans), tmp_path, "sdh", explainer=grad_cam, shown=2
     )
-    assert json.loads((tmp_path / "explanation-SDH.json").read_text()) == found
-    assert found["subtype"] == "subdural"
+    assert json.loads((tmp_path / "explanation-SDH.json").read_text()) == explanation
+    assert explanation["subtype"] == "subdural"
     # The name of an input is often a patient's.
     assert "049.nii" not in (tmp_path / "explanation-SDH.json").read_text()
-    assert found["weights"]["trained_on"] == "nothing"
-    assert found["network"] == "resnext-phantom"
-    assert found["sees"] == "each slice on its own"
-    probability = found["slice_probability"]
-    assert len(probability) == found["slices"] == 10
-    assert found["scan_probability"] == max(probability)
+    assert explanation["weights"]["trained_on"] == "nothing"
+    assert explanation["network"] == "resnext-phantom"
+    assert explanation["sees"] == "each slice on its own"
+    probability = explanation["slice_probability"]
+    assert len(probability) == explanation["slices"] == 10
+    assert explanation["scan_probability"] == max(probability)
     two = sorted(np.argsort(probability)[-2:] + 1)
-    assert found["pictures"] == [f"SDH-slice-{number:03d}.png" for number in two]
+    assert explanation["pictures"] == [f"SDH-slice-{number:03d}.png" for number in two]
     pictures = sorted(path.name for path in tmp_path.glob("*.png"))
-    assert pictures == found["pictures"]
+    assert pictures == explanation["pictures"]
     with Image.open(tmp_path / pictures[0]) as picture:
         assert picture.size == (3 * 256, 256 + figures.TITLE)
 
@@ -117,11 +117,11 @@ def test_the_verb_draws_and_says_which_network_answered(scans, tmp_path, capsys)
     arguments = ["explain", str(nifti_of(scans)), "--out", str(tmp_path)]
     arguments += ["--weights-dir", str(weights_dir), "--slices", "1"]
     assert cli.main([*arguments, "--subtype", "subdural"]) == 0
-    found = json.loads((tmp_path / "explanation-SDH.json").read_text())
-    (picture,) = found["pictures"]
+    content = json.loads((tmp_path / "explanation-SDH.json").read_text())
+    (picture,) = content["pictures"]
     assert (tmp_path / picture).is_file()
     shown = capsys.readouterr().out
-    for said in (f"{found['scan_probability']:.2f}", picture, found["network"]):
+    for said in (f"{content['scan_probability']:.2f}", picture, content["network"]):
         assert said in shown
     assert inputs.DISCLAIMER in shown
     assert cli.main([*arguments, "--subtype", "tumor"]) == 2
@@ -144,13 +144,13 @@ def test_heatmaps_show_the_windows_the_network_was_trained_on(
 
     monkeypatch.setattr(explain.grad_cam, "heatmap", heatmap)
     jpg = scans / "ct-ich-v1" / "Patients_CT" / "049"
-    found = explain.explain(
+    explanation = explain.explain(
         jpg,
         tmp_path / "out",
         "EDH",
         explainer=explain.GradCam(classify.load(weights_dir=folder)),
     )
-    assert len(found["slice_probability"]) == 10
+    assert len(explanation["slice_probability"]) == 10
     (images,) = seen
     assert images.shape == (3, 64, 64, 3) and images.max() > 0.5
     np.testing.assert_array_equal(images, np.repeat(images[..., :1], 3, axis=-1))

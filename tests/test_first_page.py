@@ -26,8 +26,8 @@ def test_minutes_are_those_of_the_plans():
 
 
 def test_as_many_statements_are_contradicted_as_the_audit_finds(tmp_path):
-    found = audit.audit(tmp_path, "demo")
-    contradicted = [of for of in found if of.verdict == findings.CONTRADICTED]
+    listed = audit.audit(tmp_path, "demo")
+    contradicted = [of for of in listed if of.verdict == findings.CONTRADICTED]
     (word,) = re.findall(r"\*\*(\w+) statements of the report", TEXT)
     assert word == WORDS[len(contradicted)].capitalize()
 

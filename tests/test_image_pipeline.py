@@ -64,9 +64,9 @@ def test_batches_are_the_windowed_slices_and_their_labels(all_scans):
     images, labels = batches(all_scans)
     assert images.shape == (6, 5, 16, 16, 3) and images.dtype == np.float32
     assert labels.shape == (6, 5, 6) and labels.dtype == np.float32
-    found = zip(names(images), images.reshape(-1, 16, 16, 3), strict=True)
+    named_images = zip(names(images), images.reshape(-1, 16, 16, 3), strict=True)
     for ((case_id, place), image), label in zip(
-        found, labels.reshape(-1, 6), strict=True
+        named_images, labels.reshape(-1, 6), strict=True
     ):
         case = DATASET.load(case_id)
         exact = records.volume_images(case.volume, SIZE)[place]
@@ -138,9 +138,9 @@ def test_shards_are_read_by_tensorflow_alone(folder):
 
 
 def test_scans_come_whole_from_foot_to_head(folder):
-    found = list(image_pipeline.scans(records.Shards(folder)))
-    assert len(found) == 6
-    for scan in found:
+    scans = list(image_pipeline.scans(records.Shards(folder)))
+    assert len(scans) == 6
+    for scan in scans:
         read = records.load_scan(
             DATASET,
             scan.case_id,

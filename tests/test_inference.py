@@ -57,9 +57,9 @@ def test_air_is_answered_once(hu):
     forward = Counting()
     air = np.full_like(hu, -1000)
     network = segment.TiledNetwork(forward, TO_CHANNELS, tile=32, stride=16, batch=4)
-    found = segment.predict_volume(network, air)
+    probability = segment.predict_volume(network, air)
     assert forward.calls == 1
-    np.testing.assert_array_equal(found, plain_loop(Counting(), air, 32, 16))
+    np.testing.assert_array_equal(probability, plain_loop(Counting(), air, 32, 16))
 
 
 def test_every_batch_has_the_same_size(hu):
@@ -94,9 +94,11 @@ def test_patches_of_a_network_that_copies_join_to_the_volume(shape, overlap):
         seen.append(images.shape)
         return images
 
-    found = segment.predict_in_patches(forward, one_channel, hu, (4, 8, 8), overlap)
-    assert found.shape == hu.shape and found.dtype == np.float32
-    np.testing.assert_allclose(found, hu, atol=1e-6)
+    probability = segment.predict_in_patches(
+        forward, one_channel, hu, (4, 8, 8), overlap
+    )
+    assert probability.shape == hu.shape and probability.dtype == np.float32
+    np.testing.assert_allclose(probability, hu, atol=1e-6)
     assert set(seen) == {(1, 4, 8, 8, 1)}
 
 
@@ -107,8 +109,8 @@ def test_where_patches_overlap_the_nearer_centre_decides_more():
         return np.full_like(images, next(answers))
 
     hu = np.zeros((1, 1, 12), np.float32)
-    found = segment.predict_in_patches(forward, one_channel, hu, (1, 1, 8), 0.5)
-    line = found[0, 0]
+    probability = segment.predict_in_patches(forward, one_channel, hu, (1, 1, 8), 0.5)
+    line = probability[0, 0]
     assert np.all(line[:4] == 0) and np.all(line[8:] == 1)
     assert np.all(np.diff(line[3:9]) > 0)
     # The weights of a Gaussian of sigma 1 at 0.5 and 3.5 from the centres.

@@ -149,17 +149,17 @@ def deviation_of(interval):
 )
 def test_delong_equals_the_package_confidenceinterval(scores, auc, variance):
     """Variances of `confidenceinterval` 1.0.5 (after Sun and Xu's fast algorithm)."""
-    found = auc_intervals.delong_auc(TRUTH, scores)
-    assert found.mean == pytest.approx(auc, abs=1e-6)
-    assert deviation_of(found) ** 2 == pytest.approx(variance, abs=1e-7)
-    assert found[3:] == (15, 0)
+    interval = auc_intervals.delong_auc(TRUTH, scores)
+    assert interval.mean == pytest.approx(auc, abs=1e-6)
+    assert deviation_of(interval) ** 2 == pytest.approx(variance, abs=1e-7)
+    assert interval[3:] == (15, 0)
 
 
 def test_delong_difference_equals_the_package_mlstatkit():
     """Variance of the difference by `MLstatkit` 0.1.91."""
-    found = auc_intervals.delong_auc_difference(TRUTH, FIRST, SECOND)
-    assert found.mean == pytest.approx(0.0267857143)
-    spread = (found.high - found.low) / 2 / statistics.NormalDist().inv_cdf(0.975)
+    interval = auc_intervals.delong_auc_difference(TRUTH, FIRST, SECOND)
+    assert interval.mean == pytest.approx(0.0267857143)
+    spread = (interval.high - interval.low) / 2 / statistics.NormalDist().inv_cdf(0.975)
     assert spread**2 == pytest.approx(0.01199586977648)
     same = auc_intervals.delong_auc_difference(TRUTH, FIRST, FIRST)
     assert same[:3] == (0, 0, 0)
@@ -193,10 +193,10 @@ def test_delong_of_patients_is_obuchowskis_from_its_definition():
     s10 = with_positive / ((with_positive - 1) * m) * sum(x**2 for x in tops)
     s01 = with_negative / ((with_negative - 1) * n) * sum(x**2 for x in bottoms)
     s11 = 9 / 8 * sum(x * y for x, y in zip(tops, bottoms, strict=True))
-    found = auc_intervals.delong_auc(truth, scores, owner)
-    assert found.mean == pytest.approx(auc)
+    interval = auc_intervals.delong_auc(truth, scores, owner)
+    assert interval.mean == pytest.approx(auc)
     variance = s10 / m + s01 / n + 2 * s11 / (m * n)
-    assert deviation_of(found) ** 2 == pytest.approx(variance)
+    assert deviation_of(interval) ** 2 == pytest.approx(variance)
     assert deviation_of(auc_intervals.delong_auc(truth, scores)) ** 2 != pytest.approx(
         variance
     )
@@ -217,19 +217,19 @@ def test_a_paired_difference_is_narrower_than_two_intervals():
     first = generator.random(30)
     second = first + 0.1 + generator.normal(0, 0.02, 30)
     ones = np.ones(30)
-    found = intervals.bootstrap_ratio_difference((first, ones), (second, ones))
-    assert found == pytest.approx(intervals.bootstrap_mean(second - first))
+    interval = intervals.bootstrap_ratio_difference((first, ones), (second, ones))
+    assert interval == pytest.approx(intervals.bootstrap_mean(second - first))
     alone = intervals.bootstrap_mean(first)
-    assert found.high - found.low < 0.2 * (alone.high - alone.low)
-    assert found.low < 0.1 < found.high
+    assert interval.high - interval.low < 0.2 * (alone.high - alone.low)
+    assert interval.low < 0.1 < interval.high
 
 
 def test_a_difference_leaves_out_what_one_of_both_lacks():
-    found = intervals.bootstrap_ratio_difference(
+    interval = intervals.bootstrap_ratio_difference(
         ([1, 2, 9], [4, 4, 9]), ([3, 4, 0], [4, 8, 0]), ["a", "b", "c"]
     )
-    assert found.mean == pytest.approx(7 / 12 - 3 / 8)
-    assert found[3:] == (2, 1)
+    assert interval.mean == pytest.approx(7 / 12 - 3 / 8)
+    assert interval[3:] == (2, 1)
     none = intervals.bootstrap_ratio_difference(([1], [1]), ([0], [0]))
     assert np.isnan(none[:3]).all() and none[3:] == (0, 1)
     with pytest.raises(ValueError, match="2, 2, 1, 1, 2"):

@@ -21,17 +21,20 @@ def trained(make, steps=5, policy="float32"):
             model.train_on_batch(images, images > 0.5)
     finally:
         keras.config.set_dtype_policy("float32")
-    return [np.asarray(one) for one in (*model.weights, *model.optimizer.variables)]
+    return [
+        np.asarray(variable)
+        for variable in (*model.weights, *model.optimizer.variables)
+    ]
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_a_training_ends_as_with_keras_adam(policy):
-    found = trained(keras_private.FusedAdam, policy=policy)
+    fused = trained(keras_private.FusedAdam, policy=policy)
     expected = trained(keras.optimizers.Adam, policy=policy)
-    assert len(found) == len(expected)
+    assert len(fused) == len(expected)
     start = trained(keras_private.FusedAdam, steps=0, policy=policy)
-    assert any(np.abs(a - b).max() > 1e-2 for a, b in zip(found, start, strict=True))
-    for ours, theirs in zip(found, expected, strict=True):
+    assert any(np.abs(a - b).max() > 1e-2 for a, b in zip(fused, start, strict=True))
+    for ours, theirs in zip(fused, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-5)
 
 

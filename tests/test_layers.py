@@ -166,21 +166,21 @@ def layer_of(part: str) -> int:
 
 def violations(package: pathlib.Path) -> list[str]:
     """Every broken rule as "file:line: reason"."""
-    found = []
+    broken = []
     for path in sorted(package.rglob("*.py")):
         relative = path.relative_to(package)
         part = relative.parts[0].removesuffix(".py")
         if part == "__init__":
             part = "labels"
         elif not any(part in parts for parts in LAYERS):
-            found.append(f"{relative}: {part} has no layer; add it to LAYERS")
+            broken.append(f"{relative}: {part} has no layer; add it to LAYERS")
             continue
         own_package = ".".join(("ich_tf", *relative.parts[:-1]))
         for line, name in imports(path.read_text(encoding="utf-8"), own_package):
             reason = broken_rule(relative, part, name)
             if reason:
-                found.append(f"{relative}:{line}: {reason}")
-    return found
+                broken.append(f"{relative}:{line}: {reason}")
+    return broken
 
 
 def broken_rule(relative: pathlib.PurePath, part: str, name: str) -> str | None:
@@ -271,8 +271,8 @@ def test_a_planted_violation_is_found(tmp_path, file, source, reason):
     path = tmp_path / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(source)
-    (found,) = violations(tmp_path)
-    assert reason.replace("is only", "is imported only") in found
+    (violation,) = violations(tmp_path)
+    assert reason.replace("is only", "is imported only") in violation
 
 
 @pytest.mark.parametrize(

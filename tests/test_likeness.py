@@ -43,8 +43,8 @@ def features(model):
 
 @pytest.fixture(scope="module")
 def heads():
-    found = phantom.PhantomDataset(7, 0, slices=SLICES, size=SIZE)
-    return [found.load(case_id).volume for case_id in found.case_ids()]
+    dataset = phantom.PhantomDataset(7, 0, slices=SLICES, size=SIZE)
+    return [dataset.load(case_id).volume for case_id in dataset.case_ids()]
 
 
 @pytest.fixture(scope="module")
@@ -87,20 +87,20 @@ def test_the_deepest_row_gives_the_features(model, features, heads):
 
 
 def test_a_head_like_the_others_is_in_distribution(predictor, heads):
-    found = predicted(predictor, heads[6].hu)
-    assert found.out_of_distribution is False
-    assert found.ood_slices.sum() < SLICES / 2
+    prediction = predicted(predictor, heads[6].hu)
+    assert prediction.out_of_distribution is False
+    assert prediction.ood_slices.sum() < SLICES / 2
 
 
 def test_what_is_no_head_is_out_of_distribution(predictor, heads):
     noise = np.random.default_rng(0).normal(40, 200, heads[6].hu.shape)
-    found = predicted(predictor, noise.astype(np.float32))
-    assert found.out_of_distribution is True
-    assert found.as_dict()["out_of_distribution"] == {
+    prediction = predicted(predictor, noise.astype(np.float32))
+    assert prediction.out_of_distribution is True
+    assert prediction.as_dict()["out_of_distribution"] == {
         "scan": True,
         "slices": list(range(1, SLICES + 1)),
     }
-    assert f"{SLICES} of {SLICES} slices" in scan_page.warnings(found)[0]
+    assert f"{SLICES} of {SLICES} slices" in scan_page.warnings(prediction)[0]
 
 
 def test_distances_are_mahalanobis():
@@ -135,12 +135,12 @@ def test_another_file_beside_the_weights_is_refused(weights_dir, tmp_path):
 
 
 def test_weights_without_statistics_say_so(predictor, heads):
-    found = dataclasses.replace(predicted(predictor, heads[6].hu), ood_slices=None)
-    assert found.out_of_distribution is None
-    assert found.as_dict()["out_of_distribution"]["scan"] is None
-    assert scan_page.warnings(found) == []
+    prediction = dataclasses.replace(predicted(predictor, heads[6].hu), ood_slices=None)
+    assert prediction.out_of_distribution is None
+    assert prediction.as_dict()["out_of_distribution"]["scan"] is None
+    assert scan_page.warnings(prediction) == []
 
 
 def test_uncertainty_is_entropy_in_bits():
-    found = saving.uncertainty(np.array([0.0, 0.5, 0.25, 1.0]))
-    np.testing.assert_allclose(found, [0, 1, 0.811278, 0], atol=1e-4)
+    bits = saving.uncertainty(np.array([0.0, 0.5, 0.25, 1.0]))
+    np.testing.assert_allclose(bits, [0, 1, 0.811278, 0], atol=1e-4)

@@ -20,17 +20,17 @@ def measures(picture, lesion=LESION, head=HEAD):
 
 
 def test_a_heatmap_on_the_lesion():
-    found = measures(["....", ".29.", ".11.", "...."])
-    assert found["energy_share"] == 1.0
-    assert found["pointing_game"] == 1.0
-    assert found["chance_image"] == 4 / 16
-    assert found["chance_head"] == 4 / 10
+    scores = measures(["....", ".29.", ".11.", "...."])
+    assert scores["energy_share"] == 1.0
+    assert scores["pointing_game"] == 1.0
+    assert scores["chance_image"] == 4 / 16
+    assert scores["chance_head"] == 4 / 10
 
 
 def test_a_heatmap_beside_the_lesion():
-    found = measures(["9...", ".1..", "..2.", "...."])
-    assert found["energy_share"] == pytest.approx(3 / 12)
-    assert found["pointing_game"] == 0.0
+    scores = measures(["9...", ".1..", "..2.", "...."])
+    assert scores["energy_share"] == pytest.approx(3 / 12)
+    assert scores["pointing_game"] == 0.0
 
 
 def test_scale_does_not_matter():
@@ -43,28 +43,28 @@ def test_scale_does_not_matter():
 
 
 def test_of_tied_maxima_the_share_inside_counts():
-    found = measures(["5...", ".55.", "...5", "...."])
-    assert found["pointing_game"] == 0.5
-    assert found["energy_share"] == 0.5
+    scores = measures(["5...", ".55.", "...5", "...."])
+    assert scores["pointing_game"] == 0.5
+    assert scores["energy_share"] == 0.5
 
 
 def test_a_heatmap_that_knows_nothing_scores_the_chance():
-    found = measures(["3333"] * 4)
-    assert found["energy_share"] == found["pointing_game"] == found["chance_image"]
+    scores = measures(["3333"] * 4)
+    assert scores["energy_share"] == scores["pointing_game"] == scores["chance_image"]
     head = localization.slice_measures(HEAD.astype(np.float32), LESION, HEAD)
     assert head["energy_share"] == head["pointing_game"] == head["chance_head"]
 
 
 def test_an_empty_heatmap_has_no_energy_and_points_nowhere():
-    found = measures(["...."] * 4)
-    assert math.isnan(found["energy_share"])
-    assert found["pointing_game"] == 0.25
+    scores = measures(["...."] * 4)
+    assert math.isnan(scores["energy_share"])
+    assert scores["pointing_game"] == 0.25
 
 
 def test_an_empty_mask_is_undefined():
-    found = measures(["9..."] * 4, lesion=np.zeros((4, 4), bool))
-    assert list(found) == list(localization.MEASURES)
-    assert all(math.isnan(value) for value in found.values())
+    scores = measures(["9..."] * 4, lesion=np.zeros((4, 4), bool))
+    assert list(scores) == list(localization.MEASURES)
+    assert all(math.isnan(value) for value in scores.values())
 
 
 def test_a_lesion_outside_the_head_belongs_to_it():
@@ -73,9 +73,9 @@ def test_a_lesion_outside_the_head_belongs_to_it():
 
 
 def test_the_head_may_be_unknown():
-    found = measures(["9..."] * 4, head=None)
-    assert math.isnan(found["chance_head"])
-    assert found["chance_image"] == 0.25
+    scores = measures(["9..."] * 4, head=None)
+    assert math.isnan(scores["chance_head"])
+    assert scores["chance_image"] == 0.25
 
 
 @pytest.mark.parametrize(

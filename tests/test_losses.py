@@ -91,9 +91,9 @@ def test_keras_contribs_jaccard_distance_is_nearly_an_l1_loss():
     mask = np.array([[1, 0, 0, 1, 1, 0]], "float32")[..., None]
     prediction = np.array([[0.5, 0.5, 1, 0, 1, 0]], "float32")[..., None]
     pixels = [0.495050, 0.497512, 0.990099, 0.990099, 0.0, 0.0]
-    found = losses.keras_contrib_jaccard_distance(mask, prediction)
-    np.testing.assert_allclose(found, [pixels], atol=2e-5)
-    np.testing.assert_allclose(found, np.abs(mask - prediction)[..., 0], atol=0.01)
+    distance = losses.keras_contrib_jaccard_distance(mask, prediction)
+    np.testing.assert_allclose(distance, [pixels], atol=2e-5)
+    np.testing.assert_allclose(distance, np.abs(mask - prediction)[..., 0], atol=0.01)
     loss = losses.get("keras_contrib_jaccard")
     assert float(loss(mask, prediction)) == pytest.approx(np.mean(pixels), abs=2e-5)
 
@@ -167,9 +167,9 @@ def _softmax_of(rows):
 def test_tversky_weighs_what_is_missed_and_what_is_false():
     truth = np.array([1.0, 1, 0, 0], np.float32).reshape(1, 4, 1, 1)
     predicted = np.array([1.0, 0, 1, 0], np.float32).reshape(1, 4, 1, 1)
-    found = losses.tversky_distance(truth, predicted, 0.3, 0.7, smooth=0.0)
+    loss = losses.tversky_distance(truth, predicted, 0.3, 0.7, smooth=0.0)
     # One pixel right, one false and one missed: 1 - 1 / (1 + 0.3 + 0.7).
-    assert float(found) == pytest.approx(0.5)
+    assert float(loss) == pytest.approx(0.5)
 
 
 def test_subtypes_and_hemorrhage_are_asked_apart():
@@ -185,7 +185,7 @@ def test_subtypes_and_hemorrhage_are_asked_apart():
 def test_each_subtype_of_a_batch_weighs_the_same():
     truth = np.array([1, 1, 1, 2], np.float32).reshape(1, 4, 1, 1)
     all_first = _softmax_of([[0, 0.9, 0.1]] * 4)
-    found = losses.SubtypeTversky(subtype_weight=1.0)(truth, all_first)
+    loss = losses.SubtypeTversky(subtype_weight=1.0)(truth, all_first)
     # The mean of the two subtypes' losses, not of four pixels'.
     expected = -(np.log(0.9) + np.log(0.1)) / 2
-    assert float(found) == pytest.approx(expected, abs=1e-3)
+    assert float(loss) == pytest.approx(expected, abs=1e-3)

@@ -276,8 +276,8 @@ class TestSummary:
 class TestBinarise:
     def test_threshold_is_above_one_half(self):
         probability = np.array([[[0.5, 0.51], [0.49, 1.0]]], np.float32)
-        found = metrics.binarise(probability, PER_VOLUME)
-        assert found.tolist() == [[[False, True], [False, True]]]
+        mask = metrics.binarise(probability, PER_VOLUME)
+        assert mask.tolist() == [[[False, True], [False, True]]]
 
     def test_published_threshold_is_129_of_255(self):
         probability = np.zeros((1, 512, 512), np.float32)
@@ -309,13 +309,13 @@ class TestBinarise:
     def test_closing_neither_moves_nor_cuts_at_the_border(self):
         for place in ((0, 20), (492, 512), (250, 270)):
             square = self.square(place, place)
-            found = metrics.binarise(square, HSSAYENI)
-            np.testing.assert_array_equal(found, square > 0.5)
+            mask = metrics.binarise(square, HSSAYENI)
+            np.testing.assert_array_equal(mask, square > 0.5)
 
     def test_published_closing_moves_by_a_pixel(self):
-        found = metrics.binarise(self.square((100, 120), (200, 220)), PUBLISHED)
+        mask = metrics.binarise(self.square((100, 120), (200, 220)), PUBLISHED)
         expected = self.square((101, 121), (201, 221)) > 0.5
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(mask, expected)
 
     def test_published_closing_is_opencvs(self):
         import cv2
@@ -325,12 +325,12 @@ class TestBinarise:
         expected = cv2.morphologyEx(noise[0].astype(np.uint8), cv2.MORPH_CLOSE, **shape)
         shape = dict(kernel=np.ones((5, 5), np.uint8))
         expected = cv2.morphologyEx(expected, cv2.MORPH_OPEN, **shape)
-        found = metrics.binarise(
+        mask = metrics.binarise(
             np.pad(noise, ((0, 0), (192, 192), (192, 192))).astype(np.float32),
             PUBLISHED,
         )
         inside = (slice(202, 310), slice(202, 310))
-        np.testing.assert_array_equal(found[0][inside], expected[10:118, 10:118])
+        np.testing.assert_array_equal(mask[0][inside], expected[10:118, 10:118])
 
     def test_closing_is_the_morphological_one(self):
         from scipy import ndimage
@@ -339,10 +339,10 @@ class TestBinarise:
         expected = ndimage.binary_opening(
             ndimage.binary_closing(noise[0], np.ones((10, 10))), np.ones((5, 5))
         )
-        found = metrics.binarise(noise.astype(np.float32), HSSAYENI)[0]
+        mask = metrics.binarise(noise.astype(np.float32), HSSAYENI)[0]
         inside = (slice(20, -20), slice(20, -20))
-        np.testing.assert_array_equal(found[inside], expected[inside])
-        assert 0.1 < found.mean() < 0.9
+        np.testing.assert_array_equal(mask[inside], expected[inside])
+        assert 0.1 < mask.mean() < 0.9
 
     def test_lengths_scale_with_the_slice(self):
         half = HSSAYENI.scaled(256)
@@ -426,5 +426,5 @@ def test_slices_without_truth_count_as_the_protocol_says(
     protocol = metrics.Protocol("", "", unit=unit, empty=empty)
     counts = counted(*two_squares, protocol)
     assert metrics.case_scores(counts, protocol)["dice"] == pytest.approx(dice)
-    found = metrics.summarise([counts], protocol)["dice"]
-    assert found["mean"] == pytest.approx(dice)
+    score = metrics.summarise([counts], protocol)["dice"]
+    assert score["mean"] == pytest.approx(dice)

@@ -63,8 +63,10 @@ def test_parameter_counts(name, arguments, parameters):
 def nodes(model):
     """The (row, column) of the decoder's nodes."""
     last = [layer.name for layer in model.layers if layer.name.endswith("_2_relu")]
-    found = [name.split("_")[:2] for name in last if name[0] == "x" and "_" in name]
-    return sorted((int(row[1:]), int(column)) for row, column in found if column != "0")
+    places = [name.split("_")[:2] for name in last if name[0] == "x" and "_" in name]
+    return sorted(
+        (int(row[1:]), int(column)) for row, column in places if column != "0"
+    )
 
 
 def inputs_of(model, name):

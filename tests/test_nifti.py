@@ -139,8 +139,8 @@ def test_without_orientation_the_reader_says_so(tmp_path):
 
 
 def test_a_single_frame_in_4d_is_read_and_several_are_not(tmp_path):
-    one = _save(tmp_path / "one.nii", _ramp()[..., None], _affine("LPS"))
-    assert nifti.read(one).hu.shape == (5, 4, 3)
+    single = _save(tmp_path / "one.nii", _ramp()[..., None], _affine("LPS"))
+    assert nifti.read(single).hu.shape == (5, 4, 3)
     two = np.stack([_ramp(), _ramp()], axis=-1)
     path = _save(tmp_path / "two.nii", two, _affine("LPS"))
     with pytest.raises(ValueError, match=r"two.nii: needs one 3-D volume"):

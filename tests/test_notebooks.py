@@ -142,8 +142,8 @@ def test_all_run_without_any_result(tmp_path):
         if name[:2] in ("02", "03"):
             assert "recorded numbers" in text and "ich-tf reproduce" in text
     assert "Exit status 2" in said["05"]
-    found = "4 of 4 planted faults are found, and 0 in the file as it is"
-    assert found in said["05"]
+    sentence = "4 of 4 planted faults are found, and 0 in the file as it is"
+    assert sentence in said["05"]
     assert "these are recorded" in said["06"]
 
 

@@ -28,7 +28,7 @@ def slice_hu(quiet):
 
 
 @pytest.fixture(scope="module")
-def found(quiet, slice_hu):
+def marks(quiet, slice_hu):
     return landmarks.find(slice_hu, quiet[0].pixel_mm * 512 / SIZE)
 
 
@@ -45,8 +45,8 @@ def first(hu, name, pixels=100, **kwargs):
     raise AssertionError(name)
 
 
-def overlap(one, other):
-    return np.sum(one & other) / np.sum(one | other)
+def overlap(first, other):
+    return np.sum(first & other) / np.sum(first | other)
 
 
 @pytest.mark.parametrize("place", [10, 13, MIDDLE, 19])
@@ -54,20 +54,20 @@ def overlap(one, other):
 def test_the_skull_of_a_slice_is_found(quiet, place, saturated):
     plan, built, hu = quiet
     hu = np.clip(hu[place], *WINDOW) if saturated else hu[place]
-    found = landmarks.find(hu, plan.pixel_mm * 512 / SIZE)
-    assert overlap(found.depth > 0, built.skull.inner[place] < 0) > 0.93
+    marks = landmarks.find(hu, plan.pixel_mm * 512 / SIZE)
+    assert overlap(marks.depth > 0, built.skull.inner[place] < 0) > 0.93
     x, y, _ = (p[place] for p in built.points)
-    inside = found.depth > 0
-    assert np.abs(found.x - x)[inside].mean() < 6.0
-    assert np.corrcoef(found.y[inside], y[inside])[0, 1] > 0.99
-    assert 28 < found.brain_hu < 40
+    inside = marks.depth > 0
+    assert np.abs(marks.x - x)[inside].mean() < 6.0
+    assert np.corrcoef(marks.y[inside], y[inside])[0, 1] > 0.99
+    assert 28 < marks.brain_hu < 40
 
 
-def test_the_ventricles_of_a_slice_are_found(quiet, found):
+def test_the_ventricles_of_a_slice_are_found(quiet, marks):
     truth = quiet[1].volume(quiet[1].brain.ventricle, 9.0)[MIDDLE] < 0
-    assert overlap(found.ventricle < 0, truth) > 0.5
-    assert (found.sulcus < 0).any()
-    assert not ((found.sulcus < 0) & (found.ventricle < 0)).any()
+    assert overlap(marks.ventricle < 0, truth) > 0.5
+    assert (marks.sulcus < 0).any()
+    assert not ((marks.sulcus < 0) & (marks.ventricle < 0)).any()
 
 
 def test_where_there_is_no_inside_of_a_skull_nothing_is_painted(slice_hu):
@@ -80,7 +80,7 @@ def test_where_there_is_no_inside_of_a_skull_nothing_is_painted(slice_hu):
 
 @pytest.mark.parametrize("name", labels.SUBTYPES)
 @pytest.mark.parametrize("saturated", [False, True])
-def test_each_subtype_lies_where_it_belongs(found, slice_hu, name, saturated):
+def test_each_subtype_lies_where_it_belongs(marks, slice_hu, name, saturated):
     hu = np.clip(slice_hu, *WINDOW) if saturated else slice_hu
     window = WINDOW if saturated else None
     made, _ = first(hu, name, hu_window=window, blood=ACUTE)
@@ -89,39 +89,39 @@ def test_each_subtype_lies_where_it_belongs(found, slice_hu, name, saturated):
     assert made.labels.tolist() == [
         int(label in (name, labels.ANY)) for label in labels.CLASSES
     ]
-    assert found.depth[blood].min() > 0
+    assert marks.depth[blood].min() > 0
     assert np.mean((made.hu - hu)[blood]) > 5
     assert made.hu.dtype == np.float32
     if saturated:
         assert made.hu.min() >= WINDOW[0] and made.hu.max() <= WINDOW[1]
     if name in ("epidural", "subdural"):
-        at_bone = found.depth[blood].min() < 2.5
-        assert at_bone or np.abs(found.x[blood]).min() < 5
+        at_bone = marks.depth[blood].min() < 2.5
+        assert at_bone or np.abs(marks.x[blood]).min() < 5
     if name == "intraventricular":
-        assert np.mean(found.ventricle[blood] < 1.0) > 0.9
+        assert np.mean(marks.ventricle[blood] < 1.0) > 0.9
     if name == "subarachnoid":
-        assert np.mean(found.sulcus[blood] < 1.5) > 0.9
+        assert np.mean(marks.sulcus[blood] < 1.5) > 0.9
 
 
-def test_a_chronic_subdural_is_large_and_less_dense_than_brain(found, slice_hu):
+def test_a_chronic_subdural_is_large_and_less_dense_than_brain(marks, slice_hu):
     chronic = painting.Blood(chronic_share=1.0)
     areas, densities = [], []
     for seed in range(6):
         made = paint(slice_hu, seed, subtypes=("subdural",), blood=chronic)
         blood = made.mask > 0
-        areas.append(found.area_mm2(blood))
+        areas.append(marks.area_mm2(blood))
         densities.append(np.median(made.hu[blood]))
-        assert found.depth[blood].min() < 2.5
-    assert np.median(densities) < found.brain_hu - 3
+        assert marks.depth[blood].min() < 2.5
+    assert np.median(densities) < marks.brain_hu - 3
     assert np.median(areas) > 400
 
 
 def test_equal_seeds_give_equal_bytes_and_the_input_stays_as_it_is(slice_hu):
     before = slice_hu.copy()
-    one, same, other = (painting.paint(slice_hu, seed) for seed in (4, 4, 5))
-    assert one.hu.tobytes() == same.hu.tobytes()
-    assert one.subtypes.tobytes() == same.subtypes.tobytes()
-    assert np.any(one.hu != other.hu)
+    first, same, other = (painting.paint(slice_hu, seed) for seed in (4, 4, 5))
+    assert first.hu.tobytes() == same.hu.tobytes()
+    assert first.subtypes.tobytes() == same.subtypes.tobytes()
+    assert np.any(first.hu != other.hu)
     np.testing.assert_array_equal(slice_hu, before)
 
 
@@ -136,34 +136,34 @@ def test_look_alikes_are_painted_but_not_in_the_truth(slice_hu):
 
 
 @pytest.mark.parametrize("name", ["_base", "_midline"])
-def test_look_alikes_of_bone_and_falx_are_small_and_within_the_skull(found, name):
+def test_look_alikes_of_bone_and_falx_are_small_and_within_the_skull(marks, name):
     areas = []
     for seed in range(20):
-        level = getattr(mimics, name)(found, np.random.default_rng(seed))
-        assert level.shape == found.depth.shape
-        areas.append(found.area_mm2((level < 0) & found.clear))
+        level = getattr(mimics, name)(marks, np.random.default_rng(seed))
+        assert level.shape == marks.depth.shape
+        areas.append(marks.area_mm2((level < 0) & marks.clear))
     assert max(areas) < 900
     assert np.mean(np.array(areas) > 5) > 0.3
 
 
-def test_a_large_lesion_pushes_the_brain_aside(slice_hu, found):
+def test_a_large_lesion_pushes_the_brain_aside(slice_hu, marks):
     large, name = painting.Blood(volume_ml=25.0), "intraparenchymal"
     pushed, seed = first(slice_hu, name, pixels=800, blood=large)
     still = paint(slice_hu, seed, subtypes=(name,), mass_effect=False, blood=large)
     np.testing.assert_array_equal(pushed.mask, still.mask)
-    away = landmarks.signed_distance(pushed.mask > 0, found.pixel_mm)
-    far = (away > 40) & found.clear
+    away = landmarks.signed_distance(pushed.mask > 0, marks.pixel_mm)
+    far = (away > 40) & marks.clear
     np.testing.assert_allclose(still.hu[far], slice_hu[far], atol=1e-4)
-    beyond = (away > 10) & found.clear
+    beyond = (away > 10) & marks.clear
     changed = [np.mean(np.abs(p.hu - slice_hu)[beyond] > 1) for p in (pushed, still)]
     assert changed[0] > 0.1 > 2 * changed[1]
     # The brain lies closer together, it is not another one.
     assert abs(np.median(pushed.hu[beyond]) - np.median(slice_hu[beyond])) < 2
-    outside = found.depth < -4
+    outside = marks.depth < -4
     np.testing.assert_array_equal(pushed.hu[outside], slice_hu[outside])
 
 
-def test_two_masses_lie_where_their_truth_is(slice_hu, found, monkeypatch):
+def test_two_masses_lie_where_their_truth_is(slice_hu, marks, monkeypatch):
     """The second pushes the brain aside, not the blood of the first off its mask."""
 
     def bright(part, level, *others):
@@ -175,7 +175,7 @@ def test_two_masses_lie_where_their_truth_is(slice_hu, found, monkeypatch):
     for seed in range(20):
         made = paint(slice_hu, seed, subtypes=subtypes, blood=large)
         if len(np.unique(made.subtypes)) == 3:
-            deep = found.depth > 4
+            deep = marks.depth > 4
             agreed.append(overlap((made.hu > 250) & deep, (made.mask > 0) & deep))
     assert len(agreed) >= 3
     assert min(agreed) > 0.95
@@ -194,7 +194,7 @@ def test_cuts_are_of_the_size_of_the_published_lesions(quiet):
     plan, _, hu = quiet
     pixel_mm = plan.pixel_mm * 512 / SIZE
     made = [paint(hu[10 + seed % 10], seed, pixel_mm=pixel_mm) for seed in range(24)]
-    areas = [one.mask.sum() * pixel_mm**2 for one in made if one.mask.any()]
+    areas = [lesion.mask.sum() * pixel_mm**2 for lesion in made if lesion.mask.any()]
     assert len(areas) > 20
     assert 200 < np.mean(areas) < 700
 

@@ -98,9 +98,9 @@ def test_tf_data_hands_on_the_same_batches(source):
 
     dataset = host_batches.of_steps(load, 4, 7, (3, *PATCH), 1)
     assert dataset.element_spec[0].shape == (3, *PATCH, 1)
-    found = list(dataset.as_numpy_iterator())
-    assert len(found) == 3
-    for step, (images, masks) in zip((4, 5, 6), found, strict=True):
+    batches = list(dataset.as_numpy_iterator())
+    assert len(batches) == 3
+    for step, (images, masks) in zip((4, 5, 6), batches, strict=True):
         np.testing.assert_array_equal(images, batch(source, step)[0])
         np.testing.assert_array_equal(masks, batch(source, step)[1])
 

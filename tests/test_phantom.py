@@ -50,9 +50,9 @@ def quiet():
 
 def blood(bleeding, name):
     head, _, subtypes, _ = bleeding[name]
-    found = subtypes == labels.SUBTYPES.index(name) + 1
-    points = [p[found] for p in head.points]
-    return head, found, points
+    where = subtypes == labels.SUBTYPES.index(name) + 1
+    points = [p[where] for p in head.points]
+    return head, where, points
 
 
 def test_published_volumes_are_those_of_the_36_patients():
@@ -156,25 +156,25 @@ def test_the_stack_reaches_from_the_base_to_the_vertex(slices):
 
 
 def test_epidural_blood_is_a_lens_under_the_skull(bleeding):
-    made, found, (x, y, _) = blood(bleeding, "epidural")
-    depth = -made.skull.inner[found]
+    made, where, (x, y, _) = blood(bleeding, "epidural")
+    depth = -made.skull.inner[where]
     assert depth.max() < 32
     assert np.percentile(depth, 10) < 4
     assert np.all(x > 0) or np.all(x < 0)
-    index = found.sum((1, 2)).argmax()
-    area = found[index].sum() * made.spacing_mm[1] ** 2
-    spread = np.argwhere(found[index]) * made.spacing_mm[1]
+    index = where.sum((1, 2)).argmax()
+    area = where[index].sum() * made.spacing_mm[1] ** 2
+    spread = np.argwhere(where[index]) * made.spacing_mm[1]
     length = np.linalg.norm(spread.max(0) - spread.min(0))
     assert area / length / length > 0.12
 
 
 def test_subdural_blood_is_a_crescent_along_one_side(bleeding):
-    made, found, (x, _, _) = blood(bleeding, "subdural")
+    made, where, (x, _, _) = blood(bleeding, "subdural")
     assert np.all(x > 0) or np.all(x < 0)
-    index = found.sum((1, 2)).argmax()
-    spread = np.argwhere(found[index]) * made.spacing_mm[1]
+    index = where.sum((1, 2)).argmax()
+    spread = np.argwhere(where[index]) * made.spacing_mm[1]
     length = np.linalg.norm(spread.max(0) - spread.min(0))
-    thickness = found[index].sum() * made.spacing_mm[1] ** 2 / length
+    thickness = where[index].sum() * made.spacing_mm[1] ** 2 / length
     assert length > 5 * thickness
 
 
@@ -184,39 +184,39 @@ def test_subdural_blood_lies_beneath_the_skull_or_along_the_falx():
     for seed in range(12):
         spread = lesions.subdural((x, y, z), depth, np.random.default_rng(seed))
         reach = spread.reach_mm(12.0, 2.5**3 / 1000, depth > 0)
-        found = (spread.level(reach) < 0) & (depth > 0)
-        near_skull, near_falx = depth[found] < 16, np.abs(x[found]) < 12
+        inside = (spread.level(reach) < 0) & (depth > 0)
+        near_skull, near_falx = depth[inside] < 16, np.abs(x[inside]) < 12
         assert near_skull.all() or near_falx.all()
 
 
 def test_intraventricular_blood_lies_in_the_ventricles(bleeding):
-    made, found, _ = blood(bleeding, "intraventricular")
+    made, where, _ = blood(bleeding, "intraventricular")
     ventricle = made.volume(made.brain.ventricle, 99.0)
-    assert ventricle[found].max() <= 0.5
+    assert ventricle[where].max() <= 0.5
 
 
 def test_subarachnoid_blood_lies_in_sulci_and_cisterns(bleeding):
-    made, found, _ = blood(bleeding, "subarachnoid")
+    made, where, _ = blood(bleeding, "subarachnoid")
     sulcus = made.volume(made.brain.sulcus, 99.0)
-    assert sulcus[found].max() < 1.6
-    assert np.mean(sulcus[found] < 1.05) > 0.95
+    assert sulcus[where].max() < 1.6
+    assert np.mean(sulcus[where] < 1.05) > 0.95
 
 
 def test_intraparenchymal_blood_lies_in_the_brain(bleeding):
-    made, found, _ = blood(bleeding, "intraparenchymal")
+    made, where, _ = blood(bleeding, "intraparenchymal")
     ventricle = made.volume(made.brain.ventricle, 99.0)
-    assert (-made.skull.inner[found]).min() > 2
-    assert np.mean(ventricle[found] > 0) > 0.98
+    assert (-made.skull.inner[where]).min() > 2
+    assert np.mean(ventricle[where] > 0) > 0.98
 
 
 def test_an_edema_surrounds_intraparenchymal_blood(bleeding):
-    made, found, _ = blood(bleeding, "intraparenchymal")
+    made, where, _ = blood(bleeding, "intraparenchymal")
     hu = bleeding["intraparenchymal"][1]
     flat = ndimage.generate_binary_structure(2, 1)[None]
-    near = ndimage.binary_dilation(found, flat, iterations=5)
-    near &= ~ndimage.binary_dilation(found, flat, iterations=2)
-    far = ndimage.binary_dilation(found, flat, iterations=20)
-    far &= ~ndimage.binary_dilation(found, flat, iterations=12)
+    near = ndimage.binary_dilation(where, flat, iterations=5)
+    near &= ~ndimage.binary_dilation(where, flat, iterations=2)
+    far = ndimage.binary_dilation(where, flat, iterations=20)
+    far &= ~ndimage.binary_dilation(where, flat, iterations=12)
     far &= made.skull.inner < -6
     assert hu[near].mean() < hu[far].mean() - 3
 
@@ -250,12 +250,12 @@ def test_one_band_of_densities_finds_little_of_the_blood(bleeding):
     scores = []
     for made, hu, subtypes, _ in bleeding.values():
         inside, mask = made.skull.inner < 0, subtypes > 0
-        found, every = (
+        in_band, every = (
             np.concatenate([[0], np.histogram(hu[region], bins)[0].cumsum()])
             for region in (mask & inside, inside)
         )
         marked = every[None, :] - every[:, None]
-        hits = found[None, :] - found[:, None]
+        hits = in_band[None, :] - in_band[:, None]
         scores.append(2 * hits / np.maximum(marked + mask.sum(), 1))
     assert np.mean(scores, axis=0).max() < 0.5
 

@@ -43,10 +43,12 @@ def test_each_subtype_is_measured_against_its_own_blood(half, tmp_path):
         head(1, (4, slice(30, 34), "EDH"), (5, slice(28, 36), "EDH")),
         head(2),
     ]
-    found = localization.draw_and_measure(None, heads, tmp_path, "stage4_out")
-    assert json.loads((tmp_path / "localization.json").read_text()) == found
-    assert found["heads"] == 3
-    epidural, subdural = (found["subtypes"][name] for name in ("epidural", "subdural"))
+    content = localization.draw_and_measure(None, heads, tmp_path, "stage4_out")
+    assert json.loads((tmp_path / "localization.json").read_text()) == content
+    assert content["heads"] == 3
+    epidural, subdural = (
+        content["subtypes"][name] for name in ("epidural", "subdural")
+    )
     assert (epidural["slices"], epidural["detected"]) == (3, 3)
     assert (subdural["slices"], subdural["detected"]) == (1, 0)
     # Heat on 64 x 32 pixels; 16, 8 and 16 of the blood lie there.
@@ -60,14 +62,14 @@ def test_each_subtype_is_measured_against_its_own_blood(half, tmp_path):
     chance = subdural["chance_head"]["mean"]
     assert 16 / 4096 < chance < 16 / 1000
     assert subdural["above_chance"]["mean"] == -chance
-    assert found["subtypes"]["subarachnoid"]["energy_share"]["mean"] is None
+    assert content["subtypes"]["subarachnoid"]["energy_share"]["mean"] is None
 
 
 def test_a_figure_shows_the_largest_lesion(half, tmp_path):
     heads = [head(0, (3, slice(20, 24), "EDH")), head(1, (5, slice(28, 36), "EDH"))]
-    found = localization.draw_and_measure(None, heads, tmp_path, "stage4_out")
-    assert found["subtypes"]["epidural"]["figure"] == "figure-3-EDH.png"
-    assert found["subtypes"]["subdural"]["figure"] is None
+    content = localization.draw_and_measure(None, heads, tmp_path, "stage4_out")
+    assert content["subtypes"]["epidural"]["figure"] == "figure-3-EDH.png"
+    assert content["subtypes"]["subdural"]["figure"] is None
     assert [path.name for path in tmp_path.glob("*.png")] == ["figure-3-EDH.png"]
     with Image.open(tmp_path / "figure-3-EDH.png") as picture:
         shown = np.asarray(picture)[-256:, 512:]
@@ -82,7 +84,7 @@ def test_the_head_is_found_without_its_holder():
     hu[3:12, 4:14] = 30.0
     hu[5:7, 6:8] = -1000.0
     hu[15, :] = 100.0
-    found = localization.head_pixels(hu)
-    assert found.sum() == 90
-    assert found[3:12, 4:14].all()
+    head = localization.head_pixels(hu)
+    assert head.sum() == 90
+    assert head[3:12, 4:14].all()
     assert not localization.head_pixels(np.full((8, 8), -1000.0)).any()

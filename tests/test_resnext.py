@@ -67,9 +67,9 @@ def assert_parity(network, state, features, logits):
     taps = [model.get_layer(name) for name in (resnext.FEATURES, resnext.LOGITS)]
     inner = keras.Model(model.input, [tap.output for tap in taps])
     images = record_resnext.draw_images(2, seed=1)
-    found = [np.asarray(output) for output in inner(images, training=False)]
-    np.testing.assert_allclose(found[0], features, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(found[1], logits, rtol=0, atol=1e-4)
+    outputs = [np.asarray(output) for output in inner(images, training=False)]
+    np.testing.assert_allclose(outputs[0], features, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(outputs[1], logits, rtol=0, atol=1e-4)
     np.testing.assert_allclose(
         model(images, training=False), 1 / (1 + np.exp(-logits)), rtol=0, atol=1e-4
     )
@@ -333,8 +333,8 @@ def test_state_dict_that_does_not_fit_is_listed_and_changes_nothing():
     )
     with pytest.raises(ValueError, match="missing: conv1.weight, .* and 77 more"):
         convert.assign(model, {})
-    for one, other in zip(before, values(model), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for left, right in zip(before, values(model), strict=True):
+        np.testing.assert_array_equal(left, right)
 
 
 def test_head_is_taken_only_when_asked_for():

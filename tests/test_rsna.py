@@ -42,15 +42,15 @@ def _rewrite(path, **changes):
 
 
 def _kept(root):
-    found = rsna.Rsna(root, workers=1)
+    dataset = rsna.Rsna(root, workers=1)
     return {
         name: [
             number
             for number, image in enumerate(rsna_cases.images(name))
-            if image in found.slices(rsna_cases.series(name)).image_ids
+            if image in dataset.slices(rsna_cases.series(name)).image_ids
         ]
         for name in "abcd"
-        if rsna_cases.series(name) in found.case_ids()
+        if rsna_cases.series(name) in dataset.case_ids()
     }
 
 
@@ -95,15 +95,15 @@ def test_bad_files_are_listed_and_in_no_scan(root):
     _path(root, "d", 0).write_bytes(_path(root, "d", 0).read_bytes()[:300])
     _rewrite(_path(root, "a", 4), ImagePositionPatient=None)
     _rewrite(_path(root, "c", 0), RescaleIntercept=None)
-    found = rsna.Rsna(root, workers=1)
+    dataset = rsna.Rsna(root, workers=1)
     assert _kept(root) == {
         "a": [1, 2, 3],
         "b": [0, 3, 4],
         "c": [1, 2, 4],
         "d": [1, 2, 3],
     }
-    reasons = {problem.file: problem.message for problem in found.problems()}
-    assert {problem.kind for problem in found.problems()} == {"unreadable"}
+    reasons = {problem.file: problem.message for problem in dataset.problems()}
+    assert {problem.kind for problem in dataset.problems()} == {"unreadable"}
     other = rsna_cases.images("c")[2]
     for name, number, reason in (
         ("a", 0, "not a DICOM file (no DICM prefix)."),
@@ -117,7 +117,7 @@ def test_bad_files_are_listed_and_in_no_scan(root):
         assert reasons.pop(str(_path(root, name, number))) == reason
     ((path, reason),) = reasons.items()
     assert path == str(_path(root, "d", 0)) and "truncated" in reason
-    assert found.left_out() == {"unreadable": 8}
+    assert dataset.left_out() == {"unreadable": 8}
 
 
 def test_bad_labels_are_listed_and_their_images_in_no_scan(root):
@@ -130,14 +130,14 @@ def test_bad_labels_are_listed_and_their_images_in_no_scan(root):
     lines = [line.replace(wrong, wrong[:-1] + "0") for line in lines]
     (root / LABELS).write_text("\n".join(lines) + "\n")
     _path(root, "d", 2).unlink()
-    found = rsna.Rsna(root, workers=1)
+    dataset = rsna.Rsna(root, workers=1)
     assert _kept(root) == {
         "a": [1, 2, 3, 4],
         "b": [0, 2, 3, 4],
         "c": [1, 2, 3, 4],
         "d": [0, 1, 3, 4],
     }
-    assert {(p.kind, p.file, p.message) for p in found.problems()} == {
+    assert {(p.kind, p.file, p.message) for p in dataset.problems()} == {
         ("labels", str(_path(root, name, number)), message)
         for name, number, message in (
             ("a", 0, "no labels in stage_2_train.csv"),
@@ -146,9 +146,9 @@ def test_bad_labels_are_listed_and_their_images_in_no_scan(root):
             ("d", 2, "in stage_2_train.csv, but there is no such file"),
         )
     }
-    assert sum(found.left_out().values()) == 4
+    assert sum(dataset.left_out().values()) == 4
     written = rsna_cases.CASES["b"]
-    case = found.load(rsna_cases.series("b"))
+    case = dataset.load(rsna_cases.series("b"))
     np.testing.assert_array_equal(case.volume.hu, written.volume.hu[[0, 2, 3, 4]])
     np.testing.assert_array_equal(case.labels, written.labels[[0, 2, 3, 4]])
 
@@ -156,13 +156,13 @@ def test_bad_labels_are_listed_and_their_images_in_no_scan(root):
 def test_very_many_problems_are_summed_up(root):
     for number in range(5):
         _path(root, "a", number).unlink()
-    found = rsna.Rsna(root, workers=1)
-    assert [problem.message for problem in found.problems(most=2)] == [
+    dataset = rsna.Rsna(root, workers=1)
+    assert [problem.message for problem in dataset.problems(most=2)] == [
         "in stage_2_train.csv, but there is no such file",
         "in stage_2_train.csv, but there is no such file",
         "3 more images: in stage_2_train.csv, but there is no such file",
     ]
-    assert rsna_cases.series("a") not in found.case_ids()
+    assert rsna_cases.series("a") not in dataset.case_ids()
 
 
 def test_pixels_that_only_decoding_shows_as_bad(root):
@@ -171,9 +171,9 @@ def test_pixels_that_only_decoding_shows_as_bad(root):
     header.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
     header.PixelData = pydicom.encaps.encapsulate([b"\x02" + bytes(63)])
     header.save_as(path)
-    found = rsna.Rsna(root, workers=1)
-    assert found.problems() == []
-    case = found.load(rsna_cases.series("a"))
+    dataset = rsna.Rsna(root, workers=1)
+    assert dataset.problems() == []
+    case = dataset.load(rsna_cases.series("a"))
     written = rsna_cases.CASES["a"]
     np.testing.assert_array_equal(case.volume.hu, written.volume.hu[[0, 2, 3, 4]])
     np.testing.assert_array_equal(case.labels, written.labels[[0, 2, 3, 4]])
@@ -184,22 +184,22 @@ def test_pixels_that_only_decoding_shows_as_bad(root):
 
 
 def test_a_scan_without_any_readable_slice_is_an_error(root):
-    found = rsna.Rsna(root, workers=1)
+    dataset = rsna.Rsna(root, workers=1)
     for number in range(5):
         _path(root, "a", number).write_bytes(b"")
     with pytest.raises(ValueError, match="none of 5 slices can be read: .*dcm: "):
-        found.load(rsna_cases.series("a"))
+        dataset.load(rsna_cases.series("a"))
 
 
 def test_slices_that_form_no_stack_are_read_without_spacing(root):
     position = pydicom.dcmread(_path(root, "a", 1)).ImagePositionPatient
     _rewrite(_path(root, "a", 2), ImagePositionPatient=position)
-    found = rsna.Rsna(root, workers=1)
-    case = found.load(rsna_cases.series("a"))
+    dataset = rsna.Rsna(root, workers=1)
+    case = dataset.load(rsna_cases.series("a"))
     written = rsna_cases.CASES["a"]
     order = [
         rsna_cases.images("a").index(image)
-        for image in found.slices(case.case_id).image_ids
+        for image in dataset.slices(case.case_id).image_ids
     ]
     assert sorted(order[1:3]) == [1, 2] and order[0] == 0
     np.testing.assert_array_equal(case.volume.hu, written.volume.hu[order])
@@ -249,8 +249,8 @@ def test_slices_of_all_sizes_count_towards_the_limit(root):
 
 
 def test_a_repeated_slice_is_dropped_and_labels_stay_with_their_slices(root):
-    one, other = _path(root, "d", 2), _path(root, "d", 3)
-    other.write_bytes(one.read_bytes())
+    earlier, other = _path(root, "d", 2), _path(root, "d", 3)
+    other.write_bytes(earlier.read_bytes())
     _rewrite(other, SOPInstanceUID=other.stem)
     case = rsna.Rsna(root, workers=1).load(rsna_cases.series("d"))
     written = rsna_cases.CASES["d"]
@@ -261,13 +261,13 @@ def test_a_repeated_slice_is_dropped_and_labels_stay_with_their_slices(root):
 
 def test_without_a_label_table_there_are_no_labels(root):
     (root / LABELS).unlink()
-    found = rsna.Rsna(root, workers=1)
-    assert [problem.message for problem in found.problems()] == [
+    dataset = rsna.Rsna(root, workers=1)
+    assert [problem.message for problem in dataset.problems()] == [
         "there is no such table"
     ]
-    case = found.load(rsna_cases.series("a"))
-    assert case.labels is None and found.scan_labels() is None
-    assert found.fingerprint()["slices"] == 20
+    case = dataset.load(rsna_cases.series("a"))
+    assert case.labels is None and dataset.scan_labels() is None
+    assert dataset.fingerprint()["slices"] == 20
 
 
 def test_the_fingerprint_follows_the_content(root, dataset):
@@ -348,14 +348,14 @@ def test_a_real_series_in_this_layout(shared, tmp_path):
     for path in folder.glob("*.dcm"):
         header = pydicom.dcmread(path, stop_before_pixels=True)
         (images / f"{header.SOPInstanceUID}.dcm").symlink_to(path)
-    found = rsna.Rsna(tmp_path, workers=1)
-    (case_id,) = found.case_ids()
-    case, direct = found.load(case_id), dicom.read(folder)
+    dataset = rsna.Rsna(tmp_path, workers=1)
+    (case_id,) = dataset.case_ids()
+    case, direct = dataset.load(case_id), dicom.read(folder)
     np.testing.assert_array_equal(case.volume.hu, direct.hu)
     np.testing.assert_array_equal(case.volume.affine, direct.affine)
     assert case.labels is None
-    assert found.fingerprint()["identity"] == "unknown"
-    assert [problem.kind for problem in found.problems()] == ["labels"]
+    assert dataset.fingerprint()["identity"] == "unknown"
+    assert [problem.kind for problem in dataset.problems()] == ["labels"]
 
 
 def test_the_test_part_has_scans_and_no_labels(tmp_path):

@@ -18,9 +18,9 @@ def folder(tmp_path_factory):
     return root / "stage_2_train"
 
 
-def _equal(one, other):
-    for name in one.__dataclass_fields__:
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
+def _equal(first, other):
+    for name in first.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(first, name), getattr(other, name), name)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -112,7 +112,7 @@ def test_a_zip_is_read_and_json_is_printed(folder, weights_dir, tmp_path, capsys
     capsys.readouterr()
     assert predict(path, "--out", out, "--weights-dir", weights_dir, "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert [one["scan"] for one in told] == ["x/a.nii", "y/a.nii"]
+    assert [line["scan"] for line in told] == ["x/a.nii", "y/a.nii"]
     assert told[0]["numbers"]["slices"] == SLICES
 
 
@@ -197,8 +197,8 @@ def test_scans_that_would_share_a_folder_are_numbered(folder, tmp_path):
     given.mkdir()
     for name in ("a.nii", "a.nii.gz"):
         shutil.copy(folder / "a.nii", given / name)
-    found = scans.find(given)
-    assert len({scan.folder for scan in found}) == 2
+    inputs = scans.find(given)
+    assert len({scan.folder for scan in inputs}) == 2
 
 
 def test_a_digest_follows_the_files(folder, tmp_path):

@@ -70,9 +70,9 @@ def test_parity_with_pytorch():
         stored["features"], stored["probabilities"], stored["lengths"]
     )
     logits = keras.Model(model.input, model.get_layer("logits").output)
-    found = sequences.by_scan(scans, 4, functools.partial(predict, logits))
-    assert [len(scan) for scan in found] == [1, 4, 9]
-    np.testing.assert_allclose(np.concatenate(found), stored["logits"], atol=1e-5)
+    answers = sequences.by_scan(scans, 4, functools.partial(predict, logits))
+    assert [len(scan) for scan in answers] == [1, 4, 9]
+    np.testing.assert_allclose(np.concatenate(answers), stored["logits"], atol=1e-5)
     assert np.ptp(stored["logits"]) > 1
     probabilities = sequences.by_scan(scans, 1, functools.partial(predict, model))
     expected = 1 / (1 + np.exp(-stored["logits"]))
@@ -308,8 +308,8 @@ def test_every_scan_is_in_one_batch_of_an_epoch_with_its_like():
     padded = sum(len(group) * -(-lengths[group].max() // 8) * 8 for group in first)
     assert padded / lengths.sum() < 1.25
     again = sequences.epoch_batches(lengths, 10, seed=3, epoch=0)
-    for one, other in zip(first, again, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for left, right in zip(first, again, strict=True):
+        np.testing.assert_array_equal(left, right)
     later = sequences.epoch_batches(lengths, 10, seed=3, epoch=1)
     assert not all(np.array_equal(a, b) for a, b in zip(first, later, strict=True))
 

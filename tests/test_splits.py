@@ -76,9 +76,9 @@ def test_patient_folds_cover_everyone_once():
 
 
 def test_patient_folds_depend_on_the_seed_only():
-    one = splits.patient_folds(PEOPLE, 4, seed=7)
-    assert one == splits.patient_folds(PEOPLE[::-1], 4, seed=7)
-    assert one != splits.patient_folds(PEOPLE, 4, seed=8)
+    folds = splits.patient_folds(PEOPLE, 4, seed=7)
+    assert folds == splits.patient_folds(PEOPLE[::-1], 4, seed=7)
+    assert folds != splits.patient_folds(PEOPLE, 4, seed=8)
 
 
 def test_too_few_patients_are_an_error():

@@ -75,18 +75,18 @@ def answer(first, second):
     ],
 )
 def test_words_follow_the_planted_scores(second, verdict, words):
-    found = answer((60, 60, 60), second)
-    assert found["verdict"] == verdict
-    assert found["words"].startswith(words)
-    assert found["difference"][0] == pytest.approx(sum(second) / 300 - 0.6)
-    assert (found["patients"], found["seeds"]) == (30, 3)
-    text = study.markdown([found])
-    assert text.startswith(f"**Which loss?**\n\n- {found['words']}")
+    answered = answer((60, 60, 60), second)
+    assert answered["verdict"] == verdict
+    assert answered["words"].startswith(words)
+    assert answered["difference"][0] == pytest.approx(sum(second) / 300 - 0.6)
+    assert (answered["patients"], answered["seeds"]) == (30, 3)
+    text = study.markdown([answered])
+    assert text.startswith(f"**Which loss?**\n\n- {answered['words']}")
 
 
 def test_rows_that_did_not_learn_are_not_compared():
-    found = answer((1, 2, 1), (3, 2, 4))
-    assert found["verdict"] == "not comparable"
+    answered = answer((1, 2, 1), (3, 2, 4))
+    assert answered["verdict"] == "not comparable"
     # One row that learned is enough.
     assert answer((1, 2, 1), (60, 60, 60))["verdict"] == "better"
 

@@ -95,11 +95,11 @@ def test_no_patient_is_on_both_sides(run):
 
 def test_a_row_trains_on_its_sources_alone(run):
     for sources in (("painted",), ("phantom",)):
-        one = dataclasses.replace(
+        variant = dataclasses.replace(
             run, experiment=dataclasses.replace(run.experiment, sources=sources)
         )
-        (fold,) = one.folds
-        stored = painted_data.stored_slices(one, fold.validation, 1)
+        (fold,) = variant.folds
+        stored = painted_data.stored_slices(variant, fold.validation, 1)
         assert all(
             (":" in name) == (sources == ("painted",)) for name in stored.case_ids
         )
@@ -111,13 +111,13 @@ def test_every_row_is_judged_on_the_same_paint(run, folders, left_out):
     row = small.run(f"painted/without-{left_out}", folders)
     quiet = [name for name in run.folds[0].test if name.startswith(painted.PAINTED)]
     seen = {run.experiment.id: [], row.experiment.id: []}
-    for one in (run, row):
+    for each in (run, row):
 
-        def predict(hu, shown=seen[one.experiment.id]):
+        def predict(hu, shown=seen[each.experiment.id]):
             shown.append(hu)
             return np.zeros(hu.shape)
 
-        painted_data.painted_slices(one, predict, quiet)
+        painted_data.painted_slices(each, predict, quiet)
     assert seen[row.experiment.id]
     for ours, theirs in zip(*seen.values(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -163,8 +163,8 @@ def test_dice_of_slices_by_subtype_and_size():
         }
 
     rows = [row("EDH", 50.0, 10), row("EDH", 500.0, 5), row("SDH", 5000.0, 0)]
-    found = painted_slices.dice_by_kind(rows)
-    means = {name: one["mean"] for name, one in found.items()}
+    by_kind = painted_slices.dice_by_kind(rows)
+    means = {name: score["mean"] for name, score in by_kind.items()}
     assert means == {
         "all": 0.5,
         "epidural": 0.75,
@@ -197,8 +197,8 @@ def test_a_row_begins_with_the_shipped_weights_it_names(run, folders, tmp_path):
     model, init = begun.task.build(begun, plan, print)
     assert init == row.wanted_init == "first"
     assert begun.spec["begins_with"] != run.spec["begins_with"]
-    for one, other in zip(model.get_weights(), expected, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for left, right in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(left, right)
     with pytest.raises(ValueError, match="No shipped weights 'first'"):
         begun.task.build(dataclasses.replace(begun, folders=folders), plan, print)
 
@@ -213,10 +213,10 @@ def test_area_under_the_curve_of_the_largest_part():
         "c": {"truth": [0, 1], "largest": [0, 2]},
         "d": {"truth": [0, 0], "largest": [0, 0]},
     }
-    found = evaluation.detection(cases)
+    scores = evaluation.detection(cases)
     # Of 2 x 6 pairs of slices 11 are in order, one is even.
-    assert found["slice"]["mean"] == pytest.approx(11.5 / 12)
-    assert found["patient"]["mean"] == pytest.approx(3.5 / 4)
+    assert scores["slice"]["mean"] == pytest.approx(11.5 / 12)
+    assert scores["patient"]["mean"] == pytest.approx(3.5 / 4)
 
 
 def test_the_page_shows_every_row_and_says_what_is_missing(

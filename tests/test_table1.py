@@ -121,9 +121,9 @@ def test_scores_are_those_of_the_predictions(folders, done):
         right = (probability > 0.5) == truth
         summary = result.summary
         for k, name in enumerate(labels.CLASSES):
-            found = summary[name]["accuracy_slice"]
-            assert found["mean"] == pytest.approx(right[:, k].mean())
-            assert found["n"] == len(truth)
+            score = summary[name]["accuracy_slice"]
+            assert score["mean"] == pytest.approx(right[:, k].mean())
+            assert score["n"] == len(truth)
         loss = -np.log(np.where(truth, probability, 1 - probability)).mean()
         assert summary["all"]["validation_loss"]["mean"] == pytest.approx(loss)
 
@@ -167,11 +167,15 @@ def test_the_sequence_model_makes_its_slice_network_first(done, elsewhere):
 def test_figures_show_phantom_heads_that_no_one_trained_on(folders, done):
     run = small.run(SLICES, folders)
     out = localization.of_run(run, print, heads=2)
-    found = files.read_json(out / localization.MEASURED)
-    assert found["heads"] == 2
-    drawn = [one["figure"] for one in found["subtypes"].values() if one["figure"]]
+    content = files.read_json(out / localization.MEASURED)
+    assert content["heads"] == 2
+    drawn = [
+        subtype["figure"]
+        for subtype in content["subtypes"].values()
+        if subtype["figure"]
+    ]
     assert drawn and sorted(path.name for path in out.glob("*.png")) == sorted(drawn)
-    text = localization.describe(found)
+    text = localization.describe(content)
     assert len(text.splitlines()) == len(labels.SUBTYPES)
 
 
@@ -329,13 +333,15 @@ def test_seeds_hold_out_the_same_scans_and_are_compared(folders, done):
     ]
     assert results[0][0].folds == results[1][1].folds
     assert results[0][0].predictions != results[0][1].predictions
-    found = compare.paired(*results)
+    paired = compare.paired(*results)
     for name in ("auc_slice any", "validation_loss"):
-        row = found[name]
+        row = paired[name]
         assert row["difference"].mean == pytest.approx(row["second"] - row["first"])
     for result, key in zip(results, names, strict=True):
-        losses = [one.summary["all"]["validation_loss"]["mean"] for one in result]
-        assert found["validation_loss"][key] == pytest.approx(np.mean(losses))
+        losses = [
+            of_seed.summary["all"]["validation_loss"]["mean"] for of_seed in result
+        ]
+        assert paired["validation_loss"][key] == pytest.approx(np.mean(losses))
     text = compare.render(SLICES, SCANS, folders.results, "demo", (0, 1), small.CATALOG)
     assert markdown_rows.row(text, "any: AUC, slices")
     with pytest.raises(ValueError, match="reproduce table1/resnext101 .*--seed 11"):
@@ -423,9 +429,9 @@ def test_a_submission_holds_what_the_row_predicts(folders, done, root, tmp_path,
         result.predictions[whole]["probability"],
         strict=True,
     ):
-        found = [values[f"{name_of_image}_{name}"] for name in labels.CLASSES]
+        submitted = [values[f"{name_of_image}_{name}"] for name in labels.CLASSES]
         # Shards hold whole levels of 255.
-        assert found == pytest.approx(expected, abs=0.01)
+        assert submitted == pytest.approx(expected, abs=0.01)
     stem = bad.removesuffix(".dcm")
     assert [values[f"{stem}_{name}"] for name in labels.CLASSES] == [0.5] * 6
 
@@ -484,8 +490,8 @@ def test_the_whole_classifier_is_one_file(folders, done, tmp_path):
     run = small.run(SCANS, folders)
     volume = run.dataset.load(run.dataset.case_ids()[0]).volume
     wanted, _ = classify.scan_answers(volume, folders.weights, *names)
-    found = model.predict(volume.hu[np.newaxis])[0]
-    np.testing.assert_allclose(found, wanted, atol=0.02)
+    probability = model.predict(volume.hu[np.newaxis])[0]
+    np.testing.assert_allclose(probability, wanted, atol=0.02)
 
 
 @pytest.mark.slow

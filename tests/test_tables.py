@@ -85,8 +85,8 @@ TABLE2 = tables.TABLES["table2"]
 def test_verdicts(low, high, verdict):
     """The margin of a Jaccard of 0.338 is 0.288 to 0.388."""
     score = {"mean": 0.338, "low": low, "high": high}
-    found = table_cells.judge(TABLE2, "jaccard", 0.338, score, result())
-    assert found.name == verdict
+    judged = table_cells.judge(TABLE2, "jaccard", 0.338, score, result())
+    assert judged.name == verdict
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def test_verdicts(low, high, verdict):
 )
 def test_other_data_are_not_comparable(changes, reason):
     score = {"mean": 0.338, "low": 0.3, "high": 0.4}
-    found = table_cells.judge(TABLE2, "jaccard", 0.338, score, result(**changes))
-    assert found.name == "not comparable"
-    assert found.reason.startswith(reason)
+    verdict = table_cells.judge(TABLE2, "jaccard", 0.338, score, result(**changes))
+    assert verdict.name == "not comparable"
+    assert verdict.reason.startswith(reason)
 
 
 def test_nothing_run_is_no_pass():
@@ -250,22 +250,22 @@ def classified(split="burduja2020", auc=0.9822, slices=24_290):
 def test_table1_has_each_class_beside_its_printed_numbers(tmp_path):
     made = classified()
     write(tmp_path, made)
-    found = {
+    by_place = {
         (cell.row, cell.column): cell
         for cell in table_cells.of_table(tables.TABLES["table1"], tmp_path, "paper")
     }
-    assert len(found) == 2 * 6 * 4
-    cell = found["any: ResNeXt-101, PCA, BiLSTM", "auc_scan"]
+    assert len(by_place) == 2 * 6 * 4
+    cell = by_place["any: ResNeXt-101, PCA, BiLSTM", "auc_scan"]
     assert (cell.reported, cell.ours, cell.verdict) == (0.9822, 0.9822, "undecided")
     # Ours is 0.97 to 0.99 everywhere; the margin of 0.9146 ends at 0.93168.
-    cell = found["EDH: ResNeXt-101, PCA, BiLSTM", "auc_scan"]
+    cell = by_place["EDH: ResNeXt-101, PCA, BiLSTM", "auc_scan"]
     assert (cell.reported, cell.verdict, cell.trivial) == (0.9146, "better", None)
     # Accuracies are equal to that of never predicting hemorrhage, so that nothing is
     # gained: 0.9516 is not equivalent and 0.9153 not exceeded.
     for row in ("any", "SAH"):
-        cell = found[f"{row}: ResNeXt-101, PCA, BiLSTM", "accuracy_scan"]
+        cell = by_place[f"{row}: ResNeXt-101, PCA, BiLSTM", "accuracy_scan"]
         assert (cell.verdict, cell.trivial) == ("undecided", 0.9822)
-    assert found["any: ResNeXt-101", "auc_scan"].verdict == "not run"
+    assert by_place["any: ResNeXt-101", "auc_scan"].verdict == "not run"
     shown = [tables.TABLES[name] for name in ("table1", "table1-losses")]
     text = render.render(shown, tmp_path, "paper")
     assert "0.9822 [0.9700, 0.9900] (n=744)" in text
@@ -291,9 +291,9 @@ def test_table1_has_each_class_beside_its_printed_numbers(tmp_path):
 def test_only_the_reports_scans_are_compared_with_table1(made, verdict):
     score = {"mean": 0.9822, "low": 0.97, "high": 0.99}
     table = tables.TABLES["table1"]
-    found = table_cells.judge(table, "auc_scan", 0.9822, score, made)
-    assert found.name == verdict
-    assert bool(found.reason) is (verdict == "not comparable")
+    judged = table_cells.judge(table, "auc_scan", 0.9822, score, made)
+    assert judged.name == verdict
+    assert bool(judged.reason) is (verdict == "not comparable")
 
 
 def test_tables_that_show_what_was_run():

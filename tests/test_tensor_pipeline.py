@@ -75,9 +75,9 @@ def test_crops_for_a_tpu_need_no_python(crops, share):
     run = run_of(TPU, lesion_share=share)
     sampler, validation = crop_data.crop_batches(run, crops, crops)
     for dataset in (sampler(0, 3), validation):
-        found = operations(dataset)
-        assert len(found) > 10
-        assert not found & PYTHON
+        used = operations(dataset)
+        assert len(used) > 10
+        assert not used & PYTHON
         assert [spec.shape for spec in dataset.element_spec] == [
             (4, 8, 8, 3),
             (4, 8, 8, 1),
@@ -117,8 +117,8 @@ def test_a_pass_has_each_crop_once_and_the_next_another_order(crops):
     assert sorted(first) == sorted(second) == list(range(16))
     assert list(first) != list(second)
     for images, masks in made:
-        found = crops.has_lesion[places(crops, images)]
-        np.testing.assert_array_equal(masks.any(axis=(1, 2, 3)), found)
+        with_lesion = crops.has_lesion[places(crops, images)]
+        np.testing.assert_array_equal(masks.any(axis=(1, 2, 3)), with_lesion)
 
 
 @pytest.mark.parametrize("share", [None, 0.5])
@@ -131,9 +131,9 @@ def test_a_later_start_sees_the_same_tensor_batches(crops, share):
     }
     whole, rest = (tensor_batches(crops, first, 7, **changes) for first in (0, 5))
     assert len(whole) == 7
-    for expected, found in zip(whole[5:], rest, strict=True):
-        np.testing.assert_array_equal(expected[0], found[0])
-        np.testing.assert_array_equal(expected[1], found[1])
+    for expected, batch in zip(whole[5:], rest, strict=True):
+        np.testing.assert_array_equal(expected[0], batch[0])
+        np.testing.assert_array_equal(expected[1], batch[1])
 
 
 def test_lesion_share_and_cases_as_in_the_other_pipeline(crops):
@@ -190,9 +190,9 @@ def test_images_for_a_tpu_need_no_python(shards):
         return batches(first, last)
 
     assert operations(made(devices=distribute.ONE)) & PYTHON
-    found = operations(made())
-    assert "ImageProjectiveTransformV3" in found
-    assert not found & PYTHON
+    used = operations(made())
+    assert "ImageProjectiveTransformV3" in used
+    assert not used & PYTHON
     whole, rest = (list(made(first).as_numpy_iterator()) for first in (0, 3))
     np.testing.assert_array_equal(whole[3][0], rest[0][0])
     assert whole[0][0].shape == (4, 16, 16, 3)

@@ -63,13 +63,13 @@ def test_killed_run_ends_with_the_same_bits(tmp_path):
     assert not (killed / checkpoint.FINAL).exists()
     assert 2 <= finished_epochs(killed) < resume_run.PLAN.epochs
     finish(killed, "resume")
-    expected, found = (
+    expected, resumed = (
         stored_weights(run / checkpoint.FINAL) for run in (whole, killed)
     )
     assert len(expected) > 20
-    assert expected.keys() == found.keys()
+    assert expected.keys() == resumed.keys()
     for name in expected:
-        np.testing.assert_array_equal(expected[name], found[name], err_msg=name)
+        np.testing.assert_array_equal(expected[name], resumed[name], err_msg=name)
     assert finished_epochs(killed) == resume_run.PLAN.epochs
 
 
@@ -126,8 +126,8 @@ def test_best_epoch_is_kept(tmp_path, plan):
     history = train(model, plan, tmp_path / "run")
     assert [epoch["epoch"] for epoch in history] == [1, 2]
     best = max(history, key=lambda epoch: epoch["val_soft_jaccard"])
-    found = model.evaluate(resume_run.batches(50, 51), verbose=0, return_dict=True)
-    assert found["soft_jaccard"] == pytest.approx(best["val_soft_jaccard"], abs=1e-6)
+    kept = model.evaluate(resume_run.batches(50, 51), verbose=0, return_dict=True)
+    assert kept["soft_jaccard"] == pytest.approx(best["val_soft_jaccard"], abs=1e-6)
     files = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert files == [
         f"best-{best['epoch']:04d}.weights.h5",
@@ -147,8 +147,8 @@ def test_what_is_kept_at_the_end_is_weights_and_history_alone(tmp_path, plan):
     assert model.optimizer is not None
     again = compiled(plan)
     assert train(again, plan, folder, resume=True) == history
-    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for left, right in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(left, right)
 
 
 def test_one_epoch_needs_no_validation(tmp_path, plan):
@@ -267,7 +267,9 @@ def test_gpus_compute_in_the_precision_of_their_tensor_cores():
     # P100 6.0, V100 7.0, T4 7.5, A100 8.0, H100 9.0.
     capabilities = ((6, 0), (7, 0), (7, 5), (8, 0), (9, 0))
     expected = ["float32", *["mixed_float16"] * 2, *["mixed_bfloat16"] * 2]
-    assert [precision.policy_of_gpu(one) for one in capabilities] == expected
+    assert [
+        precision.policy_of_gpu(capability) for capability in capabilities
+    ] == expected
 
 
 def test_operations_are_deterministic_on_a_cpu_unless_told_otherwise(monkeypatch):

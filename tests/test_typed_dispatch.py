@@ -25,15 +25,15 @@ READING_NAMES = {"evidence/evaluate.py", "evidence/mask_files.py"}
 
 def violations(package: pathlib.Path) -> list[str]:
     """Every forbidden pattern as "file:line: pattern"."""
-    found = []
+    broken = []
     for room in ROOMS:
         for path in sorted((package / room).rglob("*.py")):
             relative = path.relative_to(package).as_posix()
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 pattern = forbidden(node)
                 if pattern and relative not in DEFINING | READING_NAMES:
-                    found.append(f"{relative}:{node.lineno}: {pattern}")
-    return found
+                    broken.append(f"{relative}:{node.lineno}: {pattern}")
+    return broken
 
 
 def forbidden(node: ast.AST) -> str | None:

@@ -84,11 +84,12 @@ def test_recomputation_changes_no_gradient(skip):
     again.set_weights(kept.get_weights())
     images = np.random.default_rng(0).random((2, *ODD), np.float32)
     masks = (images > 0.8).astype(np.float32)
-    expected, found = (gradients(model, images, masks) for model in (kept, again))
+    expected, recomputed = (gradients(model, images, masks) for model in (kept, again))
     assert len(expected) == len(kept.trainable_variables) > 40
-    for variable, one, other in zip(kept.variables, expected, found, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6, err_msg=variable.path)
-        assert np.abs(one).max() > 0, variable.path
+    pairs = zip(kept.variables, expected, recomputed, strict=True)
+    for variable, gradient, other in pairs:
+        np.testing.assert_allclose(gradient, other, atol=1e-6, err_msg=variable.path)
+        assert np.abs(gradient).max() > 0, variable.path
 
 
 def test_recomputation_repeats_the_forward_pass_of_each_block(monkeypatch):

@@ -29,8 +29,8 @@ from ich_tf.metrics.resampling import Interval
 )
 def test_an_overlap_is_judged_by_its_difference(low, high, verdict):
     for column in ("dice", "jaccard", "sensitivity", "specificity"):
-        found = verdicts.decide(column, 0.433, low, high, digits=3)
-        assert found.name == verdict
+        decided = verdicts.decide(column, 0.433, low, high, digits=3)
+        assert decided.name == verdict
 
 
 def test_numbers_are_compared_at_the_printed_digits():
@@ -65,8 +65,8 @@ def test_an_area_is_judged_by_the_ratio_of_errors(low, high, verdict):
 )
 def test_a_loss_is_better_when_it_is_lower(low, high, verdict):
     """Nine tenths of 0.0647 are 0.0582, eleven tenths 0.0712."""
-    found = verdicts.decide("validation_loss", 0.0647, low, high, digits=4)
-    assert found.name == verdict
+    decided = verdicts.decide("validation_loss", 0.0647, low, high, digits=4)
+    assert decided.name == verdict
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ def test_a_loss_is_better_when_it_is_lower(low, high, verdict):
 def test_an_accuracy_must_exceed_the_trivial_one(gain_low, names):
     """The error of 0.9967 is 0.0033; 0.99588 to 0.99736 are equivalent."""
     bounds = ((0.9960, 0.9972), (0.9975, 0.9980), (0.9900, 0.9950))
-    found = [
+    given = [
         verdicts.decide("accuracy_slice", 0.9967, *pair, digits=4, gain_low=gain_low)
         for pair in bounds
     ]
-    assert tuple(verdict.name for verdict in found) == names
-    assert [bool(verdict.reason) for verdict in found] == [
+    assert tuple(verdict.name for verdict in given) == names
+    assert [bool(verdict.reason) for verdict in given] == [
         name == "undecided" for name in names
     ]
 
@@ -145,8 +145,8 @@ def test_a_trivial_classifier_is_never_equivalent():
     assert scores["trivial_accuracy_scan"]["mean"] == 2 / 4
     gain = scores["accuracy_gain_slice"]
     assert (gain["mean"], gain["low"], gain["high"]) == (0, 0, 0)
-    found = verdicts.decide("accuracy_slice", 0.75, 0.74, 0.76, gain_low=gain["low"])
-    assert found.name == "undecided"
+    verdict = verdicts.decide("accuracy_slice", 0.75, 0.74, 0.76, gain_low=gain["low"])
+    assert verdict.name == "undecided"
 
 
 def test_the_gain_of_a_perfect_classifier_is_what_the_trivial_one_misses():
@@ -190,9 +190,9 @@ class TestSeeds:
 
     def test_equal_seeds_add_nothing(self):
         runs = self.runs(0.0)
-        one = intervals.bootstrap_ratio(*runs[0], self.patients)
+        single = intervals.bootstrap_ratio(*runs[0], self.patients)
         three = seeds.bootstrap_ratio(runs, self.patients)
-        assert three == pytest.approx(one)
+        assert three == pytest.approx(single)
 
     def test_seeds_that_differ_widen_the_interval_around_their_mean(self):
         narrow, wide = (
@@ -209,13 +209,13 @@ class TestSeeds:
         runs = self.runs(0.1)
         # The second model gains 0.02 with each seed, whatever the patients are.
         better = [(dice + 0.02, ones) for dice, ones in runs]
-        found = seeds.bootstrap_ratio_difference(runs, better, self.patients)
-        assert found[:3] == pytest.approx((0.02, 0.02, 0.02))
+        interval = seeds.bootstrap_ratio_difference(runs, better, self.patients)
+        assert interval[:3] == pytest.approx((0.02, 0.02, 0.02))
         # Paired with other seeds the gain varies by 0.1 as seeds do.
         shifted = [better[1], better[2], better[0]]
-        found = seeds.bootstrap_ratio_difference(runs, shifted, self.patients)
-        assert found.mean == pytest.approx(0.02)
-        assert found.low < -0.2 < 0.2 < found.high
+        interval = seeds.bootstrap_ratio_difference(runs, shifted, self.patients)
+        assert interval.mean == pytest.approx(0.02)
+        assert interval.low < -0.2 < 0.2 < interval.high
         single = seeds.bootstrap_ratio_difference(runs[:1], better[1:2], self.patients)
         assert single == intervals.bootstrap_ratio_difference(
             runs[0], better[1], self.patients
@@ -226,10 +226,10 @@ class TestSeeds:
     def test_a_paired_difference_of_areas_over_seeds(self):
         truth = [True, False] * 10
         scores = np.random.default_rng(1).normal(size=(2, 3, 20)) + truth
-        found = seeds.bootstrap_auc_difference(truth, *scores, self.patients)
+        interval = seeds.bootstrap_auc_difference(truth, *scores, self.patients)
         first, second = (seeds.bootstrap_auc(truth, of, self.patients) for of in scores)
-        assert found.mean == pytest.approx(second.mean - first.mean)
-        assert found.low < found.mean < found.high
+        assert interval.mean == pytest.approx(second.mean - first.mean)
+        assert interval.low < interval.mean < interval.high
         none = seeds.bootstrap_auc_difference(
             truth, scores[0], scores[0], self.patients
         )
@@ -248,14 +248,14 @@ class TestSeeds:
                 for run in scores
             ]
         )
-        found = seeds.bootstrap_auc(truth, scores, self.patients)
-        assert found.mean == pytest.approx(expected)
-        assert found.low < found.mean < found.high
+        interval = seeds.bootstrap_auc(truth, scores, self.patients)
+        assert interval.mean == pytest.approx(expected)
+        assert interval.low < interval.mean < interval.high
         alike = seeds.bootstrap_auc(truth, scores[:1].repeat(3, 0), self.patients)
-        one = auc_intervals.bootstrap_auc(truth, scores[0], self.patients)
-        assert alike == pytest.approx(one)
+        single = auc_intervals.bootstrap_auc(truth, scores[0], self.patients)
+        assert alike == pytest.approx(single)
 
     def test_undefined_cases_are_left_out_of_all_seeds(self):
         runs = [([1.0, 0.5, 0.0], [1, 1, 0]), ([0.0, 0.5, 1.0], [1, 1, 1])]
-        found = seeds.bootstrap_ratio(runs, ["a", "b", "c"])
-        assert (found.mean, found.n, found.n_undefined) == (0.5, 2, 1)
+        interval = seeds.bootstrap_ratio(runs, ["a", "b", "c"])
+        assert (interval.mean, interval.n, interval.n_undefined) == (0.5, 2, 1)

@@ -72,7 +72,7 @@ class Spoilt:
     record: pathlib.Path
 
     def check(self, profile="paper", names=("table3",), folders=None):
-        found = verify.verify(
+        checks = verify.verify(
             self.folder,
             profile,
             names,
@@ -80,7 +80,9 @@ class Spoilt:
             all_tables=self.tables,
             record=self.record,
         )
-        return {(one.cell.experiment, one.cell.column): one for one in found}, found
+        return {
+            (check.cell.experiment, check.cell.column): check for check in checks
+        }, checks
 
     def spoil(self, change, profile="paper", experiment=UNET):
         path = stored.result_file(self.folder, profile, experiment)
@@ -148,18 +150,18 @@ def _reported(rows, result):
 
 def test_results_that_agree_are_no_different(results):
     """Eight heads are too few to be sure of more."""
-    by_name, found = results.check()
-    assert {one.verdict for one in found} <= {"equivalent", "undecided"}
-    assert len(found) == 8
-    assert verify.status(found) == 2
-    one = by_name[UNET, "dice"]
-    assert one.kind == verify.REPORT
-    assert 0 < one.expected < 1
-    assert one.expected == pytest.approx(one.cell.ours, abs=0.0005)
-    content = json.loads(verify.text(found, as_json=True))
+    by_name, checks = results.check()
+    assert {check.verdict for check in checks} <= {"equivalent", "undecided"}
+    assert len(checks) == 8
+    assert verify.status(checks) == 2
+    check = by_name[UNET, "dice"]
+    assert check.kind == verify.REPORT
+    assert 0 < check.expected < 1
+    assert check.expected == pytest.approx(check.cell.ours, abs=0.0005)
+    content = json.loads(verify.text(checks, as_json=True))
     assert content["status"] == 2
     assert [row["expected"] for row in content["checks"]] == [
-        one.expected for one in found
+        check.expected for check in checks
     ]
 
 
@@ -178,9 +180,11 @@ def test_results_that_agree_are_no_different(results):
     ],
 )
 def test_status(results, given, status):
-    _, (one, *_) = results.check()
+    _, (checked, *_) = results.check()
     checks = [
-        dataclasses.replace(one, cell=dataclasses.replace(one.cell, verdict=verdict))
+        dataclasses.replace(
+            checked, cell=dataclasses.replace(checked.cell, verdict=verdict)
+        )
         for verdict in given
     ]
     assert verify.status(checks) == status
@@ -214,9 +218,9 @@ def test_seeds_are_pooled(results):
 
 def test_nothing_run_is_never_a_pass(tmp_path, capsys):
     assert cli.main(["verify", "--results", str(tmp_path)]) == 2
-    found = verify.verify(tmp_path, "demo")
+    checks = verify.verify(tmp_path, "demo")
     reported = 6 * 4 + 1 + 7 * 2 + 2 * 4
-    assert [one.verdict for one in found] == ["not run"] * reported
+    assert [check.verdict for check in checks] == ["not run"] * reported
     assert verify.status([]) == 2
     assert f"{reported} not run" in capsys.readouterr().out
     assert cli.main(["verify", "ct-ich-slices", "--results", str(tmp_path)]) == 2
@@ -225,10 +229,10 @@ def test_nothing_run_is_never_a_pass(tmp_path, capsys):
 
 def test_a_missing_row(results):
     stored.result_file(results.folder, "paper", UNET).unlink()
-    by_name, found = results.check()
+    by_name, checks = results.check()
     assert by_name[UNET, "dice"].verdict == "not run"
     assert by_name[BEST, "dice"].verdict in ("equivalent", "undecided")
-    assert verify.status(found) == 2
+    assert verify.status(checks) == 2
 
 
 def test_a_number_that_differs_from_the_report(results):
@@ -236,10 +240,10 @@ def test_a_number_that_differs_from_the_report(results):
     printed = results.rows.row(UNET).reported["table3"]
     for number, verdict in ((1.0, "worse"), (-0.5, "better")):
         wrong = {"table3": {**printed, "dice": number}}
-        by_name, found = results.printing({UNET: {"reported": wrong}}).check()
+        by_name, checks = results.printing({UNET: {"reported": wrong}}).check()
         assert by_name[UNET, "dice"].verdict == verdict
         assert by_name[UNET, "jaccard"].verdict in ("equivalent", "undecided")
-        assert verify.status(found) == 1
+        assert verify.status(checks) == 1
 
 
 def _summary(result):
@@ -319,13 +323,13 @@ def _other_row(result):
 )
 def test_an_edited_file_is_found(results, change, reason):
     results.spoil(change)
-    by_name, found = results.check()
-    one = by_name[UNET, "dice"]
-    assert (one.verdict, one.cell.ours) == ("differs", None)
-    assert reason in one.cell.reason
+    by_name, checks = results.check()
+    check = by_name[UNET, "dice"]
+    assert (check.verdict, check.cell.ours) == ("differs", None)
+    assert reason in check.cell.reason
     assert by_name[BEST, "dice"].verdict in ("equivalent", "undecided")
-    assert verify.status(found) == 1
-    json.loads(verify.text(found, as_json=True))
+    assert verify.status(checks) == 1
+    json.loads(verify.text(checks, as_json=True))
 
 
 def test_counts_that_agree_are_told_by_counting_again(results, made):
@@ -348,26 +352,26 @@ def test_counts_that_agree_are_told_by_counting_again(results, made):
     shutil.copytree(made[0] / "demo" / UNET, folder / "demo" / UNET)
     for row in ("related/hu-threshold", "related/random-forest", BEST):
         stored.result_file(folder, "demo", row).unlink()
-    _, found = results.check("demo", folders=folders)
-    assert {one.verdict for one in found} == {"as recorded", "not run"}
+    _, checks = results.check("demo", folders=folders)
+    assert {check.verdict for check in checks} == {"as recorded", "not run"}
     results.spoil(fewer_alarms, "demo")
-    _, found = results.check("demo")
-    assert not any(one.cell.reason.startswith(str(folder)) for one in found)
-    _, found = results.check("demo", folders=folders)
-    reasons = " ".join(one.cell.reason for one in found)
+    _, checks = results.check("demo")
+    assert not any(check.cell.reason.startswith(str(folder)) for check in checks)
+    _, checks = results.check("demo", folders=folders)
+    reasons = " ".join(check.cell.reason for check in checks)
     assert "the stored probabilities give other counts" in reasons
-    assert verify.status(found) == 1
+    assert verify.status(checks) == 1
     next((folder / "demo" / UNET).glob("*.npz")).unlink()
-    _, found = results.check("demo", folders=folders)
-    assert "no probabilities" in " ".join(check.cell.reason for check in found)
-    assert verify.status(found) == 1
+    _, checks = results.check("demo", folders=folders)
+    assert "no probabilities" in " ".join(check.cell.reason for check in checks)
+    assert verify.status(checks) == 1
 
 
 def test_a_file_that_is_no_json(results):
     stored.result_file(results.folder, "paper", UNET).write_text("{")
-    by_name, found = results.check()
+    by_name, checks = results.check()
     assert f"{UNET}.json" in by_name[UNET, "dice"].cell.reason
-    assert verify.status(found) == 1
+    assert verify.status(checks) == 1
 
 
 def test_the_phantom_cannot_pass_for_the_real_data(results, monkeypatch):
@@ -379,7 +383,7 @@ def test_the_phantom_cannot_pass_for_the_real_data(results, monkeypatch):
 
     path = stored.result_file(results.folder, "demo", UNET)
     results.spoil(claim, "demo")
-    by_name, found = results.check("demo")
+    by_name, checks = results.check("demo")
     assert (
         "not those its specification was made for" in by_name[UNET, "dice"].cell.reason
     )
@@ -399,10 +403,10 @@ def test_other_data_are_not_compared(results):
         result["summary"] = evaluation.summarise(result["counts"], "unknown")
 
     results.spoil(rename)
-    by_name, found = results.check()
+    by_name, checks = results.check()
     assert by_name[UNET, "dice"].verdict == "not comparable"
     assert by_name[UNET, "dice"].cell.reason == "data: unknown, not ct-ich 1.3.1"
-    assert verify.status(found) == 2
+    assert verify.status(checks) == 2
 
 
 def test_other_settings_are_not_compared(results):
@@ -410,18 +414,18 @@ def test_other_settings_are_not_compared(results):
         result["spec"]["profile"]["learning_rate"] = 1.0
 
     results.spoil(faster)
-    by_name, found = results.check()
+    by_name, checks = results.check()
     assert by_name[UNET, "dice"].verdict == "not comparable"
     assert "other settings" in by_name[UNET, "dice"].cell.reason
-    assert verify.status(found) == 2
+    assert verify.status(checks) == 2
 
 
 def test_the_phantom_is_held_against_its_record(results):
-    by_name, found = results.check("demo")
-    assert {one.verdict for one in found} == {"as recorded"}
-    assert {one.kind for one in found} == {verify.REGRESSION}
-    assert verify.status(found) == 0
-    assert verify.conclusion(found).endswith(
+    by_name, checks = results.check("demo")
+    assert {check.verdict for check in checks} == {"as recorded"}
+    assert {check.kind for check in checks} == {verify.REGRESSION}
+    assert verify.status(checks) == 0
+    assert verify.conclusion(checks).endswith(
         "regression check passed; nothing was reproduced"
     )
 
@@ -429,10 +433,10 @@ def test_the_phantom_is_held_against_its_record(results):
 def test_no_recorded_table_is_skipped(results):
     """Without names every number of the record is checked, whatever was run."""
     numbers = recorded.read(results.record)
-    _, found = results.check("demo", names=())
+    _, checks = results.check("demo", names=())
     assert len(numbers) > 2
     for name, table in numbers.items():
-        checked = [one for one in found if one.cell.table == name]
+        checked = [check for check in checks if check.cell.table == name]
         assert len(checked) == len(table["cells"])
 
 
@@ -470,21 +474,21 @@ def test_another_record_is_seen(results, change, verdict):
     near = {"ours": cell["high"]}
     cell.update(near if change == "near" else change)
     files.write_json(results.record, numbers)
-    by_name, found = results.check("demo")
+    by_name, checks = results.check("demo")
     assert by_name[UNET, "dice"].verdict == verdict
     assert (
-        verify.status(found)
+        verify.status(checks)
         == {"within": 0, "differs": 1, "not comparable": 2}[verdict]
     )
 
 
 def test_a_row_without_record_is_no_pass(results):
     files.write_json(results.record, {})
-    _, found = results.check("demo")
-    assert {one.cell.reason for one in found} == {
+    _, checks = results.check("demo")
+    assert {check.cell.reason for check in checks} == {
         "there is no record of it, or of other settings"
     }
-    assert verify.status(found) == 2
+    assert verify.status(checks) == 2
 
 
 def test_a_record_of_other_settings_is_no_record(results):
@@ -492,17 +496,17 @@ def test_a_record_of_other_settings_is_no_record(results):
     assert set(numbers["table3"]["settings"]) >= {UNET}
     numbers["table3"]["settings"][UNET] = "of others"
     files.write_json(results.record, numbers)
-    by_name, found = results.check("demo")
+    by_name, checks = results.check("demo")
     assert by_name[UNET, "dice"].verdict == "not comparable"
-    assert verify.status(found) == 2
+    assert verify.status(checks) == 2
 
 
 def test_the_words_of_a_study_follow_its_results(results):
     """Two rows of the same threshold; then one of them misses all blood."""
 
     def verdict():
-        (found,) = study.answers(results.folder, "demo", (0,), [asked], results.rows)
-        return found["verdict"], found["words"]
+        (answer,) = study.answers(results.folder, "demo", (0,), [asked], results.rows)
+        return answer["verdict"], answer["words"]
 
     def blind(result):
         for cases in result["counts"].values():
@@ -534,17 +538,17 @@ def test_compare_takes_rows_of_masks(results):
 def test_a_paired_difference_is_that_of_the_means(results):
     def worse(result):
         for counts in result["counts"]["hssayeni2020"].values():
-            found = counts["tp"]
-            counts["fn"] = [sum(pair) for pair in zip(counts["fn"], found, strict=True)]
-            counts["tp"] = [0] * len(found)
+            hits = counts["tp"]
+            counts["fn"] = [sum(pair) for pair in zip(counts["fn"], hits, strict=True)]
+            counts["tp"] = [0] * len(hits)
 
     results.spoil(worse, "paper")
-    one, other = (
+    first, other = (
         compare.results_of(row, results.folder, "paper", [0], results.rows)
         for row in (BEST, UNET)
     )
-    row = compare.paired(one, other)["dice"]
-    assert row["first"] == one[0].summary["hssayeni2020"]["dice"]["mean"]
+    row = compare.paired(first, other)["dice"]
+    assert row["first"] == first[0].summary["hssayeni2020"]["dice"]["mean"]
     assert row["second"] == 0
     assert row["difference"].mean == pytest.approx(-row["first"])
     assert row["difference"].high < 0
@@ -563,14 +567,15 @@ def test_the_sweep_holds_the_protocols_of_the_result(swept):
     run, conventions = swept
     assert len(conventions) == 3 * 2 * (4 * 4 + 1) * 4
     summary = files.read_json(run.file)["summary"]
-    (published,) = (one for one in conventions if one.is_published)
+    (published,) = (convention for convention in conventions if convention.is_published)
     for name, value in published.scores.items():
         assert value == pytest.approx(summary["hssayeni2020"][name]["mean"])
     plain = {
-        (one.unit, one.empty): one.scores
-        for one in conventions
-        if (one.threshold, one.post_processing) == (0.5, False)
-        and (one.truth_detection_pixels, one.predicted_detection_pixels) == (1, 0)
+        (convention.unit, convention.empty): convention.scores
+        for convention in conventions
+        if (convention.threshold, convention.post_processing) == (0.5, False)
+        and (convention.truth_detection_pixels, convention.predicted_detection_pixels)
+        == (1, 0)
     }
     assert len(plain) == 17
     for name in ("jaccard", "dice", "sensitivity", "specificity"):
@@ -601,19 +606,21 @@ def test_crops_are_scored_from_the_masks(swept):
                         whole = mask[crop].sum() + truth[crop].sum()
                         values.append(2 * both / whole)
     assert len(values) > 10
-    (one,) = (
-        one
-        for one in conventions
-        if (one.unit, one.empty, one.threshold) == ("crop", "skip", 0.5)
-        and not one.post_processing
-        and (one.truth_detection_pixels, one.predicted_detection_pixels) == (1, 0)
+    (convention,) = (
+        convention
+        for convention in conventions
+        if (convention.unit, convention.empty, convention.threshold)
+        == ("crop", "skip", 0.5)
+        and not convention.post_processing
+        and (convention.truth_detection_pixels, convention.predicted_detection_pixels)
+        == (1, 0)
     )
-    assert one.scores["dice"] == pytest.approx(np.mean(values))
+    assert convention.scores["dice"] == pytest.approx(np.mean(values))
 
 
 def test_on_the_phantom_only_the_spread_is_said(swept):
     run, conventions = swept
-    assert {one.distance for one in conventions} == {None}
+    assert {convention.distance for convention in conventions} == {None}
     text = protocol_sweep.describe(run, conventions)
     assert "Not ranked:" in text
     assert "Nearest" not in text and "distance" not in text
@@ -640,12 +647,14 @@ def test_pooled_voxels_are_compared_with_every_unit():
 def test_conventions_are_ranked_by_their_distance(swept):
     run, conventions = swept
     target = conventions[100]
-    found = sweeping.ranked(conventions, target.scores)
-    assert found[0].distance == 0
-    assert found[0].scores == target.scores
-    distances = [one.distance for one in found if one.distance is not None]
+    ranked = sweeping.ranked(conventions, target.scores)
+    assert ranked[0].distance == 0
+    assert ranked[0].scores == target.scores
+    distances = [
+        convention.distance for convention in ranked if convention.distance is not None
+    ]
     assert distances == sorted(distances)
-    text = protocol_sweep.describe(run, found)
+    text = protocol_sweep.describe(run, ranked)
     assert text.count("\n| 0.") >= 10
     # Overlap alone does not distinguish detection limits.
     overlap = {name: target.scores[name] for name in ("jaccard", "dice")}
@@ -656,13 +665,15 @@ def test_the_real_data_are_ranked(made):
     """The phantom passes for ct-ich 1.3.1 here, as in `made`."""
     folders = runner.Folders(results=made[0], weights=made[0])
     (run,) = threshold_run.runs(folders, [UNET], "paper", REAL)
-    found = protocol_sweep.sweep(run, lambda line: None)
+    ranked = protocol_sweep.sweep(run, lambda line: None)
     # Three thresholds, with and without post-processing, 17 ways to average with
     # and without patient 70, four pairs of limits.
-    assert len(found) == 3 * 2 * (4 * 4 + 1) * 2 * 4
-    ours = found[0].scores
+    assert len(ranked) == 3 * 2 * (4 * 4 + 1) * 2 * 4
+    ours = ranked[0].scores
     printed = run.experiment.reported["table3"]
-    assert found[0].distance == max(abs(ours[name] - printed[name]) for name in printed)
+    assert ranked[0].distance == max(
+        abs(ours[name] - printed[name]) for name in printed
+    )
 
 
 def test_protocols_from_a_result_file(made, tmp_path):
@@ -719,19 +730,23 @@ def test_what_cannot_be_swept(made, capsys, name, reason):
 
 
 def test_the_audit_shows_what_was_run(results):
-    found = {
-        one.name: one for one in audit.audit(results.folder, "demo", rows=results.rows)
+    findings = {
+        finding.name: finding
+        for finding in audit.audit(results.folder, "demo", rows=results.rows)
     }
-    black, lesion = found["approach 2, as stated"], found["approach 2, cross-entropy"]
+    black, lesion = (
+        findings["approach 2, as stated"],
+        findings["approach 2, cross-entropy"],
+    )
     assert black.verdict == "open"
     assert black.evidence.startswith("on phantom: 0 positive pixels in 4 heads")
     assert black.evidence.endswith("decides nothing: data: phantom, not ct-ich 1.3.1")
     assert lesion.verdict == "open"
     assert "on phantom: 0 positive" not in lesion.evidence
-    assert found["approach 2, random weights"].verdict == "not run"
-    crops = found["training on lesion crops only"]
+    assert findings["approach 2, random weights"].verdict == "not run"
+    crops = findings["training on lesion crops only"]
     assert re.findall(r"(\w+): dice 0\.\d+", crops.evidence) == ["blood", "only"]
-    slips = found["slips of [2]'s evaluation"].evidence
+    slips = findings["slips of [2]'s evaluation"].evidence
     changed = re.findall(r"(\w+) [\d.–]+ -> [\d.–]+", slips)
     assert changed == ["jaccard", "dice", "specificity"]
 
@@ -769,27 +784,30 @@ def test_one_positive_pixel_contradicts_approach_2(results, pixels, verdict):
         next(iter(counts))["predicted_pixels"] = pixels
 
     results.spoil(light, "demo", audit_rows.APPROACH2)
-    found = {
-        one.name: one for one in audit.audit(results.folder, "demo", rows=results.rows)
+    findings = {
+        finding.name: finding
+        for finding in audit.audit(results.folder, "demo", rows=results.rows)
     }
-    assert found["approach 2, as stated"].verdict == verdict
+    assert findings["approach 2, as stated"].verdict == verdict
 
 
 def test_related_work_stands_beside_the_networks(results):
-    found = {
+    checks = {
         (cell.row, cell.column): cell
         for cell in table_cells.of_table(
             results.tables["related"], results.folder, "demo"
         )
     }
-    cell = found["Voxels: random forest [22]", "dice"]
+    cell = checks["Voxels: random forest [22]", "dice"]
     assert (cell.reported, cell.verdict) == (0.89, "not comparable")
     assert cell.reason == "data: phantom, not the data of each paper"
     assert 0 <= cell.ours <= 1
     unet = stored.load_result(results.folder, "demo", results.rows.row(UNET))
     ours = unet.summary["hssayeni2020"]
-    assert found["UNet [2]", "dice"].ours == ours["dice"]["mean"]
-    assert found["Distance-regularised level set [16, 25]", "dice"].verdict == "not run"
+    assert checks["UNet [2]", "dice"].ours == ours["dice"]["mean"]
+    assert (
+        checks["Distance-regularised level set [16, 25]", "dice"].verdict == "not run"
+    )
     text = render.render([results.tables["related"]], results.folder, "demo")
     # Another paper's number on other data is nothing to verify.
     # Sensitivity of a segmentation is of pixels, ours of slices: it is only quoted.
@@ -797,8 +815,8 @@ def test_related_work_stands_beside_the_networks(results):
     assert contour in text
     for quoted in ("jaccard 0.78", "dice 0.87", "sensitivity 0.794", "[23] UNet"):
         assert quoted in text
-    _, found = results.check("demo", ["related"])
-    assert {one.kind for one in found} == {verify.REGRESSION}
+    _, checks = results.check("demo", ["related"])
+    assert {check.kind for check in checks} == {verify.REGRESSION}
 
 
 def test_baselines_are_evaluated_as_networks_are(results, made):
@@ -809,8 +827,8 @@ def test_baselines_are_evaluated_as_networks_are(results, made):
     assert baseline.folds == network.folds
     for protocol, counts in baseline.counts.items():
         others = network.counts[protocol]
-        for case_id, one in counts.items():
-            truth = np.add(one["tp"], one["fn"]).tolist()
+        for case_id, of_case in counts.items():
+            truth = np.add(of_case["tp"], of_case["fn"]).tolist()
             other = others[case_id]
             assert truth == np.add(other["tp"], other["fn"]).tolist()
     row = results.rows.row("related/random-forest")

@@ -167,11 +167,11 @@ class FailingRun(runner.Run):
 
 
 def test_the_table_says_that_the_report_has_no_numbers(folders, done):
-    found = table_cells.of_table(TABLE, folders.results, "demo")
-    assert {cell.reported for cell in found if "densenet" not in cell.experiment} == {
+    cells = table_cells.of_table(TABLE, folders.results, "demo")
+    assert {cell.reported for cell in cells if "densenet" not in cell.experiment} == {
         None
     }
-    ran = [cell for cell in found if cell.experiment == REMAT]
+    ran = [cell for cell in cells if cell.experiment == REMAT]
     assert [cell.column for cell in ran] == list(TABLE.columns)
     assert {cell.verdict for cell in ran} == {"not comparable"}
     assert ran[2].ours > 0 and ran[3].ours > 0.1
@@ -195,11 +195,11 @@ def test_interrupted_training_goes_on_where_it_was(done, elsewhere):
             steps.train_one(small.run(ADD, elsewhere), 0, say=lambda line: None)
     (result,) = small.reproduce([ADD], elsewhere, resume=True)
     expected = copy.deepcopy(done[0][0])
-    for one, other in zip(expected.history[0], result.history[0], strict=True):
+    for left, right in zip(expected.history[0], result.history[0], strict=True):
         # The sums of this score alone were seen to differ, in their last bit.
-        score = one.pop("soft_jaccard")
-        assert other.pop("soft_jaccard") == pytest.approx(score, rel=1e-6)
-        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+        score = left.pop("soft_jaccard")
+        assert right.pop("soft_jaccard") == pytest.approx(score, rel=1e-6)
+        assert {**left, "seconds": 0} == {**right, "seconds": 0}
     assert result.counts == expected.counts
 
 

@@ -163,10 +163,10 @@ def test_unavailable_weights_are_one_clear_error(backbone, md5, monkeypatch, tmp
 def test_file_in_the_folder_is_used_after_its_checksum(tmp_path):
     (tmp_path / "a.h5").write_bytes(b"weights")
     md5 = hashlib.md5(b"weights").hexdigest()
-    found = published_weights.imagenet_file(
+    path = published_weights.imagenet_file(
         "a.h5", "https://example.org/a.h5", md5, tmp_path
     )
-    assert found == tmp_path / "a.h5"
+    assert path == tmp_path / "a.h5"
     with pytest.raises(ValueError, match=r"a\.h5 is damaged.*0123.*example\.org"):
         published_weights.imagenet_file(
             "a.h5", "https://example.org/a.h5", "0123", tmp_path
@@ -288,8 +288,8 @@ def test_other_shapes_are_refused_before_loading(tmp_path):
     message = "x0_1_up/kernel is 2x2x4x8 in the file, 2x2x4x16 in the model"
     with pytest.raises(ValueError, match=message):
         weights.load_weights(wide, tmp_path / "small.weights.h5", entry)
-    for one, other in zip(before, wide.weights, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for left, right in zip(before, wide.weights, strict=True):
+        np.testing.assert_array_equal(left, right)
 
 
 class Interrupted(keras.layers.Layer):

@@ -38,10 +38,10 @@ def test_integers_and_the_input_stay_as_they_are():
 
 def test_approach_1_copies_one_window():
     hu = np.array([[[-20, 10, 40, 100]]], np.float32)
-    one = windows.channels(hu, "approach1", 1)
+    single = windows.channels(hu, "approach1", 1)
     three = windows.channels(hu, "approach1", 3)
-    np.testing.assert_array_equal(one[..., 0], [[[0, 0.25, 0.5, 1]]])
-    np.testing.assert_array_equal(three, np.repeat(one, 3, axis=-1))
+    np.testing.assert_array_equal(single[..., 0], [[[0, 0.25, 0.5, 1]]])
+    np.testing.assert_array_equal(three, np.repeat(single, 3, axis=-1))
 
 
 def test_approach_2_has_brain_subdural_and_soft_tissue():
@@ -102,5 +102,5 @@ def test_a_window_saturated_below_is_refused_too():
 def test_unscaled_windows_keep_hounsfield_units():
     """Of the audit: each window cuts, none divides."""
     hu = np.array([-500.0, 40.0, 500.0])
-    found = windows.channels(hu, "approach2_hu", 3)
-    assert found.tolist() == [[-20, -20, -150], [40, 40, 40], [100, 180, 230]]
+    channels = windows.channels(hu, "approach2_hu", 3)
+    assert channels.tolist() == [[-20, -20, -150], [40, 40, 40], [100, 180, 230]]

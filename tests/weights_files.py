@@ -5,12 +5,12 @@ import h5py
 
 def stored_weights(path):
     """Every array of a `.weights.h5` file by its name there."""
-    found = {}
+    by_name = {}
 
     def keep(name, item):
         if isinstance(item, h5py.Dataset):
-            found[name] = item[()]
+            by_name[name] = item[()]
 
     with h5py.File(path) as file:
         file.visititems(keep)
-    return found
+    return by_name

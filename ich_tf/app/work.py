@@ -108,10 +108,10 @@ def stage(uploads: Sequence[str | os.PathLike], folder: str | os.PathLike) -> No
 
 def _packed(folder: pathlib.Path) -> pathlib.Path:
     path = folder / "results.zip"
-    written = [one for one in sorted(folder.rglob("*")) if one.is_file()]
+    written = [inner for inner in sorted(folder.rglob("*")) if inner.is_file()]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
-        for one in written:
-            inside = one.relative_to(folder)
+        for inner in written:
+            inside = inner.relative_to(folder)
             if not any(part.startswith(".") for part in inside.parts):
-                packed.write(one, inside.as_posix())
+                packed.write(inner, inside.as_posix())
     return path

@@ -56,12 +56,12 @@ def render_recorded(made: Recorded) -> str:
     lines += _curves(made)
     cells = [cell for table in made.values() for cell in table["cells"]]
     verdicts = sorted({cell["verdict"] for cell in cells})
-    versions = [found for table in made.values() for found in table["versions"]]
+    versions = [of_run for table in made.values() for of_run in table["versions"]]
     lines.append(
         f"Verdicts: {', '.join(verdicts)} (the phantom is other data). Made at commit "
         f"{_listed(made, 'commits')} on {_listed(made, 'devices')} with Keras "
-        f"{_distinct(found['keras'] for found in versions)} and TensorFlow "
-        f"{_distinct(found['tensorflow'] for found in versions)}."
+        f"{_distinct(of_run['keras'] for of_run in versions)} and TensorFlow "
+        f"{_distinct(of_run['tensorflow'] for of_run in versions)}."
     )
     return "\n".join(lines) + "\n"
 

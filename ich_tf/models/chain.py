@@ -143,8 +143,8 @@ def _features_and_probabilities(slice_model: keras.Model) -> keras.Model:
 def _check(both, sequence_model, size, windows) -> None:
     expected = (size, size, len(windows))
     if any(
-        found not in (None, wanted)
-        for found, wanted in zip(both.input_shape[1:], expected, strict=True)
+        given not in (None, wanted)
+        for given, wanted in zip(both.input_shape[1:], expected, strict=True)
     ):
         raise ValueError(
             f"The slice model takes images of {both.input_shape[1:]}, but `size` and "

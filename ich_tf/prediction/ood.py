@@ -67,14 +67,14 @@ def fit(layer: str, known: np.ndarray, held_out: np.ndarray) -> Likeness:
     from sklearn.covariance import LedoitWolf
 
     estimate = LedoitWolf().fit(known)
-    found = Likeness(
+    likeness = Likeness(
         layer,
         estimate.location_.astype(np.float32),
         estimate.precision_.astype(np.float32),
         0.0,
     )
-    limit = float(np.quantile(found.distances(held_out), QUANTILE))
-    return dataclasses.replace(found, limit=limit)
+    limit = float(np.quantile(likeness.distances(held_out), QUANTILE))
+    return dataclasses.replace(likeness, limit=limit)
 
 
 def deepest_layer(model) -> str:

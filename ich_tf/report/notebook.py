@@ -49,8 +49,8 @@ class Session:
     def results(self, *names: str) -> dict[str, Result]:
         """Id to result of each row of these tables with a training of its own."""
         rows = {row.id for name in names for row in tables.table(name).rows}
-        found = page.distinct(page.read_results(self.folders.results, self.profile)[0])
-        return {name: result for name, result in found.items() if name in rows}
+        by_row = page.distinct(page.read_results(self.folders.results, self.profile)[0])
+        return {name: result for name, result in by_row.items() if name in rows}
 
     def table(self, name: str) -> "display.Markdown":
         """A table of the report next to ours, below its forest plot.
