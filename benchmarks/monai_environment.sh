@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build .venv-monai: MONAI beside this project, not within it.
+# Build .venv-monai: MONAI outside this project.
 # The first pip call pins torch: where a CPU build of it is at hand, the second finds
 # it installed and fetches no CUDA packages.
 set -euo pipefail

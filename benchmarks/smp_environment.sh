@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build .venv-smp: segmentation-models-pytorch beside this project, not within it.
+# Build .venv-smp: segmentation-models-pytorch outside this project.
 # The first pip call pins torch: where a CPU build of it is at hand, the second finds
 # it installed and fetches no CUDA packages.
 set -euo pipefail

@@ -213,7 +213,7 @@ def _is_running(number: int) -> bool:
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name can only be that of a visible file within the folder."""
+    """Whether a name can only belong to a visible file within the folder."""
     if not name or name.startswith(".") or "\0" in name:
         return False
     return pathlib.PurePath(name).name == name

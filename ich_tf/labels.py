@@ -1,7 +1,6 @@
 """The hemorrhage classes, their order and their short forms.
 
-The order is that of the RSNA 2019 challenge and of every array in this project
-that has an axis of six labels.
+Every array with an axis of six labels keeps the order of the RSNA 2019 challenge.
 """
 
 SUBTYPES = (

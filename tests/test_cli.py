@@ -286,7 +286,7 @@ def test_every_verb_has_examples_and_every_option_a_help_text():
         verb.add_options(_Recorder())
 
 
-def test_choices_are_those_of_the_modules_that_are_imported_later():
+def test_choices_equal_the_lists_in_modules_that_are_imported_later():
     from ich_tf.evidence import render
     from ich_tf.training import distribute
 
@@ -304,7 +304,7 @@ def test_help_answers_in_half_a_second():
     assert min(seconds) < 0.5
 
 
-def test_what_is_missing_is_told_before_anything_is_trained(tmp_path, capsys):
+def test_missing_weights_are_named_before_training(tmp_path, capsys):
     out = tmp_path / "rsna"
     small = ["--cases", "2", "--slices", "6", "--size", "64"]
     assert cli.main(["phantom", "--layout", "rsna", *small, "--out", str(out)]) == 0

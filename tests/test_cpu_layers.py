@@ -65,7 +65,7 @@ def both(kind, shape, batch, **arguments):
         ((3, 4, 6, 5, 2), {"kernel_size": 1}),
     ],
 )
-def test_convolutions_and_their_gradients_are_those_of_keras(shape, arguments, batch):
+def test_convolutions_and_their_gradients_equal_keras(shape, arguments, batch):
     kind = f"Conv{len(shape) - 2}D"
     ours, expected, operations = both(kind, shape, batch, filters=7, **arguments)
     assert not operations & KERAS_GRADIENTS
@@ -79,7 +79,7 @@ def test_convolutions_and_their_gradients_are_those_of_keras(shape, arguments, b
     ("shape", "factors"),
     [((3, 4, 5, 6), 2), ((3, 4, 5, 6), (3, 1)), ((3, 2, 4, 5, 6), (2, 1, 3))],
 )
-def test_upsampling_and_its_gradients_are_those_of_keras(shape, factors, batch):
+def test_upsampling_and_its_gradients_equal_keras(shape, factors, batch):
     kind = f"Conv{len(shape) - 2}DTranspose"
     arguments = {"kernel_size": factors, "strides": factors, "activation": "tanh"}
     ours, expected, operations = both(kind, shape, batch, filters=7, **arguments)

@@ -475,7 +475,7 @@ def test_the_real_table_counts_245_slices_with_hemorrhage(shared):
 
 
 @pytest.mark.parametrize("layout", ["nifti_root", "jpg_root"])
-def test_labels_of_scans_are_those_of_any_slice(layout, request):
+def test_a_scan_has_the_labels_of_all_its_slices(layout, request):
     dataset = ct_ich.CtIch(request.getfixturevalue(layout))
     scan_labels = dataset.scan_labels()
     assert dataset.patient_ids() == dataset.case_ids()

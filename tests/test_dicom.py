@@ -167,7 +167,7 @@ def test_gantry_tilt_is_kept_in_the_affine(tmp_path):
     np.testing.assert_allclose(zooms, volume.spacing_mm[::-1], rtol=1e-5)
 
 
-def test_a_slice_beside_the_others_is_reported(tmp_path):
+def test_a_slice_out_of_line_is_reported(tmp_path):
     series(tmp_path, [0.0, 5.0, 10.0, 15.0])
     edit(tmp_path / "002.dcm", ImagePositionPatient=[-7.0, -24.0, 10.0])
     (note,) = dicom.read(tmp_path).notes

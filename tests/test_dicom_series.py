@@ -158,7 +158,7 @@ def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path, kind):
         dicom.read(path)
 
 
-def test_a_name_that_is_no_utf8_can_be_told(tmp_path):
+def test_a_name_that_is_no_utf8_can_be_shown(tmp_path):
     series(tmp_path, [0, 5])
     path = os.fsencode(tmp_path) + b"/\xff\xfe.dcm"
     with open(path, "wb"):

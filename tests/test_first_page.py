@@ -10,13 +10,13 @@ TEXT = first_page.PAGE.read_text(encoding="utf-8")
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven")
 
 
-def test_the_numbers_of_real_slices_are_those_of_the_shipped_weights():
+def test_the_numbers_of_real_slices_come_from_the_shipped_weights():
     """Else `ich-tf tables --docs` is to be run again."""
     block = TEXT.split(first_page.BEGIN)[1].split(first_page.END)[0]
     assert block.strip() == first_page.numbers()
 
 
-def test_minutes_are_those_of_the_plans():
+def test_minutes_equal_the_plans():
     def planned(profile):
         return sum(PLANS[profile].minutes.values())
 

@@ -304,3 +304,25 @@ def test_importing_loads_nothing_heavy(module):
     ).stdout.split()
     assert module in loaded
     assert [name for name in HEAVY if name in loaded] == []
+
+
+def shared_class_names(package: pathlib.Path) -> dict[str, list[str]]:
+    """Names of two or more classes; types of JSON objects are left out."""
+    places: dict[str, list[str]] = {}
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            is_class = isinstance(node, ast.ClassDef)
+            if is_class and "TypedDict" not in map(ast.unparse, node.bases):
+                file = path.relative_to(package).as_posix()
+                places.setdefault(node.name, []).append(file)
+    return {name: files for name, files in places.items() if len(files) > 1}
+
+
+def test_no_two_classes_share_a_name():
+    assert shared_class_names(PACKAGE) == {}
+
+
+def test_a_shared_class_name_is_found(tmp_path):
+    (tmp_path / "a.py").write_text("class Scan: pass\nclass Other(TypedDict): pass")
+    (tmp_path / "b.py").write_text("class Scan(Base): pass\nclass Other: pass")
+    assert shared_class_names(tmp_path) == {"Scan": ["a.py", "b.py"]}

@@ -127,7 +127,7 @@ def test_a_file_comes_back_as_it_was(known, tmp_path):
             ood.load(tmp_path / name)
 
 
-def test_another_file_beside_the_weights_is_refused(weights_dir, tmp_path):
+def test_another_statistics_file_is_refused(weights_dir, tmp_path):
     copy = shutil.copytree(weights_dir, tmp_path / "weights")
     (copy / "one.likeness.npz").write_bytes(b"other")
     with pytest.raises(ValueError, match="one.likeness.npz is not the file"):

@@ -27,7 +27,7 @@ def test_a_heatmap_on_the_lesion():
     assert scores["chance_head"] == 4 / 10
 
 
-def test_a_heatmap_beside_the_lesion():
+def test_a_heatmap_next_to_the_lesion():
     scores = measures(["9...", ".1..", "..2.", "...."])
     assert scores["energy_share"] == pytest.approx(3 / 12)
     assert scores["pointing_game"] == 0.0

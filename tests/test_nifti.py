@@ -281,7 +281,7 @@ def test_what_cannot_be_written_is_an_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_unit_that_is_none_is_refused_by_name(tmp_path):
+def test_an_unknown_unit_is_refused_by_name(tmp_path):
     path = tmp_path / "ct.nii"
     image = nibabel.Nifti1Image(np.zeros((4, 4, 2), np.int16), np.eye(4))
     image.header["xyzt_units"] = 5

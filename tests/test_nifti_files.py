@@ -217,9 +217,7 @@ def test_other_formats_are_named(tmp_path, content, name):
 @pytest.mark.parametrize(
     ("moved_mm", "kinds"), [(0.0, []), (0.01, ["mask"]), (0.1, ["mask"]), (0.4, None)]
 )
-def test_a_mask_a_little_beside_its_volume_is_read_with_a_note(
-    tmp_path, moved_mm, kinds
-):
+def test_a_mask_slightly_off_its_volume_is_read_with_a_note(tmp_path, moved_mm, kinds):
     volume = nifti.read(_save(tmp_path / "scan.nii"))
     drawn = (DATA == 17).astype(np.uint8)
     path = _save(tmp_path / "mask.nii", drawn, affine=_moved(moved_mm))
@@ -287,7 +285,7 @@ def test_the_file_of_a_mask_has_the_ml_and_places_of_its_series(
     assert np.all(from_file.min(axis=0) <= 1.3)
 
 
-def test_a_copy_beside_the_scan_is_not_mixed_up(tmp_path):
+def test_a_copy_next_to_the_scan_is_not_mixed_up(tmp_path):
     _save(tmp_path / "scan.nii")
     shutil.copy(tmp_path / "scan.nii", tmp_path / "scan.nii.bak")
     with pytest.raises(ValueError, match="2 NIfTI file"):

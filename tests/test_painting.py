@@ -125,7 +125,7 @@ def test_equal_seeds_give_equal_bytes_and_the_input_stays_as_it_is(slice_hu):
     np.testing.assert_array_equal(slice_hu, before)
 
 
-def test_look_alikes_are_painted_but_not_in_the_truth(slice_hu):
+def test_mimics_are_painted_but_not_in_the_truth(slice_hu):
     changed = 0
     for seed in range(8):
         made = painting.paint(slice_hu, seed, subtypes=())
@@ -136,7 +136,7 @@ def test_look_alikes_are_painted_but_not_in_the_truth(slice_hu):
 
 
 @pytest.mark.parametrize("name", ["_base", "_midline"])
-def test_look_alikes_of_bone_and_falx_are_small_and_within_the_skull(marks, name):
+def test_mimics_at_bone_and_falx_are_small_and_within_the_skull(marks, name):
     areas = []
     for seed in range(20):
         level = getattr(mimics, name)(marks, np.random.default_rng(seed))

@@ -55,7 +55,7 @@ def blood(bleeding, name):
     return head, where, points
 
 
-def test_published_volumes_are_those_of_the_36_patients():
+def test_published_volumes_belong_to_the_36_patients():
     volumes = planning.published_volumes_ml()
     assert len(volumes) == 36
     assert volumes[0] == pytest.approx(0.13, abs=0.005)
@@ -238,7 +238,7 @@ def test_gray_and_white_matter_and_fluid_have_their_densities(quiet):
     assert np.median(hu[fluid]) < 16
 
 
-def test_a_head_without_blood_holds_dense_look_alikes(quiet):
+def test_a_head_without_blood_holds_dense_mimics(quiet):
     made, hu, subtypes = quiet
     assert not subtypes.any()
     dense = (hu > 48) & (hu < 90) & (made.skull.inner < -2)

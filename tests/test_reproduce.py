@@ -63,7 +63,7 @@ def test_result_can_be_traced(done):
     assert done.lines[-1].startswith(f"{ROW}: predicting 2 heads")
 
 
-def test_counts_are_those_of_the_stored_probabilities(folders, done):
+def test_counts_equal_the_stored_probabilities(folders, done):
     dataset = done.run.dataset
     for case_id, counts in done.result.counts["per_volume"].items():
         stored = folders.results / "demo" / ROW / f"{case_id}.npz"
@@ -303,7 +303,7 @@ def test_a_row_takes_over_the_training_of_its_twin(done):
     assert (run.fold_folder(0) / checkpoint.FINAL).is_file()
 
 
-def test_a_shared_training_is_shown_beside_its_printed_numbers(done):
+def test_a_shared_training_is_shown_next_to_its_printed_numbers(done):
     """The row that wants ImageNet weights, run from random ones as its twin."""
     row = dataclasses.replace(small.CATALOG.row(ROW), random_twin="table3/twin")
     shared = dataclasses.replace(done.result, wanted_init="imagenet")

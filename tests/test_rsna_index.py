@@ -157,7 +157,7 @@ def test_a_metadata_table_gives_the_order_and_saves_headers(folder, tmp_path):
     assert changed.problem_images.tolist() == [b"ID_0"]
 
 
-def test_files_and_metadata_that_do_not_fit_are_told(tmp_path):
+def test_files_and_metadata_that_do_not_fit_are_named(tmp_path):
     folder = rsna_cases.write(tmp_path / "rsna") / "stage_2_train"
     rows = [row for row in _span_rows() if rsna_cases.images("b")[2] not in row]
     first = folder / f"{rsna_cases.images('a')[4]}.dcm"

@@ -90,7 +90,7 @@ def test_contradicting_rows_are_an_error_that_names_file_and_id(tmp_path):
         f"{'x' * 100}_epidural,0\n",
     ],
 )
-def test_a_row_that_is_none_is_named(tmp_path, row):
+def test_a_malformed_row_is_named(tmp_path, row):
     with pytest.raises(ValueError, match=r"labels.csv: line 8 is b'.*not <image>_"):
         _read(tmp_path, [*ROWS[:6], row, *ROWS[6:]])
 
@@ -102,7 +102,7 @@ def test_what_is_no_label_table_is_an_error(tmp_path):
         _read(tmp_path, [])
 
 
-def test_labels_that_cannot_be_used_are_told(tmp_path):
+def test_labels_that_cannot_be_used_are_named(tmp_path):
     rows = [
         *_rows("ID_a"),
         *_rows("ID_b")[:5],

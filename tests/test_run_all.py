@@ -87,7 +87,7 @@ def test_without_a_gpu_linux_gets_the_small_tensorflow(project):
     assert len(made) == 3
 
 
-def test_folders_are_those_of_the_caller(project):
+def test_folders_are_relative_to_the_caller(project):
     below = project / "below"
     below.mkdir()
     assert run(project, "--results", "out", folder=below).returncode == 0

@@ -328,7 +328,7 @@ def test_a_batch_is_padded_on_the_right_and_filled_with_weight_0():
     assert weights[1].tolist() == [np.float32(1 / 9)] * 9 + [0] * 7
 
 
-def test_training_goes_on_at_any_step():
+def test_training_resumes_at_any_step():
     scans = some_scans(list(range(1, 12)))
     assert sequences.steps_per_epoch(scans, 4) == 3
     every = list(

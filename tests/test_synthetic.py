@@ -128,7 +128,7 @@ def test_every_row_is_judged_on_the_same_paint(run, folders, left_out):
     )
 
 
-def test_a_result_tells_dice_by_kind_and_area_under_the_curve(run, result):
+def test_a_result_has_dice_by_kind_and_area_under_the_curve(run, result):
     (fold,) = run.folds
     heads = [name for name in fold.test if name.startswith("phantom:")]
     assert len(result.counts["per_volume"]) == len(heads)

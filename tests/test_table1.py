@@ -113,7 +113,7 @@ def test_the_split_of_1_and_unreadable_scans_are_no_faults(done, elsewhere):
     assert dataclasses.replace(result, left_out=left_out).faults(row, "demo") == []
 
 
-def test_scores_are_those_of_the_predictions(folders, done):
+def test_scores_follow_from_the_predictions(folders, done):
     for result in done:
         scans = result.predictions.values()
         truth = np.concatenate([scan["truth"] for scan in scans])
@@ -128,7 +128,7 @@ def test_scores_are_those_of_the_predictions(folders, done):
         assert summary["all"]["validation_loss"]["mean"] == pytest.approx(loss)
 
 
-def test_a_second_start_does_nothing_anew(folders, done):
+def test_a_second_start_repeats_nothing(folders, done):
     lines = []
     assert small.reproduce(["table1"], folders, say=lines.append) == done
     kept = [f"{name}: finished before, kept" for name in (SLICES, SCANS)]
@@ -302,7 +302,7 @@ def test_a_step_of_the_paper_takes_one_scan(folders, done):
     assert int(trained.model.optimizer.iterations) == stage.epochs * scans
 
 
-def test_a_run_killed_while_it_wrote_features_goes_on(folders, done):
+def test_a_run_killed_while_it_wrote_features_resumes(folders, done):
     run = small.run(SLICES, folders)
     run.file.unlink()
     (run.fold_folder(0) / "fold.json").unlink()
@@ -313,7 +313,7 @@ def test_a_run_killed_while_it_wrote_features_goes_on(folders, done):
     assert (held_out / "lengths.npy").is_file()
 
 
-def test_a_slice_network_trained_anew_makes_the_sequence_model_stale(folders, done):
+def test_a_slice_network_trained_again_makes_the_sequence_model_stale(folders, done):
     run = small.run(SCANS, folders)
     slices = small.run(SLICES, folders)
     runner.execute(run, say=lambda line: None)

@@ -110,7 +110,7 @@ def test_nothing_run_is_no_pass():
     assert table_cells.judge(TABLE2, "jaccard", 0.338, {}, None).name == "not run"
 
 
-def test_rows_are_those_of_the_report():
+def test_rows_equal_the_report():
     rows = CATALOG.rows("table2")
     printed = [row.reported["table2"] for row in rows if row.reported]
     assert printed == [
@@ -247,7 +247,7 @@ def classified(split="burduja2020", auc=0.9822, slices=24_290):
     )
 
 
-def test_table1_has_each_class_beside_its_printed_numbers(tmp_path):
+def test_table1_has_each_class_next_to_its_printed_numbers(tmp_path):
     made = classified()
     write(tmp_path, made)
     by_place = {

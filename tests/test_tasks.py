@@ -59,7 +59,7 @@ def test_forecast(done):
     assert (expected.disk_gb > 0) == run.task.trains_network
 
 
-def test_stored_predictions_are_those_of_the_result(done):
+def test_stored_predictions_equal_the_result(done):
     run, result = done
     stored = list(run.task.stored_predictions(run))
     held_out = [name for fold in run.folds for name in fold.test]

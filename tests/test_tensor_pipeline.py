@@ -147,7 +147,7 @@ def test_lesion_share_and_cases_as_in_the_other_pipeline(crops):
     assert len(set(drawn)) == len(crops)
 
 
-def test_validation_crops_are_those_of_the_other_pipeline(crops):
+def test_validation_crops_equal_the_other_pipeline(crops):
     for limit in (None, 9, 2):
         plain = pipeline.validation_batches(
             crops, to_channels, channels=1, batch=4, limit=limit

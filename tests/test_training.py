@@ -272,7 +272,7 @@ def test_gpus_compute_in_the_precision_of_their_tensor_cores():
     ] == expected
 
 
-def test_operations_are_deterministic_on_a_cpu_unless_told_otherwise(monkeypatch):
+def test_operations_are_deterministic_on_a_cpu_by_default(monkeypatch):
     monkeypatch.delenv(precision.DETERMINISTIC, raising=False)
     if precision.device_name() is None:
         assert precision.is_deterministic(None)

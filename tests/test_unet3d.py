@@ -170,7 +170,7 @@ def test_a_small_network_learns_to_threshold():
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_instance_normalization_and_its_gradients_are_those_of_keras(policy):
+def test_instance_normalization_and_its_gradients_equal_keras(policy):
     random = np.random.default_rng(0)
     images = random.normal(3, 1, (2, 2, 4, 3, 5)).astype(np.float32)
     upstream = tf.constant(random.normal(size=images.shape), tf.float32)

@@ -332,7 +332,7 @@ def test_an_edited_file_is_found(results, change, reason):
     json.loads(verify.text(checks, as_json=True))
 
 
-def test_counts_that_agree_are_told_by_counting_again(results, made):
+def test_recounting_detects_edited_counts_that_agree(results, made):
     """Who edits counts and all that follows from them is found by the masks."""
 
     def fewer_alarms(result):
@@ -420,7 +420,7 @@ def test_other_settings_are_not_compared(results):
     assert verify.status(checks) == 2
 
 
-def test_the_phantom_is_held_against_its_record(results):
+def test_the_phantom_is_compared_with_its_record(results):
     by_name, checks = results.check("demo")
     assert {check.verdict for check in checks} == {"as recorded"}
     assert {check.kind for check in checks} == {verify.REGRESSION}
@@ -791,7 +791,7 @@ def test_one_positive_pixel_contradicts_approach_2(results, pixels, verdict):
     assert findings["approach 2, as stated"].verdict == verdict
 
 
-def test_related_work_stands_beside_the_networks(results):
+def test_related_work_stands_next_to_the_networks(results):
     checks = {
         (cell.row, cell.column): cell
         for cell in table_cells.of_table(

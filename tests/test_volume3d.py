@@ -182,7 +182,7 @@ def test_the_table_says_that_the_report_has_no_numbers(folders, done):
     assert [table.name for table in tables.showing(["volume3d"])] == ["volume3d"]
 
 
-def test_interrupted_training_goes_on_where_it_was(done, elsewhere):
+def test_interrupted_training_resumes(done, elsewhere):
     written = checkpoint.Checkpoint.on_epoch_end
 
     def interrupt(self, epoch, logs=None):

@@ -66,7 +66,7 @@ class Convention:
 
     @property
     def is_published(self) -> bool:
-        """Whether it is that of [2], the protocol `hssayeni2020`."""
+        """Whether it is the convention of [2], the protocol `hssayeni2020`."""
         return (
             (self.unit, self.empty) == (PUBLISHED.unit, PUBLISHED.empty)
             and self.threshold == PUBLISHED.threshold

@@ -140,7 +140,7 @@ def _check_grids(case: str, truth: Volume, predicted: Volume) -> None:
 
 
 def _differences(truth: Volume, predicted: Volume) -> Iterator[tuple[str, str]]:
-    """Kind and description of what differs, the gravest first."""
+    """Kind and description of each difference, the gravest first."""
     shapes = [volume.hu.shape for volume in (predicted, truth)]
     if shapes[0] != shapes[1]:
         shown = " and ".join("x".join(map(str, shape)) for shape in shapes)

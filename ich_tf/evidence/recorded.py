@@ -140,7 +140,7 @@ def _distinct(values: Iterable) -> list:
 
 
 def settings_digest(spec: dict) -> str:
-    """Digest of what decides a result's numbers, without seed and data.
+    """Digest of the settings that decide a result's numbers, without seed and data.
 
     Args:
         spec: `Row.spec`, or the specification of a result.

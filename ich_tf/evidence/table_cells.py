@@ -36,8 +36,8 @@ class Cell:
         verdict: One of `verdicts.VERDICTS`; from `verify` also "differs", and on the
             phantom "as recorded", "within" and "measured".
         reason: Why a number cannot be compared, or differs.
-        trivial: Next to an accuracy, that of never predicting hemorrhage on the same
-            cases; None elsewhere.
+        trivial: Accuracy of never predicting hemorrhage on the same cases; None where
+            the column is no accuracy.
         seeds: Number of trainings that the number is the mean of.
         same_training: Id of the row whose training this is; such a cell is compared
             with nothing. "" where the row has its own.

@@ -83,8 +83,8 @@ class _Convolution:
 class Conv2D(_Convolution, keras.layers.Conv2D):
     """`keras.layers.Conv2D` whose gradients are convolutions.
 
-    The gradient of the inputs is a convolution with the kernel turned round, that of
-    the kernel a convolution with channels and batch exchanged.
+    The inputs' gradient is a convolution with the kernel turned round, the kernel's
+    gradient a convolution with channels and batch exchanged.
     """
 
 

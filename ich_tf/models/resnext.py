@@ -238,7 +238,7 @@ def feature_map(model: keras.Model, cells: int = CELLS) -> str:
         cells: Least number of cells a side.
 
     Returns:
-        The name of a stage's last layer; that of the finest map if all are too small.
+        The name of a stage's last layer; the finest map's if all are too small.
     """
     names = {layer.name for layer in model.layers}
     stages = [f"stage{number}_out" for number in (4, 3, 2, 1)]

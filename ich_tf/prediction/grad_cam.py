@@ -158,7 +158,7 @@ def cell_centres(model: keras.Model, layer: str) -> tuple[np.ndarray, np.ndarray
 
 
 def _after(layer, tensor, first, step):
-    """The place of a layer's output, from that of its input."""
+    """The place of a layer's output, from the place of its input."""
     size = np.array(tensor.shape[1:3])
     if isinstance(layer, keras.layers.ZeroPadding2D):
         before = np.array([layer.padding[0][0], layer.padding[1][0]])

@@ -166,8 +166,8 @@ AUGMENTATIONS: dict[str, tuple[Transform, ...]] = {
         dataclasses.replace(_BURDUJA2020, degrees=(-10.0, 10.0)),
     ),
 }
-"""By name. "hssayeni2020" is the augmentation of [2]; "burduja2020_published" that of
-[1]'s code, on normalized images; "burduja2020" the same changes of images in [0, 1].
+"""By name. "hssayeni2020" augments as [2]; "burduja2020_published" as [1]'s code, on
+normalized images; "burduja2020" makes the same changes to images in [0, 1].
 
 Reference:
     [1] Burduja, Ionescu, Verga, Sensors 20(19):5611, 2020, doi:10.3390/s20195611.

@@ -163,7 +163,7 @@ def _recoloured(image, listed, draws, seed) -> tf.Tensor:
             case augmentations.Blur(sigma_pixels):
                 changed = _blurred(image, _within(sigma_pixels, drawn[1]), change)
             case augmentations.Noise(deviation):
-                # Another stream than that of the numbers above.
+                # Another stream than the numbers above.
                 stream = tf.stack([seed[0] + number + 1, seed[1]])
                 normal = tf.random.stateless_normal(image.shape, stream, alg="philox")
                 changed = image + _within(deviation, drawn[1]) * normal

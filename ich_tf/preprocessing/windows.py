@@ -77,7 +77,7 @@ def apply(hu: np.ndarray, windows: Sequence[Window], dtype=np.float32) -> np.nda
     return scaled
 
 
-def channels(hu: np.ndarray, approach: str, count: int, dtype=np.float32) -> np.ndarray:
+def channels(hu: np.ndarray, approach: str, count: int) -> np.ndarray:
     """Network input of one of the report's two approaches.
 
     Approach 1 copies the brain window to all channels; approach 2 has one window in
@@ -87,10 +87,9 @@ def channels(hu: np.ndarray, approach: str, count: int, dtype=np.float32) -> np.
         hu: Any shape, Hounsfield units.
         approach: A name in `APPROACHES`.
         count: Number of channels the network takes.
-        dtype: Floating type of the result.
 
     Returns:
-        (..., count), in [0, 1].
+        (..., count), float32, in [0, 1].
 
     Raises:
         ValueError: if the approach is unknown or has another number of channels.
@@ -99,7 +98,7 @@ def channels(hu: np.ndarray, approach: str, count: int, dtype=np.float32) -> np.
         The 2021 report, section IV-B-2.
     """
     windows = approach_windows(approach)
-    scaled = apply(hu, windows, dtype)
+    scaled = apply(hu, windows)
     if len(windows) == 1:
         return np.repeat(scaled, count, axis=-1)
     if len(windows) != count:

@@ -72,7 +72,7 @@ class PaintedHeads(Source):
             case_id: "<patient>:<copy>"; another copy has other paint.
 
         Returns:
-            The case, with the mask of what was painted and, of each slice, the labels.
+            The case, with the mask of the painted blood and the labels of each slice.
 
         Raises:
             ValueError: if the head cannot be read, or shows hemorrhage.
@@ -112,7 +112,7 @@ class PaintedHeads(Source):
 
 @dataclasses.dataclass(frozen=True)
 class Mixed(Source):
-    """Painted and phantom heads, told apart by `PAINTED` or `PHANTOM` before the name.
+    """Painted and phantom heads, with `PAINTED` or `PHANTOM` before the name.
 
     Attributes:
         painter: Of the painted ones.

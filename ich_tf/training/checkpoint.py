@@ -131,7 +131,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Put the state back; return the number of finished epochs.
 
         Raises:
-            ValueError: if there is no state, a damaged one, or that of another run.
+            ValueError: if there is no state, or a damaged one, or one of another run.
         """
         path = self.folder / STATE
         if not path.is_file():

@@ -157,7 +157,7 @@ def choose(
     Args:
         name: "one" device; "mirrored", all GPUs (without any, all logical CPUs) of
             this machine; "multiworker", the machines that `TF_CONFIG` lists; "tpu";
-            or "auto", the best of what is available. Where "auto" takes several GPUs
+            or "auto", the best one available. Where "auto" takes several GPUs
             that cannot share a batch, one of them trains on it.
         physical_devices: From a kind of device to the devices of this machine.
 

@@ -99,8 +99,8 @@ def tversky_distance(y_true, y_pred, false: float, missed: float, smooth=1.0):
     Args:
         y_true: (batch, ..., classes), mask.
         y_pred: (batch, ..., classes), probabilities.
-        false: Weight of what is marked falsely.
-        missed: Weight of what is missed.
+        false: Weight of falsely marked pixels.
+        missed: Weight of missed pixels.
         smooth: In pixels.
 
     Returns:
@@ -131,8 +131,8 @@ class SubtypeTversky(keras.losses.Loss):
     Predictions are (batch, h, w, 1 + subtypes), a softmax.
 
     Args:
-        false: Weight of what is marked falsely.
-        missed: Weight of what is missed.
+        false: Weight of falsely marked pixels.
+        missed: Weight of missed pixels.
         subtype_weight: Of the second question.
         name: Name of the loss.
         **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.

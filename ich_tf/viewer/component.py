@@ -16,7 +16,7 @@ SUBTYPE_COLOURS = (
     (200, 110, 255),
     (70, 220, 120),
 )
-"""In the order of `labels.SUBTYPES`; told apart with every common colour blindness
+"""In the order of `labels.SUBTYPES`; distinguishable with every common colour blindness
 by brightness or by the legend."""
 
 

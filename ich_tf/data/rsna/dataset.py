@@ -212,10 +212,10 @@ class Rsna(Dataset):
 
         Returns:
             "layout"; "slices", their number; "cases", from case id to "slices",
-            "mask_voxels" (None: there are no masks) and "crc32" of what is known of
-            its slices without reading pixels (names, places, sizes of the files,
-            labels); and "identity": that of the release only for its number of images
-            and scans, "phantom" if a file carries the phantom's marker, else "unknown".
+            "mask_voxels" (None: there are no masks) and "crc32" of its slices' names,
+            places, file sizes and labels, for which no pixels are read; and
+            "identity": the release, only for its number of images and scans,
+            "phantom" if a file carries the phantom's marker, else "unknown".
         """
         return {
             "layout": self.name,

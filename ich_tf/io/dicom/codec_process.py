@@ -44,8 +44,8 @@ def answer(request: dict) -> tuple[dict, bytes]:
     # Decoder plugins raise every kind of exception on damaged or foreign data.
     except Exception as error:
         # Only what pydicom says of its decoders; other texts may quote the header.
-        told = isinstance(error, RuntimeError | NotImplementedError)
-        reason = " ".join(str(error).split())[:300] if told else ""
+        has_reason = isinstance(error, RuntimeError | NotImplementedError)
+        reason = " ".join(str(error).split())[:300] if has_reason else ""
         return {
             "error": reason or f"the data are damaged ({type(error).__name__})"
         }, b""

@@ -83,22 +83,23 @@ class Series:
 
 def _description(dataset) -> str:
     """Series Description, or nothing where a part of it may identify the patient."""
-    told = headers.text(dataset, "SeriesDescription")
+    description = headers.text(dataset, "SeriesDescription")
     words = {
         word.lower()
         for keyword in _IDENTIFYING
         for word in re.findall(r"\w+", headers.text(dataset, keyword))
         if len(word) > 2
     }
-    if _DATE.search(told) or words & {w.lower() for w in re.findall(r"\w+", told)}:
+    parts = {word.lower() for word in re.findall(r"\w+", description)}
+    if _DATE.search(description) or words & parts:
         return ""
-    shown = "".join(letter for letter in told if letter.isprintable())
+    shown = "".join(letter for letter in description if letter.isprintable())
     return re.sub(r"[<>&\"'`]", "", shown)[:_MAX_TEXT]
 
 
-def _uid(told: str) -> str:
+def _uid(value: str) -> str:
     """A UID that can be shown and typed, whatever stands in a damaged header."""
-    return re.sub(r"[^\w.-]", "", told)[:_MAX_TEXT]
+    return re.sub(r"[^\w.-]", "", value)[:_MAX_TEXT]
 
 
 def read_item(path: pathlib.Path) -> Item:

@@ -181,15 +181,15 @@ def _contradictions(content: NiftiContent, sform: np.ndarray) -> list[Note]:
     volumes = [float(np.prod(edges))]
     if count == 3:
         volumes.append(abs(float(np.linalg.det(sform[:3, :3]))))
-    told = f"{_mm(sizes)} mm in pixdim, {_mm(edges)} mm in the sform"
+    both = f"{_mm(sizes)} mm in pixdim, {_mm(edges)} mm in the sform"
     if all(abs(np.prod(sizes) / volume - 1) > 2 * SAME_SIZE for volume in volumes):
         factor = volumes[-1] / np.prod(sizes)
         raise InputError(
-            f"{content.path}: its header contradicts itself: voxels measure {told}, so "
+            f"{content.path}: its header contradicts itself: voxels measure {both}, so "
             f"every ml would be {max(factor, 1 / factor):.3g} times as large by one as "
             "by the other. Correct the header, or convert the scan from DICOM again."
         )
-    return [Note("geometry", f"voxels measure {told}; the sform counts")]
+    return [Note("geometry", f"voxels measure {both}; the sform counts")]
 
 
 def _mm(sizes: np.ndarray) -> str:

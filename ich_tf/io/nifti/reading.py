@@ -191,12 +191,12 @@ def read_mask(
             f"{path}: the mask has shape {content.shape}, its volume "
             f"{volume.source.shape}."
         )
-    told = [] if notes is None else notes
-    told += _place_notes(content, header_affine(content)[0], volume)
+    remarks_of_file = [] if notes is None else notes
+    remarks_of_file += _place_notes(content, header_affine(content)[0], volume)
     values, remarks = _values(content)
-    told += [Note("mask", f"mask: {remark}") for remark in remarks]
+    remarks_of_file += [Note("mask", f"mask: {remark}") for remark in remarks]
     mask, value_notes = _binary(content.path, values)
-    told += value_notes
+    remarks_of_file += value_notes
     return np.ascontiguousarray(volume.source.from_source(mask))
 
 
