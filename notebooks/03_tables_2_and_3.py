@@ -37,13 +37,11 @@ import numpy as np
 from IPython.display import Image, Markdown, display
 
 from ich_tf import metrics
-from ich_tf.evidence import compare, study, tables
-from ich_tf.evidence import protocols as protocol_sweep
+from ich_tf.evidence import compare, protocol_sweep, study, tables
 from ich_tf.experiments.mask_results import dice
 from ich_tf.metrics import evaluation
 from ich_tf.prediction import figures, real_heads
-from ich_tf.report import conventions as conventions_figure
-from ich_tf.report import notebook, plots
+from ich_tf.report import notebook, plots, sweep_figure
 from ich_tf.synthetic import phantom
 
 # "phantom", or the folder of ct-ich.
@@ -179,9 +177,7 @@ if run:
     conventions = protocol_sweep.sweep(run, lambda line: None)
     with tempfile.TemporaryDirectory() as scratch:
         path = pathlib.Path(scratch) / "protocols.png"
-        conventions_figure.draw(
-            conventions, path, f"{best}: {run.fingerprint['identity']}"
-        )
+        sweep_figure.draw(conventions, path, f"{best}: {run.fingerprint['identity']}")
         alt = f"Dice of {best} under each convention"
         display(Image(path.read_bytes(), width=700, alt=alt))
     display(Markdown(protocol_sweep.describe(run, conventions)))

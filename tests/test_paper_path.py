@@ -23,7 +23,7 @@ from ich_tf import paths
 from ich_tf.data import splits
 from ich_tf.evidence import audit, findings, protocols, verify
 from ich_tf.experiments import runner
-from ich_tf.report import protocols as protocol_files
+from ich_tf.report import sweep_files
 from ich_tf.synthetic import ct_ich_writer, phantom
 
 PATIENTS = splits.subject_order_75()
@@ -129,7 +129,7 @@ def test_conventions_hold_that_of_the_row_itself(whole, tmp_path):
     run = protocols.open_result(
         paper_run.ROW, "paper", folders, print, rows=paper_run.ROWS
     )
-    swept, figure = protocol_files.write(run, print, tmp_path / "out")
+    swept, figure = sweep_files.write(run, print, tmp_path / "out")
     assert figure.is_file()
     (published,) = (each for each in swept if each.is_published)
     for name, ours in result.summary["hssayeni2020"].items():

@@ -20,6 +20,7 @@ from ich_tf.evidence import (
     audit,
     audit_page,
     compare,
+    protocol_sweep,
     recorded,
     render,
     study,
@@ -28,13 +29,12 @@ from ich_tf.evidence import (
     verify,
 )
 from ich_tf.evidence import conventions as sweeping
-from ich_tf.evidence import protocols as protocol_sweep
 from ich_tf.experiments import mask_results, provenance, runner
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import Catalog
 from ich_tf.experiments.rows import audit as audit_rows
 from ich_tf.metrics import evaluation
-from ich_tf.report import protocols as protocol_figure
+from ich_tf.report import sweep_files
 
 BEST, UNET = threshold_run.BEST, threshold_run.UNET
 REAL = "ct-ich 1.3.1"
@@ -682,7 +682,7 @@ def test_protocols_from_a_result_file(made, tmp_path):
     run = protocol_sweep.open_result(
         str(path), "demo", folders, print, threshold_run.CATALOG
     )
-    swept, figure = protocol_figure.write(run, print, tmp_path / "out")
+    swept, figure = sweep_files.write(run, print, tmp_path / "out")
     assert (
         len(swept) == len(files.read_json(tmp_path / "out" / "protocols.json")) == 408
     )

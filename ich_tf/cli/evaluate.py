@@ -35,10 +35,10 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from ich_tf.evidence import evaluate
-    from ich_tf.report import evaluate as written
+    from ich_tf.report import evaluation_files
 
     if options.out:
-        written.check(options.out)
+        evaluation_files.check(options.out)
     scores = evaluate.evaluate(
         options.prediction,
         options.truth,
@@ -51,7 +51,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     else:
         print(scores.to_markdown(), end="")
     if options.out:
-        written.write(scores, options.out)
+        evaluation_files.write(scores, options.out)
     return 1 if scores.faults else 0
 
 

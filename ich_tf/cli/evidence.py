@@ -139,14 +139,14 @@ def _add_protocols(parser: argparse.ArgumentParser) -> None:
 
 
 def _protocols(options: argparse.Namespace) -> None:
-    from ich_tf.evidence import protocols as protocol_sweep
-    from ich_tf.report import protocols
+    from ich_tf.evidence import protocol_sweep
+    from ich_tf.report import sweep_files
 
     folders = shared.folders(options)
     run = protocol_sweep.open_result(
         options.result, options.profile, folders, shared.say
     )
-    swept, figure = protocols.write(run, shared.say, options.out)
+    swept, figure = sweep_files.write(run, shared.say, options.out)
     print(protocol_sweep.describe(run, swept))
     print(f"the figure is {figure}")
 

@@ -1,27 +1,27 @@
 """Networks by name; nothing heavy is imported until one is built."""
 
-import importlib
 import typing
 
 if typing.TYPE_CHECKING:
     import keras
 
-MODELS = {
-    "unetplusplus": "ich_tf.models.unet.unetplusplus",
-    "unet_hssayeni": "ich_tf.models.unet.unet_hssayeni",
-    "unetplusplus_3d": "ich_tf.models.unet3d.unetplusplus_3d",
-    "resnext101_32x8d": "ich_tf.models.resnext.resnext101_32x8d",
-    "resnext": "ich_tf.models.resnext.resnext",
-    "sequence": "ich_tf.models.sequence.build_sequence",
-}
+MODELS = (
+    "unetplusplus",
+    "unet_hssayeni",
+    "unetplusplus_3d",
+    "resnext101_32x8d",
+    "resnext",
+    "sequence",
+)
+"""The names that `build` knows."""
 
 
 def build(name: str, **kwargs) -> "keras.Model":
     """Build a network.
 
     Args:
-        name: A key of `MODELS`.
-        **kwargs: Arguments of the function that `MODELS` names.
+        name: One of `MODELS`.
+        **kwargs: Arguments of the network's function.
 
     Returns:
         An uncompiled model. Input: (batch, height, width, channels), windowed
@@ -35,7 +35,19 @@ def build(name: str, **kwargs) -> "keras.Model":
     Example:
         >>> model = build("unetplusplus", backbone="densenet121")
     """
-    if name not in MODELS:
-        raise ValueError(f"Unknown model {name!r}. Known: {', '.join(MODELS)}.")
-    module, function = MODELS[name].rsplit(".", 1)
-    return getattr(importlib.import_module(module), function)(**kwargs)
+    match name:
+        case "unetplusplus":
+            from ich_tf.models.unet import unetplusplus as network
+        case "unet_hssayeni":
+            from ich_tf.models.unet import unet_hssayeni as network
+        case "unetplusplus_3d":
+            from ich_tf.models.unet3d import unetplusplus_3d as network
+        case "resnext101_32x8d":
+            from ich_tf.models.resnext import resnext101_32x8d as network
+        case "resnext":
+            from ich_tf.models.resnext import resnext as network
+        case "sequence":
+            from ich_tf.models.sequence import build_sequence as network
+        case _:
+            raise ValueError(f"Unknown model {name!r}. Known: {', '.join(MODELS)}.")
+    return network(**kwargs)

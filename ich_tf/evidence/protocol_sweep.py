@@ -14,8 +14,7 @@ from typing import TypedDict
 import numpy as np
 
 from ich_tf import metrics, typed_json
-from ich_tf.evidence import conventions as sweeping
-from ich_tf.evidence import table_cells, tables
+from ich_tf.evidence import conventions, table_cells, tables
 from ich_tf.evidence.conventions import Convention
 from ich_tf.experiments import lookup, runner, tasks
 from ich_tf.experiments import results as stored
@@ -96,24 +95,22 @@ def sweep(run: runner.Run, say: Callable[[str], None]) -> list[Convention]:
         ValueError: if a file of probabilities is missing.
     """
     ct_ich = run.fingerprint["identity"].startswith("ct-ich")
-    choices = itertools.product(sweeping.THRESHOLDS, (False, True))
-    rules = [sweeping.rule(*choice) for choice in choices]
-    scored = sweeping.score(rules, _count(run, rules, say), ct_ich)
-    return sweeping.ranked(scored, _reported(run))
+    choices = itertools.product(conventions.THRESHOLDS, (False, True))
+    rules = [conventions.rule(*choice) for choice in choices]
+    scored = conventions.score(rules, _count(run, rules, say), ct_ich)
+    return conventions.ranked(scored, _reported(run))
 
 
-def describe(
-    run: runner.Run, conventions: Sequence[Convention], shown: int = 10
-) -> str:
+def describe(run: runner.Run, scored: Sequence[Convention], shown: int = 10) -> str:
     """The sweep as Markdown: the spread, and the nearest conventions where ranked."""
     identity = run.fingerprint["identity"]
     lines = [
         f"**{run.experiment.id} on {identity}**",
         "",
-        *sweeping.spread(conventions),
+        *conventions.spread(scored),
         "",
     ]
-    if conventions[0].distance is None:
+    if scored[0].distance is None:
         lines.append(
             f"Not ranked: the report has no number of this row on {identity}, or the "
             "run is not evaluated as the report's."
@@ -122,7 +119,7 @@ def describe(
         lines += [
             "Nearest to the report's numbers:",
             "",
-            *sweeping.nearest(conventions, shown),
+            *conventions.nearest(scored, shown),
         ]
     return "\n".join(lines) + "\n"
 

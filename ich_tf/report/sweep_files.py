@@ -6,10 +6,10 @@ import pathlib
 from collections.abc import Callable
 
 from ich_tf import files, owned_folder
-from ich_tf.evidence import protocols as protocol_sweep
+from ich_tf.evidence import protocol_sweep
 from ich_tf.evidence.conventions import Convention
 from ich_tf.experiments import runner
-from ich_tf.report import conventions as figures
+from ich_tf.report import sweep_figure
 
 WRITER = "protocols"
 NUMBERS = "protocols.json"
@@ -53,5 +53,5 @@ def _write(
     reported = conventions[0].distance is not None and run.experiment.reported
     line = next(iter(reported.values()))["dice"] if reported else None
     title = f"{run.experiment.title}: {identity}"
-    figures.draw(conventions, folder / FIGURE, title, line)
+    sweep_figure.draw(conventions, folder / FIGURE, title, line)
     return conventions

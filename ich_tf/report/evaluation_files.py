@@ -5,7 +5,7 @@ import pathlib
 
 from ich_tf import files, owned_folder
 from ich_tf.evidence.mask_scores import Evaluation
-from ich_tf.report import conventions
+from ich_tf.report import sweep_figure
 
 WRITER = "evaluate"
 NUMBERS = "evaluation.json"
@@ -38,7 +38,7 @@ def write(evaluation: Evaluation, out: str | os.PathLike) -> None:
     title = f"{len(evaluation.cases)} pairs of masks under every convention"
     with owned_folder.replacing(pathlib.Path(out), WRITER) as folder:
         files.write_json(folder / NUMBERS, evaluation.to_json())
-        conventions.draw(
+        sweep_figure.draw(
             evaluation.conventions,
             folder / FIGURE,
             title,
