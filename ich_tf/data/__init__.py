@@ -77,7 +77,7 @@ DATASETS = {
     "phantom": "ich_tf.synthetic.phantom:PhantomDataset",
     "rsna": "ich_tf.data.rsna.dataset:Rsna",
 }
-"""Name to module and class; named, not imported, since the phantom lies a layer above."""
+"""Name to module and class, as text: the phantom lies in a layer above this one."""
 
 
 def open_dataset(name: str, *args, **kwargs) -> Dataset:
