@@ -21,7 +21,7 @@ import pytest
 
 from ich_tf import paths
 from ich_tf.data import splits
-from ich_tf.evidence import audit, findings, protocols, verify
+from ich_tf.evidence import audit, findings, protocol_sweep, verify
 from ich_tf.experiments import runner
 from ich_tf.report import sweep_files
 from ich_tf.synthetic import ct_ich_writer, phantom
@@ -126,7 +126,7 @@ def test_verify_counts_the_stored_probabilities_again(whole, tmp_path):
 
 def test_conventions_hold_that_of_the_row_itself(whole, tmp_path):
     folders, (result, *_), _ = whole
-    run = protocols.open_result(
+    run = protocol_sweep.open_result(
         paper_run.ROW, "paper", folders, print, rows=paper_run.ROWS
     )
     swept, figure = sweep_files.write(run, print, tmp_path / "out")
