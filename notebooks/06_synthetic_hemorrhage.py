@@ -66,7 +66,8 @@ common = {
     "pixel_mm": case.volume.spacing_mm and case.volume.spacing_mm[1],
     "hu_window": case.volume.hu_window,
 }
-plain, outlined = {"as it was": figures.gray(clean)}, {"": figures.gray(clean)}
+plain = {"as it was": figures.gray(clean)}
+outlined = {"no outline": figures.gray(clean)}
 for subtype in labels.SUBTYPES:
     of_slice = painting.paint(clean, 5, subtypes=(subtype,), **common)
     plain[labels.SHORT[subtype]] = figures.gray(of_slice.hu)
@@ -117,8 +118,9 @@ for number, subtype in enumerate(labels.SUBTYPES):
     head = phantom.generate(11, number, slices=24, size=256, subtypes=[subtype]).case
     z = head.mask.sum((1, 2)).argmax()
     hu, mask = head.volume.hu[z], head.mask[z] > 0
-    probability = network.segment(head).hemorrhage[z]
-    predicted, name = probability > 0.5, labels.SHORT[subtype]
+    answer = network.segment(head)
+    probability, predicted = answer.hemorrhage[z], network.marked(answer)[z]
+    name = labels.SHORT[subtype]
     dice = 2 * np.sum(predicted & mask) / (np.sum(predicted) + np.sum(mask))
     truth[f"{name}, truth"] = figures.overlay(hu, mask)
     found[f"{name}, Dice {dice:.2f}"] = figures.overlay(hu, predicted)
