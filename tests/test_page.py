@@ -1,5 +1,6 @@
 import dataclasses
 import html
+import json
 import re
 import shutil
 
@@ -11,6 +12,7 @@ from browser import opened
 from ich_tf import cli, files
 from ich_tf.experiments import provenance, runner
 from ich_tf.report import page, viewer
+from ich_tf.viewer.page import render
 
 ROW = "table3/unet-hssayeni"
 HOSTILE = "<img src=x onerror=alert(1)>.dcm"
@@ -127,6 +129,13 @@ def test_no_slices_of_other_data_than_the_results(spoilt):
 
     text = spoilt(change)
     assert "<canvas" not in text
+
+
+def test_views_keep_their_order(tmp_path):
+    """The best row is the first view, which the page opens with."""
+    (tmp_path / "views.html").write_text("{{ views | tojson }}")
+    text = render("views.html", tmp_path, views={"second": 1, "first": 2}).decode()
+    assert list(json.loads(text)) == ["second", "first"]
 
 
 def test_the_viewer_holds_the_case_as_it_is(folders):

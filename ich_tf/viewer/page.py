@@ -43,7 +43,10 @@ def render(template: str, folder: pathlib.Path, **content: typing.Any) -> bytes:
 def _environment(folder: pathlib.Path) -> "jinja2.Environment":
     import jinja2
 
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, TEMPLATES]),
         autoescape=True,
     )
+    # A case opens with its first view; `tojson` sorts by default.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
+    return environment
