@@ -1,6 +1,6 @@
 """Compare LiteRT with Keras: start, a batch of slices, and whether answers are equal.
 
-`python benchmarks/litert.py [--weights NAME] [--batches 8] [--out FILE]` needs
+`python benchmarks/lite_runtime.py [--weights NAME] [--batches 8] [--out FILE]` needs
 `ai-edge-litert`. The shipped network is exported once. Then two processes answer the
 same random batches of four slices, by turns: one imports TensorFlow and Keras, the
 other LiteRT alone. Processor seconds, which depend little on what else runs, stand next
@@ -120,7 +120,7 @@ def _page(name: str, side: int, rows: dict[str, list], difference: float) -> str
     lines = [
         "# LiteRT next to Keras",
         "",
-        f"Made by `python benchmarks/litert.py --out docs/litert.md` on "
+        f"Made by `python benchmarks/lite_runtime.py --out docs/litert.md` on "
         f"{datetime.date.today()}, {len(os.sched_getaffinity(0))} cores, load "
         f"{os.getloadavg()[0]:.0f}: `{name}`, batches of {BATCH} slices of {side} x "
         f"{side} pixels, the least of {ROUNDS} processes. The start holds imports, "
