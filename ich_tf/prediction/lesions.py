@@ -72,9 +72,11 @@ def _measure(volume: Volume, mask: np.ndarray, subtype: str | None) -> list[Lesi
 
     if not mask.any():
         return []
-    parts, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
-    places = np.nonzero(parts)
-    part = parts[places] - 1
+    box = _box(mask)
+    parts, count = ndimage.label(mask[box], structure=np.ones((3, 3, 3)))
+    inside = np.nonzero(parts)
+    part = parts[inside] - 1
+    places = tuple(axis + side.start for axis, side in zip(inside, box, strict=True))
     hu = volume.hu[places].astype(float)
     pixels = np.bincount(part, minlength=count)
 
@@ -92,11 +94,19 @@ def _measure(volume: Volume, mask: np.ndarray, subtype: str | None) -> list[Lesi
             subtype=subtype,
             pixels=int(pixels[index]),
             volume_ml=None if volume_ml is None else round(float(volume_ml[index]), 3),
-            first_slice=extent[0].start + 1,
-            last_slice=extent[0].stop,
+            first_slice=box[0].start + extent[0].start + 1,
+            last_slice=box[0].start + extent[0].stop,
             mean_hu=round(float(mean_hu[index]), 1),
             deviation_hu=round(float(deviation_hu[index]), 1),
             centre=tuple(round(float(value), 1) for value in centres[index]),
         )
         for index, extent in enumerate(ndimage.find_objects(parts))
     ]
+
+
+def _box(mask: np.ndarray) -> tuple[slice, ...]:
+    """The smallest box around a mask that is not empty."""
+    in_plane = mask.any(axis=0)
+    sides = mask.any(axis=(1, 2)), in_plane.any(axis=1), in_plane.any(axis=0)
+    ends = [np.flatnonzero(side)[[0, -1]] for side in sides]
+    return tuple(slice(int(first), int(last) + 1) for first, last in ends)

@@ -164,8 +164,10 @@ class Network:
             segmentation: From `segment`.
             point: When a voxel is marked; None takes `operating_point`.
         """
-        likeliest = 1 + np.argmax(segmentation.subtypes[..., 1:], axis=-1)
-        return np.where(self.marked(segmentation, point), likeliest, 0).astype(np.uint8)
+        marked = self.marked(segmentation, point)
+        label_map = np.zeros(marked.shape, np.uint8)
+        label_map[marked] = 1 + np.argmax(segmentation.subtypes[marked, 1:], axis=-1)
+        return label_map
 
     @functools.cached_property
     def _answer(self):
