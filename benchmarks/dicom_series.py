@@ -21,7 +21,10 @@ from ich_tf.io import dicom
 SIDE = 512
 READER = """
 import resource, sys, time
-from ich_tf.io import dicom
+try:
+    from ich_tf.io import dicom
+except ImportError:  # The room of older checkouts.
+    from ich_tf.data import dicom
 dicom.read(sys.argv[1])
 for _ in range(int(sys.argv[2])):
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
