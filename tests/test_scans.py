@@ -201,6 +201,16 @@ def test_scans_that_would_share_a_folder_are_numbered(folder, tmp_path):
     assert len({scan.folder for scan in inputs}) == 2
 
 
+@pytest.mark.parametrize("name", ["cut.nii", "CUT.NII.GZ", "empty.nii"])
+def test_a_damaged_file_named_as_nifti_is_a_scan_that_fails(tmp_path, name):
+    (tmp_path / name).write_bytes(b"" if name == "empty.nii" else b"no header")
+    (tmp_path / f"{name}.bak").write_bytes(b"no header")
+    (scan,) = scans.find(tmp_path)
+    assert scan.name == name
+    with pytest.raises(ValueError, match=name):
+        scan.read(None)
+
+
 def test_a_digest_follows_the_files(folder, tmp_path):
     given = shutil.copytree(folder, tmp_path / "given")
     scan = scans.find(given)[0]

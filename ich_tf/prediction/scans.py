@@ -130,11 +130,17 @@ def find(
         wanted = None if series in (ALL, LARGEST) else series
         return [Scan(path.name, path, wanted)]
     without = _within_input(path, without)
-    walked = source.walk(path).files
-    files = [file for file in walked if not _passed_over(path, file, without)]
-    scans = [*_patient_folders(path, files), *_nifti_files(path, files)]
+    walked = source.walk(path)
+    files = [file for file in walked.files if not _passed_over(path, file, without)]
+    # What is named as NIfTI and cannot be opened is a scan that fails, too.
+    closed = [
+        file
+        for file in sorted(walked.problems)
+        if _is_named_nifti(file) and not _passed_over(path, file, without)
+    ]
+    scans = [*_patient_folders(path, files), *_nifti_files(path, [*files, *closed])]
     known = {file for scan in scans for file in _files(scan.path)}
-    if len(known) < len(files):
+    if not known.issuperset(files):
         scans += _series(path, series, scans, without)
     if not scans:
         raise inputs.no_scan(path)
@@ -167,7 +173,7 @@ def _passed_over(
 
 
 def _files(path: pathlib.Path) -> list[pathlib.Path]:
-    return [path] if path.is_file() else list(source.walk(path).files)
+    return list(source.walk(path).files) if path.is_dir() else [path]
 
 
 def _patient_folders(root: pathlib.Path, files: Iterable[pathlib.Path]) -> list[Scan]:
@@ -180,8 +186,13 @@ def _patient_folders(root: pathlib.Path, files: Iterable[pathlib.Path]) -> list[
 
 
 def _nifti_files(root: pathlib.Path, files: Iterable[pathlib.Path]) -> list[Scan]:
-    nifti = [path for path in files if inputs.is_nifti(path)]
+    """NIfTI files by content, or by name alone: a damaged one is a scan that fails."""
+    nifti = [path for path in files if _is_named_nifti(path) or inputs.is_nifti(path)]
     return [Scan(_below(root, path), path) for path in nifti]
+
+
+def _is_named_nifti(path: pathlib.Path) -> bool:
+    return path.name.lower().endswith((".nii", ".nii.gz"))
 
 
 def _series(
