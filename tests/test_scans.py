@@ -89,6 +89,16 @@ def _resumed(arguments, out, folder):
     assert [row["status"] for row in table(out)][:2] == [many.PREDICTED] * 2
 
 
+def test_a_scan_without_images_to_refer_to_says_that_no_dicom_was_written(
+    folder, weights_dir, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    arguments = folder / "a.nii", "--out", out, "--weights-dir", weights_dir
+    assert predict(*arguments, "--dicom") == 0
+    reason = json.loads((out / saving.RESULT).read_text())["dicom"]["reason"]
+    assert reason in capsys.readouterr().out
+
+
 def test_anonymous_results_hold_no_name(folder, weights_dir, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = (folder, "--out", out, "--weights-dir", weights_dir)

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import pathlib
 from collections.abc import Callable, Iterator
 
 from ich_tf.cli import options as shared
@@ -116,6 +117,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _predict_one(scan, settings, options: argparse.Namespace) -> int:
+    from ich_tf import files
     from ich_tf.prediction import predict, saving
 
     predict.check_thresholds(settings.threshold, settings.slice_threshold)
@@ -133,6 +135,10 @@ def _predict_one(scan, settings, options: argparse.Namespace) -> int:
         print(json.dumps(prediction.as_dict(), indent=1, allow_nan=False))
         return 0
     _show(prediction)
+    if settings.dicom:
+        stored = files.read_json(pathlib.Path(options.out) / saving.RESULT)
+        if "reason" in stored["dicom"]:
+            print(f"warning: no DICOM file written: {stored['dicom']['reason']}")
     print(f"written to {options.out}; open {saving.PAGE} there in a browser")
     return 0
 
