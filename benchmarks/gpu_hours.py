@@ -2,7 +2,7 @@
 
 Nothing is trained: a network's multiplications and additions are counted by
 TensorFlow's profiler, a training step is taken as three forward passes, and a GPU as
-sustaining a quarter of its peak. The numbers of steps are those of the published data
+sustaining a quarter of its peak. The numbers of steps follow from the published data
 (`CT_ICH_STEPS`, `RSNA_SLICES`). Input, inference and storage are not in it.
 
     python benchmarks/gpu_hours.py            # prints the table
@@ -95,7 +95,7 @@ def _operations(row, settings) -> float:
     if isinstance(settings, VolumeSettings):
         shape, steps = settings.patch, settings.steps_per_epoch
     else:
-        # A row that is compared with 3-D sees whole slices in as many steps.
+        # The 2-D row next to the 3-D rows states its own number of steps.
         shape, steps = (settings.tile,) * 2, settings.steps_per_epoch or CT_ICH_STEPS
     forward = forward_operations(_model(row, (*shape, row.channels)))
     return 3 * forward * settings.batch * steps * settings.epochs * FOLDS

@@ -162,8 +162,8 @@ def _operating_point(measured: dict) -> list[str]:
         "specificity of slices | error of the volume, ml |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for title, found in points.items():
-        for part, point in (found or {}).items():
+    for title, choices in points.items():
+        for part, point in (choices or {}).items():
             if point is None:
                 continue
             scored = point.get("score", {})

@@ -41,7 +41,7 @@ class Segmentation(TypedDict):
     """How slices become the crops that a segmentation network sees.
 
     With `head_box` slices have pixels of one physical size and are cut to the head.
-    The thresholds are those of `metrics.operating_point`.
+    `metrics.operating_point` explains the two thresholds.
     """
 
     approach: str
