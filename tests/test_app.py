@@ -7,6 +7,8 @@ import urllib.error
 import urllib.request
 import zipfile
 
+import nibabel
+import numpy as np
 import pytest
 import small_network
 from browser import opened
@@ -51,6 +53,22 @@ def test_uploads_become_numbered_scans_and_are_deleted(head, weights_dir, tmp_pa
     assert {entry.name for entry in tmp_path.iterdir()} == {"other", "results"}
 
 
+def test_a_pair_stays_together_and_what_is_not_read_is_named(
+    head, weights_dir, tmp_path
+):
+    image = nibabel.load(head)
+    pair = nibabel.Nifti1Pair(np.asarray(image.dataobj), image.affine)
+    pair.to_filename(tmp_path / "b.img")
+    (tmp_path / "c.nrrd").write_bytes(b"NRRD0004")
+    uploads = [tmp_path / "b.hdr", tmp_path / "c.nrrd", tmp_path / "b.img"]
+    out = tmp_path / "results"
+    out.mkdir()
+    settings = many.PredictionSettings(weights_dir=weights_dir)
+    answer = work.predict(uploads, out, settings, lambda *said: None)
+    assert list(answer.pages) == ["scan-001"]
+    assert ["NRRD" in reason for reason in answer.unread.values()] == [True]
+
+
 def test_a_hostile_archive_is_refused_and_deleted(tmp_path):
     packed, out = tmp_path / "a.zip", tmp_path / "results"
     out.mkdir()
@@ -76,7 +94,14 @@ def address(weights_dir):
 @pytest.mark.filterwarnings("ignore")  # Gradio's own.
 def test_a_scan_is_dropped_predicted_shown_and_downloaded(address, head, tmp_path):
     path = shutil.copy(head, tmp_path / HOSTILE)
+    dialogs = []
+
+    def dismiss(dialog):
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
     with opened(address) as (page, logged, requested):
+        page.on("dialog", dismiss)
         page.set_input_files("#uploads input[type=file]", path)
         page.wait_for_selector("#uploads table, #uploads .file-preview")
         page.click("#start")
@@ -93,7 +118,9 @@ def test_a_scan_is_dropped_predicted_shown_and_downloaded(address, head, tmp_pat
             for url in requested
             if not url.startswith((address, "data:", "blob:", "about:"))
         ]
-        assert page.evaluate("typeof window.alerted") == "undefined"
+        assert dialogs == []
+        page.evaluate("alert('a dialog is noticed')")
+        assert dialogs == ["a dialog is noticed"]
         # The policy stops what Gradio's page refers to; nothing is answered.
         assert outside == []
 

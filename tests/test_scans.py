@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import gzip
 import json
 import shutil
 import zipfile
@@ -180,17 +181,17 @@ def export(tmp_path_factory):
 
 
 def test_series_all_and_largest_of_each_study(export):
-    every = scans.find(export, "all")
+    every = scans.find(export, "all").scans
     assert sorted((scan.name, scan.series.slices) for scan in every) == [
         ("one/series0", 3),
         ("one/series1", 6),
         ("two/series0", 4),
     ]
-    largest = scans.find(export, "largest")
+    largest = scans.find(export, "largest").scans
     assert sorted(scan.name for scan in largest) == ["one/series1", "two/series0"]
     with pytest.raises(ValueError, match="3 CT series"):
         scans.find(export)
-    (named,) = scans.find(export, dicom.make_uid("two", "0"))
+    (named,) = scans.find(export, dicom.make_uid("two", "0")).scans
     assert named.series.slices == 4
 
 
@@ -198,7 +199,7 @@ def test_results_in_the_folder_are_no_scans(folder, tmp_path):
     given = shutil.copytree(folder, tmp_path / "given")
     (given / "out").mkdir()
     shutil.copy(given / "a.nii", given / "out" / "mask.nii.gz")
-    names = [scan.name for scan in scans.find(given, without=given / "out")]
+    names = [scan.name for scan in scans.find(given, without=given / "out").scans]
     assert names == ["a.nii", "ward b/a.nii", "water.nii.gz"]
 
 
@@ -207,7 +208,7 @@ def test_scans_that_would_share_a_folder_are_numbered(folder, tmp_path):
     given.mkdir()
     for name in ("a.nii", "a.nii.gz"):
         shutil.copy(folder / "a.nii", given / name)
-    inputs = scans.find(given)
+    inputs = scans.find(given).scans
     assert len({scan.folder for scan in inputs}) == 2
 
 
@@ -215,19 +216,70 @@ def test_scans_that_would_share_a_folder_are_numbered(folder, tmp_path):
 def test_a_damaged_file_named_as_nifti_is_a_scan_that_fails(tmp_path, name):
     (tmp_path / name).write_bytes(b"" if name == "empty.nii" else b"no header")
     (tmp_path / f"{name}.bak").write_bytes(b"no header")
-    (scan,) = scans.find(tmp_path)
+    (scan,) = scans.find(tmp_path).scans
     assert scan.name == name
     with pytest.raises(ValueError, match=name):
         scan.read(None)
 
 
+@pytest.mark.parametrize("endings", [(".hdr", ".img"), (".HDR.gz", ".IMG.gz")])
+def test_a_pair_is_one_scan(folder, tmp_path, endings):
+    image = nibabel.load(folder / "a.nii")
+    given = tmp_path / "given"
+    given.mkdir()
+    packed = ".gz" if endings[0].endswith(".gz") else ""
+    pair = nibabel.Nifti1Pair(np.asarray(image.dataobj), image.affine)
+    pair.to_filename(tmp_path / f"b.img{packed}")
+    for written, ending in zip((".hdr", ".img"), endings, strict=True):
+        (tmp_path / f"b{written}{packed}").rename(given / f"b{ending}")
+    shutil.copy(folder / "a.nii", given / "a.nii")
+    found = scans.find(given)
+    single, pair = sorted(found.scans, key=lambda scan: scan.name)
+    assert (single.name, pair.name) == ("a.nii", f"b{endings[0]}")
+    assert pair.folder.as_posix() == "b" and found.unread == {}
+    np.testing.assert_array_equal(pair.read().hu, single.read().hu)
+    before = pair.digest
+    (given / f"b{endings[1]}").write_bytes(b"other")
+    assert scans.find(given).scans[1].digest != before
+
+
+def test_a_file_that_may_hold_a_scan_is_never_passed_over_in_silence(
+    folder, weights_dir, tmp_path, capsys
+):
+    given = tmp_path / "given"
+    given.mkdir()
+    shutil.copy(folder / "a.nii", given / "a.nii")
+    (given / "b.nrrd").write_bytes(b"NRRD0004\n# 3D Slicer")
+    with zipfile.ZipFile(given / "c.zip", "w") as packed:
+        packed.writestr("scan.nii", "")
+    (given / "d.mgz").write_bytes(gzip.compress(b"\0\0\0\x01\0\0\0\x80"))
+    (given / "e.hdr").write_bytes(b"\x5c\x01\0\0" + bytes(344))
+    (given / "f.img").write_bytes(b"\x01\x02\x03\x04")
+    (given / "g.dcm").write_bytes(b"")
+    (given / "h.dcm").write_bytes(b"\x01\x02no DICOM")
+    (given / "notes.pdf").write_bytes(b"%PDF-1.4")
+    found = scans.find(given)
+    assert [scan.name for scan in found.scans] == ["a.nii"]
+    assert list(found.unread) == [
+        *("b.nrrd", "c.zip", "d.mgz", "e.hdr", "f.img", "g.dcm", "h.dcm")
+    ]
+    assert "NRRD" in found.unread["b.nrrd"] and "0 bytes" in found.unread["g.dcm"]
+    out = tmp_path / "out"
+    assert predict(given, "--out", out, "--weights-dir", weights_dir, "--json") == 0
+    said = capsys.readouterr()
+    assert "c.zip is a ZIP archive" in said.err and json.loads(said.out)
+    arguments = (given, "--out", tmp_path / "anonymous", "--weights-dir", weights_dir)
+    assert predict(*arguments, "--anonymous") == 0
+    assert "c.zip" not in capsys.readouterr().err
+
+
 def test_a_digest_follows_the_files(folder, tmp_path):
     given = shutil.copytree(folder, tmp_path / "given")
-    scan = scans.find(given)[0]
+    scan = scans.find(given).scans[0]
     before = scan.digest
-    assert scans.find(given)[0].digest == before
+    assert scans.find(given).scans[0].digest == before
     (given / "a.nii").write_bytes((given / "a.nii").read_bytes() + b"x")
-    assert scans.find(given)[0].digest != before
+    assert scans.find(given).scans[0].digest != before
 
 
 def test_a_folder_without_a_scan_is_named(tmp_path):
@@ -242,12 +294,12 @@ def test_hidden_folders_count_only_below_the_input(folder, tmp_path, monkeypatch
     shutil.copy(folder / "a.nii", given / ".trash" / "old.nii")
     monkeypatch.chdir(given / "ward b")
     for path in (given, "..", "../../given"):
-        names = [scan.name for scan in scans.find(path)]
+        names = [scan.name for scan in scans.find(path).scans]
         assert names == ["a.nii", "ward b/a.nii", "water.nii.gz"]
 
 
 def test_results_may_lie_above_the_scans_but_not_among_them(folder):
-    names = [scan.name for scan in scans.find(folder, without=folder.parent)]
+    names = [scan.name for scan in scans.find(folder, without=folder.parent).scans]
     assert names == ["a.nii", "ward b/a.nii", "water.nii.gz"]
     with pytest.raises(ValueError, match="another folder"):
         scans.find(folder / "ward b", without=folder / "ward b")

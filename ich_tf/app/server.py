@@ -153,6 +153,10 @@ def _blocks(folder: pathlib.Path, settings: many.PredictionSettings) -> "gradio.
             first = names[0] if names else None
             chosen = gradio.update(choices=names, value=first, visible=len(names) > 1)
             rows = [_row(outcome) for outcome in answer.outcomes]
+            rows += [
+                [name, "not read", "", "", reason]
+                for name, reason in answer.unread.items()
+            ]
             shown = _frame(own, first)
             return own, None, rows, str(answer.results), chosen, shown
 

@@ -16,6 +16,7 @@ MAX_UPLOAD_BYTES = 2 * 2**30
 UPLOAD = "upload"
 """What messages say instead of the temporary folder."""
 ENDINGS = (".nii.gz", ".nii", ".zip", ".dcm", ".ima")
+PAIR_ENDINGS = (".hdr", ".img", ".hdr.gz", ".img.gz")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +26,13 @@ class PageContent:
     Attributes:
         outcomes: One for each scan, named scan-001 and so on.
         pages: Name of a scan to its HTML page, of the scans that did not fail.
+        unread: Uploaded file to reason, for those that may hold a further scan.
         results: A ZIP archive of all results.
     """
 
     outcomes: list[many.Outcome]
     pages: dict[str, pathlib.Path]
+    unread: dict[str, str]
     results: pathlib.Path
 
 
@@ -61,20 +64,21 @@ def predict(
         try:
             progress(0.0, "reading the files")
             stage(uploads, staged)
-            scans_found = [
+            found = scans.find(staged, scans.ALL)
+            named = [
                 dataclasses.replace(scan, name=f"scan-{number:03d}")
-                for number, scan in enumerate(scans.find(staged, scans.ALL), start=1)
+                for number, scan in enumerate(found.scans, start=1)
             ]
             outcomes: list[many.Outcome] = []
 
             def done(outcome: many.Outcome) -> None:
                 reason = outcome.reason.replace(staged, UPLOAD)
                 outcomes.append(dataclasses.replace(outcome, reason=reason))
-                share = len(outcomes) / len(scans_found)
-                progress(share, f"{len(outcomes)} of {len(scans_found)} scans")
+                share = len(outcomes) / len(named)
+                progress(share, f"{len(outcomes)} of {len(named)} scans")
 
-            progress(0.0, f"0 of {len(scans_found)} scans")
-            many.run(scans_found, folder, settings, done)
+            progress(0.0, f"0 of {len(named)} scans")
+            many.run(named, folder, settings, done)
         except ValueError as error:
             # The message names files of the temporary folder.
             raise ValueError(str(error).replace(staged, UPLOAD)) from error
@@ -86,7 +90,7 @@ def predict(
         for outcome in outcomes
         if outcome.status != many.FAILED
     }
-    return PageContent(outcomes, pages, _packed(folder))
+    return PageContent(outcomes, pages, found.unread, _packed(folder))
 
 
 def stage(uploads: Sequence[str | os.PathLike], folder: str | os.PathLike) -> None:
@@ -95,9 +99,14 @@ def stage(uploads: Sequence[str | os.PathLike], folder: str | os.PathLike) -> No
     Raises:
         ValueError: if an archive is damaged or hostile.
     """
+    numbers: dict[str, int] = {}
     for number, upload in enumerate(map(pathlib.Path, uploads)):
         lowered = upload.name.lower()
-        ending = next((end for end in ENDINGS if lowered.endswith(end)), "")
+        known = (*ENDINGS, *PAIR_ENDINGS)
+        ending = next((end for end in known if lowered.endswith(end)), "")
+        if ending in PAIR_ENDINGS:
+            # The two files of a pair find each other by their name.
+            number = numbers.setdefault(lowered.removesuffix(ending), number)
         if archive.is_archive(upload):
             inside = pathlib.Path(folder) / f"{number:05d}"
             inside.mkdir()

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+import sys
 from collections.abc import Callable, Iterator
 
 from ich_tf.cli import options as shared
@@ -109,11 +110,20 @@ def _predict(options: argparse.Namespace) -> int:
         resume=options.resume,
     )
     with scans.unpacked(options.input) as given:
-        scan_inputs = scans.find(given, options.series, without=options.out)
+        found = scans.find(given, options.series, without=options.out)
+        scan_inputs = found.scans
+        _warn_unread(found.unread, options.anonymous)
         several = options.series == scans.ALL or options.anonymous or options.resume
         if len(scan_inputs) > 1 or several:
             return _predict_many(scan_inputs, settings, options)
         return _predict_one(scan_inputs[0], settings, options)
+
+
+def _warn_unread(unread: dict[str, str], anonymous: bool) -> None:
+    """Name files that may hold a further scan, which a list of scans leaves out."""
+    for name, reason in unread.items():
+        shown = "a file" if anonymous else name
+        print(f"warning: not read: {shown} {reason}", file=sys.stderr)
 
 
 def _predict_one(scan, settings, options: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ READ = (
     "Read are NIfTI (.nii, .nii.gz, .hdr with .img), DICOM files and folders, and a "
     "patient's folder of ct-ich (`Patients_CT/<patient>` with `brain/<n>.jpg`)"
 )
+_ANALYZE = "Analyze 7.5 (.hdr), which has no orientation; save it as .nii.gz"
 _SYSTEM_FILES = (".ds_store", "thumbs.db", "desktop.ini")
 _SYSTEM_FOLDERS = ("__MACOSX",)
 _SPECIAL = (
@@ -193,10 +194,9 @@ def _sort_in(
             regular.append(path)
 
 
-# Magic bytes, where they are, and the name of the format.
-_MAGIC = (
+# Magic bytes, where they are, and the name of the format: first what may hold a scan.
+_SCAN_MAGIC = (
     (0, b"PK\x03\x04", "a ZIP archive; unpack it first"),
-    (0, b"PK\x05\x06", "an empty ZIP archive"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive; unpack it first"),
     (0, b"Rar!", "a RAR archive; unpack it first"),
     (257, b"ustar", "a TAR archive; unpack it first"),
@@ -205,9 +205,20 @@ _MAGIC = (
     (0, b"\x28\xb5\x2f\xfd", "a file compressed by zstd; unpack it first"),
     (0, b"NRRD0", "NRRD (.nrrd, .nhdr); save it as .nii.gz, with 3D Slicer for one"),
     (0, b"# vtk DataFile", "VTK; save it as .nii.gz"),
-    (0, b"\x93NUMPY", "a NumPy array, which says nothing about its place"),
-    (0, b"\x89HDF", "HDF5 (MINC 2 or weights); save a scan as .nii.gz"),
     (0, b"CDF", "NetCDF (MINC 1); convert it with mnc2nii"),
+    (0, b"\x89HDF", "HDF5 (MINC 2 or weights); save a scan as .nii.gz"),
+    (128, b"DICM", "DICOM; unpack it first"),
+    (0, b"\x1f\x8b", "a file that gzip compressed once more; unpack it first"),
+    (344, b"n+1\0", "NIfTI"),
+    (4, b"n+2\0", "NIfTI"),
+    (0, b"DICM", "DICOM that lost the first 128 bytes of its header"),
+    (0, b"\x00\x00\x00\x01\x00\x00", "MGH (FreeSurfer); convert it with mri_convert"),
+    (0, b"\x5c\x01\x00\x00", _ANALYZE),
+    (0, b"\x00\x00\x01\x5c", _ANALYZE),
+)
+_OTHER_MAGIC = (
+    (0, b"PK\x05\x06", "an empty ZIP archive"),
+    (0, b"\x93NUMPY", "a NumPy array, which says nothing about its place"),
     (0, b"\x89PNG", "a PNG picture, which has no Hounsfield units"),
     (0, b"\xff\xd8\xff", "a JPEG picture, which has no Hounsfield units"),
     (0, b"GIF8", "a GIF picture, which has no Hounsfield units"),
@@ -216,18 +227,15 @@ _MAGIC = (
     (0, b"MM\x00*", "a TIFF picture, which has no Hounsfield units"),
     (4, b"jP  ", "a JPEG 2000 picture, which has no Hounsfield units"),
     (0, b"%PDF", "a PDF document"),
-    (128, b"DICM", "DICOM; unpack it first"),
-    (0, b"\x1f\x8b", "a file that gzip compressed once more; unpack it first"),
-    (344, b"n+1\0", "NIfTI"),
-    (4, b"n+2\0", "NIfTI"),
-    (0, b"DICM", "DICOM that lost the first 128 bytes of its header"),
-    (0, b"\x00\x00\x00\x01\x00\x00", "MGH (FreeSurfer); convert it with mri_convert"),
 )
-_ENDINGS = {
+_SCAN_ENDINGS = {
     (".mha", ".mhd"): "MetaImage (.mha, .mhd); save it as .nii.gz, with 3D Slicer",
     (".nrrd", ".nhdr"): "NRRD; save it as .nii.gz, with 3D Slicer for one",
     (".mgz", ".mgh"): "MGH (FreeSurfer); convert it with mri_convert",
     (".mnc",): "MINC; convert it with mnc2nii",
+    (".img",): "the voxels of a pair, whose header, the file .hdr, is not there",
+}
+_OTHER_ENDINGS = {
     (".html", ".htm"): "a web page",
     (".txt", ".csv", ".json", ".xml", ".md"): "text",
 }
@@ -241,35 +249,48 @@ def name_format(path: str | os.PathLike) -> str | None:
     Raises:
         InputError: see `check_file`.
     """
-    path = pathlib.Path(path)
+    return _name(pathlib.Path(path))[0]
+
+
+def may_hold_scan(path: str | os.PathLike) -> bool:
+    """Whether a file that no reader takes is of a format that may hold a scan.
+
+    Raises:
+        InputError: see `check_file`.
+    """
+    return _name(pathlib.Path(path))[1]
+
+
+def _name(path: pathlib.Path) -> tuple[str | None, bool]:
+    """The name of a file's format, and whether it may hold a scan."""
     start = read_start(path, 4096)
     packed = start[:2] == b"\x1f\x8b"
     if packed:
         start = _unpacked(start)
-    name = _name_start(path, start)
+    name, scan = _name_start(path, start)
     if packed:
-        return f"compressed by gzip: {name}" if name else "a file compressed by gzip"
-    return name
+        name = f"compressed by gzip: {name}" if name else "a file compressed by gzip"
+    return name, scan
 
 
-def _name_start(path: pathlib.Path, start: bytes) -> str | None:
-    for offset, magic, name in _MAGIC:
-        if start[offset : offset + len(magic)] == magic:
-            return name
+def _name_start(path: pathlib.Path, start: bytes) -> tuple[str | None, bool]:
+    for known, scan in ((_SCAN_MAGIC, True), (_OTHER_MAGIC, False)):
+        for offset, magic, name in known:
+            if start[offset : offset + len(magic)] == magic:
+                return name, scan
     if b"ElementType" in start and b"DimSize" in start:
-        return _ENDINGS[".mha", ".mhd"]
-    if start[:4] in (b"\x5c\x01\x00\x00", b"\x00\x00\x01\x5c"):
-        return "Analyze 7.5 (.hdr), which has no orientation; save it as .nii.gz"
+        return _SCAN_ENDINGS[".mha", ".mhd"], True
     lowered = start[:512].lstrip().lower()
     if lowered.startswith((b"<!doctype html", b"<html")):
-        return "a web page, not what was downloaded; look at it in a browser"
+        return "a web page, not what was downloaded; look at it in a browser", False
     endings = {part.lower() for part in path.suffixes[-2:]}
-    for known, name in _ENDINGS.items():
-        if endings & set(known):
-            return name
+    for known, scan in ((_SCAN_ENDINGS, True), (_OTHER_ENDINGS, False)):
+        for listed, name in known.items():
+            if endings & set(listed):
+                return name, scan
     if start and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
-        return "text"
-    return None
+        return "text", False
+    return None, False
 
 
 def _unpacked(start: bytes) -> bytes:

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -101,10 +102,7 @@ def read_any(
     if not path.exists():
         raise source.InputError(f"{path}: there is no such file or folder.")
     volume = prepared(path, _read(path, series_uid), spacing_mm)
-    name = path.resolve().name
-    for suffix in (".gz", ".nii", ".dcm", ".img", ".hdr"):
-        if name.lower().endswith(suffix):
-            name = name[: -len(suffix)]
+    name = stem(path.resolve().name)
     return Case(name, name, volume)
 
 
@@ -120,8 +118,6 @@ def _read(path: pathlib.Path, series_uid: str | None) -> Volume:
     if dicom.looks_like_dicom(path):
         return dicom.read(path, series_uid=series_uid)
     name = source.name_format(path) or "no file that is known"
-    if path.name.lower().endswith((".img", ".img.gz")):
-        name = "the voxels of a pair, whose header, the file .hdr, is not there"
     raise source.InputError(f"{path}: not a readable scan but {name}. {source.READ}.")
 
 
@@ -130,7 +126,7 @@ def _read_folder(path: pathlib.Path, series_uid: str | None) -> Volume:
     listed = dicom.find_series(path)
     if any(series.kind != "unreadable" for series in listed):
         return dicom.read_found(path, listed, series_uid)
-    scans = [file for file in source.walk(path).files if is_nifti(file)]
+    scans = nifti_scans(source.walk(path).files)
     if scans:
         names = ", ".join(str(file.relative_to(path)) for file in scans[:5])
         raise source.InputError(
@@ -157,12 +153,31 @@ def no_scan(path: pathlib.Path) -> source.InputError:
     )
 
 
-def is_nifti(path: pathlib.Path) -> bool:
-    """Whether the content of a file is NIfTI; of an unreadable one it is not."""
-    try:
-        return nifti.is_nifti(path)
-    except source.InputError:
-        return False
+def nifti_scans(files: Iterable[pathlib.Path]) -> list[pathlib.Path]:
+    """The NIfTI scans among files; a damaged or empty .nii is one, too.
+
+    Returns:
+        A path for each scan, the header's for a pair .hdr and .img.
+    """
+    scans: dict[pathlib.Path, None] = {}
+    for path in files:
+        try:
+            if nifti.is_nifti(path):
+                scans[nifti.scan_files(path)[0]] = None
+                continue
+        except source.InputError:
+            pass
+        if path.name.lower().endswith((".nii", ".nii.gz")):
+            scans[path] = None
+    return list(scans)
+
+
+def stem(name: str) -> str:
+    """The name of a scan's file without its endings; `.nii.gz` are two."""
+    for suffix in (".gz", ".nii", ".dcm", ".img", ".hdr"):
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            name = name[: -len(suffix)]
+    return name
 
 
 def _check_no_series(path: pathlib.Path, series_uid: str | None) -> None:

@@ -6,10 +6,10 @@ import hashlib
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ich_tf.data import ct_ich
-from ich_tf.io import archive, dicom, source
+from ich_tf.io import archive, dicom, nifti, source
 from ich_tf.prediction import inputs
 from ich_tf.volume import Volume
 
@@ -61,8 +61,7 @@ class Scan:
     @property
     def digest(self) -> str:
         """Changes when a file of the scan does; from sizes and times, not content."""
-        files = self.series.files if self.series else _files(self.path)
-        status = [path.stat() for path in files]
+        status = [path.stat() for path in self.files]
         text = repr([(stat.st_size, stat.st_mtime_ns) for stat in status])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -70,10 +69,31 @@ class Scan:
     def folder(self) -> pathlib.PurePath:
         """Where its results belong, below the folder of all results."""
         *parents, last = self.name.split("/")
-        for ending in (".gz", ".nii", ".hdr", ".dcm"):
-            if last.lower().endswith(ending) and len(last) > len(ending):
-                last = last[: -len(ending)]
-        return pathlib.PurePath(*parents, last)
+        return pathlib.PurePath(*parents, inputs.stem(last))
+
+    @property
+    def files(self) -> tuple[pathlib.Path, ...]:
+        """Those that it is read from."""
+        if self.series is not None:
+            return tuple(self.series.files)
+        if self.path.is_dir():
+            return source.walk(self.path).files
+        with contextlib.suppress(source.InputError):
+            return nifti.scan_files(self.path)
+        return (self.path,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What a user's input holds.
+
+    Attributes:
+        scans: What can be predicted.
+        unread: Path below the input to reason, for files that may hold a further scan.
+    """
+
+    scans: list[Scan]
+    unread: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -110,7 +130,7 @@ def find(
     given: str | os.PathLike,
     series: str | None = None,
     without: str | os.PathLike | None = None,
-) -> list[Scan]:
+) -> Found:
     """List the scans in a file or folder; only headers are read.
 
     Args:
@@ -128,23 +148,59 @@ def find(
     path = pathlib.Path(given)
     if not path.is_dir() or ct_ich.is_patient_folder(path):
         wanted = None if series in (ALL, LARGEST) else series
-        return [Scan(path.name, path, wanted)]
+        return Found([Scan(path.name, path, wanted)])
     without = _within_input(path, without)
     walked = source.walk(path)
     files = [file for file in walked.files if not _passed_over(path, file, without)]
     # What is named as NIfTI and cannot be opened is a scan that fails, too.
-    closed = [
-        file
-        for file in sorted(walked.problems)
-        if _is_named_nifti(file) and not _passed_over(path, file, without)
+    problems = {
+        file: why
+        for file, why in sorted(walked.problems.items())
+        if not _passed_over(path, file, without)
+    }
+    scans = [
+        *_patient_folders(path, files),
+        *(Scan(_below(path, f), f) for f in inputs.nifti_scans([*files, *problems])),
     ]
-    scans = [*_patient_folders(path, files), *_nifti_files(path, [*files, *closed])]
-    known = {file for scan in scans for file in _files(scan.path)}
-    if not known.issuperset(files):
-        scans += _series(path, series, scans, without)
+    known = {file for scan in scans for file in scan.files}
+    listed = [] if known.issuperset(files) else _listed(path, without)
+    scans += _series(path, series, listed, scans)
     if not scans:
         raise inputs.no_scan(path)
-    return _numbered(scans)
+    others = {file: None for file in files} | problems
+    unread = _unread(others, listed, scans)
+    named = {_below(path, file): why for file, why in sorted(unread.items())}
+    return Found(_numbered(scans), named)
+
+
+def _unread(
+    others: Mapping[pathlib.Path, str | None],
+    listed: Sequence[dicom.Series],
+    scans: Sequence[Scan],
+) -> dict[pathlib.Path, str]:
+    """Why files are no part of a scan, as far as they may hold one.
+
+    Args:
+        others: Every file, and why it cannot be opened.
+        listed: The DICOM series.
+        scans: What is read. Notes of a DICOM series name the files that lie with it.
+    """
+    known = {file for scan in scans for file in scan.files}
+    unread = {}
+    if any(scan.series for scan in scans):
+        known.update(item.path for series in listed for item in series.items)
+    else:
+        for item in (item for series in listed for item in series.items):
+            reason = item.reason.removeprefix(f"{item.path}: ")
+            unread[item.path] = reason or "DICOM, but no CT"
+    for path, reason in others.items():
+        if path in known or path in unread:
+            continue
+        if reason is not None:
+            unread[path] = reason
+        elif source.may_hold_scan(path):
+            unread[path] = f"is {source.name_format(path)}"
+    return unread
 
 
 def _within_input(
@@ -172,10 +228,6 @@ def _passed_over(
     return hidden or (out is not None and path.resolve().is_relative_to(out))
 
 
-def _files(path: pathlib.Path) -> list[pathlib.Path]:
-    return list(source.walk(path).files) if path.is_dir() else [path]
-
-
 def _patient_folders(root: pathlib.Path, files: Iterable[pathlib.Path]) -> list[Scan]:
     folders = {
         path.parent.parent
@@ -185,28 +237,22 @@ def _patient_folders(root: pathlib.Path, files: Iterable[pathlib.Path]) -> list[
     return [Scan(_below(root, folder), folder) for folder in sorted(folders)]
 
 
-def _nifti_files(root: pathlib.Path, files: Iterable[pathlib.Path]) -> list[Scan]:
-    """NIfTI files by content, or by name alone: a damaged one is a scan that fails."""
-    nifti = [path for path in files if _is_named_nifti(path) or inputs.is_nifti(path)]
-    return [Scan(_below(root, path), path) for path in nifti]
-
-
-def _is_named_nifti(path: pathlib.Path) -> bool:
-    return path.name.lower().endswith((".nii", ".nii.gz"))
+def _listed(root: pathlib.Path, without: pathlib.Path | None) -> list[dicom.Series]:
+    """The DICOM series of a folder that are not passed over."""
+    return [
+        series
+        for series in dicom.find_series(root)
+        if not all(_passed_over(root, path, without) for path in series.files)
+    ]
 
 
 def _series(
     root: pathlib.Path,
     wanted: str | None,
+    listed: list[dicom.Series],
     others: list[Scan],
-    out: pathlib.Path | None,
 ) -> list[Scan]:
     """The DICOM series of a folder, as far as they are wanted."""
-    listed = [
-        series
-        for series in dicom.find_series(root)
-        if not all(_passed_over(root, path, out) for path in series.files)
-    ]
     if not listed or others and not any(series.kind == "ct" for series in listed):
         return []
     if wanted == LARGEST:

@@ -1,11 +1,10 @@
 """NIfTI files: CT volumes in, masks and phantom volumes out."""
 
-from ich_tf.io.nifti.content import MAX_FILE_BYTES, MAX_VOXELS
+from ich_tf.io.nifti.content import MAX_FILE_BYTES, MAX_VOXELS, is_nifti, scan_files
 from ich_tf.io.nifti.grids import NiftiGrid, closest_grid, lps_affine, place
 from ich_tf.io.nifti.reading import (
     Header,
     count_mask_voxels,
-    is_nifti,
     read,
     read_header,
     read_mask,
@@ -25,6 +24,7 @@ __all__ = [
     "read",
     "read_header",
     "read_mask",
+    "scan_files",
     "write",
     "write_map",
     "write_mask",

@@ -97,6 +97,26 @@ def is_nifti(path: str | os.PathLike) -> bool:
     )
 
 
+def scan_files(path: str | os.PathLike) -> tuple[pathlib.Path, ...]:
+    """The files of a scan: one, or two for a pair, .hdr before .img.
+
+    Args:
+        path: Either file of a pair, or any other NIfTI file.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    path = pathlib.Path(path)
+    magic = _magic(_start(path, 348))
+    if magic in _PAIR_MAGICS:
+        data = _partner(path, ".img")
+        return (path, data) if data else (path,)
+    if not magic and _endings(path.name)[0] == ".img":
+        head = _partner(path, ".hdr")
+        return (head, path) if head else (path,)
+    return (path,)
+
+
 def _endings(name: str) -> tuple[str, str]:
     """The ending of a name in small letters, and ".gz" or nothing after it."""
     lowered = name.lower()

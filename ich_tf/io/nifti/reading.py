@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 
 from ich_tf.io.nifti import content as contents
-from ich_tf.io.nifti.content import NiftiContent, is_nifti
+from ich_tf.io.nifti.content import NiftiContent
 from ich_tf.io.nifti.grids import file_grid, header_affine, lps_affine, place
 from ich_tf.io.source import InputError, share_text
 from ich_tf.volume import LOWEST_HU, Note, Volume
@@ -19,7 +19,6 @@ from ich_tf.volume import LOWEST_HU, Note, Volume
 __all__ = [
     "Header",
     "count_mask_voxels",
-    "is_nifti",
     "read",
     "read_header",
     "read_mask",
