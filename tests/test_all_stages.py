@@ -8,6 +8,8 @@ import pytest
 from ich_tf import cli
 from ich_tf.cli import all_stages
 from ich_tf.cli.all_plans import ORDER, PLANS
+from ich_tf.evidence import study
+from ich_tf.experiments.catalog import CATALOG
 
 
 class Verbs:
@@ -150,12 +152,24 @@ def test_quick_runs_a_row_of_each_table(tmp_path):
 def test_the_study_runs_three_seeds_and_answers(tmp_path):
     everything, calls = run(tmp_path, "study")
     trained = [call for call in calls if call.startswith("reproduce")]
-    assert [call.split("--seed ")[-1] for call in trained[4:]] == [*"1111", *"2222"]
-    assert {call.split()[1] for call in trained[::4]} == {"table2"}
+    assert [call.split("--seed ")[-1] for call in trained[5:]] == [*"1111", *"2222"]
+    assert {trained[number].split()[1] for number in (0, 5, 9)} == {"table2"}
     assert "study --profile study" in calls
     # As many stages for each seed, then everything that reads results.
     names = [stage.name for stage in everything.stages()]
-    assert names[3:6] == ["related", "tables-2-3-1", "table-1-1"]
+    assert names[3:7] == ["related", "options", "tables-2-3-1", "table-1-1"]
+
+
+def test_the_study_runs_what_its_questions_need(tmp_path):
+    _, calls = run(tmp_path, "study")
+    ran = set()
+    for call in (call for call in calls if call.startswith("reproduce")):
+        names = call.split(" --profile")[0].split()[1:]
+        seed = int(call.partition("--seed ")[2] or 0)
+        ran |= {(row.id, seed) for name in names for row in CATALOG.find(name)}
+    assert ran >= set(study.trainings())
+    options = {(row, seed) for row, seed in ran if row in study.ONE_SEED}
+    assert options == {(row, 0) for row in study.ONE_SEED}
 
 
 def test_paper_runs_what_there_are_data_for(tmp_path):

@@ -116,6 +116,19 @@ def test_without_results_there_are_no_answers(tmp_path, capsys):
     assert len(capsys.readouterr().out.splitlines()) == len(study.trainings())
 
 
+def test_every_question_finds_the_seeds_that_are_trained():
+    trained = set(study.trainings())
+    compared = {}
+    for question in study.QUESTIONS:
+        seeds = study.seeds_of(question)
+        for row in (question.first, question.second):
+            own = study.CATALOG.row(row).random_twin or row
+            assert {(own, seed) for seed in seeds} <= trained
+        compared[question.second] = tuple(seeds)
+    assert compared["table2/approach2"] == (0, 1, 2)
+    assert compared["options/transposed"] == compared["audit/approach2-hu"] == (0,)
+
+
 def test_answers_are_recorded(tmp_path):
     path, page = tmp_path / "study.json", tmp_path / "study.md"
     page.write_text(f"a\n{study.BEGIN}\nold\n{study.END}\nb\n")

@@ -2,11 +2,12 @@
 
 import dataclasses
 
+OPTIONS = "options"
 ORDER = (
     *("tables-2-3", "table-1", "volume-3d", "related", "protocols"),
     *("audit", "tables", "verify", "report", "notebooks"),
 )
-"""The stages, in the order they run."""
+"""The stages of every profile, in the order they run; the study adds `OPTIONS`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +19,7 @@ class ProfilePlan:
         classification: Rows and tables that need labelled slices.
         volumes: Rows and tables in 3-D.
         more: Rows and tables beyond these.
+        once: Rows that are trained with the first seed only.
         swept: The row that is scored under every convention.
         seeds: Seeds of the trainings. Several answer the questions of the study.
         minutes: Stage -> minutes on two cores without bfloat16; empty if unknown.
@@ -28,6 +30,7 @@ class ProfilePlan:
     volumes: tuple[str, ...]
     more: tuple[str, ...]
     swept: str
+    once: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     minutes: dict[str, int] = dataclasses.field(default_factory=dict)
 
@@ -56,14 +59,15 @@ PLANS = {
         },
     ),
     "study": ProfilePlan(
-        segmentation=(
-            *("table2", "table3", "options"),
-            *("audit/approach2-bce", "audit/approach2-hu"),
-        ),
+        segmentation=("table2", "table3"),
         classification=("table1",),
-        volumes=("volume3d/2d", "volume3d/add", "volume3d/concat"),
+        volumes=("volume3d/2d", "volume3d/add"),
         more=("related/hu-threshold", "related/random-forest"),
         swept="table2/densenet169-imagenet-jaccard",
+        once=(
+            *("options/transposed", "options/full-graph", "volume3d/concat"),
+            *("audit/approach2-bce", "audit/approach2-hu"),
+        ),
         seeds=(0, 1, 2),
     ),
     "paper": ProfilePlan(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ich_tf import paths
-from ich_tf.cli.all_plans import ORDER, PLANS, VERDICTS
+from ich_tf.cli.all_plans import OPTIONS, ORDER, PLANS, VERDICTS
 
 SOURCES = (".py", ".html", ".js", ".css", ".json")
 """Endings of the files that the report page and the notebooks are made from."""
@@ -86,6 +86,7 @@ class AllStages:
             "table-1": plan.classification if self.has_labels else (),
             "volume-3d": plan.volumes if masks else (),
             "related": plan.more if masks else (),
+            OPTIONS: plan.once if masks else (),
         }
         return {stage: names for stage, names in training.items() if names}
 
@@ -93,6 +94,8 @@ class AllStages:
         """Every stage in order; whether one is up to date is asked when it begins."""
         for seed in self.plan.seeds:
             for stage, names in self.names().items():
+                if seed != self.plan.seeds[0] and stage == OPTIONS:
+                    continue
                 command = self._verb("reproduce", *names, *self.arguments)
                 if seed:
                     stage, command = f"{stage}-{seed}", (*command, "--seed", str(seed))

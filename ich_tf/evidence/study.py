@@ -24,6 +24,11 @@ from ich_tf.metrics.resampling import Interval
 
 PROFILE = "study"
 SEEDS = (0, 1, 2)
+ONE_SEED = (
+    *("options/transposed", "options/full-graph"),
+    *("audit/approach2-bce", "audit/approach2-hu", "volume3d/concat"),
+)
+"""Rows of options that are trained with the first seed only."""
 RECORDED = paths.recorded("study.json")
 PAGE = paths.PROJECT / "docs" / "study.md"
 BEGIN, END = "<!-- answers: begin -->", "<!-- answers: end -->"
@@ -81,7 +86,18 @@ def trainings(seeds: Sequence[int] = SEEDS) -> list[tuple[str, int]]:
     """Row and seed of every training, without rows that share a twin's."""
     asked = (row for of in QUESTIONS for row in (of.first, of.second))
     rows = dict.fromkeys(CATALOG.row(row).random_twin or row for row in asked)
-    return [(row, seed) for seed in seeds for row in rows]
+    return [
+        (row, seed)
+        for seed in seeds
+        for row in rows
+        if row not in ONE_SEED or seed == seeds[0]
+    ]
+
+
+def seeds_of(question: Question, seeds: Sequence[int] = SEEDS) -> Sequence[int]:
+    """The seeds with which both rows of a question are trained."""
+    once = question.first in ONE_SEED or question.second in ONE_SEED
+    return seeds[:1] if once else seeds
 
 
 class Answer(TypedDict):
@@ -131,7 +147,7 @@ def answers(
             with other settings.
     """
 
-    def load(row_id: str) -> list[Result]:
+    def load(row_id: str, seeds: Sequence[int]) -> list[Result]:
         first = stored.load_result(results, profile, rows.row(row_id))
         own = rows.row(row_id).same_training(first) or row_id
         return compare.results_of(own, results, profile, seeds, rows)
@@ -141,7 +157,8 @@ def answers(
         pair = (question.first, question.second)
         files_of_pair = (stored.result_file(results, profile, row) for row in pair)
         if all(path.is_file() for path in files_of_pair):
-            made.append(answer(question, *map(load, pair)))
+            shared = seeds_of(question, seeds)
+            made.append(answer(question, *(load(row, shared) for row in pair)))
     if not made:
         raise ValueError(
             f"{results / profile} holds no two rows that answer a question. Run "

@@ -153,13 +153,13 @@ STUDY = dataclasses.replace(
     tile=64,
     stride=32,
     inference_stride=64,
-    epochs=24,
+    epochs=16,
     steps_per_epoch=50,
     batch=4,
     learning_rate=1e-3,
     schedule="inverse_time",
     validation_crops=128,
-    patience=5,
+    patience=4,
     phantom={**DEMO.phantom, "cases": 160},
     split=(0.7, 0.1, 0.2),
     deviations=(
@@ -175,7 +175,7 @@ STUDY = dataclasses.replace(
         Deviation("one hold-out split by patient instead of five folds"),
         Deviation(
             "epochs of 50 steps of 4 crops until the soft Jaccard of the validation "
-            "heads has not risen for 5 epochs, 24 at most, instead of 100 epochs"
+            "heads has not risen for 4 epochs, 16 at most, instead of 100 epochs"
         ),
         Deviation(
             "crops of all slices, three of four with hemorrhage, drawn evenly from the "

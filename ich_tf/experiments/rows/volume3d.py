@@ -91,13 +91,13 @@ STUDY = dataclasses.replace(
     name="study",
     size=table2.STUDY.size,
     patch=(16, 64, 64),
-    epochs=24,
+    epochs=16,
     steps_per_epoch=40,
     batch=2,
     learning_rate=2e-3,
     schedule="inverse_time",
     validation_steps=8,
-    patience=5,
+    patience=4,
     phantom=table2.STUDY.phantom,
     split=table2.STUDY.split,
     deviations=(
@@ -107,8 +107,8 @@ STUDY = dataclasses.replace(
         ),
         Deviation(
             "epochs of 40 steps of 2 patches for the 3-D rows, of 50 steps of 4 crops "
-            "of 64x64 for the 2-D row, until the validation score has not risen for 5 "
-            "epochs, 24 at most, instead of 100 epochs"
+            "of 64x64 for the 2-D row, until the validation score has not risen for 4 "
+            "epochs, 16 at most, instead of 100 epochs"
         ),
         Deviation("Adam at 2e-3, in float32 for the 3-D rows"),
     ),
