@@ -32,21 +32,22 @@ def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
     Raises:
         OSError: if the block or the disk fails; the error names `path` where the system
-            names no file, as it does not for a full disk.
+            names the temporary file, or none, as for a full disk.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _writing(path.parent) as folder:
-        partial = folder / path.name
-        try:
+    try:
+        with _writing(path.parent) as folder:
+            partial = folder / path.name
             yield partial
             with open(partial, "rb") as written:
                 os.fsync(written.fileno())
             os.replace(partial, path)
-        except OSError as error:
-            if error.filename is not None or error.errno is None:
-                raise
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+    except OSError as error:
+        named = error.filename is not None and WRITING not in str(error.filename)
+        if named or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 @contextlib.contextmanager
@@ -270,7 +271,7 @@ def read_json(path: str | os.PathLike) -> Any:
     except RecursionError as error:
         raise ValueError(f"{path} is not valid JSON: nested too deeply.") from error
     except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
+        raise ValueError(f"{path} is not valid JSON: {error}.") from error
 
 
 def _refuse_constant(name: str) -> None:

@@ -5,7 +5,7 @@ import os
 import pathlib
 import sys
 
-from ich_tf import paths
+from ich_tf import files, paths
 from ich_tf.cli import options as shared
 from ich_tf.cli.all_plans import PLANS
 from ich_tf.cli.all_stages import AllStages, StageFailed
@@ -65,6 +65,7 @@ def run(options: argparse.Namespace) -> int | None:
     )
     if profile == "paper" and not (masks or labels):
         raise ValueError("paper needs the real data: --ct-ich DIR, --rsna DIR or both")
+    files.check_folder(paths.results(options.results))
     arguments = [f"--{name}" for name in ("resume", "fresh") if getattr(options, name)]
     arguments += ["--strategy", options.strategy] if options.strategy else []
     everything = AllStages(

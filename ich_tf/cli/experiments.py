@@ -69,9 +69,11 @@ def _draw_figures(
     name: str, folders, options: argparse.Namespace, slices: int = SLICES_IN_FIGURE
 ) -> None:
     """Figures 3-7: on the phantom, and on held-out scans where a folder is given."""
+    from ich_tf import files
     from ich_tf.evidence import held_out_figures, localization
     from ich_tf.experiments import lookup
 
+    files.check_folder(folders.results)
     run = lookup.find_run(name, options.profile, folders, print, options.seed)
     out = localization.of_run(run, print)
     print(localization.describe(localization.read(out)))

@@ -115,7 +115,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _complain(options: argparse.Namespace, error: Exception) -> int:
-    print(f"ich-tf {options.verb}: {error}", file=sys.stderr, flush=True)
+    message = str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        message = f"{error.filename}: {error.strerror}"
+    print(f"ich-tf {options.verb}: {message}", file=sys.stderr, flush=True)
     return 2
 
 

@@ -5,6 +5,7 @@ import logging
 import pathlib
 from collections.abc import Callable, Sequence
 
+from ich_tf import files
 from ich_tf.experiments import runner
 from ich_tf.experiments.runner import Run
 from ich_tf.training import checkpoint
@@ -50,6 +51,7 @@ def train_one(
     name = run.experiment.id
     if not run.task.trains_network:
         raise ValueError(f"{name} has no network to train. Use `reproduce {name}`.")
+    files.check_folder(run.folder)
     run.task.check(run)
     count = len(run.folds)
     if not 0 <= fold < count:
@@ -90,5 +92,6 @@ def prepare_shards(
     Raises:
         ValueError: if the row is no classifier, or its data cannot be used.
     """
+    files.check_folder(run.folder)
     run.task.check(run)
     return run.task.write_shards(run, say, options)

@@ -60,6 +60,8 @@ def write(
     if out is not None:
         out = pathlib.Path(out)
         owned_folder.check(out.parent, _writer(out), [out.name])
+    else:
+        files.check_folder(folders.results / profile)
     results, faulty = read_results(folders.results, profile, all_tables)
     if not results and not faulty:
         raise ValueError(

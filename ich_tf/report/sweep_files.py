@@ -36,6 +36,7 @@ def write(
             these names that `protocols` did not write.
     """
     if out is None:
+        files.check_folder(run.folder)
         return _write(run, run.folder, say), run.folder / FIGURE
     owned_folder.check(out, WRITER, (NUMBERS, FIGURE))
     with owned_folder.replacing(out, WRITER) as folder:

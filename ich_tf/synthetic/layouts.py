@@ -6,7 +6,7 @@ import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from ich_tf import parallel
+from ich_tf import files, parallel
 from ich_tf.synthetic import ct_ich_writer, phantom, rsna_writer
 from ich_tf.volume import Case
 
@@ -48,6 +48,7 @@ def write_phantom(
     """
     if layout not in WRITERS:
         raise ValueError(f"Unknown layout {layout!r}. Known: {', '.join(WRITERS)}")
+    files.check_folder(out)
     dataset = phantom.PhantomDataset(
         cases, seed, slices=slices, size=size, bleeding_share=bleeding_share
     )
