@@ -17,7 +17,7 @@ import time
 import cv2
 import numpy as np
 
-from ich_tf import data
+from ich_tf import datasets
 from ich_tf.synthetic import landmarks, painting, phantom
 
 TARGET = 50
@@ -32,7 +32,7 @@ def phantom_slices(heads: int) -> list[np.ndarray]:
 
 def normal_slices(root: pathlib.Path, patients: int) -> list[np.ndarray]:
     """Slices of the first patients of ct-ich without hemorrhage."""
-    dataset, slices = data.open_dataset("ct-ich", root), []
+    dataset, slices = datasets.open_dataset("ct-ich", root), []
     for case_id in dataset.case_ids():
         case = dataset.load(case_id)
         if not case.labels.any():

@@ -26,7 +26,7 @@ _PUBLIC = {
     "build": ("ich_tf.models", "build"),
     "evaluate": ("ich_tf.evidence.evaluate", "evaluate"),
     "load_weights": ("ich_tf.models.weights", "load_shipped"),
-    "open_dataset": ("ich_tf.data", "open_dataset"),
+    "open_dataset": ("ich_tf.datasets", "open_dataset"),
     "predict": ("ich_tf.prediction.predict", "predict"),
 }
 _NEED_TENSORFLOW = ("build", "load_weights", "predict")

@@ -1,4 +1,4 @@
-from ich_tf.data import open_dataset as open_dataset
+from ich_tf.datasets import open_dataset as open_dataset
 from ich_tf.evidence.evaluate import evaluate as evaluate
 from ich_tf.models import build as build
 from ich_tf.models.weights import load_shipped as load_weights

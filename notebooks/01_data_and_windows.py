@@ -36,7 +36,7 @@ if "google.colab" in sys.modules:
 import numpy as np
 from IPython.display import Markdown
 
-from ich_tf import data, labels
+from ich_tf import datasets, labels
 from ich_tf.data import splits
 from ich_tf.prediction import figures
 from ich_tf.preprocessing import augment, windows
@@ -64,7 +64,7 @@ if here.phantom:
         for number, name in enumerate(labels.SUBTYPES)
     }
 else:
-    dataset = data.open_dataset("ct-ich", here.folders.ct_ich)
+    dataset = datasets.open_dataset("ct-ich", here.folders.ct_ich)
     facts = dataset.fingerprint()["cases"]
     bleeding = [name for name in facts if facts[name]["mask_voxels"]]
     cases = {name: dataset.load(name) for name in bleeding[:5]}

@@ -36,7 +36,7 @@ if "google.colab" in sys.modules:
 import numpy as np
 from IPython.display import Image, Markdown, display
 
-from ich_tf import data, labels
+from ich_tf import datasets, labels
 from ich_tf.evidence import readme, synthetic_page
 from ich_tf.prediction import figures, real_heads, saving
 from ich_tf.report import notebook, plots
@@ -58,7 +58,7 @@ here = notebook.start(DATA)
 if here.phantom:
     case = phantom.generate(11, 3, slices=24, size=256, subtypes=[]).case
 else:
-    dataset = data.open_dataset("ct-ich", here.folders.ct_ich)
+    dataset = datasets.open_dataset("ct-ich", here.folders.ct_ich)
     case = dataset.load(painted.PaintedHeads(dataset, prepare=None).patients()[0])
 z = round(0.6 * len(case.volume.hu))
 clean = case.volume.hu[z]

@@ -14,12 +14,12 @@ DIFFS = re.findall(r"### (.*?)\n.*?```diff\n(.*?)```", TEXT, re.DOTALL)
 
 LIGHT = """
 import pathlib, numpy as np
-from ich_tf import data
+from ich_tf import datasets
 root = pathlib.Path("cases")
 root.mkdir()
 np.save(root / "a.npy", np.zeros((3, 32, 32)))
 np.save(root / "a.mask.npy", np.ones((3, 32, 32)))
-dataset = data.open_dataset("numpy", root)
+dataset = datasets.open_dataset("numpy", root)
 assert dataset.fingerprint()["cases"]["a"]["mask_voxels"] == 3 * 32 * 32
 assert dataset.problems() == ()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ich_tf import data
+from ich_tf import datasets
 from ich_tf.data import ct_ich
 from ich_tf.io import jpg
 from ich_tf.prediction import inputs
@@ -77,7 +77,7 @@ def _copy(root, out):
 
 
 def test_the_nifti_layout_reads_back_as_written(nifti_root):
-    dataset = data.open_dataset("ct-ich", nifti_root)
+    dataset = datasets.open_dataset("ct-ich", nifti_root)
     assert dataset.name == "ct-ich 1.3.1"
     assert dataset.case_ids() == ["049", "050", "051"]
     for index, case_id in enumerate(dataset.case_ids()):
@@ -235,7 +235,7 @@ def test_what_is_no_data_set_is_refused(nifti_root, jpg_root, tmp_path):
     with pytest.raises(ValueError, match="is not a folder"):
         ct_ich.CtIch(tmp_path / "absent")
     with pytest.raises(ValueError, match="Unknown data set 'cq500'. Known: ct-ich, ph"):
-        data.open_dataset("cq500")
+        datasets.open_dataset("cq500")
     with pytest.raises(ValueError, match=r"no patient '048'. There are \['049'"):
         ct_ich.CtIch(nifti_root).load("048")
 
@@ -247,7 +247,7 @@ def test_a_labelled_slice_without_its_mask_is_noted(tmp_path):
     first = sorted(root.rglob(f"*{jpg.MASK_SUFFIX}"))[0]
     first.unlink()
     number = first.name.removesuffix(jpg.MASK_SUFFIX)
-    case = data.open_dataset("ct-ich", root).load(first.parent.parent.name)
+    case = datasets.open_dataset("ct-ich", root).load(first.parent.parent.name)
     (note,) = [note for note in case.volume.notes if note.kind == "mask"]
     assert note.text.endswith(f"slice(s) {number}")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ich_tf import cli, data, models
+from ich_tf import cli, datasets, models
 from ich_tf.data import ct_ich
 from ich_tf.models import weights
 from ich_tf.prediction import detection, figures
@@ -68,7 +68,7 @@ def real():
 @pytest.fixture(scope="module")
 def found(root, weights_dir, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    dataset = data.open_dataset("ct-ich", root)
+    dataset = datasets.open_dataset("ct-ich", root)
     result = detection.detect(
         dataset, out, weights_name=NAME, weights_dir=weights_dir, say=print
     )
@@ -78,12 +78,12 @@ def found(root, weights_dir, tmp_path_factory):
 def test_a_patient_that_cannot_be_read_is_left_out(root, weights_dir, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(root, copy)
-    names = [name for name in data.open_dataset("ct-ich", copy).case_ids()]
+    names = [name for name in datasets.open_dataset("ct-ich", copy).case_ids()]
     broken = next(name for name in names if name != "050")
     next((copy / "Patients_CT" / broken / "brain").glob("2.jpg")).write_bytes(b"none")
     lines = []
     result = detection.detect(
-        data.open_dataset("ct-ich", copy),
+        datasets.open_dataset("ct-ich", copy),
         tmp_path / "out",
         weights_name=NAME,
         weights_dir=weights_dir,
@@ -98,7 +98,7 @@ def test_heads_of_the_phantom_are_no_seen_patients(
     root, weights_dir, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(ct_ich.CtIch, "_identity", IDENTITY)
-    dataset = data.open_dataset("ct-ich", root)
+    dataset = datasets.open_dataset("ct-ich", root)
     result = detection.detect(
         dataset, tmp_path, weights_name=NAME, weights_dir=weights_dir, say=print
     )

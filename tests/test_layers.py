@@ -22,6 +22,7 @@ LAYERS = (
     ("io", "metrics", "models", "preprocessing", "viewer"),
     ("data",),
     ("synthetic",),
+    ("datasets",),
     ("training",),
     ("prediction",),
     ("experiments",),

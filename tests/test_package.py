@@ -13,11 +13,11 @@ from ich_tf import packages, suggestions
 
 
 def test_the_public_names_are_the_functions_they_say():
-    from ich_tf import data, models
+    from ich_tf import datasets, models
     from ich_tf.models import weights
     from ich_tf.prediction import predict
 
-    assert ich_tf.open_dataset is data.open_dataset
+    assert ich_tf.open_dataset is datasets.open_dataset
     assert ich_tf.build is models.build
     assert ich_tf.load_weights is weights.load_shipped
     assert ich_tf.predict is predict.predict

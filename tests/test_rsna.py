@@ -6,7 +6,7 @@ import pydicom
 import pytest
 import rsna_cases
 
-from ich_tf import data
+from ich_tf import datasets
 from ich_tf.data import checks
 from ich_tf.data.rsna import dataset as rsna
 from ich_tf.data.rsna import release
@@ -18,7 +18,7 @@ LABELS = "stage_2_train.csv"
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     root = rsna_cases.write(tmp_path_factory.mktemp("rsna") / "data" / "rsna")
-    return data.open_dataset("rsna", root.parent, workers=1)
+    return datasets.open_dataset("rsna", root.parent, workers=1)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import rsna_cases
 import slice_dataset
 
-from ich_tf import data
+from ich_tf import datasets
 from ich_tf.preprocessing import classification
 from ich_tf.preprocessing.classification import image_pipeline, records, shards
 
@@ -205,7 +205,7 @@ def test_rsna_with_a_slice_that_cannot_be_decoded_and_one_cut_off(tmp_path):
     header.PixelData = pydicom.encaps.encapsulate([b"\x02" + bytes(63)])
     header.save_as(undecodable)
     cut.write_bytes(cut.read_bytes()[:-100])
-    open_dataset = functools.partial(data.open_dataset, "rsna", root, workers=1)
+    open_dataset = functools.partial(datasets.open_dataset, "rsna", root, workers=1)
     index = run(open_dataset, tmp_path / "shards")
     assert (index["scans"], index["slices"], index["left_out"]) == (4, 18, [])
     (left,) = index["left_out_slices"]

@@ -112,11 +112,14 @@ def test_a_described_network_can_be_built_again(done):
 
 def test_a_network_is_shipped_with_all_its_files(done, tmp_path):
     run, _ = done
-    if not run.task.trains_network:
-        return
     elsewhere = dataclasses.replace(
         run, folders=dataclasses.replace(run.folders, weights=tmp_path)
     )
+    if not run.task.trains_network:
+        with pytest.raises(ValueError, match="no weights"):
+            ship.ship(elsewhere, print)
+        assert list(tmp_path.iterdir()) == []
+        return
     entry = ship.ship(elsewhere, print)
     name = run.experiment.id.split("/")[1]
     for companion in entry.get("companions", {}):

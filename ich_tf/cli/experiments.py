@@ -7,11 +7,6 @@ from ich_tf.cli import everything
 from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
 
-FIGURES_ROW = "table1/resnext101"
-"""The row whose slice network draws Figures 3-7."""
-SLICES_IN_FIGURE = 3
-"""`evidence.held_out_figures.SHOWN`, which takes a while to import."""
-
 
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -36,6 +31,7 @@ def _add_reproduce(parser: argparse.ArgumentParser) -> None:
 def _reproduce(options: argparse.Namespace) -> None:
     from ich_tf.evidence import render, tables
     from ich_tf.experiments import lookup, reproduce
+    from ich_tf.experiments.rows.table1 import FIGURES_ROW
 
     folders = shared.folders(options)
     if options.check:
@@ -66,7 +62,7 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 
 def _draw_figures(
-    name: str, folders, options: argparse.Namespace, slices: int = SLICES_IN_FIGURE
+    name: str, folders, options: argparse.Namespace, slices: int | None = None
 ) -> None:
     """Figures 3-7: on the phantom, and on held-out scans where a folder is given."""
     from ich_tf import files
@@ -79,7 +75,8 @@ def _draw_figures(
     print(localization.describe(localization.read(out)))
     print(f"figures 3-7 on the phantom are in {out}")
     if folders.given(run.experiment.dataset) is not None:
-        out = held_out_figures.of_run(run, print, slices)
+        shown = slices or held_out_figures.SHOWN
+        out = held_out_figures.of_run(run, print, shown)
         print(held_out_figures.describe(held_out_figures.read(out)))
         print(f"figures 3-7 on held-out scans are in {out}")
 
@@ -87,16 +84,14 @@ def _draw_figures(
 def _add_figures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run",
-        default=FIGURES_ROW,
         metavar="ROW",
-        help=f"finished row with a slice network; default: {FIGURES_ROW}",
+        help="finished row with a slice network; default: Table I's",
     )
     parser.add_argument(
         "--slices",
         type=shared.count,
-        default=SLICES_IN_FIGURE,
         metavar="N",
-        help="held-out slices in a figure, each of another scan; default: %(default)s",
+        help="held-out slices in a figure, each of another scan; default: 3",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="of the run; default: 0"
@@ -107,8 +102,10 @@ def _add_figures(parser: argparse.ArgumentParser) -> None:
 
 
 def _figures(options: argparse.Namespace) -> None:
+    from ich_tf.experiments.rows.table1 import FIGURES_ROW
+
     folders = shared.folders(options)
-    _draw_figures(options.run, folders, options, options.slices)
+    _draw_figures(options.run or FIGURES_ROW, folders, options, options.slices)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:

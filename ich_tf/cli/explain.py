@@ -24,12 +24,12 @@ def _add_detection(parser: argparse.ArgumentParser) -> None:
 
 
 def _detection(options: argparse.Namespace) -> None:
-    from ich_tf import data
+    from ich_tf import datasets
     from ich_tf.metrics import display
     from ich_tf.prediction import detection, predict
 
     result = detection.detect(
-        data.open_dataset("ct-ich", paths.ct_ich(options.ct_ich)),
+        datasets.open_dataset("ct-ich", paths.ct_ich(options.ct_ich)),
         options.out,
         weights_name=options.weights or predict.DEFAULT_WEIGHTS,
         weights_dir=options.weights_dir,
@@ -46,14 +46,14 @@ def _detection(options: argparse.Namespace) -> None:
 
 
 def _draw_judges(options: argparse.Namespace, result: dict) -> None:
-    from ich_tf import data
+    from ich_tf import datasets
     from ich_tf.evidence import real_slices
     from ich_tf.prediction import real_heads
 
     name = options.weights or real_heads.DEFAULT_WEIGHTS
     real_slices.draw(
         options.figure,
-        data.open_dataset("ct-ich", paths.ct_ich(options.ct_ich)),
+        datasets.open_dataset("ct-ich", paths.ct_ich(options.ct_ich)),
         real_heads.load(options.weights_dir, name),
         real_slices.choose(result["cases"]),
     )

@@ -72,10 +72,10 @@ def _check_data(options: argparse.Namespace) -> int:
 
 
 def _check(name: str, folder: str) -> int:
-    from ich_tf import data
+    from ich_tf import datasets
     from ich_tf.data import checks
 
-    dataset, count = data.open_dataset(name, paths.data_set(name, folder)), 0
+    dataset, count = datasets.open_dataset(name, paths.data_set(name, folder)), 0
     for problem in checks.check_dataset(dataset):
         count += 1
         print(f"{problem.kind}: {problem.file}: {problem.message}", flush=True)

@@ -1,6 +1,5 @@
-"""Data sets by name; nothing heavy is imported before one is opened."""
+"""What every data set promises; `ich_tf.datasets` lists them by name."""
 
-import importlib
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -70,31 +69,3 @@ class Dataset(Source, typing.Protocol):
 
     def scan_labels(self) -> "np.ndarray | None":
         """(scans, 6), uint8: labels of each scan; None if nobody labelled them."""
-
-
-DATASETS = {
-    "ct-ich": "ich_tf.data.ct_ich:CtIch",
-    "phantom": "ich_tf.synthetic.phantom:PhantomDataset",
-    "rsna": "ich_tf.data.rsna.dataset:Rsna",
-}
-"""Name to module and class, as text: the phantom lies in a layer above this one."""
-
-
-def open_dataset(name: str, *args, **kwargs) -> Dataset:
-    """Open a data set.
-
-    Args:
-        name: One of `DATASETS`.
-        *args: Passed to the data set's class, e.g. its folder.
-        **kwargs: Passed on likewise.
-
-    Returns:
-        The data set.
-
-    Raises:
-        ValueError: if the name is unknown; the message lists the known ones.
-    """
-    if name not in DATASETS:
-        raise ValueError(f"Unknown data set {name!r}. Known: {', '.join(DATASETS)}")
-    module, attribute = DATASETS[name].split(":")
-    return getattr(importlib.import_module(module), attribute)(*args, **kwargs)

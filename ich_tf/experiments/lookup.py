@@ -3,7 +3,8 @@
 import functools
 from collections.abc import Callable, Iterable
 
-from ich_tf import data, paths
+from ich_tf import datasets, paths
+from ich_tf.data import Dataset
 from ich_tf.experiments import catalog, runner, tasks
 from ich_tf.experiments.catalog import Catalog
 from ich_tf.experiments.runner import Folders, Run
@@ -86,14 +87,14 @@ def find_run(
 
 def _open_data(
     folders: Folders, say, devices: Devices, name: str, phantom: tuple
-) -> data.Dataset:
+) -> Dataset:
     """The real data set, or its phantom where no folder of it is given."""
     given = folders.given(name)
     if given is None and phantom:
         return _open_phantom(folders, say, devices, name, phantom)
     if name != "ct-ich" or not folders.leave_out:
-        return data.open_dataset(name, paths.data_set(name, given))
-    dataset = data.open_dataset(name, paths.data_set(name, given), leave_out=True)
+        return datasets.open_dataset(name, paths.data_set(name, given))
+    dataset = datasets.open_dataset(name, paths.data_set(name, given), leave_out=True)
     for problem in dataset.problems():
         if problem.kind == "unreadable":
             say(f"{problem.file}: {problem.message}")
@@ -102,10 +103,10 @@ def _open_data(
 
 def _open_phantom(
     folders: Folders, say, devices: Devices, name: str, phantom: tuple
-) -> data.Dataset:
+) -> Dataset:
     """Phantom heads in the layout of a data set, written if they are absent."""
     with devices.chief_first():
         root = layouts.phantom_as(
             name, folders.results / "phantom", **dict(phantom), say=say
         )
-    return data.open_dataset(name, root)
+    return datasets.open_dataset(name, root)

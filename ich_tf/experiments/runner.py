@@ -51,7 +51,7 @@ class Folders:
     leave_out: bool = False
 
     def given(self, dataset: str) -> pathlib.Path | None:
-        """The folder of a data set by its name in `data.DATASETS`, None without one."""
+        """The folder of a data set by its name in `DATASETS`, None without one."""
         return {"ct-ich": self.ct_ich, "rsna": self.rsna}[dataset]
 
 

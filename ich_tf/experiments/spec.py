@@ -219,7 +219,7 @@ class Classifier(Row):
         sequence: Keyword arguments of `build_sequence`; None without one.
         loss: Name in `losses.LOSSES`.
         reported: Table of the report to class to column to the printed number.
-        dataset: Name in `data.DATASETS`.
+        dataset: Name in `datasets.DATASETS`.
         settings: Profile to the settings of the row there.
     """
 

@@ -162,6 +162,8 @@ AUGMENTATION = (
     "the augmentation of [1]'s code: on normalized images, and clipped to [0, 1] where "
     "brightness and contrast change"
 )
+FIGURES_ROW = "table1/resnext101"
+"""The row whose slice network draws Figures 3-7."""
 _SLICES = {
     "model": "resnext101_32x8d",
     "arguments": {"init": "wsl"},
@@ -174,7 +176,7 @@ _SLICES = {
 
 ROWS = (
     spec.Classifier(
-        id="table1/resnext101",
+        id=FIGURES_ROW,
         title="ResNeXt-101",
         slices_from=None,
         sequence=None,
@@ -191,7 +193,7 @@ ROWS = (
     spec.Classifier(
         id="table1/resnext101-lstm",
         title="ResNeXt-101, PCA, BiLSTM",
-        slices_from="table1/resnext101",
+        slices_from=FIGURES_ROW,
         sequence={
             "components": 120,
             "hidden": 256,

@@ -56,7 +56,7 @@ def run(
 
     Args:
         open_dataset: Opens the data set, once in each process; picklable, e.g.
-            `functools.partial(data.open_dataset, "rsna", root)`.
+            `functools.partial(datasets.open_dataset, "rsna", root)`.
         folder: Where shards and `index.json` go: a folder; with `options` any address
             that Beam can write to.
         size: Side of the images in pixels.
