@@ -98,6 +98,19 @@ def test_a_scan_without_images_to_refer_to_says_that_no_dicom_was_written(
     assert predict(*arguments, "--dicom") == 0
     reason = json.loads((out / saving.RESULT).read_text())["dicom"]["reason"]
     assert reason in capsys.readouterr().out
+    # The same for each of several scans, also where they are kept.
+    given = tmp_path / "given"
+    given.mkdir()
+    for name in ("a.nii", "b.nii"):
+        shutil.copy(folder / "a.nii", given / name)
+    arguments = given, "--out", tmp_path / "many", "--weights-dir", weights_dir
+    for options in (("--dicom",), ("--dicom", "--resume")):
+        assert predict(*arguments, *options) == 0
+        assert capsys.readouterr().out.count(reason) == 2
+        rows = table(tmp_path / "many")
+        assert [row["reason"] for row in rows] == [f"{many.NO_DICOM}: {reason}"] * 2
+    assert predict(*arguments, "--dicom", "--resume", "--anonymous") == 0
+    assert {row["reason"] for row in table(tmp_path / "many")} == {many.NO_DICOM}
 
 
 def test_anonymous_results_hold_no_name(folder, weights_dir, tmp_path, capsys):
@@ -125,6 +138,18 @@ def test_a_zip_is_read_and_json_is_printed(folder, weights_dir, tmp_path, capsys
     told = json.loads(capsys.readouterr().out)
     assert [line["scan"] for line in told] == ["x/a.nii", "y/a.nii"]
     assert told[0]["numbers"]["slices"] == SLICES
+
+
+def test_a_scan_that_fails_in_a_zip_is_named_after_the_zip(
+    folder, weights_dir, tmp_path
+):
+    path, out = tmp_path / "Scans.zip", tmp_path / "out"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.write(folder / "a.nii", "a.nii")
+        packed.writestr("b.nii", b"no header")
+    assert predict(path, "--out", out, "--weights-dir", weights_dir) == 1
+    _, failed = table(out)
+    assert failed["reason"].startswith(f"{path}/b.nii: ")
 
 
 def test_errors_about_a_zip_name_the_zip(tmp_path):

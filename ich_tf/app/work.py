@@ -64,7 +64,7 @@ def predict(
         try:
             progress(0.0, "reading the files")
             stage(uploads, staged)
-            found = scans.find(staged, scans.ALL)
+            found = scans.find(staged, scans.ALL, shown=UPLOAD)
             named = [
                 dataclasses.replace(scan, name=f"scan-{number:03d}")
                 for number, scan in enumerate(found.scans, start=1)
@@ -72,8 +72,7 @@ def predict(
             outcomes: list[many.Outcome] = []
 
             def done(outcome: many.Outcome) -> None:
-                reason = outcome.reason.replace(staged, UPLOAD)
-                outcomes.append(dataclasses.replace(outcome, reason=reason))
+                outcomes.append(outcome)
                 share = len(outcomes) / len(named)
                 progress(share, f"{len(outcomes)} of {len(named)} scans")
 

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import pathlib
 import sys
 from collections.abc import Callable, Iterator
 
@@ -110,7 +109,8 @@ def _predict(options: argparse.Namespace) -> int:
         resume=options.resume,
     )
     with scans.unpacked(options.input) as given:
-        found = scans.find(given, options.series, without=options.out)
+        shown = str(options.input)
+        found = scans.find(given, options.series, without=options.out, shown=shown)
         scan_inputs = found.scans
         _warn_unread(found.unread, options.anonymous)
         several = options.series == scans.ALL or options.anonymous or options.resume
@@ -127,8 +127,7 @@ def _warn_unread(unread: dict[str, str], anonymous: bool) -> None:
 
 
 def _predict_one(scan, settings, options: argparse.Namespace) -> int:
-    from ich_tf import files
-    from ich_tf.prediction import predict, saving
+    from ich_tf.prediction import many, predict, saving
 
     predict.check_thresholds(settings.threshold, settings.slice_threshold)
     saving.check(options.out)
@@ -146,9 +145,9 @@ def _predict_one(scan, settings, options: argparse.Namespace) -> int:
         return 0
     _show(prediction)
     if settings.dicom:
-        stored = files.read_json(pathlib.Path(options.out) / saving.RESULT)
+        stored = saving.read(options.out)
         if "reason" in stored["dicom"]:
-            print(f"warning: no DICOM file written: {stored['dicom']['reason']}")
+            print(f"warning: {many.NO_DICOM}: {stored['dicom']['reason']}")
     print(f"written to {options.out}; open {saving.PAGE} there in a browser")
     return 0
 
@@ -185,9 +184,10 @@ def _line(outcome) -> str:
     amount = "ml unknown" if ml is None else f"{ml:.1f} ml"
     probability = numbers["probabilities"]["scan"]["any"]
     beyond = ", out of distribution" if numbers["out_of_distribution"]["scan"] else ""
+    warning = f"; {outcome.reason}" if outcome.reason else ""
     return (
         f"{outcome.scan}: {outcome.status}: {amount}, any hemorrhage "
-        f"{probability:.2f}{beyond} ({outcome.seconds:.1f} s)"
+        f"{probability:.2f}{beyond} ({outcome.seconds:.1f} s){warning}"
     )
 
 

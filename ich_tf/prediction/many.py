@@ -23,6 +23,7 @@ COLUMNS = (
     *(f"{name}_probability" for name in labels.CLASSES),
     *("lesions", "out_of_distribution", "contradictions", "seconds", "reason"),
 )
+NO_DICOM = "no DICOM file written"
 NOT_HEAD_CT, NOT_READ = "not a head CT", "cannot be read or written"
 """What a table without names says instead of a message, which names files."""
 
@@ -66,7 +67,7 @@ class Outcome:
         folder: Of its results, below the folder of all; empty if it failed.
         numbers: The content of `prediction.json`; None if it failed.
         seconds: Reading, predicting and writing.
-        reason: Why it failed.
+        reason: Why it failed, or why no DICOM file was written.
     """
 
     scan: str
@@ -172,17 +173,28 @@ def _outcome(
         }
         kept = _kept(folder, made_with) if settings.resume else None
         if kept is not None:
-            return Outcome("", KEPT, "", kept, 0.0)
+            return Outcome("", KEPT, "", kept, 0.0, _no_dicom(kept, settings))
         saving.check(folder)
         prediction = predictor()(scan.read(settings.spacing_mm, force=settings.force))
         prediction.save(folder, dicom=settings.dicom, more={"made_with": made_with})
-        return Outcome("", PREDICTED, "", _numbers(prediction), 0.0)
+        numbers = _numbers(prediction)
+        if settings.dicom:
+            numbers["dicom"] = saving.read(folder)["dicom"]
+        return Outcome("", PREDICTED, "", numbers, 0.0, _no_dicom(numbers, settings))
     except (ValueError, OSError, MemoryError) as error:
         reason = str(error) or type(error).__name__
         if settings.anonymous:
             refused = isinstance(error, inputs.NotHeadCT)
             reason = NOT_HEAD_CT if refused else NOT_READ
         return Outcome("", FAILED, "", None, 0.0, reason)
+
+
+def _no_dicom(numbers: saving.Numbers, settings: PredictionSettings) -> str:
+    """Why no DICOM file was written, if that was wanted; reasons may name files."""
+    reason = numbers.get("dicom", {}).get("reason")
+    if not settings.dicom or reason is None:
+        return ""
+    return NO_DICOM if settings.anonymous else f"{NO_DICOM}: {reason}"
 
 
 def _numbers(prediction: Prediction) -> saving.Numbers:

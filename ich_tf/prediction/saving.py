@@ -65,6 +65,13 @@ class OutOfDistribution(TypedDict):
     scan: bool | None
 
 
+class DicomOutput(TypedDict):
+    """The DICOM files that were written, or why there are none."""
+
+    files: NotRequired[list[str]]
+    reason: NotRequired[str]
+
+
 class Numbers(TypedDict):
     """What a table of scans takes from `prediction.json`, which holds more."""
 
@@ -76,6 +83,7 @@ class Numbers(TypedDict):
     out_of_distribution: OutOfDistribution
     contradictions: dict[str, list[Any]]
     made_with: NotRequired[dict[str, Any]]
+    dicom: NotRequired[DicomOutput]
 
 
 def read(folder: str | os.PathLike) -> Numbers:
@@ -142,7 +150,7 @@ def save(
         return sorted(path.name for path in made.iterdir())
 
 
-def write_dicom(prediction: Prediction, folder: pathlib.Path) -> dict:
+def write_dicom(prediction: Prediction, folder: pathlib.Path) -> DicomOutput:
     """Write SEG and SR.
 
     Returns:

@@ -26,6 +26,7 @@ class Scan:
         path: The file or folder.
         series_uid: Which series of a single DICOM file; None for others.
         series: The DICOM series of a folder; None for other files.
+        shown: What messages say instead of a temporary folder, and that folder.
         listed: All series that were found with it, so that notes can name the others.
     """
 
@@ -33,6 +34,7 @@ class Scan:
     path: pathlib.Path
     series_uid: str | None = None
     series: dicom.Series | None = None
+    shown: tuple[str, str] | None = None
     listed: tuple[dicom.Series, ...] = dataclasses.field(default=(), repr=False)
 
     def read(
@@ -51,6 +53,12 @@ class Scan:
             inputs.NotHeadCT: if the content cannot be a head CT.
             ValueError: if it cannot be read.
         """
+        with _shown_as(*(self.shown or ("", ""))):
+            return self._read(spacing_mm, force)
+
+    def _read(
+        self, spacing_mm: tuple[float, float, float] | None, force: bool
+    ) -> Volume:
         if self.series is None:
             read = inputs.read(self.path, spacing_mm, self.series_uid, force=force)
             return read.volume
@@ -113,23 +121,26 @@ def unpacked(given: str | os.PathLike) -> Iterator[pathlib.Path]:
         folder = pathlib.Path(temporary) / (pathlib.Path(given).stem or "scan")
         folder.mkdir()
         archive.unpack(given, folder)
-        with _named_after(folder, given):
+        with _shown_as(str(given), str(folder)):
             yield folder
 
 
 @contextlib.contextmanager
-def _named_after(folder: pathlib.Path, given: str | os.PathLike) -> Iterator[None]:
+def _shown_as(shown: str, folder: str) -> Iterator[None]:
     """Name what the user gave in errors, not the temporary folder."""
     try:
         yield
     except (source.InputError, inputs.NotHeadCT) as error:
-        raise type(error)(str(error).replace(str(folder), str(given))) from error
+        if not folder or folder not in str(error):
+            raise
+        raise type(error)(str(error).replace(folder, shown)) from error
 
 
 def find(
     given: str | os.PathLike,
     series: str | None = None,
     without: str | os.PathLike | None = None,
+    shown: str | None = None,
 ) -> Found:
     """List the scans in a file or folder; only headers are read.
 
@@ -139,6 +150,7 @@ def find(
         series: "all" takes every CT series, "largest" that with the most images of
             each study, and a UID one; None suffices for a single series.
         without: A folder that is passed over, with everything in it.
+        shown: What messages about a scan say instead of `given`; None keeps that.
 
     Raises:
         ValueError: if there is no scan, if `without` is the folder itself, or if there
@@ -146,9 +158,10 @@ def find(
             choices.
     """
     path = pathlib.Path(given)
+    renamed = None if shown is None else (shown, str(path))
     if not path.is_dir() or ct_ich.is_patient_folder(path):
         wanted = None if series in (ALL, LARGEST) else series
-        return Found([Scan(path.name, path, wanted)])
+        return Found([Scan(path.name, path, wanted, shown=renamed)])
     without = _within_input(path, without)
     walked = source.walk(path)
     files = [file for file in walked.files if not _passed_over(path, file, without)]
@@ -170,7 +183,8 @@ def find(
     others = {file: None for file in files} | problems
     unread = _unread(others, listed, scans)
     named = {_below(path, file): why for file, why in sorted(unread.items())}
-    return Found(_numbered(scans), named)
+    scans = [dataclasses.replace(scan, shown=renamed) for scan in _numbered(scans)]
+    return Found(scans, named)
 
 
 def _unread(
