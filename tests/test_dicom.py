@@ -365,7 +365,7 @@ def test_files_that_are_none_are_refused(tmp_path):
         dicom.read(tmp_path / "a.dcm")
     with pytest.raises(ValueError, match="b.dcm: cannot be opened"):
         dicom.read(tmp_path / "b.dcm")
-    with pytest.raises(ValueError, match="no DICOM file"):
+    with pytest.raises(ValueError, match="no readable DICOM file"):
         dicom.read(tmp_path)
 
 

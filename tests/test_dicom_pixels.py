@@ -96,3 +96,28 @@ def test_an_empty_number_of_frames_is_one(tmp_path):
     volume = dicom.read(path)
     assert volume.hu.shape == (1, 6, 8)
     assert kinds(volume) == []
+
+
+@pytest.mark.parametrize(
+    ("syntax", "reason"),
+    [
+        ("1.2.840.113619.5.2", r"1\.2\.840\.113619\.5\.2, is private or unknown"),
+        ("1.2.840.10008.1.2.4.9999", "is private or unknown"),
+        # The UID of an object, not of an encoding.
+        ("1.2.840.10008.5.1.4.1.1.2", "is private or unknown"),
+        ("Doe^Jane", "without a valid UID, is private"),
+        ("", "no transfer syntax"),
+    ],
+)
+def test_a_transfer_syntax_that_nobody_lists_is_named(tmp_path, syntax, reason):
+    path = write(tmp_path / "a.dcm")
+    listed = uid.ExplicitVRLittleEndian.encode() + b"\0"
+    value = syntax.encode() + b"\0" * (len(syntax) % 2)
+    content = path.read_bytes()
+    place = content.index(listed)
+    length = len(value).to_bytes(2, "little")
+    path.write_bytes(
+        content[: place - 2] + length + value + content[place + len(listed) :]
+    )
+    with pytest.raises(ValueError, match=rf"a\.dcm: .*{reason}"):
+        dicom.read(path)

@@ -169,7 +169,26 @@ def read_dataset(
             left = None if pixels or inflated else size - file.tell()
         if start[128:132] != b"DICM" and not dataset.file_meta.get("TransferSyntaxUID"):
             dataset.file_meta.TransferSyntaxUID = _guessed_syntax(dataset)
+        _check_syntax(path, dataset)
         return dataset, left
+
+
+def _check_syntax(path: pathlib.Path, dataset: pydicom.FileDataset) -> None:
+    """Refuse an encoding that the standard does not list."""
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax is None:
+        return
+    if not syntax:
+        raise InputError(f"{path}: {NO_SYNTAX}")
+    if syntax.type != "Transfer Syntax":
+        # Damage may have put any text there.
+        name = (
+            syntax if re.fullmatch(r"[0-9.]{1,64}", syntax) else "without a valid UID"
+        )
+        raise InputError(
+            f"{path}: its transfer syntax, {name}, is private or unknown. Convert the "
+            "file first, for example with `gdcmconv --raw`."
+        )
 
 
 def _not_dicom(path: pathlib.Path) -> str:

@@ -62,7 +62,7 @@ def read_found(
     """
     if all(series.kind == "unreadable" for series in listed):
         listing = "".join(f"\n  {describe(series)}" for series in listed)
-        raise InputError(f"{name}: no DICOM file. {entrance.READ}.{listing}")
+        raise InputError(f"{name}: no readable DICOM file. {entrance.READ}.{listing}")
     chosen = select(str(name), listed, series_uid)
     if len(chosen) > 1:
         raise InputError(f"{name}: one series can be read at a time, not all.")
