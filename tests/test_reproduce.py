@@ -225,7 +225,7 @@ def test_readme_shows_what_was_run_and_what_not(folders, page):
     unet = next(line for line in text.splitlines() if line.startswith("| UNet [2]"))
     assert "not run" not in unet
     assert "old" not in text
-    with pytest.raises(ValueError, match="No row of the demo was run on the phantom"):
+    with pytest.raises(ValueError, match="No row of profile demo was run"):
         readme.update(page[0].parent, *page)
 
 
@@ -247,7 +247,7 @@ def test_the_record_never_calls_real_data_phantom(done, tmp_path):
     path = tmp_path / "demo" / f"{ROW}.json"
     content = done.result.as_json()
     files.write_json(path, {**content, "data": {**content["data"], "identity": "real"}})
-    with pytest.raises(ValueError, match="No row of the demo was run on the phantom"):
+    with pytest.raises(ValueError, match="No row of profile demo was run"):
         recorded.record(tmp_path, [TABLE], tmp_path / "demo.json")
 
 

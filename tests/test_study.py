@@ -2,10 +2,14 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
+import threshold_run
+from threshold_run import BEST, UNET
 
 from ich_tf import cli, files, metrics
-from ich_tf.evidence import study
+from ich_tf.evidence import compare, recorded, study, verify
+from ich_tf.experiments import runner
 from ich_tf.experiments.mask_results import MaskResult
 from ich_tf.experiments.rows import table2
 
@@ -104,7 +108,8 @@ def test_the_page_shows_what_is_recorded():
     block = study.PAGE.read_text().split(study.BEGIN)[1].split(study.END)[0]
     made = study.read()
     if made:
-        assert block.strip() == study.markdown(made).strip()
+        numbers = recorded.read(recorded.RECORDS[study.PROFILE])
+        assert block.strip() == study.block(made, numbers).strip()
     else:
         assert block.strip() and "| " not in block
 
@@ -129,15 +134,52 @@ def test_every_question_finds_the_seeds_that_are_trained():
     assert compared["options/transposed"] == compared["audit/approach2-hu"] == (0,)
 
 
-def test_answers_are_recorded(tmp_path):
-    path, page = tmp_path / "study.json", tmp_path / "study.md"
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two rows with two seeds each; a lower threshold finds more."""
+    folder = tmp_path_factory.mktemp("study")
+    folders = runner.Folders(folder / "results", folder / "weights")
+    for row, levels in {BEST: (0.62, 0.7), UNET: (0.8, 0.9)}.items():
+        for seed, level in enumerate(levels):
+            threshold_run.run(folders, [row], "study", level=level, seed=seed)
+    return folders.results
+
+
+def test_answers_and_numbers_are_recorded_and_verified(trained, tmp_path):
+    paths = path, page, numbers = [
+        tmp_path / name for name in ("answers.json", "study.md", "study.json")
+    ]
     page.write_text(f"a\n{study.BEGIN}\nold\n{study.END}\nb\n")
     assert study.read(path) == []
-    made = [answer((60, 60, 60), (30, 30, 30))]
-    study.record(made, path, page)
+    question = study.Question("UNet++ or the U-Net of [2]?", BEST, UNET)
+    made = study.answers(trained, "study", (0, 1), [question], threshold_run.CATALOG)
+    study.record(made, trained, *paths, threshold_run.TABLES.values())
     assert study.read(path) == made
-    shown = f"{study.BEGIN}\n{study.markdown(made)}{study.END}"
-    assert page.read_text() == f"a\n{shown}\nb\n"
+    shown = study.block(made, recorded.read(numbers))
+    assert page.read_text() == f"a\n{study.BEGIN}\n{shown}{study.END}\nb\n"
+    assert made[0]["words"] in shown and "**Table III" in shown
+
+    # Numbers of several seeds are recorded and verified as their mean.
+    cells = recorded.read(numbers)["table3"]["cells"]
+    (dice,) = (
+        cell["ours"]
+        for cell in cells
+        if (cell["experiment"], cell["column"]) == (UNET, "dice")
+    )
+    of_seeds = [
+        result.score("hssayeni2020", "dice")["mean"]
+        for result in compare.results_of(
+            UNET, trained, "study", (0, 1), threshold_run.CATALOG
+        )
+    ]
+    assert of_seeds[0] != of_seeds[1]
+    assert dice == pytest.approx(np.mean(of_seeds))
+    known = threshold_run.TABLES
+    checks = verify.verify(
+        trained, "study", ["table3"], all_tables=known, record=numbers
+    )
+    assert {check.verdict for check in checks} == {"as recorded"}
+
     files.write_json(path, [{"question": 1}])
-    with pytest.raises(ValueError, match=r"study\.json.*Restore it with git"):
+    with pytest.raises(ValueError, match=r"answers\.json.*Restore it with git"):
         study.read(path)

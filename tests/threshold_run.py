@@ -16,14 +16,17 @@ from ich_tf.experiments.tasks.segmentation import SegmentationTask
 BEST, UNET = "table2/densenet169-imagenet-jaccard", "table3/unet-hssayeni"
 PHANTOM = {"cases": 8, "seed": 4, "slices": 6, "size": 64, "bleeding_share": 0.6}
 TINY = dataclasses.replace(small.SEGMENTATION, phantom=PHANTOM, split=(0.25, 0.25, 0.5))
+STUDY = dataclasses.replace(TINY, name="study")
 FOLDS = dataclasses.replace(TINY, name="paper", folds="hssayeni2020")
 
 
 def with_settings(row):
-    """The row with both profiles small, on the phantom."""
+    """The row with every profile small, on the phantom."""
     if "demo" not in row.settings or not hasattr(row.settings["demo"], "tile"):
         return row
-    return dataclasses.replace(row, settings={"demo": TINY, "paper": FOLDS})
+    return dataclasses.replace(
+        row, settings={"demo": TINY, "paper": FOLDS, "study": STUDY}
+    )
 
 
 CATALOG = Catalog(
@@ -92,9 +95,10 @@ class ThresholdRun(runner.Run):
         return super().task
 
 
-def runs(folders, names, profile="demo", identity=None, level=0.62):
+def runs(folders, names, profile="demo", identity=None, level=0.62, seed=0):
     """Runs of small rows; `identity` is what the phantom passes for."""
-    for run in lookup.find_runs(names, profile, folders, print, rows=CATALOG):
+    found = lookup.find_runs(names, profile, folders, print, seed, rows=CATALOG)
+    for run in found:
         fields = {
             field.name: getattr(run, field.name) for field in dataclasses.fields(run)
         }
@@ -103,7 +107,7 @@ def runs(folders, names, profile="demo", identity=None, level=0.62):
         yield ThresholdRun(**fields, level=level)
 
 
-def run(folders, names, profile="demo", identity=None, level=0.62):
+def run(folders, names, profile="demo", identity=None, level=0.62, seed=0):
     """Results of `runs`."""
-    made = runs(folders, names, profile, identity, level)
+    made = runs(folders, names, profile, identity, level, seed)
     return reproduce.reproduce(made, say=lambda line: None)

@@ -186,7 +186,9 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
         help="print the row and the seed of every training and end",
     )
     parser.add_argument(
-        "--record", action="store_true", help="record the answers in docs/study.json"
+        "--record",
+        action="store_true",
+        help="record answers and tables in docs/study.md and its JSON files",
     )
     shared.add_profile(parser, "study")
     shared.add_results(parser)
@@ -199,9 +201,10 @@ def _study(options: argparse.Namespace) -> None:
         for row, seed in study.trainings(options.seeds):
             print(f"{row} {seed}")
         return
-    made = study.answers(shared.results_of(options), options.profile, options.seeds)
+    results = shared.results_of(options)
+    made = study.answers(results, options.profile, options.seeds)
     if options.record:
-        study.record(made)
+        study.record(made, results)
     print(study.markdown(made), end="")
 
 

@@ -1,4 +1,4 @@
-"""Recorded numbers of the demo (docs/demo.json): what the phantom should give."""
+"""Recorded numbers of demo and study: what the phantom should give."""
 
 import dataclasses
 import pathlib
@@ -15,8 +15,10 @@ from ich_tf.experiments.results import Result
 from ich_tf.experiments.spec import Row
 
 PROFILE = "demo"
-"""The profile whose numbers are recorded."""
-RECORDED = paths.recorded("demo.json")
+"""The profile whose numbers are recorded unless another is named."""
+RECORDS = {name: paths.recorded(f"{name}.json") for name in (PROFILE, "study")}
+"""Profile to the file of its recorded numbers."""
+RECORDED = RECORDS[PROFILE]
 MONITORED = "soft_jaccard"
 """What a learning curve shows."""
 
@@ -71,8 +73,9 @@ def record(
     results: pathlib.Path,
     shown: Iterable[Table] = tuple(tables.TABLES.values()),
     path: pathlib.Path = RECORDED,
+    profile: str = PROFILE,
 ) -> Recorded:
-    """Record the demo's numbers; return all that is recorded.
+    """Record a profile's numbers; return all that is recorded.
 
     Rows that were not run are recorded as such. A table without any row that was run
     keeps its record; tables of real data are left out.
@@ -81,6 +84,7 @@ def record(
         results: Folder of results.
         shown: The tables, in their order.
         path: The file.
+        profile: Name of the profile.
 
     Raises:
         ValueError: if no row was run on the phantom.
@@ -88,13 +92,14 @@ def record(
     shown = tuple(shown)
     made = {}
     for table in shown:
-        loaded = [stored.load_result(results, PROFILE, row) for row in table.rows]
+        loaded = [stored.load_result(results, profile, row) for row in table.rows]
         ran = [result for result in loaded if result is not None]
         if {result.identity for result in ran} == {"phantom"}:
-            made[table.name] = _table(table, results, ran)
+            made[table.name] = _table(table, results, profile, ran)
     if not made:
         raise ValueError(
-            f"No row of the demo was run on the phantom: {results} has no such result."
+            f"No row of profile {profile} was run on the phantom: {results} has no "
+            "such result."
         )
     merged = {**read(path), **made}
     recorded = {
@@ -104,10 +109,12 @@ def record(
     return recorded
 
 
-def _table(table: Table, results: pathlib.Path, ran: Sequence[Result]) -> RecordedTable:
+def _table(
+    table: Table, results: pathlib.Path, profile: str, ran: Sequence[Result]
+) -> RecordedTable:
     return {
         "cells": [
-            _cell(cell) for cell in table_cells.of_table(table, results, PROFILE)
+            _cell(cell) for cell in table_cells.of_table(table, results, profile)
         ],
         "curves": {result.title: curve for result in ran if (curve := _curve(result))},
         "settings": {result.experiment: settings_digest(result.spec) for result in ran},
@@ -163,13 +170,13 @@ class RecordsOfTable:
         self._groups = table.groups_under(tables.PROTOCOL)
         self._cells: dict[tuple[str, str], list[RecordedCell]] = {}
         made = recorded.get(table.name)
-        if made is None or profile != PROFILE:
+        if made is None:
             return
         rows = {row.id: row for row in table.shown}
         settings = made.get("settings", {})
         for cell in made["cells"]:
             row = rows.get(cell["experiment"])
-            if row is not None and _is_current(row, settings.get(row.id)):
+            if row is not None and _is_current(row, settings.get(row.id), profile):
                 key = cell["experiment"], cell["column"]
                 # One for each group, in the order of the table's groups.
                 self._cells.setdefault(key, []).append(cell)
@@ -181,9 +188,9 @@ class RecordsOfTable:
         return of_groups[number] if number < len(of_groups) else None
 
 
-def _is_current(row: Row, digest: str | None) -> bool:
+def _is_current(row: Row, digest: str | None, profile: str) -> bool:
     """Whether a row has the settings it was recorded with; a row that never ran has."""
-    settings = row.settings.get(PROFILE)
+    settings = row.settings.get(profile)
     if digest is None or settings is None:
         return digest is None
     return digest == settings_digest(row.spec(settings))

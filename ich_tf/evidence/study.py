@@ -13,7 +13,8 @@ from typing import TypedDict
 import numpy as np
 
 from ich_tf import files, labels, paths, typed_json
-from ich_tf.evidence import compare, verdicts
+from ich_tf.evidence import compare, readme, recorded, tables, verdicts
+from ich_tf.evidence.tables import Table
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import CATALOG, Catalog
 from ich_tf.experiments.mask_results import MaskResult
@@ -29,7 +30,7 @@ ONE_SEED = (
     *("audit/approach2-bce", "audit/approach2-hu", "volume3d/concat"),
 )
 """Rows of options that are trained with the first seed only."""
-RECORDED = paths.recorded("study.json")
+RECORDED = paths.recorded("study-answers.json")
 PAGE = paths.PROJECT / "docs" / "study.md"
 BEGIN, END = "<!-- answers: begin -->", "<!-- answers: end -->"
 LEARNED = 0.05
@@ -245,21 +246,33 @@ def markdown(made: Sequence[Answer]) -> str:
 
 def record(
     made: Sequence[Answer],
+    results: pathlib.Path,
     path: pathlib.Path = RECORDED,
     page: pathlib.Path = PAGE,
+    numbers: pathlib.Path = recorded.RECORDS[PROFILE],
+    shown: Iterable[Table] = tuple(tables.TABLES.values()),
 ) -> None:
-    """Record the answers.
+    """Record the answers, and the numbers of the tables.
 
     Args:
         made: The answers.
-        path: The JSON file.
-        page: The page that shows them between its markers.
+        results: Folder of results.
+        path: The JSON file of the answers.
+        page: The page that shows both between its markers.
+        numbers: The JSON file of the numbers.
+        shown: The tables.
     """
+    made_tables = recorded.record(results, shown, numbers, PROFILE)
     files.write_json(path, list(made))
     first, rest = page.read_text(encoding="utf-8").split(BEGIN)
     _, last = rest.split(END)
-    text = f"{first}{BEGIN}\n{markdown(made)}{END}{last}"
+    text = f"{first}{BEGIN}\n{block(made, made_tables)}{END}{last}"
     files.write_bytes(page, text.encode())
+
+
+def block(made: Sequence[Answer], numbers: recorded.Recorded) -> str:
+    """What the page shows: the answers, then the tables with the report's numbers."""
+    return f"{markdown(made)}\n{readme.block(numbers)}"
 
 
 def read(path: pathlib.Path = RECORDED) -> list[Answer]:

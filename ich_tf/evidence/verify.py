@@ -40,7 +40,7 @@ RULES = {
     REPORT: f"{verdicts.RULE}; differs: the result file contradicts itself",
     REGRESSION: (
         "regression check on the phantom, no reproduction. As recorded: within "
-        f"{AS_RECORDED} of docs/demo.json; within: inside the recorded 95 % interval, "
+        f"{AS_RECORDED} of the record; within: inside the recorded 95 % interval, "
         "as after training on another machine; measured: time or memory, which depend "
         "on the machine; differs: everything else"
     ),
@@ -88,9 +88,9 @@ def verify(
     folders: "runner.Folders | None" = None,
     *,
     all_tables: Mapping[str, Table] = tables.TABLES,
-    record: pathlib.Path = recorded.RECORDED,
+    record: pathlib.Path | None = None,
 ) -> list[Check]:
-    """Check every number that the report prints or docs/demo.json records.
+    """Check every number that the report prints or the profile's record holds.
 
     Args:
         results: Folder of results.
@@ -99,7 +99,8 @@ def verify(
         folders: Where the data are, to compare with the stored predictions; None
             believes the counts, as far as they agree.
         all_tables: By name.
-        record: The file of recorded numbers.
+        record: The file of recorded numbers; None takes the profile's, and the demo's
+            for a profile without.
 
     Returns:
         One check for each reported number. Where all results are of the phantom, one
@@ -113,7 +114,8 @@ def verify(
     if unknown:
         listed = ", ".join(all_tables)
         raise ValueError(f"Unknown table {unknown[0]!r}. Known: {listed}")
-    numbers = recorded.read(record)
+    known = recorded.RECORDS.get(profile, recorded.RECORDED)
+    numbers = recorded.read(record or known)
     for name in names:
         if name not in numbers and not all_tables[name].has_reported_numbers:
             raise ValueError(f"The report prints no number of {name!r}.")
@@ -132,7 +134,7 @@ def verify(
         if table.name not in numbers and not table.has_reported_numbers:
             continue
         if own == {"phantom"} or (not own and phantom):
-            checks += _regression(table, checked, numbers, profile)
+            checks += _regression(table, checked, numbers, profile, results)
         elif table.has_reported_numbers:
             checks += _comparison(table, checked, results)
     return checks
@@ -230,11 +232,8 @@ def _comparison(
     table: Table, checked: Mapping[str, CheckedResult], results: pathlib.Path
 ) -> list[Check]:
     """A check for each number that the report prints."""
+    pooled = _pooled(table, checked, results)
     checks = []
-    pooled = {
-        row.id: table_cells.with_seeds(table, row, checked[row.id].result, results)
-        for row in table.shown
-    }
     for group, row in itertools.product(table.groups_under(PROTOCOL), table.shown):
         result, seeds = pooled[row.id]
         for cell in table_cells.row_cells(table, row, result, group, seeds):
@@ -244,17 +243,30 @@ def _comparison(
     return checks
 
 
+def _pooled(
+    table: Table, checked: Mapping[str, CheckedResult], results: pathlib.Path
+) -> dict[str, tuple[Result | None, int]]:
+    """Result and number of seeds of each row, by id."""
+    return {
+        row.id: table_cells.with_seeds(table, row, checked[row.id].result, results)
+        for row in table.shown
+    }
+
+
 def _regression(
     table: Table,
     checked: Mapping[str, CheckedResult],
     numbers: Recorded,
     profile: str,
+    results: pathlib.Path,
 ) -> list[Check]:
     """A check for each number of a table on the phantom, each training once."""
     records = recorded.RecordsOfTable(table, numbers, profile)
+    pooled = _pooled(table, checked, results)
     checks = []
     for group, row in itertools.product(table.groups_under(PROTOCOL), table.shown):
-        for cell in table_cells.row_cells(table, row, checked[row.id].result, group):
+        result, seeds = pooled[row.id]
+        for cell in table_cells.row_cells(table, row, result, group, seeds):
             if cell.same_training:
                 continue
             record = records.of_cell(cell)
