@@ -197,6 +197,16 @@ else:
     display(Markdown("One of them has not learned to segment, or was not run."))
 
 # %% [markdown]
+# ## The report's questions
+#
+# A study trains each row until it no longer improves, and answers in words
+# ([how](../docs/study.md)):
+
+# %%
+answers = study.known(here.folders.results, here.profile)
+Markdown(study.markdown(answers) if answers else "No study is recorded yet.")
+
+# %% [markdown]
 # ## Train a row yourself
 #
 # The small 2-D UNet++ on 16 phantom heads of 64 pixels, for 300 steps: two or three

@@ -11,7 +11,7 @@ from browser import opened
 
 from ich_tf import cli, files
 from ich_tf.experiments import provenance, runner
-from ich_tf.report import page, viewer
+from ich_tf.report import page, sections, viewer
 from ich_tf.viewer.page import render
 
 ROW = "table3/unet-hssayeni"
@@ -235,3 +235,26 @@ def test_axe_finds_no_violation(written, scheme):
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = 1)")
         violations = Axe().run(page).response["violations"]
     assert [violation["id"] for violation in violations] == []
+
+
+def test_the_page_shows_the_answers_of_the_study(tmp_path):
+    answered = {
+        "question": "Which loss?",
+        "words": f"{HOSTILE} is worse than BCE: Dice 0.30 and 0.60.",
+        "seeds": 3,
+        "verdict": "worse",
+    }
+    text = render(
+        "report.html",
+        page.TEMPLATES,
+        title="t",
+        summary="s",
+        verdicts={},
+        sections=[sections.studied([answered])],
+        viewer=None,
+        footer="f",
+    )
+    text = text.decode()
+    assert "Which loss?" in text and "Dice 0.30 and 0.60" in text
+    assert HOSTILE not in text and html.escape(HOSTILE) in text
+    assert '<td class="verdict worse">worse</td>' in text

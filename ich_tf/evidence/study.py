@@ -168,6 +168,19 @@ def answers(
     return made
 
 
+def known(results: pathlib.Path, profile: str) -> list[Answer]:
+    """The answers of a profile's own results, else the recorded ones.
+
+    Raises:
+        ValueError: if a result or the record is damaged.
+    """
+    asked = {row for question in QUESTIONS for row in (question.first, question.second)}
+    ran = [stored.result_file(results, profile, row).is_file() for row in asked]
+    if profile == PROFILE and all(ran):
+        return answers(results, profile)
+    return read()
+
+
 def learned(result: Result) -> bool:
     """Whether a row has learned to segment; a classifier is believed to have."""
     if not isinstance(result, MaskResult):

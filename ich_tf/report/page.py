@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from ich_tf import files, owned_folder
-from ich_tf.evidence import table_cells, tables, verdicts, verify
+from ich_tf.evidence import study, table_cells, tables, verdicts, verify
 from ich_tf.evidence.table_cells import Cell
 from ich_tf.evidence.tables import Table
 from ich_tf.experiments import results as stored
@@ -73,6 +73,7 @@ def write(
         cells = table_cells.of_table(table, folders.results, profile, without=faulty)
         shown.append((table, _checked(cells, checks, faulty)))
     compared = distinct(results, all_tables)
+    answers = study.known(folders.results, profile)
     content = html.render(
         "report.html",
         TEMPLATES,
@@ -81,6 +82,7 @@ def write(
         verdicts=_counted(checks),
         sections=[
             sections.of_tables(shown, folders.results, profile, faulty),
+            *([sections.studied(answers)] if answers else []),
             sections.audited(folders, profile, faulty),
             sections.conventions(results, folders.results, profile),
             sections.scores(compared),

@@ -10,6 +10,7 @@ from ich_tf.evidence import (
     held_out_figures,
     localization,
     render,
+    study,
     table_cells,
     tables,
     verdicts,
@@ -84,6 +85,31 @@ def audited(folders: runner.Folders, profile: str, faulty: Collection[str]) -> d
                 "caption": "Findings",
                 "header": ["finding", "the report", "evidence", "verdict"],
                 "rows": rows,
+                "prose": True,
+            }
+        ],
+    }
+
+
+def studied(answers: list[study.Answer]) -> dict:
+    """The study's answers to the report's questions."""
+    return {
+        "id": "study",
+        "title": "The report's questions on the phantom",
+        "text": "From the profile study: each row trained until it no longer improves. "
+        "Differences are paired over heads and seeds; nothing here is a statement "
+        "about real scans.",
+        "tables": [
+            {
+                "caption": "Answers of the study",
+                "header": ["question", "answer", "seeds", "verdict"],
+                "rows": [
+                    [
+                        *map(_text, (of["question"], of["words"], str(of["seeds"]))),
+                        _text(of["verdict"], of["verdict"]),
+                    ]
+                    for of in answers
+                ],
                 "prose": True,
             }
         ],
