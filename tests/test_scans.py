@@ -282,9 +282,18 @@ def test_a_file_that_may_hold_a_scan_is_never_passed_over_in_silence(
     (given / "f.img").write_bytes(b"\x01\x02\x03\x04")
     (given / "g.dcm").write_bytes(b"")
     (given / "h.dcm").write_bytes(b"\x01\x02no DICOM")
+    (given / "i.hdr").write_bytes(b"\x5c\x01\0\0" + bytes(344))
+    (given / "i.img").write_bytes(b"\x01\x02\x03\x04")
     (given / "notes.pdf").write_bytes(b"%PDF-1.4")
+    (given / "robots.txt").write_bytes(b"")
     found = scans.find(given)
-    assert [scan.name for scan in found.scans] == ["a.nii"]
+    # A pair of Analyze 7.5 is a scan that fails by name.
+    (_, analyze) = found.scans
+    assert (analyze.name, found.scans[0].name) == ("i.hdr", "a.nii")
+    with pytest.raises(ValueError, match=r"i\.hdr: .*Analyze 7\.5"):
+        analyze.read()
+    (given / "i.hdr").unlink()
+    (given / "i.img").unlink()
     assert list(found.unread) == [
         *("b.nrrd", "c.zip", "d.mgz", "e.hdr", "f.img", "g.dcm", "h.dcm")
     ]

@@ -261,6 +261,12 @@ def may_hold_scan(path: str | os.PathLike) -> bool:
     return _name(pathlib.Path(path))[1]
 
 
+def is_named_text(path: str | os.PathLike) -> bool:
+    """Whether the name alone says text or a web page."""
+    endings = {ending for known in _OTHER_ENDINGS for ending in known}
+    return pathlib.Path(path).suffix.lower() in endings
+
+
 def _name(path: pathlib.Path) -> tuple[str | None, bool]:
     """The name of a file's format, and whether it may hold a scan."""
     start = read_start(path, 4096)

@@ -214,7 +214,7 @@ def _unread(
             unread[path] = reason
         elif source.may_hold_scan(path):
             unread[path] = f"is {source.name_format(path)}"
-    return unread
+    return {p: why for p, why in unread.items() if not source.is_named_text(p)}
 
 
 def _within_input(

@@ -107,11 +107,12 @@ def scan_files(path: str | os.PathLike) -> tuple[pathlib.Path, ...]:
         InputError: if it cannot be read.
     """
     path = pathlib.Path(path)
-    magic = _magic(_start(path, 348))
-    if magic in _PAIR_MAGICS:
+    ending, magic = _endings(path.name)[0], _magic(_start(path, 348))
+    # Without a magic of NIfTI it is a pair of Analyze 7.5.
+    if magic in _PAIR_MAGICS or not magic and ending == ".hdr":
         data = _partner(path, ".img")
         return (path, data) if data else (path,)
-    if not magic and _endings(path.name)[0] == ".img":
+    if not magic and ending == ".img":
         head = _partner(path, ".hdr")
         return (head, path) if head else (path,)
     return (path,)
