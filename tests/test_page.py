@@ -11,7 +11,7 @@ from browser import opened
 
 from ich_tf import cli, files
 from ich_tf.experiments import provenance, runner
-from ich_tf.report import page, sections, viewer
+from ich_tf.report import page, plots, sections, viewer
 from ich_tf.viewer.page import render
 
 ROW = "table3/unet-hssayeni"
@@ -258,3 +258,13 @@ def test_the_page_shows_the_answers_of_the_study(tmp_path):
     assert "Which loss?" in text and "Dice 0.30 and 0.60" in text
     assert HOSTILE not in text and html.escape(HOSTILE) in text
     assert '<td class="verdict worse">worse</td>' in text
+
+
+@pytest.mark.parametrize("name", ["\udcff", r"$\frac{$", "$x^2$"])
+def test_names_in_figures_are_drawn_as_they_are(name):
+    scores = {name: np.array([0.2, 0.4])}
+    figure = plots.scores_per_case(scores, name)
+    figure.axes[0].set_title(name)
+    shown = name.replace("\udcff", r"\udcff")
+    assert plots.svg(figure).count(shown) >= 3
+    assert plots.png(figure).startswith(b"\x89PNG")

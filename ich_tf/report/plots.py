@@ -182,6 +182,7 @@ def panels(count: int, height: float, columns: int = 3):
 def png(figure: "Figure", dpi: int = 110) -> bytes:
     """A figure as a PNG file, without the version that drew it."""
     data = io.BytesIO()
+    _make_literal(figure)
     figure.savefig(data, format="png", dpi=dpi, metadata={"Software": None})
     return data.getvalue()
 
@@ -191,7 +192,28 @@ def svg(figure: "Figure") -> str:
     import matplotlib
 
     text = io.StringIO()
+    _make_literal(figure)
     with matplotlib.rc_context({"svg.hashsalt": "ich_tf", "svg.fonttype": "none"}):
         figure.savefig(text, format="svg", metadata={"Date": None})
     # The declaration before the element is for files of their own.
     return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def _make_literal(figure: "Figure") -> None:
+    """Draw texts as they are: names in result files are no formulas, nor all UTF-8."""
+    from matplotlib import text, ticker
+
+    for drawn in figure.findobj(text.Text):
+        drawn.set_parse_math(False)
+        drawn.set_text(_escaped(drawn.get_text()))
+    # Labels of ticks are set again while a figure is drawn.
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            formatter = axis.get_major_formatter()
+            if isinstance(formatter, ticker.FuncFormatter):
+                given = formatter.func
+                formatter.func = lambda *place, given=given: _escaped(given(*place))
+
+
+def _escaped(label: str) -> str:
+    return label.encode("utf-8", "backslashreplace").decode()

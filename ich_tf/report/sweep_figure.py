@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ich_tf import files
 from ich_tf.evidence.conventions import EMPTY, THRESHOLDS, UNITS, Convention
+from ich_tf.report import plots
 
 COLOURS = {"skip": "#1b6ca8", "nan": "#e07b00", "zero": "#5b5b5b", "one": "#2a9d4b"}
 MEANING = {
@@ -72,8 +73,7 @@ def draw(
     axes.set_ylabel("averaged over")
     axes.set_title(title, fontsize=10)
     picture.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    with files.atomic(path) as partial:
-        picture.savefig(partial, dpi=130)
+    files.write_bytes(path, plots.png(picture, 130))
 
 
 def _height(each: Convention) -> float:
