@@ -75,6 +75,24 @@ def test_each_format_gives_equal_outputs(weights_dir, tmp_path, form):
     assert told["output_classes"] == ["hemorrhage"]
 
 
+@pytest.mark.filterwarnings("ignore")  # Converters warn about their own future.
+def test_a_network_for_any_size_runs_in_litert_at_two_sizes(tmp_path):
+    folder = small_network.ship_with_subtypes(tmp_path / "weights", "any")
+    path = export.export("any", "litert", tmp_path / "out", folder)
+    model = weights.load_shipped("any", folder)
+    for shape in ((2, 32, 48, 3), (1, 64, 32, 3)):
+        images = np.random.default_rng(0).random(shape, dtype=np.float32)
+        expected = np.asarray(model(images, training=False))
+        np.testing.assert_allclose(answer_litert(path, images), expected, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_network_that_litert_cannot_run_alone_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"TensorList\w+, which LiteRT does not"):
+        export.export("chain", "litert", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_format_or_network_is_refused(weights_dir, tmp_path):
     with pytest.raises(ValueError, match="Unknown format 'tensorrt'. Known: savedmod"):
         export.export("small", "tensorrt", tmp_path / "out", weights_dir)

@@ -52,6 +52,7 @@ ONLY_IN = {
         "prediction/grad_cam.py",
         "models/sm_keras3.py",
         "models/blocks.py",
+        "models/lite.py",
         "models/cpu_layers.py",
     ),
     "pydicom": (

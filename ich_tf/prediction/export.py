@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import pathlib
+import re
 import warnings
 
 from ich_tf import files, labels
@@ -59,6 +60,10 @@ def export(
     files.check_folder(out)
     model, preprocessing = _model(name, weights_dir)
     keras_name, ending = FORMATS[form]
+    if form == "litert" and name != CHAIN:
+        from ich_tf.models import lite
+
+        model = lite.convertible(model)
     with files.new_folder(out) as made:
         _write(model, made / f"{name}{ending}", keras_name, form)
         content = {"network": name, "format": form, **preprocessing}
@@ -165,3 +170,19 @@ def _write(model, path: pathlib.Path, keras_name: str | None, form: str) -> None
         raise ValueError(
             f"{model.name} cannot be written as {form}: {reason}"
         ) from error
+    if form == "litert":
+        _check_lite(model.name, path)
+
+
+def _check_lite(name: str, path: pathlib.Path) -> None:
+    """Refuse a file that LiteRT cannot run without TensorFlow.
+
+    The converter writes an operation that LiteRT lacks as one of TensorFlow, whose name
+    in the file begins with "Flex".
+    """
+    foreign = re.search(rb"Flex([A-Z][A-Za-z0-9]+)", path.read_bytes())
+    if foreign:
+        raise ValueError(
+            f"{name} cannot be written as litert: it needs TensorFlow's operation "
+            f"{foreign[1].decode()}, which LiteRT does not have. Use savedmodel."
+        )
