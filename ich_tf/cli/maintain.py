@@ -92,6 +92,11 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
         "--ship", metavar="ROW", help="first add the weights of a finished row"
     )
     parser.add_argument(
+        "--lite",
+        metavar="NAME",
+        help="first write the LiteRT file of a network that `predict` uses",
+    )
+    parser.add_argument(
         "--convert", metavar="FILE", help="first convert published PyTorch weights"
     )
     parser.add_argument(
@@ -111,6 +116,10 @@ def _weights(options: argparse.Namespace) -> None:
 
         folders = shared.folders(options)
         ship.ship(lookup.find_run(options.ship, "shipped", folders, print), print)
+    if options.lite:
+        from ich_tf.prediction import real_heads
+
+        print(f"wrote {real_heads.write_lite(folder, options.lite)}")
     if options.convert:
         from ich_tf.models import convert
 

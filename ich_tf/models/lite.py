@@ -1,4 +1,11 @@
-"""Networks in layers that LiteRT's converter can follow."""
+"""Networks as files of LiteRT, which runs them without TensorFlow."""
+
+import contextlib
+import io
+import os
+import pathlib
+import re
+import warnings
 
 import keras
 import tensorflow as tf
@@ -62,3 +69,45 @@ def convertible(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model, clone_function=replace)
     copy.set_weights(model.get_weights())
     return copy
+
+
+def write(model: keras.Model, path: str | os.PathLike) -> None:
+    """Write a network as a file of LiteRT.
+
+    Args:
+        model: A network; one from `convertible`, if it takes images of any size.
+        path: The `.tflite` file.
+
+    Raises:
+        ValueError: if LiteRT could not run it without TensorFlow.
+    """
+    # The converter prints the signature, and warns about its own future.
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.export(path, format="litert", verbose=False)
+    # An operation that LiteRT lacks is written as TensorFlow's, by a name with "Flex".
+    foreign = re.search(rb"Flex([A-Z][A-Za-z0-9]+)", pathlib.Path(path).read_bytes())
+    if foreign:
+        raise ValueError(
+            f"{model.name} cannot be written as litert: it needs the operation "
+            f"{foreign[1].decode()} of TensorFlow, which LiteRT does not have. Use "
+            "savedmodel."
+        )
+
+
+def write_with_features(
+    path: str | os.PathLike, model: keras.Model, layer: str | None
+) -> None:
+    """Write a network of whole slices with the features that likeness compares.
+
+    Args:
+        path: The `.tflite` file, read by `prediction.lite_network`.
+        model: From images (n, h, w, channels) to answers (n, h, w, classes).
+        layer: Name of the layer whose output, averaged over an image, are its
+            features; None for none.
+    """
+    copy = convertible(model)
+    if layer is not None:
+        pooled = keras.layers.GlobalAveragePooling2D()(copy.get_layer(layer).output)
+        copy = keras.Model(copy.input, (copy.output, pooled))
+    write(copy, path)

@@ -1,19 +1,25 @@
 """What a network computes for a seeded random input: a check of shipped weights."""
 
-import keras
+import typing
+
 import numpy as np
+
+if typing.TYPE_CHECKING:
+    import keras
 
 TOLERANCE = 0.1
 """In log-odds: far more than rounding makes, TensorFloat-32 included, and less than
 another network's answers differ by."""
 
 
-def log_odds(model: keras.Model, seed: int) -> list[float]:
+def log_odds(model: "keras.Model", seed: int) -> list[float]:
     """Log-odds of the first eight outputs for seeded random inputs; masks all true.
 
     Not probabilities: a segmentation's are all close to 0 for noise, whatever
     its weights.
     """
+    import keras
+
     generator = np.random.default_rng(seed)
 
     def random(tensor):
@@ -31,7 +37,7 @@ def log_odds(model: keras.Model, seed: int) -> list[float]:
     return [round(float(value), 4) for value in np.log(values / (1 - values))]
 
 
-def check(model: keras.Model, entry: dict) -> None:
+def check(model: "keras.Model", entry: dict) -> None:
     """Refuse a model that computes other values than when it was shipped.
 
     Args:

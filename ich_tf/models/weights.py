@@ -3,12 +3,14 @@
 import io
 import os
 import pathlib
+import typing
 from collections.abc import Callable, Mapping
-
-import keras
 
 from ich_tf import files, models, paths, suggestions, typed_json
 from ich_tf.models import manifest, probe, published_weights
+
+if typing.TYPE_CHECKING:
+    import keras
 
 MANIFEST = manifest.MANIFEST
 
@@ -20,7 +22,7 @@ class _Memory(io.BytesIO):
         return "memory.weights.h5"
 
 
-def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
+def save_weights(model: "keras.Model", path: str | os.PathLike) -> None:
     """Write a model's weights; the file is never seen half written.
 
     HDF5 is built in memory. On a full disk it would print its own errors, again and
@@ -38,7 +40,7 @@ def save_weights(model: keras.Model, path: str | os.PathLike) -> None:
     files.write_bytes(path, memory.getbuffer())
 
 
-def read(model: keras.Model, path: str | os.PathLike) -> None:
+def read(model: "keras.Model", path: str | os.PathLike) -> None:
     """Load weights into a model of the same network.
 
     Args:
@@ -86,7 +88,7 @@ def check_readable(path: str | os.PathLike) -> None:
         raise ValueError(f"{path} is damaged ({error}).") from error
 
 
-def load_weights(model: keras.Model, path: str | os.PathLike, entry: dict) -> None:
+def load_weights(model: "keras.Model", path: str | os.PathLike, entry: dict) -> None:
     """Load weights after checking the file and the model against the manifest.
 
     Args:
@@ -185,7 +187,7 @@ def shipped(
 
 def load_shipped(
     name: str, weights_dir: str | os.PathLike | None = None
-) -> keras.Model:
+) -> "keras.Model":
     """Rebuild a shipped model from its manifest entry and load its weights.
 
     Args:
@@ -212,7 +214,7 @@ def load_shipped(
 
 def load_for(
     name: str, preprocessing: type, weights_dir: str | os.PathLike | None = None
-) -> tuple[keras.Model, manifest.Entry]:
+) -> tuple["keras.Model", manifest.Entry]:
     """Load shipped weights that answer for scans, and check what they compute.
 
     Args:
@@ -228,19 +230,40 @@ def load_for(
             computes other values than when it was shipped, or the entry does not say
             what the network answers for.
     """
+    entry = entry_for(name, preprocessing, weights_dir)
+    model = load_shipped(name, weights_dir)
+    probe.check(model, entry)
+    return model, entry
+
+
+def entry_for(
+    name: str, preprocessing: type, weights_dir: str | os.PathLike | None = None
+) -> manifest.Entry:
+    """The entry of shipped weights that answer for scans; nothing is loaded.
+
+    Args:
+        name: A key of the manifest.
+        preprocessing: `manifest.Segmentation` or `manifest.SliceImages`.
+        weights_dir: The weights folder; default `paths.weights()`.
+
+    Returns:
+        The entry with `preprocessing`, `trained_on` and `metric`.
+
+    Raises:
+        ValueError: if the name is unknown, or the entry does not say what the network
+            answers for.
+    """
     _, entry = shipped(name, weights_dir)
     place = f"{paths.weights(weights_dir) / MANIFEST}: {name!r}"
     for key in ("preprocessing", "trained_on", "metric"):
         if key not in entry:
             raise ValueError(f"{place} lacks `{key}`. {manifest.ADVICE}")
     typed_json.convert(entry["preprocessing"], preprocessing, f"{place}, preprocessing")
-    model = load_shipped(name, weights_dir)
-    probe.check(model, entry)
-    return model, entry
+    return entry
 
 
 def ship(
-    model: keras.Model,
+    model: "keras.Model",
     name: str,
     folder: str | os.PathLike,
     entry: dict,
@@ -281,16 +304,37 @@ def ship(
         "shapes": _shapes(model),
         "probe": {"seed": 0, "log_odds": probe.log_odds(model, seed=0)},
     }
-    for ending, write in (companions or {}).items():
-        companion_file = folder / f"{name}.{ending}"
-        write(companion_file)
-        listed = {
-            "file": companion_file.name,
-            "sha256": published_weights.digest(companion_file, "sha256"),
-        }
-        complete.setdefault("companions", {})[ending] = listed
     files.write_json(folder / MANIFEST, {**read_manifest(folder), name: complete})
-    return complete
+    return add_companions(name, folder, companions or {})
+
+
+def add_companions(
+    name: str,
+    folder: str | os.PathLike,
+    companions: Mapping[str, Callable[[pathlib.Path], None]],
+) -> dict:
+    """Write files next to shipped weights and list them with their checksums.
+
+    Args:
+        name: A key of the manifest.
+        folder: The weights folder.
+        companions: Ending of a file next to the weights to what writes it.
+
+    Returns:
+        The entry as written.
+    """
+    folder = pathlib.Path(folder)
+    entries = read_manifest(folder)
+    listed = dict(entries[name].get("companions", {}))
+    for ending, write in companions.items():
+        path = folder / f"{name}.{ending}"
+        write(path)
+        digest = published_weights.digest(path, "sha256")
+        listed[ending] = {"file": path.name, "sha256": digest}
+    if listed:
+        entries[name] = {**entries[name], "companions": listed}
+        files.write_json(folder / MANIFEST, entries)
+    return entries[name]
 
 
 def _arguments(entry: dict) -> dict:
@@ -302,5 +346,5 @@ def _arguments(entry: dict) -> dict:
     }
 
 
-def _shapes(model: keras.Model) -> dict[str, str]:
+def _shapes(model: "keras.Model") -> dict[str, str]:
     return {weight.path: "x".join(map(str, weight.shape)) for weight in model.weights}

@@ -9,7 +9,7 @@ import numpy as np
 
 from ich_tf import paths
 from ich_tf.models import manifest, weights
-from ich_tf.prediction import grad_cam, segment
+from ich_tf.prediction import segment
 from ich_tf.preprocessing.classification import images, records
 from ich_tf.volume import Volume
 
@@ -71,6 +71,8 @@ def wrap(model: "keras.Model", entry: dict, shown: str = "windows") -> SliceNetw
     if shown not in records.IMAGES:
         known = ", ".join(records.IMAGES)
         raise ValueError(f"Unknown images {shown!r}. Known: {known}.")
+    from ich_tf.prediction import grad_cam
+
     predict = segment.feature_predictor(model, batch=grad_cam.BATCH)
     size = model.input_shape[1]
     to_images = functools.partial(records.IMAGES[shown], size=size)

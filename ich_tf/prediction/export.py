@@ -9,7 +9,6 @@ import contextlib
 import io
 import os
 import pathlib
-import re
 import warnings
 
 from ich_tf import files, labels
@@ -156,6 +155,11 @@ def _write(model, path: pathlib.Path, keras_name: str | None, form: str) -> None
         model.save(path)
         return
     try:
+        if form == "litert":
+            from ich_tf.models import lite
+
+            lite.write(model, path)
+            return
         # Converters print the signature, and warn about NumPy's and their own future.
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -170,19 +174,3 @@ def _write(model, path: pathlib.Path, keras_name: str | None, form: str) -> None
         raise ValueError(
             f"{model.name} cannot be written as {form}: {reason}"
         ) from error
-    if form == "litert":
-        _check_lite(model.name, path)
-
-
-def _check_lite(name: str, path: pathlib.Path) -> None:
-    """Refuse a file that LiteRT cannot run without TensorFlow.
-
-    The converter writes an operation that LiteRT lacks as one of TensorFlow, whose name
-    in the file begins with "Flex".
-    """
-    foreign = re.search(rb"Flex([A-Z][A-Za-z0-9]+)", path.read_bytes())
-    if foreign:
-        raise ValueError(
-            f"{name} cannot be written as litert: it needs TensorFlow's operation "
-            f"{foreign[1].decode()}, which LiteRT does not have. Use savedmodel."
-        )

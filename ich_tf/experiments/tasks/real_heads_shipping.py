@@ -20,7 +20,8 @@ from ich_tf.experiments.task import Say
 from ich_tf.experiments.tasks import real_heads_data
 from ich_tf.metrics import display, operating_point, painted_slices
 from ich_tf.metrics.operating_point import ScanCounts
-from ich_tf.prediction import calibration, detection, ood, real_heads
+from ich_tf.models import lite
+from ich_tf.prediction import calibration, detection, lite_network, ood, real_heads
 from ich_tf.synthetic import painted, painted_scans
 from ich_tf.volume import Case
 
@@ -87,6 +88,9 @@ def publish(
         "metric": _metric(measured),
     }
     return described, {
+        lite_network.FILE: functools.partial(
+            lite.write_with_features, model=network.model, layer=known.layer
+        ),
         real_heads.LIKENESS: functools.partial(ood.save, likeness=known),
         real_heads.CALIBRATION: functools.partial(
             calibration.save, calibration=fitted, states=_FITTED_ON
