@@ -1,6 +1,11 @@
-"""Optional packages: what brings them, said where one is missing."""
+"""Optional packages: what brings them if they are missing, and their chatter."""
 
+import contextlib
 import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
 
 EXTRAS = {
     "tensorflow": "cpu",
@@ -56,3 +61,22 @@ def _message(module: str) -> str:
             "`pip install 'ich_tf[tpu]'` (Google TPU)."
         )
     return f"{module} is not installed. Run `pip install 'ich_tf[{EXTRAS[module]}]'`."
+
+
+@contextlib.contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2; show it if the block fails."""
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(shown, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(shown, 2)
+            os.close(shown)

@@ -142,7 +142,7 @@ def test_heatmaps_show_the_windows_the_network_was_trained_on(
         seen.append(images)
         return np.zeros(images.shape[:3], np.float32)
 
-    monkeypatch.setattr(explain.grad_cam, "heatmap", heatmap)
+    monkeypatch.setattr("ich_tf.prediction.grad_cam.heatmap", heatmap)
     jpg = scans / "ct-ich-v1" / "Patients_CT" / "049"
     explanation = explain.explain(
         jpg,

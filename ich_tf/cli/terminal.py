@@ -1,13 +1,12 @@
 """How much reaches the terminal: progress or not, and no lines of TensorFlow."""
 
-import contextlib
 import importlib.abc
 import importlib.machinery
 import logging
 import os
 import sys
-import tempfile
-from collections.abc import Iterator
+
+from ich_tf import packages
 
 
 def set_verbosity(verbose: bool, quiet: bool) -> None:
@@ -49,27 +48,8 @@ class SilentImport(importlib.abc.MetaPathFinder):
             load = spec.loader.exec_module
 
             def load_silently(module):
-                with silent_stderr():
+                with packages.silent_stderr():
                     load(module)
 
             spec.loader.exec_module = load_silently
         return spec
-
-
-@contextlib.contextmanager
-def silent_stderr() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2; show it if the block fails."""
-    sys.stderr.flush()
-    shown = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(shown, held.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(shown, 2)
-            os.close(shown)

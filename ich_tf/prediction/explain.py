@@ -13,8 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ich_tf import files, labels, owned_folder
-from ich_tf.models import resnext
-from ich_tf.prediction import classify, figures, grad_cam, inputs, real_heads
+from ich_tf.prediction import classify, figures, inputs, real_heads
 from ich_tf.preprocessing.segmentation import slices
 from ich_tf.volume import Case, Volume
 
@@ -214,6 +213,9 @@ def slice_heatmaps(
     """
     part = Volume(volume.hu[chosen], None, None, None, hu_window=volume.hu_window)
     shown = network.to_images(part)
+    from ich_tf.models import resnext
+    from ich_tf.prediction import grad_cam
+
     layer = layer or resnext.feature_map(network.model)
     heat = grad_cam.heatmap(network.model, shown, class_index, layer)
     return slices.resize(heat, *volume.hu.shape[1:])

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 
-from ich_tf import parallel
+from ich_tf import packages, parallel
 
 FILE = "network.tflite"
 """Ending of the file next to the weights."""
@@ -70,7 +70,9 @@ class LiteNetwork:
         """
         shape = (self._batch, *images.shape[1:])
         self._interpreter.resize_tensor_input(self._given, shape)
-        self._interpreter.allocate_tensors()
+        # LiteRT says on the terminal that it made its delegate.
+        with packages.silent_stderr():
+            self._interpreter.allocate_tensors()
         answers, features = [], []
         for first in range(0, len(images), self._batch):
             part = images[first : first + self._batch]
