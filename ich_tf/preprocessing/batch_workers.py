@@ -115,9 +115,14 @@ def why_no_processes(load: Load, specs: tuple[Spec, ...], workers: int) -> str |
 
 
 def _new_batch(load, specs, item) -> tuple[np.ndarray, ...]:
-    arrays = tuple(np.empty(shape, dtype) for shape, dtype in specs)
+    arrays = new_arrays(specs)
     load(item, arrays)
     return arrays
+
+
+def new_arrays(specs: tuple[Spec, ...]) -> tuple[np.ndarray, ...]:
+    """Arrays of a batch in memory of this process, with undefined values."""
+    return tuple(np.empty(shape, dtype) for shape, dtype in specs)
 
 
 class _Filler:
