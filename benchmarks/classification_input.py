@@ -240,10 +240,10 @@ def main() -> None:
             [workers(name, options.seconds) for _ in range(options.rounds)]
         )
         alone, threads, processes = np.median(rounds[:, :3], axis=0)
-        of_alone, of_processes = rounds[:, 3:].min(axis=0)
+        of_alone, of_processes = 1000 * BATCH * rounds[:, 3:].min(axis=0)
         print(
             f"| {name} | {alone:.0f}/s | {threads:.2f} | {processes:.2f} | "
-            f"{1000 * BATCH * of_alone:.1f} ms | {1000 * BATCH * of_processes:.1f} ms | "
+            f"{of_alone:.1f} ms | {of_processes:.1f} ms | "
             f"{2 * of_alone / of_processes:.2f} |",
             flush=True,
         )

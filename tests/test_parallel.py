@@ -84,6 +84,16 @@ def test_a_caller_that_stops_leaves_the_rest_undone(tmp_path):
     assert 1 <= len(list(tmp_path.iterdir())) < 10
 
 
+def test_threads_can_be_left_early_where_no_process_was_ever_started():
+    code = (
+        "from ich_tf import parallel\n"
+        "made = parallel.ordered_map(abs, range(9), workers=2, threads=True)\n"
+        "next(made)\n"
+        "made.close()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_process_that_dies_is_an_error_with_its_remedy():
     with pytest.raises(ChildProcessError, match="memory"):
         list(parallel.ordered_map(leave, range(4), workers=2))
