@@ -88,5 +88,16 @@ def open_npy(path: str | os.PathLike, advice: str = "") -> np.ndarray:
         raise _damaged(path, f"{type(error).__name__}: {error}", advice) from error
 
 
+def put(target: np.ndarray, values: np.ndarray) -> None:
+    """Copy values into an array of the same shape.
+
+    Raises:
+        ValueError: if the shapes differ; NumPy would repeat the values to fill it.
+    """
+    if target.shape != values.shape:
+        raise ValueError(f"an array of {values.shape} instead of {target.shape}")
+    target[...] = values
+
+
 def _damaged(path: pathlib.Path, reason: str, advice: str) -> ValueError:
     return ValueError(f"{path} is damaged ({reason}). {advice}".rstrip())

@@ -1,11 +1,17 @@
 """One map over worker processes or threads: results in order, a few computed ahead."""
 
 import collections
-import concurrent.futures
+import concurrent.futures.process
+import contextlib
 import functools
 import itertools
 import multiprocessing
+import multiprocessing.context
 import os
+import pickle
+import sys
+import threading
+import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -27,6 +33,7 @@ def ordered_map(
     ahead: int = 2,
     setup: Callable[[], Any] | None = None,
     threads: bool = False,
+    main: bool = True,
 ) -> Iterator[Any]:
     """Results of a function in the order of the items, computed by workers.
 
@@ -43,6 +50,8 @@ def ordered_map(
         setup: Called once in each process, e.g. to open a data set; not with threads.
         threads: Whether workers are threads of this process; for functions that spend
             their time outside Python.
+        main: Whether processes import the main module, as spawned ones do. Without it
+            a script needs no `if __name__ == "__main__"`; see `why_not_picklable`.
 
     Raises:
         ChildProcessError: if a process ended before its result, e.g. for want of
@@ -58,7 +67,7 @@ def ordered_map(
         call = function
     else:
         # TensorFlow runs threads, which a forked process would lack.
-        spawn = multiprocessing.get_context("spawn")
+        spawn = multiprocessing.get_context("spawn") if main else _WithoutMain()
         pool = concurrent.futures.ProcessPoolExecutor(
             workers, spawn, _prepare, (setup,)
         )
@@ -81,9 +90,52 @@ def ordered_map(
         pool.shutdown(cancel_futures=True)
 
 
+def why_not_picklable(thing: Any) -> str | None:
+    """Why a process that does not import the main module cannot have a thing.
+
+    Returns:
+        The reason; None if it can.
+    """
+    try:
+        with _hidden_main():
+            pickle.dumps(thing)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        return str(error)
+    return None
+
+
+@contextlib.contextmanager
+def _hidden_main() -> Iterator[None]:
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+class _ProcessWithoutMain(multiprocessing.context.SpawnProcess):
+    """A process that is not told which module its parent's main module is."""
+
+    def start(self) -> None:
+        with _hidden_main():
+            super().start()
+
+
+class _WithoutMain(multiprocessing.context.SpawnContext):
+    Process = _ProcessWithoutMain
+
+
 def _prepare(setup: Callable[[], Any] | None) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _shared["arguments"] = () if setup is None else (setup(),)
 
 
 def _call(function: Callable[..., Any], item: Any) -> Any:
     return function(*_shared["arguments"], item)
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent was killed; the pool's queues never tell it."""
+    multiprocessing.parent_process().join()
+    os._exit(1)

@@ -3,6 +3,8 @@
 import functools
 import os
 import pathlib
+import subprocess
+import sys
 import time
 
 import pytest
@@ -82,6 +84,51 @@ def test_a_caller_that_stops_leaves_the_rest_undone(tmp_path):
     assert 1 <= len(list(tmp_path.iterdir())) < 10
 
 
+def test_threads_can_be_left_early_where_no_process_was_ever_started():
+    code = (
+        "from ich_tf import parallel\n"
+        "made = parallel.ordered_map(abs, range(9), workers=2, threads=True)\n"
+        "next(made)\n"
+        "made.close()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_process_that_dies_is_an_error_with_its_remedy():
     with pytest.raises(ChildProcessError, match="memory"):
         list(parallel.ordered_map(leave, range(4), workers=2))
+
+
+KILLED = """
+import os, signal, time
+from ich_tf import parallel
+if __name__ == "__main__":
+    for number in parallel.ordered_map(abs, range(9), workers=2):
+        print(*(child.pid for child in parallel.multiprocessing.active_children()))
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc").is_dir(), reason="needs /proc")
+def test_workers_end_with_a_parent_that_was_killed(tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    # The workers hold the other end of a pipe, so the output goes to a file.
+    with open(tmp_path / "out", "w+") as out:
+        subprocess.run([sys.executable, "-u", script], stdout=out, check=False)
+        out.seek(0)
+        workers = out.read().split()
+    assert len(workers) == 2
+    until = time.monotonic() + 30
+    while any(running(worker) for worker in workers):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def running(process):
+    """Whether a process runs; one that has ended may wait for its parent."""
+    try:
+        status = pathlib.Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"

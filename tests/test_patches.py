@@ -93,8 +93,8 @@ def test_the_share_of_lesion_patches(source):
 
 
 def test_tf_data_hands_on_the_same_batches(source):
-    def load(step):
-        return batch(source, int(step))
+    def load(step, out):
+        batch(source, step, out=out)
 
     dataset = host_batches.of_steps(load, 4, 7, (3, *PATCH), 1)
     assert dataset.element_spec[0].shape == (3, *PATCH, 1)

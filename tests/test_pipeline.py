@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from ich_tf.preprocessing import augment, windows
+from ich_tf.preprocessing import augment, batch_workers, windows
 from ich_tf.preprocessing.segmentation import pipeline, slices, tiles
 from ich_tf.volume import Case, Volume
 
@@ -210,6 +210,19 @@ def test_tf_data_equals_numpy(crops):
     )
     np.testing.assert_array_equal(image, expected[0])
     np.testing.assert_array_equal(mask, expected[1])
+
+
+def test_a_batch_of_another_shape_is_refused(crops):
+    out = np.empty((2, 16, 16, 3), np.float32), np.empty((2, 16, 16, 1), np.float32)
+    with pytest.raises(ValueError, match=r"\(16, 16, 1\) instead of \(16, 16, 3\)"):
+        pipeline.crop_batch(crops, np.array([0, 1]), to_channels, out=out)
+
+
+def test_validation_is_made_by_threads(crops, monkeypatch):
+    monkeypatch.setenv("ICH_TF_INPUT", "processes")
+    monkeypatch.setattr(batch_workers, "from_processes", None)
+    dataset = pipeline.validation_batches(crops, to_channels, channels=1, batch=9)
+    assert len(list(dataset)) == 6
 
 
 def test_shapes_are_static(crops):

@@ -5,6 +5,7 @@ augmenter from many threads in any order, so nothing is drawn from a shared stre
 sample brings its own seed, and each thread has its own transforms.
 """
 
+import functools
 import os
 import random
 import threading
@@ -39,21 +40,13 @@ def augmenter(augmentation: str | Sequence[Transform]) -> Augmenter:
         (z, h, w), whose slices all change alike. The results have the same shapes and
         types and depend on the arguments only, whatever the thread or process. OpenCV
         runs on the calling thread alone from the first call on, because its own
-        threads cost more than a crop.
+        threads cost more than a crop. It can be pickled.
 
     Raises:
         ValueError: if the name is unknown; the message lists the known ones.
     """
-    transform = _seeded(augmentation)
-    if transform is None:
-        return lambda image, mask, seed: (image, mask)
-
-    def change(image, mask, seed):
-        names = ("images", "masks") if image.ndim == 4 else ("image", "mask")
-        changed = transform(seed, dict(zip(names, (image, mask), strict=True)))
-        return tuple(changed[name] for name in names)
-
-    return change
+    listed = augmentations.transforms(augmentation)
+    return functools.partial(_change_pair, _Seeded(listed)) if listed else _keep_pair
 
 
 def image_augmenter(
@@ -71,40 +64,51 @@ def image_augmenter(
     Raises:
         ValueError: if the name is unknown; the message lists the known ones.
     """
-    transform = _seeded(augmentation)
-    if transform is None:
-        return None
-    return lambda image, seed: transform(seed, {"image": image})["image"]
-
-
-def _seeded(
-    augmentation: str | Sequence[Transform],
-) -> Callable[[int, dict], dict] | None:
-    """From a seed and named arrays to the changed arrays; None if nothing changes."""
     listed = augmentations.transforms(augmentation)
-    if not listed:
-        return None
-    local = threading.local()
-    # NumPy's generator takes long to make, and only noise draws from it.
-    noisy = any(isinstance(change, augmentations.Noise) for change in listed)
+    return functools.partial(_change_image, _Seeded(listed)) if listed else None
 
-    def transform(seed, arrays):
-        if not hasattr(local, "steps"):
+
+def _keep_pair(image, mask, seed):
+    return image, mask
+
+
+def _change_pair(transform, image, mask, seed):
+    names = ("images", "masks") if image.ndim == 4 else ("image", "mask")
+    changed = transform(seed, dict(zip(names, (image, mask), strict=True)))
+    return tuple(changed[name] for name in names)
+
+
+def _change_image(transform, image, seed):
+    return transform(seed, {"image": image})["image"]
+
+
+class _Seeded:
+    """From a seed and named arrays to the changed arrays."""
+
+    def __init__(self, listed: tuple[Transform, ...]):
+        self.listed = listed
+        self._local = threading.local()
+        # NumPy's generator takes long to make, and only noise draws from it.
+        self._noisy = any(isinstance(one, augmentations.Noise) for one in listed)
+
+    def __reduce__(self):
+        return _Seeded, (self.listed,)
+
+    def __call__(self, seed: int, arrays: dict[str, np.ndarray]) -> dict:
+        if not hasattr(self._local, "steps"):
             cv2.setNumThreads(0)
-            local.steps = [_step(change) for change in listed]
+            self._local.steps = [_step(change) for change in self.listed]
         # All steps draw from one stream. Streams of their own with the same seed would
         # make all steps of probability 0.5 happen together or not at all.
         numbers = random.Random(seed)
-        generator = np.random.default_rng(seed) if noisy else None
+        generator = np.random.default_rng(seed) if self._noisy else None
         # `albumentations.Compose` draws once before its steps; results recorded with
         # it keep their numbers.
         numbers.random()
-        for step in local.steps:
+        for step in self._local.steps:
             step.set_random_state(generator, numbers)
             arrays = step(**arrays)
         return arrays
-
-    return transform
 
 
 class _Normalized:

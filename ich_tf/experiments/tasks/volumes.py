@@ -113,23 +113,23 @@ class VolumesTask(SegmentationTask):
 
         def batches_of(case_ids, first, last, seed, augmenter):
             stored = crop_data.stored_slices(run, case_ids, "all")
-            source = patches.volumes(stored)
-
-            def load(step):
-                return patches.batch(
-                    source,
-                    profile.patch,
-                    crop_data.channels(run),
-                    size=profile.batch,
-                    step=int(step),
-                    seed=seed,
-                    lesion_share=profile.lesion_share,
-                    augment=augmenter,
-                )
-
-            shape = (profile.batch, *profile.patch)
+            load = patches.PatchBatches(
+                patches.volumes(stored),
+                profile.patch,
+                crop_data.channels(run),
+                size=profile.batch,
+                seed=seed,
+                lesion_share=profile.lesion_share,
+                augment=augmenter,
+            )
             return host_batches.of_steps(
-                load, first, last, shape, run.experiment.channels
+                load,
+                first,
+                last,
+                (profile.batch, *profile.patch),
+                run.experiment.channels,
+                # Validation is read again after every epoch.
+                threads=augmenter is None,
             )
 
         def batches(first_step: int, last_step: int):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ich_tf import arrays
 from ich_tf.preprocessing.segmentation.slices import Slices
 from ich_tf.volume import AIR_HU
 
@@ -117,6 +118,7 @@ def batch(
     seed: int,
     lesion_share: float,
     augment: Callable | None = None,
+    out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The batch of one step.
 
@@ -129,19 +131,57 @@ def batch(
         seed: Of the run.
         lesion_share: Chance of each patch to be drawn around hemorrhage.
         augment: Changes image and mask together, given a seed.
+        out: Where to write the batch; None takes new memory.
 
     Returns:
         Images (size, depth, height, width, channels) and masks (..., 1), float32.
+
+    Raises:
+        ValueError: if `out` has other shapes.
     """
     generator = np.random.default_rng([seed, step])
-    images, masks = [], []
-    for _ in range(size):
+    for number in range(size):
         lesion = bool(generator.random() < lesion_share)
         hu, mask = cut(source, *draw(source, patch, generator, lesion), patch)
         image = to_channels(hu)
         change = int(generator.integers(2**31))
         if augment is not None:
             image, mask = augment(image, mask, change)
-        images.append(image)
-        masks.append(mask[..., np.newaxis])
-    return np.stack(images).astype(np.float32), np.stack(masks).astype(np.float32)
+        if out is None:
+            out = tuple(
+                np.empty((size, *patch, width), np.float32)
+                for width in (image.shape[-1], 1)
+            )
+        arrays.put(out[0][number], image)
+        arrays.put(out[1][number], mask[..., np.newaxis])
+    return out
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PatchBatches:
+    """Makes the batch of a step, in any thread or process.
+
+    The attributes are the arguments of `batch`.
+    """
+
+    source: Volumes
+    patch: tuple[int, int, int]
+    to_channels: Callable[[np.ndarray], np.ndarray]
+    size: int
+    seed: int
+    lesion_share: float
+    augment: Callable | None = None
+
+    def __call__(self, step: int, out: tuple[np.ndarray, np.ndarray]) -> None:
+        """Write images and masks."""
+        batch(
+            self.source,
+            self.patch,
+            self.to_channels,
+            size=self.size,
+            step=step,
+            seed=self.seed,
+            lesion_share=self.lesion_share,
+            augment=self.augment,
+            out=out,
+        )

@@ -7,12 +7,17 @@ resume at any step. `tensor_pipeline` does the same without Python.
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
+from ich_tf import arrays
 from ich_tf.preprocessing import host_batches
 from ich_tf.preprocessing.segmentation.slices import Slices
+
+# Worker processes import this module, and do without TensorFlow.
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 Augment = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
@@ -111,7 +116,7 @@ def batch_indices(
     """
     if lesion_share is None:
         epoch, position = divmod(step, steps_per_epoch(crops, batch))
-        order = np.random.default_rng([seed, epoch]).permutation(len(crops))
+        order = _order(len(crops), seed, epoch)
         return np.resize(order, max(batch, len(crops)))[position * batch :][:batch]
     generator = np.random.default_rng([seed, step])
     lesion, chances = crops.lesion_chances
@@ -122,6 +127,12 @@ def batch_indices(
         picked.append(generator.choice(lesion, count, p=chances))
     picked += [generator.choice(other, batch - count)] if count < batch else []
     return np.concatenate(picked)
+
+
+@functools.lru_cache(maxsize=4)
+def _order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The crops of an epoch in their order; every step of the epoch takes its part."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 def lesions_of_a_batch(crops: Crops, batch: int, lesion_share: float) -> int:
@@ -142,6 +153,7 @@ def crop_batch(
     to_channels: Callable[[np.ndarray], np.ndarray],
     augment: Augment | None = None,
     seeds: np.ndarray | None = None,
+    out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut, window and augment a batch of crops.
 
@@ -151,11 +163,14 @@ def crop_batch(
         to_channels: HU (h, w) to float32 (h, w, channels) in [0, 1].
         augment: Changes image and mask together, given a seed.
         seeds: (batch,) seeds of the augmentation.
+        out: Where to write the batch; None takes new memory.
 
     Returns:
         Images (batch, tile, tile, channels) and masks (batch, tile, tile, 1), float32.
+
+    Raises:
+        ValueError: if `out` has other shapes.
     """
-    images, masks = [], []
     for position, index in enumerate(indices):
         number, row, column = crops.places[index]
         window = (
@@ -167,12 +182,38 @@ def crop_batch(
         mask = np.asarray(crops.slices.mask[window])
         if augment is not None:
             image, mask = augment(image, mask, int(seeds[position]))
-        images.append(image)
-        masks.append(mask)
-    return (
-        np.stack(images).astype(np.float32),
-        np.stack(masks)[..., np.newaxis].astype(np.float32),
-    )
+        if out is None:
+            shape = (len(indices), crops.tile, crops.tile)
+            out = tuple(
+                np.empty((*shape, width), np.float32) for width in (image.shape[-1], 1)
+            )
+        arrays.put(out[0][position], image)
+        arrays.put(out[1][position], mask[..., np.newaxis])
+    return out
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingCrops:
+    """Makes the training batch of a step, in any thread or process.
+
+    The attributes are the arguments of `training_batches`.
+    """
+
+    crops: Crops
+    to_channels: Callable[[np.ndarray], np.ndarray]
+    batch: int
+    seed: int
+    lesion_share: float | None
+    augment: Augment | None
+
+    def __call__(self, step: int, out: tuple[np.ndarray, np.ndarray]) -> None:
+        """Write images and masks."""
+        indices = batch_indices(
+            self.crops, step, self.batch, self.seed, self.lesion_share
+        )
+        generator = np.random.default_rng([self.seed, 1, step])
+        seeds = generator.integers(2**31, size=self.batch)
+        crop_batch(self.crops, indices, self.to_channels, self.augment, seeds, out)
 
 
 def training_batches(
@@ -186,14 +227,9 @@ def training_batches(
     seed: int,
     lesion_share: float | None = None,
     augment: Augment | None = None,
-) -> tf.data.Dataset:
+) -> "tf.data.Dataset":
     """Batches of steps `first_step` to `last_step` - 1 as a tf.data.Dataset."""
-
-    def load(step):
-        indices = batch_indices(crops, int(step), batch, seed, lesion_share)
-        seeds = np.random.default_rng([seed, 1, int(step)]).integers(2**31, size=batch)
-        return crop_batch(crops, indices, to_channels, augment, seeds)
-
+    load = TrainingCrops(crops, to_channels, batch, seed, lesion_share, augment)
     shape = (batch, crops.tile, crops.tile)
     return host_batches.of_steps(load, first_step, last_step, shape, channels)
 
@@ -205,20 +241,23 @@ def validation_batches(
     channels: int,
     batch: int,
     limit: int | None = None,
-) -> tf.data.Dataset:
+) -> "tf.data.Dataset":
     """The crops in order, in whole batches; `limit` takes evenly spread ones.
 
     Crops that fill no whole batch at the end are left out.
 
     With fewer crops than a batch holds, the crops are repeated to fill one.
+
+    Threads make the batches: without augmentation they are quick to make, and they are
+    read again after every epoch.
     """
     chosen = spread(crops, batch, limit)
 
-    def load(step):
-        return crop_batch(crops, chosen[int(step)], to_channels)
+    def load(step, out):
+        crop_batch(crops, chosen[step], to_channels, out=out)
 
     shape = (batch, crops.tile, crops.tile)
-    return host_batches.of_steps(load, 0, len(chosen), shape, channels)
+    return host_batches.of_steps(load, 0, len(chosen), shape, channels, threads=True)
 
 
 def spread(crops: Crops, batch: int, limit: int | None) -> np.ndarray:

@@ -53,12 +53,21 @@ class Slices:
         mask: (n, h, w), uint8, 1 = hemorrhage, memory-mapped.
         case_ids: The case of each slice.
         numbers: The z index of each slice within its case.
+        folder: Where `load` found them; another process opens it, too, where it would
+            else get copies of the arrays. None for arrays in memory.
     """
 
     hu: np.ndarray
     mask: np.ndarray
     case_ids: tuple[str, ...]
     numbers: tuple[int, ...]
+    folder: pathlib.Path | None = None
+
+    def __reduce__(self):
+        """Pickle the name of the folder instead of what it holds."""
+        if self.folder is not None:
+            return load, (self.folder,)
+        return Slices, (self.hu, self.mask, self.case_ids, self.numbers)
 
 
 def lesion_slices_and_one_other(case: Case, seed: int) -> np.ndarray:
@@ -213,6 +222,7 @@ def load(folder: str | os.PathLike) -> Slices:
         arrays.open_raw(path.with_name("mask.u8"), np.uint8, shape, ADVICE),
         tuple(index.case_ids),
         tuple(index.numbers),
+        path.parent.resolve(),
     )
 
 
