@@ -9,7 +9,7 @@ import pytest
 from hand_made import prediction
 
 from ich_tf import labels
-from ich_tf.prediction import lesions, notebook, result, saving
+from ich_tf.prediction import lesions, notebook, result, saving, scan_page
 from ich_tf.volume import Volume
 
 
@@ -103,6 +103,26 @@ def test_quiet_slices_count_in_no_volume_and_are_named():
     everything = prediction(**given, calibrated=False)
     assert everything.bounds_ml == (0.05, 0.05)
     assert everything.as_dict()["unmarked_slices"] == []
+
+
+def test_a_slice_against_its_scan_is_said():
+    found = prediction()
+    column = found.classes.index(labels.ANY)
+
+    def answer(of_slices, of_scan):
+        slices, scan = found.slice_probability.copy(), found.scan_probability.copy()
+        slices[:, column], scan[column] = of_slices, of_scan
+        return dataclasses.replace(
+            found, slice_probability=slices, scan_probability=scan, calibrated=True
+        )
+
+    against = answer([0.1, 0.77, 0.6, 0.2], 0.01)
+    assert against.slices_against_scan == (2, 3)
+    said = "0.01 for the scan, but 0.77 for slice 2, 3"
+    assert any(said in warning for warning in scan_page.warnings(against))
+    assert answer([0.1, 0.4, 0.3, 0.2], 0.93).slices_against_scan == (2,)
+    assert answer([0.1, 0.7, 0.3, 0.2], 0.93).slices_against_scan == ()
+    assert answer([0.1, 0.4, 0.3, 0.2], 0.2).slices_against_scan == ()
 
 
 def test_what_is_not_calibrated_contradicts_nothing():

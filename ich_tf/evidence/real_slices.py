@@ -11,19 +11,14 @@ import numpy as np
 
 from ich_tf import labels
 from ich_tf.prediction import detection, figures, real_heads
+from ich_tf.viewer import component
 
-COLOURS = {
-    "epidural": (255, 80, 80),
-    "intraparenchymal": (80, 255, 80),
-    "intraventricular": (90, 150, 255),
-    "subarachnoid": (255, 90, 255),
-    "subdural": (255, 220, 0),
-}
-"""Red, green and blue of each subtype's outline."""
+COLOURS = dict(zip(labels.SUBTYPES, component.SUBTYPE_COLOURS, strict=True))
+"""Red, green and blue of each subtype's outline, as on the page of a scan."""
 CAPTION = (
-    "Ten real slices of patients who trained nothing, outlined by the network (red: "
-    "epidural, green: intraparenchymal, blue: intraventricular, magenta: "
-    "subarachnoid, yellow: subdural). Chosen by a rule: for each subtype the slices "
+    "Ten real slices of patients who trained nothing, outlined by the network (yellow: "
+    "epidural, red: intraparenchymal, blue: intraventricular, violet: "
+    "subarachnoid, green: subdural). Chosen by a rule: for each subtype the slices "
     "labelled with it that have the highest (upper row) and the lowest (lower row) "
     "predicted probability of that subtype. True outlines were not available. Slices: "
     "Hssayeni M., Croock M., Salman A., Al-khafaji H., Yahya Z., Ghoraani B., Computed "

@@ -195,6 +195,22 @@ class Prediction:
         )
 
     @property
+    def slices_against_scan(self) -> tuple[int, ...]:
+        """Slices, from 1, whose probability of any hemorrhage contradicts the scan's.
+
+        Those of one half or more where the scan has less; the one with the highest
+        where the scan has one half or more and every slice less.
+        """
+        if not self.calibrated:
+            return ()
+        of_slices = self._any_hemorrhage
+        of_scan = self.scan_probability[self.classes.index(labels.ANY)]
+        if of_scan < 0.5:
+            return tuple(int(z) + 1 for z in np.flatnonzero(of_slices >= 0.5))
+        highest = int(of_slices.argmax())
+        return (highest + 1,) if of_slices[highest] < 0.5 else ()
+
+    @property
     def no_ml(self) -> str | None:
         """Why there are no millilitres; None where there are."""
         if self.volume.spacing_mm is None:
@@ -237,6 +253,7 @@ class Prediction:
                 "slices": [
                     dataclasses.asdict(said) for said in self.slice_contradictions
                 ],
+                "slices_against_scan": list(self.slices_against_scan),
             },
             "notes": [str(note) for note in self.volume.notes],
             "weights": self.weights,

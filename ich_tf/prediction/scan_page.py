@@ -78,6 +78,16 @@ def warnings(prediction: Prediction) -> list[str]:
             f"mask and probability of any hemorrhage disagree in slice "
             f"{', '.join(numbers)}"
         )
+    against = prediction.slices_against_scan
+    if against:
+        column = prediction.classes.index(labels.ANY)
+        rows = np.array(against) - 1
+        said.append(
+            "the probability of any hemorrhage is "
+            f"{prediction.scan_probability[column]:.2f} for the scan, but "
+            f"{prediction.slice_probability[rows, column].max():.2f} for slice "
+            f"{', '.join(map(str, against))}"
+        )
     if not prediction.no_ml and prediction.volume.missing_mm:
         said.append(
             f"{prediction.volume.missing_mm:.0f} mm of the scan have no slice; blood "
