@@ -8,6 +8,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import requests
 
 from ich_tf import files, models
 from ich_tf.models import (
@@ -158,6 +159,24 @@ def test_unavailable_weights_are_one_clear_error(backbone, md5, monkeypatch, tmp
     message = str(caught.value)
     for part in (".h5", md5, "https://", "127.0.0.1", str(tmp_path / "imagenet")):
         assert part in message
+
+
+def test_a_host_without_connection_is_asked_once(tmp_path, monkeypatch):
+    asked = []
+
+    def retrieve(address, *rest):
+        asked.append(address)
+        raise requests.ConnectionError("HTTPSConnectionPool(...): a long reason")
+
+    monkeypatch.setattr("pooch.retrieve", retrieve)
+    for name in ("a.h5", "b.h5"):
+        address = f"https://nowhere.example/{name}"
+        with pytest.raises(
+            published_weights.WeightsUnavailable,
+            match=rf"{name} .*: no connection to nowhere\.example\. Put the file",
+        ):
+            published_weights.imagenet_file(name, address, "0123", tmp_path)
+    assert asked == ["https://nowhere.example/a.h5"]
 
 
 def test_file_in_the_folder_is_used_after_its_checksum(tmp_path):

@@ -246,7 +246,10 @@ def forecast(runs: Iterable[Run], *, say: Callable[[str], None] = LOGGER.info) -
 
 
 def _duration(hours: float) -> str:
-    return f"{hours * 60:.0f} minutes" if hours < 2 else f"{hours:.1f} hours"
+    minutes = round(hours * 60)
+    if minutes < 120:
+        return f"{minutes} minute{'' if minutes == 1 else 's'}"
+    return f"{hours:.1f} hours"
 
 
 def _say_forecast(waiting: Sequence[Run], say: Callable[[str], None]) -> list[float]:

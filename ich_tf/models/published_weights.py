@@ -3,9 +3,13 @@
 import hashlib
 import os
 import pathlib
+import urllib.parse
 from collections.abc import Callable
 
 from ich_tf import paths
+
+_unreachable: set[str] = set()
+"""Hosts that gave this process no connection: to ask again would take as long."""
 
 
 class WeightsUnavailable(ValueError):
@@ -58,10 +62,8 @@ def imagenet_file(
                 f"is {md5}. Delete it, or replace it by the file at {address}."
             )
         return path
-    import pooch
-
     try:
-        return pathlib.Path(pooch.retrieve(address, f"md5:{md5}", name, path.parent))
+        return _download(address, f"md5:{md5}", path)
     except (OSError, ValueError) as error:
         raise WeightsUnavailable(
             f"The ImageNet weights {name} (md5 {md5}) could not be downloaded from "
@@ -89,18 +91,43 @@ def local_file(listed: dict, folder: pathlib.Path) -> pathlib.Path:
     path = folder / listed["file"]
     if path.is_file() or "url" not in listed:
         return path
-    import pooch
-
     cache = paths.cache() / "weights"
     try:
-        known = f"sha256:{listed['sha256']}"
-        return pathlib.Path(pooch.retrieve(listed["url"], known, path.name, cache))
+        return _download(listed["url"], f"sha256:{listed['sha256']}", cache / path.name)
     except (OSError, ValueError) as error:
         raise WeightsUnavailable(
             f"{path.name} could not be downloaded from {listed['url']}: {error}. "
             f"Without a network, download it elsewhere and put it into {cache}; its "
             f"sha256 is {listed['sha256']}."
         ) from error
+
+
+def _download(address: str, known: str, path: pathlib.Path) -> pathlib.Path:
+    """Download a file once.
+
+    Args:
+        address: Where it is published.
+        known: Its checksum, as pooch takes it.
+        path: Where to put it.
+
+    Raises:
+        OSError: if there is no connection; the host is not asked again by this process.
+        ValueError: if it is another file.
+    """
+    import pooch
+    import requests
+
+    parts = urllib.parse.urlsplit(address)
+    host = parts.hostname or address
+    proxy = requests.utils.get_environ_proxies(address).get(parts.scheme)
+    reason = f"no connection to {host}" + (f" by the proxy {proxy}" if proxy else "")
+    if host in _unreachable:
+        raise ConnectionError(reason)
+    try:
+        return pathlib.Path(pooch.retrieve(address, known, path.name, path.parent))
+    except (requests.ConnectionError, requests.Timeout) as error:
+        _unreachable.add(host)
+        raise ConnectionError(reason) from error
 
 
 def digest(path: pathlib.Path, algorithm: str) -> str:
