@@ -4,14 +4,14 @@ import contextlib
 import html
 import os
 import pathlib
-import shutil
 import tempfile
 import threading
 import time
 import typing
 from collections.abc import Iterator
 
-from ich_tf.app import work
+from ich_tf import files
+from ich_tf.app import sessions, work
 from ich_tf.prediction import inputs, many
 
 if typing.TYPE_CHECKING:
@@ -26,16 +26,22 @@ POLICY = (
     "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
 """The browser asks nobody but this machine, whatever Gradio's page refers to."""
+PREFIX = "ich-tf-app-"
+"""How the names of servers' temporary folders begin."""
+UPLOADS = "uploads"
+"""Gradio's own folder, below that."""
 ABOUT = (
     "Drop a NIfTI file, the DICOM files of a scan or a ZIP archive. Nothing leaves "
     "this machine; uploads are deleted after reading, results when the page is closed "
-    "or the program ends."
+    "or loaded again, or the program ends."
 )
 
 
 @contextlib.contextmanager
 def serving(port: int, settings: many.PredictionSettings) -> Iterator[str]:
     """Serve the page; give its address. At the end everything stored is deleted.
+
+    What a killed server left is deleted first.
 
     Args:
         port: 0 takes a free one.
@@ -44,7 +50,12 @@ def serving(port: int, settings: many.PredictionSettings) -> Iterator[str]:
     Raises:
         ValueError: if Gradio is not installed or the port is taken.
     """
-    with tempfile.TemporaryDirectory(prefix="ich-tf-app-") as folder:
+    own = f"{PREFIX}{files.PROCESS}-"
+    files.remove_left(pathlib.Path(tempfile.gettempdir()), PREFIX, keep=own)
+    # A prediction that still runs may write; the next server deletes what it leaves.
+    with tempfile.TemporaryDirectory(
+        files.partial_name(""), own, ignore_cleanup_errors=True
+    ) as folder:
         server, listening = _server(pathlib.Path(folder), port, settings)
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [listening]}, daemon=True
@@ -65,7 +76,7 @@ def _server(folder: pathlib.Path, port: int, settings: many.PredictionSettings):
 
     # Read by Gradio when it is imported.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / UPLOADS)
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     try:
@@ -124,11 +135,10 @@ def build(folder: pathlib.Path, settings: many.PredictionSettings) -> "fastapi.F
 def _blocks(folder: pathlib.Path, settings: many.PredictionSettings) -> "gradio.Blocks":
     import gradio
 
-    with gradio.Blocks(
-        title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)
-    ) as blocks:
+    # Of results elsewhere Gradio would make a copy that outlives the page.
+    opened = sessions.Sessions(folder / UPLOADS)
+    with gradio.Blocks(title=TITLE, analytics_enabled=False) as blocks:
         gradio.Markdown(f"# {TITLE}\n\n{ABOUT}\n\n**{inputs.DISCLAIMER}**")
-        session = gradio.State(value=None, delete_callback=_forget)
         uploads = gradio.File(
             label="Scan", file_count="multiple", elem_id="uploads", type="filepath"
         )
@@ -143,10 +153,16 @@ def _blocks(folder: pathlib.Path, settings: many.PredictionSettings) -> "gradio.
         choice = gradio.Radio([], label="Show", elem_id="choice", visible=False)
         page = gradio.HTML(elem_id="page")
 
-        def run(files, before, progress=gradio.Progress()):  # noqa: B008
-            _forget(before)
+        def keep(given, request: gradio.Request):
+            opened.keep(request.session_hash, given or [])
+
+        def run(given, request: gradio.Request, progress=gradio.Progress()):  # noqa: B008
             try:
-                answer, own = _predict(folder, files, settings, progress)
+                answer, own = _predict(
+                    opened, request.session_hash, given, settings, progress
+                )
+            except sessions.PageClosed:
+                return None, [], None, gradio.update(visible=False), ""
             except ValueError as error:
                 raise gradio.Error(str(error), duration=None) from error
             names = list(answer.pages)
@@ -157,34 +173,37 @@ def _blocks(folder: pathlib.Path, settings: many.PredictionSettings) -> "gradio.
                 [name, "not read", "", "", reason]
                 for name, reason in answer.unread.items()
             ]
-            shown = _frame(own, first)
-            return own, None, rows, str(answer.results), chosen, shown
+            return None, rows, str(answer.results), chosen, _frame(own, first)
 
+        def show(name, request: gradio.Request):
+            return _frame(opened.results(request.session_hash), name)
+
+        def end(request: gradio.Request):
+            opened.end(request.session_hash)
+
+        uploads.upload(keep, uploads, api_name=False, show_progress="hidden")
         start.click(
             run,
-            [uploads, session],
-            [session, uploads, table, results, choice, page],
+            uploads,
+            [uploads, table, results, choice, page],
             concurrency_limit=1,
             api_name=False,
         )
-        choice.input(_frame, [session, choice], page, api_name=False)
+        choice.input(show, choice, page, api_name=False)
+        blocks.unload(end)
     return blocks
 
 
-def _predict(folder: pathlib.Path, files, settings, progress) -> tuple:
-    own = tempfile.mkdtemp(prefix="results-", dir=folder)
-    try:
-        report = lambda share, said: progress(share, desc=said)  # noqa: E731
-        return work.predict(files or [], own, settings, report), own
-    except BaseException:
-        shutil.rmtree(own, ignore_errors=True)
-        raise
+def _predict(
+    opened: sessions.Sessions, session: str, given, settings, progress
+) -> tuple[work.PageContent, pathlib.Path]:
+    with opened.working(session) as own:
 
+        def report(share: float, said: str) -> None:
+            opened.check_open(session, own)
+            progress(share, desc=said)
 
-def _forget(own: str | None) -> None:
-    """Delete a session's results."""
-    if own:
-        shutil.rmtree(own, ignore_errors=True)
+        return work.predict(given or [], own, settings, report), own
 
 
 def _row(outcome: many.Outcome) -> list[str]:
@@ -196,13 +215,13 @@ def _row(outcome: many.Outcome) -> list[str]:
     return [outcome.scan, outcome.status, ml, probability, outcome.reason]
 
 
-def _frame(own: str | None, name: str | None) -> str:
+def _frame(own: pathlib.Path | None, name: str | None) -> str:
     """A scan's page in a frame that may run its own script and nothing else."""
     if not own or not name:
         return ""
     # The name comes back from the browser.
-    path = (pathlib.Path(own) / name / "report.html").resolve()
-    if not path.is_relative_to(pathlib.Path(own).resolve()) or not path.is_file():
+    path = (own / name / "report.html").resolve()
+    if not path.is_relative_to(own.resolve()) or not path.is_file():
         return ""
     content = html.escape(path.read_text(encoding="utf-8"), quote=True)
     return (

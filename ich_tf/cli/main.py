@@ -7,6 +7,7 @@ import sys
 import ich_tf
 from ich_tf import packages, suggestions
 from ich_tf.cli import (
+    app,
     evidence,
     experiments,
     explain,
@@ -18,7 +19,7 @@ from ich_tf.cli import (
 from ich_tf.cli import options as shared
 
 GROUPS = {
-    "Scans": (*predict.VERBS, *explain.VERBS),
+    "Scans": (*predict.VERBS, app.VERB, *explain.VERBS),
     "Experiments": experiments.VERBS,
     "Evidence": evidence.VERBS,
     "Data and weights": maintain.VERBS,

@@ -1,4 +1,4 @@
-"""Verbs that predict scans: in a folder, and on a local web page."""
+"""The verb `predict`: one scan, or a folder or archive of many."""
 
 import argparse
 import contextlib
@@ -229,43 +229,6 @@ def _show(prediction) -> None:
     print(f"weights trained on {trained_on}. {inputs.DISCLAIMER}")
 
 
-def _add_app(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--port",
-        type=int,
-        default=7860,
-        metavar="N",
-        help="on 127.0.0.1; 0 takes a free one; default: 7860",
-    )
-    parser.add_argument(
-        "--no-browser", action="store_true", help="do not open the page in a browser"
-    )
-    add_weights(parser)
-    shared.add_device(parser)
-    shared.add_weights_folder(parser)
-
-
-def _app(options: argparse.Namespace) -> None:
-    import time
-    import webbrowser
-
-    from ich_tf.app import server
-    from ich_tf.prediction import many
-
-    settings = many.PredictionSettings(
-        weights_name=options.weights or many.DEFAULT_WEIGHTS,
-        weights_dir=options.weights_dir,
-    )
-    with server.serving(options.port, settings) as address:
-        print(f"{address} on this machine only; Ctrl+C ends it", flush=True)
-        if not options.no_browser:
-            webbrowser.open(address)
-        with contextlib.suppress(KeyboardInterrupt):
-            while True:
-                time.sleep(1)
-    print("ended; uploads and results are deleted")
-
-
 VERBS = (
     Verb(
         "predict",
@@ -277,12 +240,5 @@ VERBS = (
             "ich-tf predict EXPORT --series largest --out OUT",
             "ich-tf predict SCANS.zip --anonymous --out OUT",
         ),
-    ),
-    Verb(
-        "app",
-        "open a local web page that takes scans by drag and drop",
-        _app,
-        _add_app,
-        ("ich-tf app", "ich-tf app --port 7861 --no-browser"),
     ),
 )
