@@ -108,6 +108,39 @@ def test_a_closed_page_leaves_nothing(tmp_path):
     assert not both.exists() and not any((tmp_path / "results").iterdir())
 
 
+def test_messages_name_uploads_by_position_and_name(head, weights_dir, tmp_path):
+    image = nibabel.load(head)
+    air = nibabel.Nifti1Image(np.full(image.shape, -1000, np.int16), image.affine)
+    air.to_filename(tmp_path / "air.nii.gz")
+    (tmp_path / "c.nrrd").write_bytes(b"NRRD0004")
+    shutil.copy(head, tmp_path / "a.nii")
+    uploads = [tmp_path / name for name in ("a.nii", "air.nii.gz", "c.nrrd")]
+    out = tmp_path / "results"
+    out.mkdir()
+    settings = many.PredictionSettings(weights_dir=weights_dir)
+    answer = work.predict(uploads, out, settings, lambda *said: None)
+    good, refused = answer.outcomes
+    assert good.reason == ""
+    assert refused.reason.startswith("file 2 of 3, air.nii.gz is refused")
+    assert "the option --force of `ich-tf predict`" in refused.reason
+    assert list(answer.unread) == ["file 3 of 3, c.nrrd"]
+    # What is downloaded does not hold the user's names.
+    table = zipfile.ZipFile(answer.results).read(many.TABLE).decode()
+    assert "upload/00001.nii.gz" in table and "air" not in table
+
+
+def test_errors_name_uploads_by_position_and_name(tmp_path):
+    settings, out = many.PredictionSettings(), tmp_path / "results"
+    out.mkdir()
+    packed = tmp_path / "b.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("../../evil", "1")
+    with pytest.raises(ValueError, match="^file 1 of 1, b.zip: a name in the ZIP"):
+        work.predict([packed], out, settings, lambda *said: None)
+    with pytest.raises(ValueError, match="^file 1 of 1, b.zip is gone; drop"):
+        work.predict([packed], out, settings, lambda *said: None)
+
+
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
     folder = tmp_path / "temporary"
@@ -182,6 +215,25 @@ def test_what_a_page_stored_goes_when_it_is_closed(address, head, temporary):
     while content(temporary) and time.monotonic() < end:
         time.sleep(0.1)
     assert content(temporary) == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_an_error_is_one_message_on_the_page(address, tmp_path, capfd):
+    packed = tmp_path / "b.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("<img src=x onerror=alert(1)>", "no scan")
+    with opened(address) as (page, logged, requested):
+        page.set_input_files("#uploads input[type=file]", packed)
+        page.wait_for_selector("#uploads table, #uploads .file-preview")
+        page.click("#start")
+        alert = page.locator("#said [role=alert]")
+        alert.wait_for(timeout=60_000)
+        assert "1 of 1, b.zip/<img src=x onerror=alert(1)> is" in alert.inner_text()
+        assert "<patient>" in alert.inner_text()
+        assert page.locator("#said img").count() == 0
+        assert page.locator(".toast-body, .error, footer").count() == 0
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.slow

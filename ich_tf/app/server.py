@@ -123,6 +123,7 @@ def build(folder: pathlib.Path, settings: many.PredictionSettings) -> "fastapi.F
         app,
         _blocks(folder, settings),
         path="/",
+        footer_links=[],
         max_file_size=work.MAX_UPLOAD_BYTES,
         allowed_paths=[str(folder)],
         show_error=True,
@@ -143,6 +144,7 @@ def _blocks(folder: pathlib.Path, settings: many.PredictionSettings) -> "gradio.
             label="Scan", file_count="multiple", elem_id="uploads", type="filepath"
         )
         start = gradio.Button("Predict", variant="primary", elem_id="start")
+        said = gradio.HTML(elem_id="said")
         table = gradio.Dataframe(
             headers=["scan", "status", "ml", "any hemorrhage", "note"],
             label="Scans",
@@ -157,14 +159,16 @@ def _blocks(folder: pathlib.Path, settings: many.PredictionSettings) -> "gradio.
             opened.keep(request.session_hash, given or [])
 
         def run(given, request: gradio.Request, progress=gradio.Progress()):  # noqa: B008
+            hidden = gradio.update(choices=[], value=None, visible=False)
+            nothing = None, [], None, hidden, ""
             try:
                 answer, own = _predict(
                     opened, request.session_hash, given, settings, progress
                 )
             except sessions.PageClosed:
-                return None, [], None, gradio.update(visible=False), ""
+                return "", *nothing
             except ValueError as error:
-                raise gradio.Error(str(error), duration=None) from error
+                return _alert(str(error)), *nothing
             names = list(answer.pages)
             first = names[0] if names else None
             chosen = gradio.update(choices=names, value=first, visible=len(names) > 1)
@@ -173,7 +177,7 @@ def _blocks(folder: pathlib.Path, settings: many.PredictionSettings) -> "gradio.
                 [name, "not read", "", "", reason]
                 for name, reason in answer.unread.items()
             ]
-            return None, rows, str(answer.results), chosen, _frame(own, first)
+            return "", None, rows, str(answer.results), chosen, _frame(own, first)
 
         def show(name, request: gradio.Request):
             return _frame(opened.results(request.session_hash), name)
@@ -185,7 +189,8 @@ def _blocks(folder: pathlib.Path, settings: many.PredictionSettings) -> "gradio.
         start.click(
             run,
             uploads,
-            [uploads, table, results, choice, page],
+            [said, uploads, table, results, choice, page],
+            show_progress_on=said,
             concurrency_limit=1,
             api_name=False,
         )
@@ -204,6 +209,14 @@ def _predict(
             progress(share, desc=said)
 
         return work.predict(given or [], own, settings, report), own
+
+
+def _alert(message: str) -> str:
+    """A message on the page; it may name files, whose names may be hostile."""
+    return (
+        '<p role="alert" style="color: #b00020; white-space: pre-wrap">'
+        f"{html.escape(message)}</p>"
+    )
 
 
 def _row(outcome: many.Outcome) -> list[str]:
