@@ -223,7 +223,7 @@ def _show(prediction) -> None:
     )
     kind = "calibrated" if prediction.calibrated else "not calibrated"
     print(f"probability of hemorrhage in the scan ({kind}): {shown}")
-    for note in prediction.volume.notes:
+    for note in scan_page.notes(prediction):
         print(f"note: {note}")
     trained_on = prediction.weights["trained_on"]
     print(f"weights trained on {trained_on}. {inputs.DISCLAIMER}")
