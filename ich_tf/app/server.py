@@ -225,7 +225,8 @@ def _row(outcome: many.Outcome) -> list[str]:
         if outcome.numbers["volume_ml"] is not None:
             ml = f"{outcome.numbers['volume_ml']:.1f}"
         probability = f"{outcome.numbers['probabilities']['scan']['any']:.2f}"
-    return [outcome.scan, outcome.status, ml, probability, outcome.reason]
+    note = "; ".join(filter(None, [", ".join(outcome.remarks), outcome.reason]))
+    return [outcome.scan, outcome.status, ml, probability, note]
 
 
 def _frame(own: pathlib.Path | None, name: str | None) -> str:

@@ -183,11 +183,10 @@ def _line(outcome) -> str:
     ml = numbers["volume_ml"]
     amount = "ml unknown" if ml is None else f"{ml:.1f} ml"
     probability = numbers["probabilities"]["scan"]["any"]
-    beyond = ", out of distribution" if numbers["out_of_distribution"]["scan"] else ""
+    said = ", ".join([amount, f"any hemorrhage {probability:.2f}", *outcome.remarks])
     warning = f"; {outcome.reason}" if outcome.reason else ""
     return (
-        f"{outcome.scan}: {outcome.status}: {amount}, any hemorrhage "
-        f"{probability:.2f}{beyond} ({outcome.seconds:.1f} s){warning}"
+        f"{outcome.scan}: {outcome.status}: {said} ({outcome.seconds:.1f} s){warning}"
     )
 
 
