@@ -14,7 +14,7 @@ import small_network
 
 from ich_tf import cli
 from ich_tf.io import dicom
-from ich_tf.prediction import many, saving, scans
+from ich_tf.prediction import inputs, many, saving, scans
 from ich_tf.synthetic import layouts, phantom
 
 SIZE, SLICES = 64, 6
@@ -214,8 +214,11 @@ def test_series_all_and_largest_of_each_study(export):
     ]
     largest = scans.find(export, "largest").scans
     assert sorted(scan.name for scan in largest) == ["one/series1", "two/series0"]
-    with pytest.raises(ValueError, match="3 CT series"):
+    with pytest.raises(ValueError, match="3 CT series.*`--series all`.*largest`:\n"):
         scans.find(export)
+    # `explain` reads one series.
+    with pytest.raises(ValueError, match="if there is one:\n"):
+        inputs.read(export)
     (named,) = scans.find(export, dicom.make_uid("two", "0")).scans
     assert named.series.slices == 4
 
