@@ -1,6 +1,7 @@
 """What a line about one of many scans says."""
 
 import dataclasses
+import importlib.util
 
 import nibabel
 import numpy as np
@@ -43,3 +44,16 @@ def test_warnings_and_notes_of_one_of_many_scans_are_counted(tmp_path, capsys):
     assert cli.main([*map(str, arguments), "--weights-dir", str(weights_dir)]) == 0
     line = capsys.readouterr().out.partition("\n")[0]
     assert outcome.remarks and ", ".join(outcome.remarks) in line
+
+
+def test_dicom_without_highdicom_ends_before_any_work(tmp_path, monkeypatch, capsys):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name == "highdicom" else find_spec(name),
+    )
+    arguments = ["predict", str(tmp_path / "absent.nii"), "--dicom"]
+    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert "pip install 'ich_tf[dicom]'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -93,6 +93,7 @@ def _resumed(arguments, out, folder):
 def test_a_scan_without_images_to_refer_to_says_that_no_dicom_was_written(
     folder, weights_dir, tmp_path, capsys
 ):
+    pytest.importorskip("highdicom", reason="needs ich_tf[dicom]")
     out = tmp_path / "out"
     arguments = folder / "a.nii", "--out", out, "--weights-dir", weights_dir
     assert predict(*arguments, "--dicom") == 0

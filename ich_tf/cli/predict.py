@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 
+from ich_tf import packages
 from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
 
@@ -97,6 +98,8 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 def _predict(options: argparse.Namespace) -> int:
     from ich_tf.prediction import many, scans
 
+    if options.dicom:
+        packages.require("highdicom")
     settings = many.PredictionSettings(
         weights_name=options.weights or many.DEFAULT_WEIGHTS,
         weights_dir=options.weights_dir,
