@@ -2,6 +2,7 @@
 
 import contextlib
 import html
+import logging
 import os
 import pathlib
 import tempfile
@@ -66,6 +67,8 @@ def serving(port: int, settings: many.PredictionSettings) -> Iterator[str]:
                 time.sleep(0.05)
             yield f"http://{HOST}:{listening.getsockname()[1]}/"
         finally:
+            # Open pages keep a connection; uvicorn reports each that it ends.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             server.should_exit = True
             thread.join(timeout=10)
             listening.close()
@@ -190,7 +193,7 @@ def _blocks(folder: pathlib.Path, settings: many.PredictionSettings) -> "gradio.
             run,
             uploads,
             [said, uploads, table, results, choice, page],
-            show_progress_on=said,
+            show_progress_on=results,
             concurrency_limit=1,
             api_name=False,
         )

@@ -35,13 +35,16 @@ def _app(options: argparse.Namespace) -> None:
         weights_name=options.weights or many.DEFAULT_WEIGHTS,
         weights_dir=options.weights_dir,
     )
-    with terminal.ended_by_signals(), server.serving(options.port, settings) as address:
+    with (
+        terminal.ended_by_signals(),
+        contextlib.suppress(KeyboardInterrupt),
+        server.serving(options.port, settings) as address,
+    ):
         print(f"{address} on this machine only; Ctrl+C ends it", flush=True)
         if not options.no_browser:
             webbrowser.open(address)
-        with contextlib.suppress(KeyboardInterrupt):
-            while True:
-                time.sleep(1)
+        while True:
+            time.sleep(1)
     print("ended; uploads and results are deleted")
 
 
