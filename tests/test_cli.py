@@ -332,3 +332,21 @@ def test_a_closed_pipe_ends_quietly(tmp_path):
         said = errors.read()
     assert process.wait() == CLOSED_PIPE
     assert said == b""
+
+
+@pytest.mark.parametrize("mistyped", [["--outt", "y"], ["--outt=y"]])
+def test_a_mistyped_option_is_named_before_what_is_missing(mistyped, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["predict", "x", *mistyped])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "unrecognized: --outt. Did you mean '--out'?" in said
+    assert "required" not in said
+
+
+@pytest.mark.parametrize("rest", [[], ["--", "--outt"], ["--thresh", "0.3"]])
+def test_what_is_missing_is_named_where_nothing_is_mistyped(rest, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["predict", *rest])
+    said = capsys.readouterr().err
+    assert "required" in said and "unrecognized" not in said

@@ -1,5 +1,6 @@
 """SEG and SR of a prediction, read back by highdicom and by SimpleITK."""
 
+import logging
 import shutil
 import subprocess
 
@@ -140,6 +141,22 @@ def test_files_without_a_frame_of_reference_are_refused_by_name(tmp_path):
     with pytest.raises(dicom_seg.NoDicomOutput, match="dcm lacks .*FrameOfReference"):
         dicom_seg.write(tmp_path, volume, drawn(volume), FINDINGS)
     assert not (tmp_path / "segmentation.dcm").exists()
+
+
+def test_libraries_say_nothing_about_the_images(tmp_path, caplog, recwarn):
+    # An identifier that is none, then a tilted series.
+    write_series(tmp_path, ORIENTATIONS["tilted"], FrameOfReferenceUID="1.2.a")
+    volume = dicom.read(tmp_path)
+    recwarn.clear()
+    with caplog.at_level(logging.INFO), pytest.raises(dicom_seg.NoDicomOutput):
+        dicom_seg.write(tmp_path, volume, drawn(volume), FINDINGS)
+    write_series(tmp_path, ORIENTATIONS["tilted"])
+    volume = dicom.read(tmp_path)
+    recwarn.clear()
+    with caplog.at_level(logging.INFO):
+        dicom_seg.write(tmp_path, volume, drawn(volume), FINDINGS)
+    assert [record.name for record in caplog.records] == []
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_a_volume_that_is_no_dicom_is_refused(volume, tmp_path):

@@ -80,6 +80,15 @@ def test_scores_of_two_heads(folders):
     assert scores.faults == [] and scores.notes == []
 
 
+def test_an_interval_is_announced_only_where_there_is_one(folders):
+    assert ", mean [95 % interval]:" in evaluate.evaluate(*folders).to_markdown()
+    pair = [folder / "049.nii.gz" for folder in folders]
+    one = evaluate.evaluate(*pair, reported={"dice": "0.5"}).to_markdown()
+    assert ", mean (one case: no interval):" in one
+    assert "ours (one case: no interval)" in one
+    assert "95 %" not in one
+
+
 def test_conventions_alone_move_the_number(folders):
     scores = evaluate.evaluate(*folders, reported={"dice": "0.750"})
     dice = [each.scores["dice"] for each in scores.conventions]

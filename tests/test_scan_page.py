@@ -61,6 +61,30 @@ def test_nothing_found_is_said_so():
     assert b"0 connected parts" in scan_page.render(found)
 
 
+def test_voxels_in_unmarked_slices_are_not_denied():
+    empty = np.zeros((4, 8, 8), np.uint8)
+    found = prediction(mask=empty, subtypes=empty, slice_threshold=0.95)
+    said = scan_page.amount(found)
+    assert said == (
+        "No hemorrhage is marked. Slices 2, 3, 4 have voxels above the threshold 0.5, "
+        "but a probability below 0.95."
+    )
+    text = scan_page.render(found).decode()
+    assert said in text
+    # No millilitres at other thresholds, which leave out the same slices.
+    assert "ml at 0.8" not in text
+    assert "not marked in slices 2, 3, 4, since" in scan_page.notes(found)[0]
+
+
+def test_millilitres_at_other_thresholds_say_what_they_leave_out():
+    mask = np.zeros((4, 8, 8), np.uint8)
+    mask[1:3, 1:3, 1:3] = 1
+    found = prediction(mask=mask, subtypes=mask, slice_threshold=0.85)
+    text = scan_page.render(found).decode()
+    assert "0.0 ml at 0.2, without slices of a probability below 0.85." in text
+    assert "not marked in slice 4, since" in text
+
+
 def test_a_sheet_holds_every_slice_row_by_row():
     volume = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((5, 2, 3), np.uint8)
     assert pictures.columns(5) == 3

@@ -14,7 +14,7 @@ import small_network
 
 from ich_tf import cli
 from ich_tf.io import dicom
-from ich_tf.prediction import many, saving, scans
+from ich_tf.prediction import inputs, many, saving, scans
 from ich_tf.synthetic import layouts, phantom
 
 SIZE, SLICES = 64, 6
@@ -93,6 +93,7 @@ def _resumed(arguments, out, folder):
 def test_a_scan_without_images_to_refer_to_says_that_no_dicom_was_written(
     folder, weights_dir, tmp_path, capsys
 ):
+    pytest.importorskip("highdicom", reason="needs ich_tf[dicom]")
     out = tmp_path / "out"
     arguments = folder / "a.nii", "--out", out, "--weights-dir", weights_dir
     assert predict(*arguments, "--dicom") == 0
@@ -214,8 +215,11 @@ def test_series_all_and_largest_of_each_study(export):
     ]
     largest = scans.find(export, "largest").scans
     assert sorted(scan.name for scan in largest) == ["one/series1", "two/series0"]
-    with pytest.raises(ValueError, match="3 CT series"):
+    with pytest.raises(ValueError, match="3 CT series.*`--series all`.*largest`:\n"):
         scans.find(export)
+    # `explain` reads one series.
+    with pytest.raises(ValueError, match="if there is one:\n"):
+        inputs.read(export)
     (named,) = scans.find(export, dicom.make_uid("two", "0")).scans
     assert named.series.slices == 4
 

@@ -2,16 +2,17 @@
 
 import contextlib
 import html
+import logging
 import os
 import pathlib
-import shutil
 import tempfile
 import threading
 import time
 import typing
 from collections.abc import Iterator
 
-from ich_tf.app import work
+from ich_tf import files
+from ich_tf.app import sessions, work
 from ich_tf.prediction import inputs, many
 
 if typing.TYPE_CHECKING:
@@ -26,16 +27,22 @@ POLICY = (
     "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
 """The browser asks nobody but this machine, whatever Gradio's page refers to."""
+PREFIX = "ich-tf-app-"
+"""How the names of servers' temporary folders begin."""
+UPLOADS = "uploads"
+"""Gradio's own folder, below that."""
 ABOUT = (
     "Drop a NIfTI file, the DICOM files of a scan or a ZIP archive. Nothing leaves "
     "this machine; uploads are deleted after reading, results when the page is closed "
-    "or the program ends."
+    "or loaded again, or the program ends."
 )
 
 
 @contextlib.contextmanager
 def serving(port: int, settings: many.PredictionSettings) -> Iterator[str]:
     """Serve the page; give its address. At the end everything stored is deleted.
+
+    What a killed server left is deleted first.
 
     Args:
         port: 0 takes a free one.
@@ -44,7 +51,12 @@ def serving(port: int, settings: many.PredictionSettings) -> Iterator[str]:
     Raises:
         ValueError: if Gradio is not installed or the port is taken.
     """
-    with tempfile.TemporaryDirectory(prefix="ich-tf-app-") as folder:
+    own = f"{PREFIX}{files.PROCESS}-"
+    files.remove_left(pathlib.Path(tempfile.gettempdir()), PREFIX, keep=own)
+    # A prediction that still runs may write; the next server deletes what it leaves.
+    with tempfile.TemporaryDirectory(
+        files.partial_name(""), own, ignore_cleanup_errors=True
+    ) as folder:
         server, listening = _server(pathlib.Path(folder), port, settings)
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [listening]}, daemon=True
@@ -55,6 +67,8 @@ def serving(port: int, settings: many.PredictionSettings) -> Iterator[str]:
                 time.sleep(0.05)
             yield f"http://{HOST}:{listening.getsockname()[1]}/"
         finally:
+            # Open pages keep a connection; uvicorn reports each that it ends.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             server.should_exit = True
             thread.join(timeout=10)
             listening.close()
@@ -65,7 +79,7 @@ def _server(folder: pathlib.Path, port: int, settings: many.PredictionSettings):
 
     # Read by Gradio when it is imported.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / UPLOADS)
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     try:
@@ -112,6 +126,7 @@ def build(folder: pathlib.Path, settings: many.PredictionSettings) -> "fastapi.F
         app,
         _blocks(folder, settings),
         path="/",
+        footer_links=[],
         max_file_size=work.MAX_UPLOAD_BYTES,
         allowed_paths=[str(folder)],
         show_error=True,
@@ -124,15 +139,15 @@ def build(folder: pathlib.Path, settings: many.PredictionSettings) -> "fastapi.F
 def _blocks(folder: pathlib.Path, settings: many.PredictionSettings) -> "gradio.Blocks":
     import gradio
 
-    with gradio.Blocks(
-        title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)
-    ) as blocks:
+    # Of results elsewhere Gradio would make a copy that outlives the page.
+    opened = sessions.Sessions(folder / UPLOADS)
+    with gradio.Blocks(title=TITLE, analytics_enabled=False) as blocks:
         gradio.Markdown(f"# {TITLE}\n\n{ABOUT}\n\n**{inputs.DISCLAIMER}**")
-        session = gradio.State(value=None, delete_callback=_forget)
         uploads = gradio.File(
             label="Scan", file_count="multiple", elem_id="uploads", type="filepath"
         )
         start = gradio.Button("Predict", variant="primary", elem_id="start")
+        said = gradio.HTML(elem_id="said")
         table = gradio.Dataframe(
             headers=["scan", "status", "ml", "any hemorrhage", "note"],
             label="Scans",
@@ -143,12 +158,20 @@ def _blocks(folder: pathlib.Path, settings: many.PredictionSettings) -> "gradio.
         choice = gradio.Radio([], label="Show", elem_id="choice", visible=False)
         page = gradio.HTML(elem_id="page")
 
-        def run(files, before, progress=gradio.Progress()):  # noqa: B008
-            _forget(before)
+        def keep(given, request: gradio.Request):
+            opened.keep(request.session_hash, given or [])
+
+        def run(given, request: gradio.Request, progress=gradio.Progress()):  # noqa: B008
+            hidden = gradio.update(choices=[], value=None, visible=False)
+            nothing = None, [], None, hidden, ""
             try:
-                answer, own = _predict(folder, files, settings, progress)
+                answer, own = _predict(
+                    opened, request.session_hash, given, settings, progress
+                )
+            except sessions.PageClosed:
+                return "", *nothing
             except ValueError as error:
-                raise gradio.Error(str(error), duration=None) from error
+                return _alert(str(error)), *nothing
             names = list(answer.pages)
             first = names[0] if names else None
             chosen = gradio.update(choices=names, value=first, visible=len(names) > 1)
@@ -157,34 +180,46 @@ def _blocks(folder: pathlib.Path, settings: many.PredictionSettings) -> "gradio.
                 [name, "not read", "", "", reason]
                 for name, reason in answer.unread.items()
             ]
-            shown = _frame(own, first)
-            return own, None, rows, str(answer.results), chosen, shown
+            return "", None, rows, str(answer.results), chosen, _frame(own, first)
 
+        def show(name, request: gradio.Request):
+            return _frame(opened.results(request.session_hash), name)
+
+        def end(request: gradio.Request):
+            opened.end(request.session_hash)
+
+        uploads.upload(keep, uploads, api_name=False, show_progress="hidden")
         start.click(
             run,
-            [uploads, session],
-            [session, uploads, table, results, choice, page],
+            uploads,
+            [said, uploads, table, results, choice, page],
+            show_progress_on=results,
             concurrency_limit=1,
             api_name=False,
         )
-        choice.input(_frame, [session, choice], page, api_name=False)
+        choice.input(show, choice, page, api_name=False)
+        blocks.unload(end)
     return blocks
 
 
-def _predict(folder: pathlib.Path, files, settings, progress) -> tuple:
-    own = tempfile.mkdtemp(prefix="results-", dir=folder)
-    try:
-        report = lambda share, said: progress(share, desc=said)  # noqa: E731
-        return work.predict(files or [], own, settings, report), own
-    except BaseException:
-        shutil.rmtree(own, ignore_errors=True)
-        raise
+def _predict(
+    opened: sessions.Sessions, session: str, given, settings, progress
+) -> tuple[work.PageContent, pathlib.Path]:
+    with opened.working(session) as own:
+
+        def report(share: float, said: str) -> None:
+            opened.check_open(session, own)
+            progress(share, desc=said)
+
+        return work.predict(given or [], own, settings, report), own
 
 
-def _forget(own: str | None) -> None:
-    """Delete a session's results."""
-    if own:
-        shutil.rmtree(own, ignore_errors=True)
+def _alert(message: str) -> str:
+    """A message on the page; it may name files, whose names may be hostile."""
+    return (
+        '<p role="alert" style="color: #b00020; white-space: pre-wrap">'
+        f"{html.escape(message)}</p>"
+    )
 
 
 def _row(outcome: many.Outcome) -> list[str]:
@@ -193,16 +228,17 @@ def _row(outcome: many.Outcome) -> list[str]:
         if outcome.numbers["volume_ml"] is not None:
             ml = f"{outcome.numbers['volume_ml']:.1f}"
         probability = f"{outcome.numbers['probabilities']['scan']['any']:.2f}"
-    return [outcome.scan, outcome.status, ml, probability, outcome.reason]
+    note = "; ".join(filter(None, [", ".join(outcome.remarks), outcome.reason]))
+    return [outcome.scan, outcome.status, ml, probability, note]
 
 
-def _frame(own: str | None, name: str | None) -> str:
+def _frame(own: pathlib.Path | None, name: str | None) -> str:
     """A scan's page in a frame that may run its own script and nothing else."""
     if not own or not name:
         return ""
     # The name comes back from the browser.
-    path = (pathlib.Path(own) / name / "report.html").resolve()
-    if not path.is_relative_to(pathlib.Path(own).resolve()) or not path.is_file():
+    path = (own / name / "report.html").resolve()
+    if not path.is_relative_to(own.resolve()) or not path.is_file():
         return ""
     content = html.escape(path.read_text(encoding="utf-8"), quote=True)
     return (

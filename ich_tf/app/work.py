@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 import zipfile
@@ -24,9 +25,11 @@ class PageContent:
     """What the page shows.
 
     Attributes:
-        outcomes: One for each scan, named scan-001 and so on.
+        outcomes: One for each scan, named scan-001 and so on. Reasons name files by
+            position and by the user's name, which may be hostile.
         pages: Name of a scan to its HTML page, of the scans that did not fail.
-        unread: Uploaded file to reason, for those that may hold a further scan.
+        unread: Uploaded file to reason, for those that may hold a further scan; named
+            as in the reasons.
         results: A ZIP archive of all results.
     """
 
@@ -55,7 +58,7 @@ def predict(
 
     Raises:
         ValueError: if nothing was uploaded, an archive is damaged or hostile, or there
-            is no scan.
+            is no scan. The message names files as `PageContent` does.
     """
     if not uploads:
         raise ValueError("Drop a NIfTI file, DICOM files or a ZIP archive first.")
@@ -80,7 +83,8 @@ def predict(
             many.run(named, folder, settings, done)
         except ValueError as error:
             # The message names files of the temporary folder.
-            raise ValueError(str(error).replace(staged, UPLOAD)) from error
+            message = str(error).replace(staged, UPLOAD)
+            raise ValueError(_as_given(message, uploads)) from error
         finally:
             for upload in uploads:
                 pathlib.Path(upload).unlink(missing_ok=True)
@@ -89,14 +93,42 @@ def predict(
         for outcome in outcomes
         if outcome.status != many.FAILED
     }
-    return PageContent(outcomes, pages, found.unread, _packed(folder))
+    shown = [
+        dataclasses.replace(outcome, reason=_as_given(outcome.reason, uploads))
+        for outcome in outcomes
+    ]
+    unread = {
+        _as_given(f"{UPLOAD}/{name}", uploads): _as_given(reason, uploads)
+        for name, reason in found.unread.items()
+    }
+    return PageContent(shown, pages, unread, _packed(folder))
+
+
+def _as_given(message: str, uploads: Sequence[str | os.PathLike]) -> str:
+    """Name uploads by position and the user's name instead of by number."""
+    given = [
+        f"file {number} of {len(uploads)}, {pathlib.Path(upload).name}"
+        for number, upload in enumerate(uploads, start=1)
+    ]
+    for upload, shown in zip(uploads, given, strict=True):
+        message = message.replace(str(upload), shown)
+
+    def label(match: re.Match) -> str:
+        number = int(match[1])
+        return given[number] if number < len(given) else match[0]
+
+    endings = sorted((*ENDINGS, *PAIR_ENDINGS), key=len, reverse=True)
+    known = "|".join(map(re.escape, endings))
+    # Lists of files name them without the folder.
+    start = rf"(?:{UPLOAD}/|(?<=: )|(?<=; ))"
+    return re.sub(rf"{start}(\d{{5}})(?:{known})?(?=[/:; ]|$)", label, message)
 
 
 def stage(uploads: Sequence[str | os.PathLike], folder: str | os.PathLike) -> None:
     """Move uploads to a folder under harmless names, and unpack archives.
 
     Raises:
-        ValueError: if an archive is damaged or hostile.
+        ValueError: if an archive is damaged or hostile, or a file is gone.
     """
     numbers: dict[str, int] = {}
     for number, upload in enumerate(map(pathlib.Path, uploads)):
@@ -106,6 +138,8 @@ def stage(uploads: Sequence[str | os.PathLike], folder: str | os.PathLike) -> No
         if ending in PAIR_ENDINGS:
             # The two files of a pair find each other by their name.
             number = numbers.setdefault(lowered.removesuffix(ending), number)
+        if not upload.is_file():
+            raise ValueError(f"{UPLOAD}/{number:05d} is gone; drop it again.")
         if archive.is_archive(upload):
             inside = pathlib.Path(folder) / f"{number:05d}"
             inside.mkdir()

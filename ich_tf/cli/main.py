@@ -7,6 +7,7 @@ import sys
 import ich_tf
 from ich_tf import packages, suggestions
 from ich_tf.cli import (
+    app,
     evidence,
     experiments,
     explain,
@@ -18,7 +19,7 @@ from ich_tf.cli import (
 from ich_tf.cli import options as shared
 
 GROUPS = {
-    "Scans": (*predict.VERBS, *explain.VERBS),
+    "Scans": (*predict.VERBS, app.VERB, *explain.VERBS),
     "Experiments": experiments.VERBS,
     "Evidence": evidence.VERBS,
     "Data and weights": maintain.VERBS,
@@ -106,12 +107,31 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         if verb not in _verbs():
             near = suggestions.did_you_mean(verb, _verbs())
             top.error(f"there is no verb {verb!r}.{near} `ich-tf --help` lists them")
+        _refuse_unknown(_verbs()[verb], arguments[1:])
     options, unknown = top.parse_known_args(arguments)
     if unknown:
         known = _verbs()[options.verb].option_names()
         near = suggestions.did_you_mean(unknown[0].partition("=")[0], known)
         options.error(f"unrecognized: {' '.join(unknown)}.{near}")
     return options
+
+
+def _refuse_unknown(verb: shared.Verb, arguments: list[str]) -> None:
+    """Name a mistyped option before what is missing without it."""
+    known = ["--help", *verb.option_names()]
+    given = [text for text in arguments if text.startswith("--")]
+    given = given[: given.index("--")] if "--" in given else given
+    names = [text.partition("=")[0] for text in given]
+    # The start of an option's name is enough for argparse.
+    unknown = [
+        name for name in names if not any(full.startswith(name) for full in known)
+    ]
+    if unknown and "--help" not in names:
+        near = suggestions.did_you_mean(unknown[0], known)
+        own = argparse.ArgumentParser(f"ich-tf {verb.name}")
+        verb.add_options(own)
+        shared.add_verbosity(own)
+        own.error(f"unrecognized: {' '.join(unknown)}.{near}")
 
 
 def _complain(options: argparse.Namespace, error: Exception) -> int:

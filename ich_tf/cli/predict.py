@@ -1,4 +1,4 @@
-"""Verbs that predict scans: in a folder, and on a local web page."""
+"""The verb `predict`: one scan, or a folder or archive of many."""
 
 import argparse
 import contextlib
@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 
+from ich_tf import packages
 from ich_tf.cli import options as shared
 from ich_tf.cli.options import Verb
 
@@ -97,6 +98,8 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 def _predict(options: argparse.Namespace) -> int:
     from ich_tf.prediction import many, scans
 
+    if options.dicom:
+        packages.require("highdicom")
     settings = many.PredictionSettings(
         weights_name=options.weights or many.DEFAULT_WEIGHTS,
         weights_dir=options.weights_dir,
@@ -183,11 +186,10 @@ def _line(outcome) -> str:
     ml = numbers["volume_ml"]
     amount = "ml unknown" if ml is None else f"{ml:.1f} ml"
     probability = numbers["probabilities"]["scan"]["any"]
-    beyond = ", out of distribution" if numbers["out_of_distribution"]["scan"] else ""
+    said = ", ".join([amount, f"any hemorrhage {probability:.2f}", *outcome.remarks])
     warning = f"; {outcome.reason}" if outcome.reason else ""
     return (
-        f"{outcome.scan}: {outcome.status}: {amount}, any hemorrhage "
-        f"{probability:.2f}{beyond} ({outcome.seconds:.1f} s){warning}"
+        f"{outcome.scan}: {outcome.status}: {said} ({outcome.seconds:.1f} s){warning}"
     )
 
 
@@ -223,47 +225,10 @@ def _show(prediction) -> None:
     )
     kind = "calibrated" if prediction.calibrated else "not calibrated"
     print(f"probability of hemorrhage in the scan ({kind}): {shown}")
-    for note in prediction.volume.notes:
+    for note in scan_page.notes(prediction):
         print(f"note: {note}")
     trained_on = prediction.weights["trained_on"]
     print(f"weights trained on {trained_on}. {inputs.DISCLAIMER}")
-
-
-def _add_app(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--port",
-        type=int,
-        default=7860,
-        metavar="N",
-        help="on 127.0.0.1; 0 takes a free one; default: 7860",
-    )
-    parser.add_argument(
-        "--no-browser", action="store_true", help="do not open the page in a browser"
-    )
-    add_weights(parser)
-    shared.add_device(parser)
-    shared.add_weights_folder(parser)
-
-
-def _app(options: argparse.Namespace) -> None:
-    import time
-    import webbrowser
-
-    from ich_tf.app import server
-    from ich_tf.prediction import many
-
-    settings = many.PredictionSettings(
-        weights_name=options.weights or many.DEFAULT_WEIGHTS,
-        weights_dir=options.weights_dir,
-    )
-    with server.serving(options.port, settings) as address:
-        print(f"{address} on this machine only; Ctrl+C ends it", flush=True)
-        if not options.no_browser:
-            webbrowser.open(address)
-        with contextlib.suppress(KeyboardInterrupt):
-            while True:
-                time.sleep(1)
-    print("ended; uploads and results are deleted")
 
 
 VERBS = (
@@ -277,12 +242,5 @@ VERBS = (
             "ich-tf predict EXPORT --series largest --out OUT",
             "ich-tf predict SCANS.zip --anonymous --out OUT",
         ),
-    ),
-    Verb(
-        "app",
-        "open a local web page that takes scans by drag and drop",
-        _app,
-        _add_app,
-        ("ich-tf app", "ich-tf app --port 7861 --no-browser"),
     ),
 )

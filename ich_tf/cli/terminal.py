@@ -1,10 +1,13 @@
 """How much reaches the terminal: progress or not, and no lines of TensorFlow."""
 
+import contextlib
 import importlib.abc
 import importlib.machinery
 import logging
 import os
+import signal
 import sys
+from collections.abc import Iterator
 
 from ich_tf import packages
 
@@ -53,3 +56,29 @@ class SilentImport(importlib.abc.MetaPathFinder):
 
             spec.loader.exec_module = load_silently
         return spec
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as Ctrl+C does: by `KeyboardInterrupt`.
+
+    A signal that is ignored, as by `nohup`, stays ignored.
+    """
+
+    def interrupt(number, frame):
+        # A second signal, as at the end of a session, must not stop the cleaning up.
+        for other in former:
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    names = ("SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    former = {number: signal.getsignal(number) for number in numbers}
+    former = {n: what for n, what in former.items() if what is not signal.SIG_IGN}
+    for number in former:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -20,6 +20,7 @@ SHOWN = {
     "volume_error_ml": "volume error, ml",
 }
 """Scores of the table, in its order."""
+ONE_CASE = "(one case: no interval)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +74,12 @@ class Evaluation:
         """Tables of the scores, of the conventions and of the comparisons."""
         scored = next(iter(self.summary["any"].values()))["pixel_sensitivity"]
         lines = [f"**{scored.n + scored.n_undefined} pairs of masks**", ""]
+        interval = "[95 % interval]" if len(self.cases) > 1 else ONE_CASE
         for label, summary in self.summary.items():
-            lines += [*_table(label, summary), ""]
+            lines += [*_table(label, summary, interval), ""]
         lines += [*sweep.spread(self.conventions), ""]
         if self.comparisons:
-            lines += [*_comparisons(self.comparisons), ""]
+            lines += [*_comparisons(self.comparisons, interval), ""]
             printed = {each.score: each.printed for each in self.comparisons}
             ranked = sweep.ranked(self.conventions, printed)
             lines += ["Conventions nearest to the printed numbers:", ""]
@@ -93,10 +95,12 @@ class Evaluation:
         return "\n".join(lines).rstrip() + "\n"
 
 
-def _table(label: str, summary: dict[str, dict[str, Interval]]) -> list[str]:
+def _table(
+    label: str, summary: dict[str, dict[str, Interval]], interval: str
+) -> list[str]:
     title = "All labels together" if label == "any" else f"Label {label}"
     lines = [
-        f"{title}, mean [95 % interval]:",
+        f"{title}, mean {interval}:",
         "",
         "| " + " | ".join(["protocol", *SHOWN.values()]) + " |",
         "|" + " --- |" * (len(SHOWN) + 1),
@@ -107,9 +111,9 @@ def _table(label: str, summary: dict[str, dict[str, Interval]]) -> list[str]:
     return lines
 
 
-def _comparisons(comparisons: list[Comparison]) -> list[str]:
+def _comparisons(comparisons: list[Comparison], interval: str) -> list[str]:
     lines = [
-        "| score | protocol | printed | ours [95 % interval] | verdict |",
+        f"| score | protocol | printed | ours {interval} | verdict |",
         "|" + " --- |" * 5,
     ]
     for each in comparisons:

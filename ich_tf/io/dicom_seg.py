@@ -11,12 +11,15 @@ Reference:
     (volumetric ROI measurements).
 """
 
+import contextlib
 import dataclasses
+import logging
 import math
 import os
 import pathlib
 import typing
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import pydicom
@@ -104,14 +107,29 @@ def write(
     except ImportError as error:
         raise NoDicomOutput(NO_HIGHDICOM) from error
     images = read_images(volume)
-    with pydicom.config.disable_value_validation(), warnings.catch_warnings():
-        # Values of the source images, which highdicom passes on, may break rules.
-        warnings.simplefilter("ignore")
+    with _quiet_libraries():
         segmentation = _segmentation(images, volume, segments, findings)
         report = _report(images, segmentation, findings)
         for name, content in zip(FILES, (segmentation, report), strict=True):
             content.save_as(pathlib.Path(folder) / name)
     return list(FILES)
+
+
+@contextlib.contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Hold back what pydicom and highdicom say about values of the source images.
+
+    These may break rules, and frames of a tilted series are not regularly spaced.
+    """
+    logger = logging.getLogger("highdicom")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with pydicom.config.disable_value_validation(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def read_images(volume: Volume) -> list[pydicom.Dataset]:
@@ -127,9 +145,10 @@ def read_images(volume: Volume) -> list[pydicom.Dataset]:
         )
     images = []
     for path in paths:
-        with pydicom.config.disable_value_validation():
+        with _quiet_libraries():
             image = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-        lacking = [name for name in REQUIRED if not _is_uid(image.get(name))]
+            # Values are converted, and found wrong, when they are asked for.
+            lacking = [name for name in REQUIRED if not _is_uid(image.get(name))]
         if lacking:
             raise NoDicomOutput(f"{path.name} lacks a valid {', '.join(lacking)}")
         for name in EMPTY_IF_ABSENT:

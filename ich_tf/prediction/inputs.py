@@ -13,6 +13,8 @@ from ich_tf.io import dicom, nifti, source
 from ich_tf.volume import Case, Note, Volume
 
 DISCLAIMER = "Research reproduction, not a medical device."
+FORCE = "the option --force of `ich-tf predict` and `ich-tf explain`"
+"""Named in full: the page of `ich-tf app` has no options."""
 THIN_MM = 2.0
 """Slices closer than this differ from the 5 mm slices the networks were trained on."""
 
@@ -65,7 +67,7 @@ def check(path: str | os.PathLike, volume: Volume, *, force: bool = False) -> Vo
         raise NotHeadCT(f"{path} is refused: {reasons}.")
     if not force:
         raise NotHeadCT(
-            f"{path} is refused: {reasons}. If it is a head CT, --force reads it."
+            f"{path} is refused: {reasons}. If it is a head CT, {FORCE} reads it."
         )
     note = Note(
         "forced", f"read by force, though it does not look like head CT: {reasons}"

@@ -77,6 +77,36 @@ class Outcome:
     seconds: float
     reason: str = ""
 
+    @property
+    def contradictions(self) -> int:
+        """Of the scan and of its slices."""
+        if self.numbers is None:
+            return 0
+        return sum(map(len, self.numbers["contradictions"].values()))
+
+    @property
+    def remarks(self) -> list[str]:
+        """Warnings and notes, counted; the scan's page has their texts."""
+        numbers = self.numbers
+        if numbers is None:
+            return []
+        beyond = numbers["out_of_distribution"]["scan"]
+        counts = {
+            "contradiction": self.contradictions,
+            "unmarked slice": len(numbers.get("unmarked_slices", [])),
+            "note": len(numbers.get("notes", [])),
+        }
+        missing_mm = numbers.get("missing_mm") or 0
+        return [
+            *(["out of distribution"] if beyond else []),
+            *([f"{missing_mm:.0f} mm without slices"] if missing_mm else []),
+            *(
+                f"{count} {name}{'s' if count > 1 else ''}"
+                for name, count in counts.items()
+                if count
+            ),
+        ]
+
     def row(self) -> list:
         """The cells of `COLUMNS`; None where nothing is known."""
         numbers = self.numbers
@@ -93,7 +123,7 @@ class Outcome:
             *(of_scan.get(name) for name in labels.CLASSES),
             len(numbers["lesions"]),
             numbers["out_of_distribution"]["scan"],
-            sum(map(len, numbers["contradictions"].values())),
+            self.contradictions,
             round(self.seconds, 2),
             self.reason,
         ]

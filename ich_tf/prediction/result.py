@@ -15,12 +15,9 @@ BETWEEN = (0.8, 0.2)
 """Thresholds of the smaller and the larger volume that bound the stated one."""
 CONTRADICTION_ML = 0.1
 """A mask of fewer millilitres does not contradict a low probability."""
-NO_SPACING = (
-    "the input has no pixel spacing; give --spacing Z Y X in millimetres to get ml"
-)
-NO_THICKNESS = (
-    "one slice of unknown thickness; give --spacing Z Y X in millimetres to get ml"
-)
+GIVE_SPACING = "`ich-tf predict --spacing Z Y X`, in millimetres, gives ml"
+NO_SPACING = f"the input has no pixel spacing; {GIVE_SPACING}"
+NO_THICKNESS = f"one slice of unknown thickness; {GIVE_SPACING}"
 NO_SUBTYPES = "these weights know no subtypes"
 NOT_RECORDED = "the weights do not record what their training data look like"
 CALIBRATION = {

@@ -82,6 +82,9 @@ class Numbers(TypedDict):
     probabilities: ScanProbabilities
     out_of_distribution: OutOfDistribution
     contradictions: dict[str, list[Any]]
+    notes: NotRequired[list[str]]
+    unmarked_slices: NotRequired[list[int]]
+    missing_mm: NotRequired[float | None]
     made_with: NotRequired[dict[str, Any]]
     dicom: NotRequired[DicomOutput]
 

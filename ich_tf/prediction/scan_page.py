@@ -1,6 +1,7 @@
 """One HTML page for one scan: slices with what the network says, and the numbers."""
 
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def render(prediction: Prediction, title: str = TITLE) -> bytes:
         warnings=warnings(prediction),
         cases=[_case(prediction)],
         tables=[_by_class(prediction), _by_lesion(prediction)],
-        notes=[*_unmarked(prediction), *map(str, prediction.volume.notes)],
+        notes=notes(prediction),
         facts={
             "Weights": prediction.weights["file"],
             "Trained on": prediction.weights["trained_on"],
@@ -51,32 +52,52 @@ def amount(prediction: Prediction) -> str:
     """What was found, in a few words."""
     pixels = prediction.slice_pixels
     if not pixels.any():
-        return f"No hemorrhage above the threshold {prediction.threshold:g}"
+        threshold = f"the threshold {prediction.threshold:g}"
+        quiet = np.flatnonzero(prediction.unmarked_slices)
+        if not len(quiet):
+            return f"No hemorrhage above {threshold}"
+        verb = "has" if len(quiet) == 1 else "have"
+        return (
+            f"No hemorrhage is marked. {_slices(quiet).capitalize()} {verb} voxels "
+            f"above {threshold}, but a probability below "
+            f"{prediction.slice_threshold:g}."
+        )
     ml = prediction.volume_ml
     size = f"{pixels.sum()} pixels" if ml is None else f"{ml:.1f} ml"
     return f"{size} in {np.count_nonzero(pixels)} of {len(pixels)} slices"
 
 
+def notes(prediction: Prediction) -> list[str]:
+    """What else a reader must know: unmarked slices, and how the scan was read."""
+    return [*_unmarked(prediction), *map(str, prediction.volume.notes)]
+
+
 def _unmarked(prediction: Prediction) -> list[str]:
     """A note on voxels above the threshold in quiet slices, if there are any."""
-    numbers = ", ".join(map(str, np.flatnonzero(prediction.unmarked_slices) + 1))
-    if not numbers:
+    quiet = np.flatnonzero(prediction.unmarked_slices)
+    if not len(quiet):
         return []
     return [
-        f"Slice {numbers}: voxels above the threshold are not marked, since the slice "
-        f"has a probability of hemorrhage below {prediction.slice_threshold:g}. Most "
-        "such voxels are calcification or bone; --slice-threshold 0 marks them."
+        f"voxels above the threshold are not marked in {_slices(quiet)}, since the "
+        "probability of hemorrhage there is below "
+        f"{prediction.slice_threshold:g}. Most such voxels are calcification or bone; "
+        "`ich-tf predict --slice-threshold 0` marks them."
     ]
+
+
+def _slices(indices: Iterable[int]) -> str:
+    """Slices by number, from 1: "slice 3", "slices 3, 5"."""
+    numbers = [str(index + 1) for index in indices]
+    return f"slice{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
 
 
 def warnings(prediction: Prediction) -> list[str]:
     """What a reader must know before the numbers."""
     said = [str(contradiction) for contradiction in prediction.contradictions]
-    numbers = [str(item.number) for item in prediction.slice_contradictions]
-    if numbers:
+    disagree = [item.number - 1 for item in prediction.slice_contradictions]
+    if disagree:
         said.append(
-            f"mask and probability of any hemorrhage disagree in slice "
-            f"{', '.join(numbers)}"
+            f"mask and probability of any hemorrhage disagree in {_slices(disagree)}"
         )
     against = prediction.slices_against_scan
     if against:
@@ -105,10 +126,16 @@ def _spread(prediction: Prediction) -> str:
     low_ml, high_ml = prediction.bounds_ml
     if low_ml is None:
         return f"No millilitres: {prediction.no_ml}."
+    if not (prediction.slice_pixels.any() or high_ml):
+        return ""
     low, high = result.BETWEEN
+    outside = ""
+    if prediction.quiet_slices.any():
+        quiet = f"a probability below {prediction.slice_threshold:g}"
+        outside = f", without slices of {quiet}"
     return (
         f"At threshold {prediction.threshold:g}; {low_ml:.1f} ml at {low:g} and "
-        f"{high_ml:.1f} ml at {high:g}."
+        f"{high_ml:.1f} ml at {high:g}{outside}."
     )
 
 

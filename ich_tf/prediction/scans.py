@@ -277,7 +277,7 @@ def _series(
             dicom.select(str(root), members, LARGEST)[0] for members in studies.values()
         ]
     else:
-        chosen = dicom.select(str(root), listed, wanted)
+        chosen = dicom.select(str(root), listed, wanted, several=True)
     return [
         Scan(
             _below(root, _common_folder(series)),

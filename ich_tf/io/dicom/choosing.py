@@ -68,7 +68,9 @@ def usable(listed: list[Series]) -> list[Series]:
     return stacks
 
 
-def select(name: str, listed: list[Series], wanted: str | None) -> list[Series]:
+def select(
+    name: str, listed: list[Series], wanted: str | None, *, several: bool = False
+) -> list[Series]:
     """The series that a user names.
 
     Args:
@@ -77,6 +79,8 @@ def select(name: str, listed: list[Series], wanted: str | None) -> list[Series]:
         wanted: A UID, `UID#number` for one stack of several under one UID, "largest"
             (most images, of these the first in the list), "all", or None for the only
             series there is.
+        several: Whether the user may take several at once; the message about a missing
+            choice then names "all" and "largest", too.
 
     Returns:
         One series; for "all" every series that can be read.
@@ -109,9 +113,15 @@ def select(name: str, listed: list[Series], wanted: str | None) -> list[Series]:
             f"{_choices(choosable)}"
         )
     if len(matching) > 1:
+        more = ""
+        if several:
+            more = (
+                ", each with `--series all`, or of each study the one with the most "
+                "images with `--series largest`"
+            )
         raise InputError(
             f"{name}: {len(matching)} CT series; choose one with `--series "
-            f"UID` (`series_uid`), with its #number if there is one:\n"
+            f"UID` (`series_uid`), with its #number if there is one{more}:\n"
             f"{_choices(matching)}"
         )
     return matching
