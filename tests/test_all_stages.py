@@ -213,7 +213,7 @@ def test_a_wrong_call_is_refused(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["all", *arguments])
     assert stop.value.code == 2
-    assert arguments[0] in capsys.readouterr().err
+    assert arguments[0].split("=")[0] in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("how", [["paper"], ["--profile=paper"]])

@@ -253,6 +253,8 @@ def test_a_signal_ends_the_app_as_ctrl_c_does(temporary, name):
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(temporary)},
+        # Under nohup the tests ignore SIGHUP, and so would the app.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     assert app.stdout.readline().startswith("http://127.0.0.1")
     assert not left.exists() and len(list(temporary.glob("ich-tf-app-*"))) == 2

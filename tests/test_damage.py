@@ -149,6 +149,7 @@ def test_a_second_damaged_file_does_not_replace_the_first(copied):
 def test_a_folder_that_cannot_hold_results_is_named_before_the_work(copied):
     run = small.run(ROW, copied)
     run.folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(run.folder, ignore_errors=True)
     run.folder.write_text("theirs")
     with pytest.raises(ValueError, match="is a file"):
         reproduce.reproduce([run], say=silent)

@@ -136,9 +136,9 @@ def test_a_dry_run_names_time_memory_and_disk_and_writes_nothing(copied):
     # Two epochs of two steps take less than the least that is said, a minute a row.
     assert hours == pytest.approx(1 / 60)
     (of_row,) = [line for line in lines if line.startswith(f"{ROW}: about")]
-    for unit in ("minutes", "GB of memory", "GB of disk"):
+    for unit in ("minute", "GB of memory", "GB of disk"):
         assert unit in of_row
-    assert lines[-1].startswith("all rows: about 1 minutes")
+    assert lines[-1].startswith("all rows: about 1 minute and")
     assert not run.file.exists() and not run.folder.exists()
 
 

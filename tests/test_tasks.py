@@ -122,6 +122,7 @@ def test_a_network_is_shipped_with_all_its_files(done, tmp_path):
         return
     entry = ship.ship(elsewhere, print)
     name = run.experiment.id.split("/")[1]
+    assert list(weights.read_manifest(tmp_path)) == [name]
     for companion in entry.get("companions", {}):
         path = weights.companion(entry, companion, tmp_path)
         assert path.stat().st_size > 0

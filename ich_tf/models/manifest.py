@@ -54,6 +54,16 @@ class Segmentation(TypedDict):
     head_box: NotRequired[bool]
 
 
+class Patches(TypedDict):
+    """How volumes become the patches (depth, rows, columns) that a 3-D network sees."""
+
+    approach: str
+    channels: int
+    size: int
+    patch: list[int]
+    overlap: float
+
+
 class SliceImages(TypedDict):
     """How slices become the images that a classifier sees."""
 
@@ -71,7 +81,7 @@ class Entry(TypedDict):
     parameters: int
     shapes: dict[str, str]
     probe: Probe
-    preprocessing: NotRequired[Segmentation | SliceImages]
+    preprocessing: NotRequired[Segmentation | Patches | SliceImages]
     trained_on: NotRequired[str]
     metric: NotRequired[str]
     seen: NotRequired[list[str]]
