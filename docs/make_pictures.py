@@ -100,7 +100,9 @@ def photograph(page, path: pathlib.Path) -> None:
     """Write what a page shows, with few colours, which keeps the file small."""
     page.screenshot(path=path)
     with Image.open(path) as picture:
-        picture.convert("RGB").quantize(128).save(path, optimize=True)
+        picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE).save(
+            path, optimize=True
+        )
 
 
 def photograph_app(upload: pathlib.Path, path: pathlib.Path) -> None:
