@@ -161,7 +161,7 @@ def _execute_all(
             say(f"{run.experiment.id}: not run. {error}")
         if not kept and ran < len(waiting):
             pace = (time.monotonic() - began) / sum(costs[:ran])
-            say(f"about {pace * sum(costs[ran:]) / 60:.0f} minutes left")
+            say(f"about {_duration(pace * sum(costs[ran:]) / 3600)} left")
     return results
 
 
