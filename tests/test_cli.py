@@ -1,6 +1,7 @@
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -247,6 +248,30 @@ def test_a_shell_completes_every_verb(capsys):
         script = capsys.readouterr().out
         for verb in ("predict", "reproduce", "check-data"):
             assert verb in script
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["pre"], "predict prepare"),
+        (["phantom", "--la"], "--layout"),
+        (["phantom", "--layout", "ct"], "ct-ich ct-ich-v1"),
+        (["predict", "--se"], "--series"),
+    ],
+)
+def test_bash_completes_verbs_options_and_choices(words, completed, capsys):
+    assert cli.main(["completion", "bash"]) == 0
+    last, before = words[-1], ["ich-tf", *words][-2]
+    script = (
+        f"{capsys.readouterr().out}\nCOMP_WORDS=(ich-tf {' '.join(words)})\n"
+        f"COMP_CWORD={len(words)}\n_shtab_ich_tf ich-tf '{last}' '{before}'\n"
+        'echo "${COMPREPLY[*]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", script], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == completed.split()
 
 
 def test_tables_fit_a_terminal(tmp_path, capsys):

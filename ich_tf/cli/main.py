@@ -70,8 +70,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser with every verb; the attribute `run` of its result is the verb's."""
+def parser(listed: bool = False) -> argparse.ArgumentParser:
+    """The parser with every verb; the attribute `run_verb` of its result is the verb's.
+
+    Args:
+        listed: Whether argparse lists the verbs, too. shtab completes the options of
+            listed verbs only; in the help they would stand twice.
+    """
     top = argparse.ArgumentParser(
         prog="ich-tf",
         description=ich_tf.__doc__.partition("\n")[0],
@@ -86,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
         examples = "".join(f"\n  {line}" for line in verb.examples)
         sub = verbs.add_parser(
             verb.name,
+            **({"help": verb.text} if listed else {}),
             description=f"{verb.text[0].upper()}{verb.text[1:]}.",
             epilog=f"examples:{examples}" if examples else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -145,7 +145,7 @@ def _completion(options: argparse.Namespace) -> None:
 
     from ich_tf.cli.main import parser
 
-    print(shtab.complete(parser(), shell=options.shell))
+    print(shtab.complete(parser(listed=True), shell=options.shell))
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
