@@ -251,6 +251,14 @@ def test_the_record_never_calls_real_data_phantom(done, tmp_path):
         recorded.record(tmp_path, [TABLE], tmp_path / "demo.json")
 
 
+def test_a_result_without_a_score_is_damaged_and_named(done):
+    summary = dict(done.result.summary)
+    del summary["hssayeni2020"]
+    damaged = dataclasses.replace(done.result, summary=summary)
+    with pytest.raises(ValueError, match=rf"{ROW}\.json is damaged.*'hssayeni2020'"):
+        damaged.score("hssayeni2020", "dice")
+
+
 def test_changed_settings_start_again(done):
     assert runner.state_of(done.run) == "finished"
     changed = dataclasses.replace(done.run.profile, learning_rate=0.5)

@@ -25,7 +25,7 @@ def evaluation_slips(load: LoadResult) -> Finding:
     changes = []
     for column in ("jaccard", "dice", "specificity"):
         before, after = (
-            result.summary[protocol][column]["mean"]
+            result.score(protocol, column)["mean"]
             for protocol in (PROTOCOL, f"{PROTOCOL}_published")
         )
         changes.append(f"{column} {display.number(before)} -> {display.number(after)}")
@@ -84,9 +84,8 @@ def other_crops(load: LoadResult, profile: str) -> Iterator[Finding]:
 
 
 def _scores(result: MaskResult) -> str:
-    scores = result.summary[PROTOCOL]
     return ", ".join(
-        f"{column} {display.with_interval(scores[column])}"
+        f"{column} {display.with_interval(result.score(PROTOCOL, column))}"
         for column in ("dice", "sensitivity", "specificity")
     )
 

@@ -44,8 +44,10 @@ class MaskResult(Result):
 
     def details(self) -> str:
         """Dice and false positives per volume, and the precision."""
-        volume = self.summary["per_volume"]
-        dice, alarm = volume["bleeding_dice"], volume["false_positive_ml"]
+        dice, alarm = (
+            self.score("per_volume", name)
+            for name in ("bleeding_dice", "false_positive_ml")
+        )
         return (
             f"mean Dice per volume {display.number(dice['mean'])} over {dice['n']} "
             f"bleeding heads; false positives {display.number(alarm['mean'])} ml in a "

@@ -137,6 +137,9 @@ class Result(abc.ABC):
         Args:
             group: Protocol, or class of a classifier.
             column: Name of the column.
+
+        Raises:
+            ValueError: if the file of the result holds no such score.
         """
         measured: float | None = None
         if column == "peak_memory_gb":
@@ -145,7 +148,13 @@ class Result(abc.ABC):
             seconds = [epoch["seconds"] for fold in self.history for epoch in fold]
             measured = float(np.median(seconds)) if seconds else None
         else:
-            return self.summary[group][column]
+            try:
+                return self.summary[group][column]
+            except KeyError as error:
+                raise ValueError(
+                    f"{self.experiment}.json is damaged: it holds no {column!r} under "
+                    f"{group!r}. {ADVICE}"
+                ) from error
         nothing = dict.fromkeys(("low", "high", "n", "n_undefined"))
         return {"mean": measured, **nothing}
 

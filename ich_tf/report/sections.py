@@ -310,7 +310,7 @@ def slice_viewer(
 
 
 def _dice(result: MaskResult) -> float | None:
-    return result.summary["per_volume"]["bleeding_dice"]["mean"]
+    return result.score("per_volume", "bleeding_dice")["mean"]
 
 
 def _svg(figure):
