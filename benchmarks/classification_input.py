@@ -202,7 +202,7 @@ def workers(name: str, seconds: float) -> tuple[float, ...]:
     """One round.
 
     Returns:
-        The caller's rate, those of two threads and two processes as ratios to it, and
+        The caller's rate, the ratios of two threads and two processes to it, and
         processor seconds of a sample by the caller and by the processes.
     """
     specs = SPECS[name]

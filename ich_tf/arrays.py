@@ -101,3 +101,8 @@ def put(target: np.ndarray, values: np.ndarray) -> None:
 
 def _damaged(path: pathlib.Path, reason: str, advice: str) -> ValueError:
     return ValueError(f"{path} is damaged ({reason}). {advice}".rstrip())
+
+
+def new_batch(shape: tuple[int, ...], channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images (*shape, channels) and masks (*shape, 1), float32, of undefined values."""
+    return tuple(np.empty((*shape, width), np.float32) for width in (channels, 1))

@@ -69,7 +69,7 @@ class Sessions:
             yield results
             self.check_open(session, results)
         except BaseException:
-            # Of a closed page the work may have made the folder anew.
+            # The work for a closed page may have made the folder again.
             shutil.rmtree(results, ignore_errors=True)
             raise
 

@@ -252,13 +252,14 @@ def name_format(path: str | os.PathLike) -> str | None:
     return _name(pathlib.Path(path))[0]
 
 
-def may_hold_scan(path: str | os.PathLike) -> bool:
-    """Whether a file that no reader takes is of a format that may hold a scan.
+def scan_format(path: str | os.PathLike) -> str | None:
+    """`name_format` of a file that may hold a scan, None for every other format.
 
     Raises:
         InputError: see `check_file`.
     """
-    return _name(pathlib.Path(path))[1]
+    name, scan = _name(pathlib.Path(path))
+    return name if scan else None
 
 
 def is_named_text(path: str | os.PathLike) -> bool:

@@ -195,8 +195,8 @@ class Prediction:
     def slices_against_scan(self) -> tuple[int, ...]:
         """Slices, from 1, whose probability of any hemorrhage contradicts the scan's.
 
-        Those of one half or more where the scan has less; the one with the highest
-        where the scan has one half or more and every slice less.
+        If the scan has less than one half, every slice with one half or more. If it has
+        one half or more and every slice less, the slice with the highest.
         """
         if not self.calibrated:
             return ()

@@ -81,7 +81,7 @@ class Scan:
 
     @property
     def files(self) -> tuple[pathlib.Path, ...]:
-        """Those that it is read from."""
+        """What it is read from."""
         if self.series is not None:
             return tuple(self.series.files)
         if self.path.is_dir():
@@ -212,8 +212,8 @@ def _unread(
             continue
         if reason is not None:
             unread[path] = reason
-        elif source.may_hold_scan(path):
-            unread[path] = f"is {source.name_format(path)}"
+        elif name := source.scan_format(path):
+            unread[path] = f"is {name}"
     return {p: why for p, why in unread.items() if not source.is_named_text(p)}
 
 

@@ -148,10 +148,7 @@ def batch(
         if augment is not None:
             image, mask = augment(image, mask, change)
         if out is None:
-            out = tuple(
-                np.empty((size, *patch, width), np.float32)
-                for width in (image.shape[-1], 1)
-            )
+            out = arrays.new_batch((size, *patch), image.shape[-1])
         arrays.put(out[0][number], image)
         arrays.put(out[1][number], mask[..., np.newaxis])
     return out

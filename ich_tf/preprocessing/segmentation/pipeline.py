@@ -184,9 +184,7 @@ def crop_batch(
             image, mask = augment(image, mask, int(seeds[position]))
         if out is None:
             shape = (len(indices), crops.tile, crops.tile)
-            out = tuple(
-                np.empty((*shape, width), np.float32) for width in (image.shape[-1], 1)
-            )
+            out = arrays.new_batch(shape, image.shape[-1])
         arrays.put(out[0][position], image)
         arrays.put(out[1][position], mask[..., np.newaxis])
     return out
