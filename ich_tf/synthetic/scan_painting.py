@@ -11,12 +11,12 @@ import dataclasses
 import numpy as np
 
 from ich_tf import labels
-from ich_tf.synthetic import kinds, look, mimics, outlines, pushing, scans
+from ich_tf.synthetic import kinds, look, outlines, pushing, scan_mimics, scans
 from ich_tf.synthetic.landmarks import Landmarks
 from ich_tf.synthetic.phantom import fields
 from ich_tf.synthetic.scans import HeadSlices, Points
 
-VERSION = 1
+VERSION = 2
 """Of what equal arguments paint; stored scans of another version are painted again."""
 SMALLEST_ML = 0.1
 """Smaller lesions are not painted."""
@@ -100,10 +100,14 @@ def paint(
         wanted = kinds.draw_kinds(rng, int(rng.choice(len(_COUNTS), p=_COUNTS)))
     hu, marks = scan.hu.copy(), list(scan.marks)
     truth = np.zeros(hu.shape, np.uint8)
-    dense = mimics.draw_scan(np.random.default_rng([seed, 1])) if with_mimics else None
+    dense = (
+        scan_mimics.draw_scan(np.random.default_rng([seed, 1])) if with_mimics else None
+    )
     if dense is not None:
         for z in scan.usable:
-            hu[z] = mimics.before(hu[z], marks[z], scan.heights_mm[z], dense, [seed, z])
+            hu[z] = scan_mimics.before(
+                hu[z], marks[z], scan.heights_mm[z], dense, [seed, z]
+            )
     grains = {z: pushing.grain_of(hu[z], marks[z]) for z in scan.usable}
     placed = place(scan, wanted, seed, rng)
     # Masses first: they push the spaces that other blood then fills.
@@ -123,7 +127,9 @@ def paint(
                 truth[z][blood & (truth[z] == 0)] = number
     if dense is not None:
         for z in scan.usable:
-            hu[z] = mimics.after(hu[z], marks[z], dense, [seed, z])
+            hu[z] = scan_mimics.after(
+                hu[z], marks[z], scan.heights_mm[z], dense, [seed, z]
+            )
     if scan.hu_window is not None:
         hu = np.clip(hu, *scan.hu_window)
     return PaintedScan(hu, truth)
