@@ -7,7 +7,7 @@ from ich_tf.evidence import tables
 from ich_tf.experiments import catalog, lookup, runner, spec
 from ich_tf.experiments import reproduce as reproducing
 from ich_tf.experiments.catalog import Catalog
-from ich_tf.experiments.rows import painted, shipped, table1, table2, volume3d
+from ich_tf.experiments.rows import painted, real_heads, table1, table2, volume3d
 
 PHANTOM = {"cases": 8, "seed": 4, "slices": 6, "size": 64, "bleeding_share": 0.5}
 
@@ -50,7 +50,7 @@ PAINTED = dataclasses.replace(
     copies=2,
 )
 REAL_HEADS = dataclasses.replace(
-    shipped.REAL_HEADS,
+    real_heads.SHIPPED,
     name="demo",
     size=64,
     tile=32,
@@ -85,10 +85,6 @@ CLASSIFIER = dataclasses.replace(
 _ARGUMENTS = {
     "table3/unet-hssayeni": {"filters": (4, 8, 8)},
     "painted/both": {**spec.SMALL_UNETPLUSPLUS, "filters": (4, 8, 16)},
-    "shipped/real-heads": {
-        **catalog.CATALOG.row("shipped/real-heads").arguments,
-        "filters": (2, 4, 8),
-    },
 }
 
 
@@ -104,6 +100,7 @@ def row(normal: spec.Row) -> spec.Row:
         changes["arguments"] = _ARGUMENTS[normal.id]
     if isinstance(normal, spec.RealHeadsExperiment):
         changes["begins_with"] = None
+        changes["arguments"] = {**normal.arguments, "filters": (2, 4, 8)}
     return dataclasses.replace(normal, **changes)
 
 

@@ -1,5 +1,7 @@
 """Neighbouring slices as channels, the box of the head, crops of whole scans."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -78,7 +80,7 @@ def test_batches_are_a_function_of_seed_and_step(stored):
     recipe = scan_crops.Recipe(crop=32, batch=4, bleeding_share=1.0)
 
     def draw(first, last):
-        return list(scan_crops.batches(source, None, recipe, None, 0, first, last))
+        return list(scan_crops.batches(source, (), recipe, None, 0, first, last))
 
     (once,), (_, again) = draw(3, 4), draw(2, 4)
     for left, right in zip(once, again, strict=True):
@@ -92,5 +94,27 @@ def test_crops_with_hemorrhage_show_some_of_it(stored):
     source = scan_crops.source(stored, classes=5)
     recipe = scan_crops.Recipe(crop=32, batch=20, bleeding_share=1.0)
     only = scan_crops.CropSource(source.scans, (source.bleeding[2],), source.clean)
-    ((_, truth),) = scan_crops.batches(only, None, recipe, None, 0, 0, 1)
+    ((_, truth),) = scan_crops.batches(only, (), recipe, None, 0, 0, 1)
     assert truth.shape[0] == 20
+
+
+def test_a_further_source_gives_its_share_of_the_crops(stored):
+    darker = dataclasses.replace(stored, images=np.zeros_like(stored.images))
+    main, other = scan_crops.source(stored), scan_crops.source(darker)
+    # A crop of the main source is never black: slice 0 has no neighbour below 1.
+    main = dataclasses.replace(main, clean=np.array([3, 5]))
+    recipe = scan_crops.Recipe(crop=32, batch=400, bleeding_share=0.0)
+    ((images, _),) = scan_crops.batches(main, [(other, 0.25)], recipe, None, 0, 0, 1)
+    black = np.mean([not image.any() for image in images])
+    # Four deviations of a binomial share of 0.25 in 400 draws.
+    assert abs(black - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 400)
+
+
+def test_slices_painted_apart_have_neighbours_of_other_copies():
+    images = np.arange(9, dtype=np.uint8).reshape(9, 1, 1)
+    names, starts = ("a:0", "a:1", "b:0"), (0, 3, 6, 9)
+    made = painted_scans.StoredScans(images, images + 100, names, starts)
+    apart = painted_scans.apart(made)
+    # Slice z of a copy comes from the copy z places further on, of the same head.
+    assert apart.images.ravel().tolist() == [0, 4, 2, 3, 1, 5, 6, 7, 8]
+    np.testing.assert_array_equal(apart.subtypes, apart.images + 100)

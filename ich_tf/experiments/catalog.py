@@ -8,6 +8,7 @@ from ich_tf.experiments.rows import (
     ct_ich_slices,
     options,
     painted,
+    real_heads,
     related,
     shipped,
     table1,
@@ -88,6 +89,7 @@ CATALOG = Catalog(
         "audit": audit.ROWS,
         "options": options.ROWS,
         "painted": painted.ROWS,
+        "real-heads": real_heads.ROWS,
         "shipped": shipped.ROWS,
     }
 )

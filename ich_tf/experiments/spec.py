@@ -109,9 +109,12 @@ class Row:
         made = dataclasses.asdict(dataclasses.replace(settings, deviations=()))
         # Layers for the CPU change numbers by rounding only.
         del made["deviations"], made["cpu_layers"]
+        # So that results made before there were these stay current.
         if made.get("patience") is None:
-            # So that results made before there was a patience stay current.
             made.pop("patience", None)
+        for name in ("painted_apart", "weak_labels_by"):
+            if not row.get(name):
+                row.pop(name, None)
         return json.loads(json.dumps({"experiment": row, "profile": made}))
 
 
@@ -201,7 +204,18 @@ class PaintedExperiment(Experiment):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RealHeadsExperiment(PaintedExperiment):
-    """A row of a network of subtypes, trained on whole painted scans."""
+    """A row of a network of subtypes, trained on whole painted scans.
+
+    Attributes:
+        painted_apart: Whether neighbouring slices come from different painted copies,
+            as if each slice were painted alone.
+        weak_labels_by: Name of the published weights that mark real slices with
+            hemorrhage for training, in the subtypes that a slice's labels allow; None
+            trains on no real hemorrhage.
+    """
+
+    painted_apart: bool = False
+    weak_labels_by: str | None = None
 
     settings: Mapping[str, RealHeadsSettings] = dataclasses.field(default_factory=dict)
     result_type: ClassVar[type[Result]] = RealHeadsResult

@@ -160,6 +160,26 @@ def load(folder: str | os.PathLike) -> StoredScans:
     )
 
 
+def apart(scans: StoredScans) -> StoredScans:
+    """The same slices, each among neighbours from other copies of its head.
+
+    Args:
+        scans: From `store` of `painted_heads`: the copies of a head follow each other.
+    """
+    heads = [name.rpartition(":")[0] for name in scans.names]
+    order = np.empty(len(scans.images), int)
+    for head in dict.fromkeys(heads):
+        copies = [number for number, name in enumerate(heads) if name == head]
+        for turn, copy in enumerate(copies):
+            for z, place in enumerate(
+                range(scans.starts[copy], scans.starts[copy + 1])
+            ):
+                order[place] = scans.starts[copies[(turn + z) % len(copies)]] + z
+    return dataclasses.replace(
+        scans, images=scans.images[order], subtypes=scans.subtypes[order]
+    )
+
+
 def to_bytes(hu: np.ndarray) -> np.ndarray:
     """Hounsfield units as pictures of the brain window, uint8."""
     low, high = WINDOW_HU

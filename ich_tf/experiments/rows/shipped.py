@@ -3,8 +3,7 @@
 import dataclasses
 
 from ich_tf.experiments import spec
-from ich_tf.experiments.rows import painted, table1, table2
-from ich_tf.experiments.settings import RealHeadsSettings
+from ich_tf.experiments.rows import painted, real_heads, table1, table2
 
 # Slices at half the in-plane size; many heads, and few passes over each.
 SEGMENTATION = dataclasses.replace(
@@ -21,33 +20,6 @@ SEGMENTATION = dataclasses.replace(
     phantom=painted.SHIPPED.phantom,
     split=painted.SHIPPED.split,
     deviations=(),
-)
-# Whole painted scans, with three neighbouring slices as channels.
-REAL_HEADS = RealHeadsSettings(
-    name="shipped",
-    size=256,
-    tile=160,
-    stride=80,
-    inference_stride=None,
-    folds="holdout",
-    split=painted.SHIPPED.split,
-    epochs=50,
-    steps_per_epoch=60,
-    batch=8,
-    learning_rate=1e-3,
-    schedule="cosine",
-    decay=0.0,
-    lesion_share=0.65,
-    augmentation="any_scanner",
-    batch_norm_momentum=None,
-    output_bias=None,
-    validation_crops=96,
-    phantom=painted.SHIPPED.phantom,
-    slices="all",
-    copies=12,
-    phantom_heads=60,
-    warmup_steps=50,
-    average=0.99,
 )
 # The demo's classifier, trained longer on more heads.
 CLASSIFIER = dataclasses.replace(
@@ -81,23 +53,7 @@ ROWS = (
         begins_with="unetplusplus-phantom",
         settings={"shipped": painted.SHIPPED},
     ),
-    spec.RealHeadsExperiment(
-        id="shipped/real-heads",
-        title="UNet++, plain, subtypes on three slices of painted scans",
-        model="unetplusplus",
-        arguments={
-            **spec.SMALL_UNETPLUSPLUS,
-            "classes": 6,
-            "activation": "subtypes",
-        },
-        loss="subtype_tversky",
-        approach="approach1",
-        channels=3,
-        reported={},
-        states="Not in the report: mask, subtypes and probabilities from one network.",
-        begins_with="unetplusplus-painted",
-        settings={"shipped": REAL_HEADS},
-    ),
+    real_heads.SHIPPED_ROW,
     spec.Classifier(
         id="shipped/resnext-phantom",
         title="ResNeXt, small",

@@ -20,6 +20,7 @@ from ich_tf.experiments.tasks import (
     real_heads_data,
     real_heads_shipping,
     segmentation,
+    weak_labels,
 )
 from ich_tf.experiments.tasks.crop_data import TrainingData
 from ich_tf.experiments.tasks.painted import PaintedTask
@@ -81,18 +82,14 @@ class RealHeadsTask(PaintedTask):
             batch_norm_momentum=profile.batch_norm_momentum,
             deterministic=False,
         )
-        train = scan_crops.source(
-            real_heads_data.stored(run, fold.train, profile.copies)
-        )
-        phantom = real_heads_data.stored_phantom(run)
-        phantom = phantom and scan_crops.source(phantom)
+        train, others = real_heads_data.sources(run, fold)
         held_out = real_heads_data.stored(run, fold.validation, profile.copies)
         change = augment.augmenter(profile.augmentation)
         recipe = real_heads_data.recipe(run)
 
         def batches(first_step: int, last_step: int):
             return scan_crops.batches(
-                train, phantom, recipe, change, run.seed, first_step, last_step
+                train, others, recipe, change, run.seed, first_step, last_step
             )
 
         validation = real_heads_data.validation_batches(run, held_out)
@@ -137,13 +134,19 @@ class RealHeadsTask(PaintedTask):
             run, run.folds[number].test, real_heads_data.HELD_OUT_COPIES
         )
         fold = run.folds[number]
-        used = painted.patients_of((*fold.train, *fold.validation))
+        used = {
+            *painted.patients_of((*fold.train, *fold.validation)),
+            *weak_labels.patients(run),
+        }
         judged = [name for name in run.dataset.case_ids() if name not in used]
+        published = detection.published_scans(run.fingerprint["identity"])
         return {
             **of_phantom,
             "painted": real_heads_data.painted_rows(network, held_out),
             "labelled": {
-                name: detection.record(network, run.dataset.load(name))[0]
+                name: detection.record(
+                    network, run.dataset.load(name), published.get(name)
+                )[0]
                 for name in judged
             },
         }

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ich_tf import labels
+from ich_tf.data import splits
 from ich_tf.experiments import provenance
 from ich_tf.experiments.runner import Run
+from ich_tf.experiments.tasks import weak_labels
 from ich_tf.metrics import boundary
 from ich_tf.prediction import real_heads
 from ich_tf.preprocessing.segmentation import scan_crops
@@ -17,21 +19,52 @@ from ich_tf.volume import Case, Volume
 
 PHANTOM_SEED = 4021
 """Of the phantom heads for training; held-out ones have another seed."""
+PHANTOM_SHARE = 0.12
+"""Of the training crops that come from phantom heads."""
 HELD_OUT_COPIES = 8
 PIXEL_MM = 240.0 / landmarks.GRID
 """Side of a pixel of a painted scan whose head has the usual field of view."""
 
 
-def stored(run: Run, names: Iterable[str], copies: int) -> painted_scans.StoredScans:
+def sources(
+    run: Run, fold: splits.Fold
+) -> tuple[scan_crops.CropSource, list[tuple[scan_crops.CropSource, float]]]:
+    """Where training crops come from.
+
+    Returns:
+        Painted scans, and other sources with their shares.
+    """
+    row = run.experiment
+    scans = stored(run, fold.train, run.profile.copies, mimics=row.with_look_alikes)
+    if row.painted_apart:
+        scans = painted_scans.apart(scans)
+    others = []
+    phantom = stored_phantom(run)
+    if phantom is not None:
+        others.append((scan_crops.source(phantom), PHANTOM_SHARE))
+    patients = weak_labels.patients(run)
+    if patients:
+        key = provenance.digest([run.fingerprint, patients, row.weak_labels_by])
+        with run.devices.chief_first():
+            marked = painted_scans.store(
+                _folder(run, key), weak_labels.marked_heads(run, patients)
+            )
+        others.append((scan_crops.source(marked), weak_labels.SHARE))
+    return scan_crops.source(scans), others
+
+
+def stored(
+    run: Run, names: Iterable[str], copies: int, mimics: bool = True
+) -> painted_scans.StoredScans:
     """Painted copies of heads on disk, painted if they are absent.
 
     Args:
         run: The run.
         names: "painted:<patient>"; others are left out.
         copies: Of each patient.
+        mimics: Whether to paint what resembles blood.
     """
     patients = painted.patients_of(names)
-    mimics = run.experiment.with_look_alikes
     key = provenance.digest(
         [run.fingerprint, patients, copies, run.seed, mimics, scan_painting.VERSION]
     )
@@ -77,7 +110,7 @@ def validation_batches(run: Run, scans: painted_scans.StoredScans):
     drawn = dataclasses.replace(recipe(run), batch=8)
     count = -(-run.profile.validation_crops // drawn.batch)
     made = scan_crops.batches(
-        scan_crops.source(scans), None, drawn, None, run.seed + 1, 0, count
+        scan_crops.source(scans), (), drawn, None, run.seed + 1, 0, count
     )
     return fit.validation_data(made, drawn.batch)
 

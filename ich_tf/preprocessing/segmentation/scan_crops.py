@@ -5,7 +5,7 @@ that it would have seen.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -36,7 +36,6 @@ class Recipe:
         batch: Crops of a batch.
         channels: Neighbouring slices, odd.
         bleeding_share: Of the crops that show hemorrhage; subtypes equally often.
-        phantom_share: Of the crops that come from phantom heads.
         alone_share: Of the crops whose channels all hold the middle slice, as a slice
             without neighbours is predicted.
     """
@@ -45,7 +44,6 @@ class Recipe:
     batch: int
     channels: int = 3
     bleeding_share: float = 0.65
-    phantom_share: float = 0.12
     alone_share: float = 0.15
 
 
@@ -74,8 +72,8 @@ def source(scans, classes: int = 5, least_pixels: int = 12) -> CropSource:
 
 
 def batches(
-    painted: CropSource,
-    phantom: CropSource | None,
+    main: CropSource,
+    others: Sequence[tuple[CropSource, float]],
     recipe: Recipe,
     augment: Augment | None,
     seed: int,
@@ -84,6 +82,16 @@ def batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the batches of some steps.
 
+    Args:
+        main: Where crops come from.
+        others: Further sources, each with its share of the crops that the sources
+            before it leave.
+        recipe: How they are drawn.
+        augment: What changes an image with its truth; None for nothing.
+        seed: Of the draws.
+        first_step: The first of the steps.
+        last_step: The one after the last.
+
     Yields:
         Images (batch, crop, crop, channels), float32 in [0, 1], and subtypes (batch,
         crop, crop, 1), float32: 0, or 1 to 5.
@@ -91,15 +99,14 @@ def batches(
     for step in range(first_step, last_step):
         rng = np.random.default_rng([seed, step])
         samples = [
-            _sample(painted, phantom, recipe, augment, rng) for _ in range(recipe.batch)
+            _sample(main, others, recipe, augment, rng) for _ in range(recipe.batch)
         ]
         images, truths = zip(*samples, strict=True)
         yield np.stack(images), np.stack(truths)[..., np.newaxis].astype(np.float32)
 
 
-def _sample(painted, phantom, recipe: Recipe, augment, rng):
-    from_phantom = phantom is not None and rng.random() < recipe.phantom_share
-    chosen = phantom if from_phantom else painted
+def _sample(main, others, recipe: Recipe, augment, rng):
+    chosen = next((other for other, share in others if rng.random() < share), main)
     subtype = None
     if rng.random() < recipe.bleeding_share:
         subtype = int(rng.integers(len(chosen.bleeding)))

@@ -1,0 +1,112 @@
+"""The network of real heads, and shorter trainings that each change one ingredient.
+
+Not in the report. All begin with `unetplusplus-painted` and see whole painted scans.
+"""
+
+import dataclasses
+
+from ich_tf.experiments import spec
+from ich_tf.experiments.rows import painted
+from ich_tf.experiments.settings import RealHeadsSettings
+
+# Whole painted scans, with three neighbouring slices as channels.
+SHIPPED = RealHeadsSettings(
+    name="shipped",
+    size=256,
+    tile=160,
+    stride=80,
+    inference_stride=None,
+    folds="holdout",
+    split=painted.SHIPPED.split,
+    epochs=50,
+    steps_per_epoch=60,
+    batch=8,
+    learning_rate=1e-3,
+    schedule="cosine",
+    decay=0.0,
+    lesion_share=0.65,
+    augmentation="any_scanner",
+    batch_norm_momentum=None,
+    output_bias=None,
+    validation_crops=96,
+    phantom=painted.SHIPPED.phantom,
+    slices="all",
+    copies=12,
+    phantom_heads=60,
+    warmup_steps=50,
+    average=0.99,
+)
+SHORT = dataclasses.replace(
+    SHIPPED, epochs=10, phantom={**painted.SHIPPED.phantom, "cases": 120}
+)
+"""600 steps, which all ablations share."""
+_NETWORK = {
+    **spec.SMALL_UNETPLUSPLUS,
+    "classes": 6,
+    "activation": "subtypes",
+}
+
+
+def _row(id_: str, title: str, settings: RealHeadsSettings, **changed):
+    arguments = {
+        "model": "unetplusplus",
+        "arguments": _NETWORK,
+        "loss": "subtype_tversky",
+        "approach": "approach1",
+        "channels": 3,
+        "reported": {},
+        "states": "Not in the report: mask, subtypes and probabilities from one "
+        "network.",
+        "begins_with": "unetplusplus-painted",
+        "settings": {"shipped": settings},
+    }
+    return spec.RealHeadsExperiment(id=id_, title=title, **{**arguments, **changed})
+
+
+SHIPPED_ROW = _row(
+    "shipped/real-heads",
+    "UNet++, plain, subtypes on three slices of painted scans",
+    SHIPPED,
+)
+"""The network behind `predict`."""
+BASE = "real-heads/base"
+ROWS = (
+    _row(BASE, "the recipe of the shipped network, 600 steps", SHORT),
+    _row("real-heads/one-slice", "one slice instead of three", SHORT, channels=1),
+    _row(
+        "real-heads/painted-apart",
+        "every slice painted alone, so that neighbours disagree",
+        SHORT,
+        painted_apart=True,
+    ),
+    _row(
+        "real-heads/jaccard",
+        "Jaccard distance instead of Tversky",
+        SHORT,
+        loss="subtype_jaccard",
+    ),
+    _row(
+        "real-heads/without-mimics",
+        "no mimics painted",
+        SHORT,
+        with_look_alikes=False,
+    ),
+    _row(
+        "real-heads/painted-only",
+        "no phantom heads",
+        SHORT,
+        sources=("painted",),
+    ),
+    _row(
+        "real-heads/weak-labels",
+        "a quarter of the crops from real slices that the shipped network marked",
+        SHORT,
+        weak_labels_by="real-heads",
+    ),
+    _row(
+        "real-heads/wide",
+        "twice the width",
+        SHORT,
+        arguments={**_NETWORK, "filters": (16, 32, 64, 128, 256)},
+    ),
+)
