@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from ich_tf import labels
-from ich_tf.evidence import real_heads, real_slices
+from ich_tf import files, labels
+from ich_tf.evidence import real_heads, real_heads_ablations, real_slices
+from ich_tf.experiments.rows import real_heads as rows
 from ich_tf.experiments.tasks import real_heads_shipping
 from ich_tf.metrics import boundary, detection
 
@@ -102,3 +103,26 @@ def test_outlines_three_pixels_apart_are_three_pixels_apart():
     assert boundary.mean_distance_mm(truth, predicted, 0.5) == 1.5
     assert boundary.mean_distance_mm(truth, truth, 0.5) == 0.0
     assert boundary.mean_distance_mm(truth, np.zeros_like(truth), 0.5) is None
+
+
+def test_ablations_are_shown_and_stay_recorded(finished, tmp_path):
+    made = finished("real-heads/one-slice")
+    recorded = tmp_path / "real-heads.md"
+    assert real_heads_ablations.section(tmp_path, recorded) == []
+    content = {**made.result.as_json(), "profile": "shipped"}
+    files.write_json(tmp_path / "shipped/real-heads/one-slice.json", content)
+    lines = real_heads_ablations.section(tmp_path, recorded)
+    (row,) = (
+        line
+        for line in "\n".join(lines).splitlines()
+        if line.startswith("| one slice instead of three |")
+    )
+    # The phantom has no judges of ct-ich, but painted scans.
+    assert row.count("no judges") == 6
+    dice = made.result.painted["all"]["mean"]
+    assert f"| {dice:.3f} [" in row
+    assert "\n".join(lines).count("not run") == len(rows.ROWS) - 1
+    recorded.write_text("# Page\n\n" + "\n".join(lines) + "\n## Next\n", "utf-8")
+    nothing = tmp_path / "nothing"
+    again = real_heads_ablations.section(nothing, recorded)
+    assert "\n".join(again).strip() == "\n".join(lines).strip()

@@ -1,5 +1,6 @@
 """Pages of the documentation that are made from result files."""
 
+import functools
 import os
 import pathlib
 from collections.abc import Callable
@@ -29,7 +30,11 @@ def write(
     made = (
         ("classification", classification_page.page, classification_page.draw_figures),
         ("synthetic", synthetic_page.page, None),
-        ("real-heads", lambda _: real_heads.page(), None),
+        (
+            "real-heads",
+            functools.partial(real_heads.page, recorded=docs / "real-heads.md"),
+            None,
+        ),
         ("audit", audit_page.page, None),
     )
     for name, make, draw in made:

@@ -2,11 +2,12 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 import yaml
 
 from ich_tf import files, labels
-from ich_tf.evidence import real_slices
+from ich_tf.evidence import real_heads_ablations, real_slices
 from ich_tf.experiments.tasks.real_heads_shipping import MEASURED
 from ich_tf.metrics import display
 from ich_tf.models import weights
@@ -28,10 +29,16 @@ density, and scans without blood get mimics that the truth leaves out.
 """
 
 
-def page(weights_dir: str | os.PathLike | None = None) -> str:
+def page(
+    results: str | os.PathLike,
+    recorded: pathlib.Path,
+    weights_dir: str | os.PathLike | None = None,
+) -> str:
     """The page as Markdown.
 
     Args:
+        results: Folder of results, with the ablations that were run.
+        recorded: The page as it is, whose ablations stay if none was run.
         weights_dir: Folder with the weights and what was measured with them.
 
     Raises:
@@ -41,11 +48,12 @@ def page(weights_dir: str | os.PathLike | None = None) -> str:
     path = weights.companion(entry, MEASURED, weights_dir)
     if path is None:
         raise ValueError(f"{NAME} has no {MEASURED} next to its weights.")
-    return render(files.read_json(path))
+    ablations = real_heads_ablations.section(results, recorded)
+    return render(files.read_json(path), ablations)
 
 
-def render(measured: dict) -> str:
-    """The page from the content of `measured.json`, as Markdown."""
+def render(measured: dict, ablations: Sequence[str] = ()) -> str:
+    """The page from the content of `measured.json` and a section of ablations."""
     facts = yaml.safe_load(_FACTS.read_text(encoding="utf-8"))
     lines = [
         "# One network for real heads",
@@ -62,6 +70,7 @@ def render(measured: dict) -> str:
         *_calibration(measured),
         *_operating_point(measured),
         *_painted(measured),
+        *ablations,
         *_tried(facts["tried"]),
         *facts["training"],
         "",
