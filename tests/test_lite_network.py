@@ -61,8 +61,9 @@ def test_predict_imports_no_tensorflow(tmp_path):
     assert content["slices"] == 6
 
 
-def test_a_gpu_is_left_to_keras(monkeypatch):
-    monkeypatch.setattr(shutil, "which", lambda program: "/usr/bin/nvidia-smi")
+def test_a_gpu_is_left_to_keras(monkeypatch, tmp_path):
+    (tmp_path / "nvidia-smi").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert not lite_network.is_usable()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
