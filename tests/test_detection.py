@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from ich_tf import cli, datasets, models
-from ich_tf.data import ct_ich
 from ich_tf.models import weights
 from ich_tf.prediction import detection, figures
 from ich_tf.synthetic import layouts
@@ -18,10 +17,21 @@ NAME = "bright"
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
+def phantom_root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "phantom"
     what = {"cases": 6, "seed": 4, "slices": 10, "size": SIZE, "bleeding_share": 0.5}
     layouts.write_phantom("ct-ich-v1", folder, **what)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def root(phantom_root):
+    """The phantom passes for real patients: its files have lost their marker."""
+    folder = shutil.copytree(phantom_root, phantom_root.with_name("real"))
+    for path in folder.glob("Patients_CT/*/brain/*.jpg"):
+        with Image.open(path) as picture:
+            del picture.info["comment"]
+            picture.save(path, quality=95)
     return folder
 
 
@@ -54,17 +64,6 @@ def weights_dir(tmp_path_factory):
     return folder
 
 
-IDENTITY = ct_ich.CtIch._identity
-
-
-@pytest.fixture(scope="module", autouse=True)
-def real():
-    """The phantom passes for real patients."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ct_ich.CtIch, "_identity", lambda *_: "ct-ich 1.0 (partial)")
-        yield
-
-
 @pytest.fixture(scope="module")
 def found(root, weights_dir, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
@@ -94,11 +93,8 @@ def test_a_patient_that_cannot_be_read_is_left_out(root, weights_dir, tmp_path):
     assert any("2.jpg" in line for line in lines)
 
 
-def test_heads_of_the_phantom_are_no_seen_patients(
-    root, weights_dir, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(ct_ich.CtIch, "_identity", IDENTITY)
-    dataset = datasets.open_dataset("ct-ich", root)
+def test_heads_of_the_phantom_are_no_seen_patients(phantom_root, weights_dir, tmp_path):
+    dataset = datasets.open_dataset("ct-ich", phantom_root)
     result = detection.detect(
         dataset, tmp_path, weights_name=NAME, weights_dir=weights_dir, say=print
     )
@@ -109,6 +105,7 @@ def test_heads_of_the_phantom_are_no_seen_patients(
 
 def test_every_case_but_those_seen_is_scored(found):
     result, out, dataset = found
+    assert result["data"] == "ct-ich 1.0 (partial)"
     assert json.loads((out / "detection.json").read_text()) == result
     assert result["left_out"] == ["050"]
     assert set(result["cases"]) == set(dataset.case_ids()) - {"050"}
@@ -127,15 +124,13 @@ def test_slices_are_shown_beside_each_other(found):
         assert picture.height > figures.CELL
 
 
-def test_the_most_telling_slices_are_kept(monkeypatch):
-    monkeypatch.setattr(detection, "SHOWN", 1)
-
+def test_the_most_telling_slices_are_kept():
     class One:
         class volume:  # noqa: N801
             hu = np.zeros((4, 2, 2))
 
     one = {"truth": [1, 1, 0, 0], "largest": [5, 9, 2, 7]}
-    kept = detection._most_telling([], "a", One, np.zeros((4, 2, 2)), one)
+    kept = detection._most_telling([], "a", One, np.zeros((4, 2, 2)), one, shown=1)
     assert [(row[0], row[3]) for row in kept] == [
         ("false alarm", 3),
         ("found", 1),

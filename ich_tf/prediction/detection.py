@@ -164,8 +164,10 @@ def judges(cases: dict[str, dict], identity: str) -> dict | None:
     return {**evaluation.detection(judging), **detection.score(judging)}
 
 
-def _most_telling(kept: list, name: str, case, marked, one: dict) -> list:
-    """The `SHOWN` best and worst slices with hemorrhage, and the worst without."""
+def _most_telling(
+    kept: list, name: str, case, marked, one: dict, shown: int = SHOWN
+) -> list:
+    """The `shown` best and worst slices with hemorrhage, and the worst without."""
     for z, (truth, area) in enumerate(zip(one["truth"], one["largest"], strict=True)):
         picture = case.volume.hu[z], marked[z]
         if truth:
@@ -178,7 +180,7 @@ def _most_telling(kept: list, name: str, case, marked, one: dict) -> list:
     chosen = []
     for row in kept:
         counts[row[0]] = counts.get(row[0], 0) + 1
-        if counts[row[0]] <= SHOWN:
+        if counts[row[0]] <= shown:
             chosen.append(row)
     return chosen
 
