@@ -7,7 +7,7 @@ import pytest
 
 from ich_tf import cli
 from ich_tf.cli import all_stages
-from ich_tf.cli.all_plans import ORDER, PLANS
+from ich_tf.cli.all_plans import ORDER, PLANS, VERDICTS
 from ich_tf.evidence import study
 from ich_tf.experiments.catalog import CATALOG
 
@@ -125,9 +125,9 @@ def test_a_verdict_is_no_failure(tmp_path, verdict):
 
 def test_the_phantom_reproduces_nothing(tmp_path):
     phantom, _ = run(tmp_path / "a", verbs=Verbs(verdict=0))
-    assert "regression check passed; nothing was reproduced" in phantom.summary()
+    assert VERDICTS[True][0] in phantom.summary()
     real, _ = run(tmp_path / "b", "paper", Verbs(verdict=0), on_phantom=False)
-    assert "nothing was reproduced" not in real.summary()
+    assert VERDICTS[False][0] in real.summary()
 
 
 def test_the_time_left_grows_where_stages_took_longer(tmp_path):
@@ -154,7 +154,7 @@ def test_the_study_runs_three_seeds_and_answers(tmp_path):
     trained = [call for call in calls if call.startswith("reproduce")]
     assert [call.split("--seed ")[-1] for call in trained[5:]] == [*"1111", *"2222"]
     assert {trained[number].split()[1] for number in (0, 5, 9)} == {"table2"}
-    assert "study --profile study" in calls
+    assert calls.count("study --profile study") == 1
     # As many stages for each seed, then everything that reads results.
     names = [stage.name for stage in everything.stages()]
     assert names[3:7] == ["related", "options", "tables-2-3-1", "table-1-1"]
