@@ -359,7 +359,7 @@ def test_recounting_detects_edited_counts_that_agree(results, made):
     assert not any(check.cell.reason.startswith(str(folder)) for check in checks)
     _, checks = results.check("demo", folders=folders)
     reasons = " ".join(check.cell.reason for check in checks)
-    assert "the stored probabilities give other counts" in reasons
+    assert re.search(r"\bhssayeni2020, case \w+: ", reasons)
     assert verify.status(checks) == 1
     next((folder / "demo" / UNET).glob("*.npz")).unlink()
     _, checks = results.check("demo", folders=folders)
@@ -381,18 +381,20 @@ def test_the_phantom_cannot_pass_for_the_real_data(results, monkeypatch):
     def mend(result):
         result["spec"]["data"] = provenance.digest(result["data"])
 
+    def faults():
+        row = results.rows.row(UNET)
+        return row.result_type.load(path).faults(row, "demo")
+
     path = stored.result_file(results.folder, "demo", UNET)
     results.spoil(claim, "demo")
+    (other_digest,) = faults()
     by_name, checks = results.check("demo")
-    assert (
-        "not those its specification was made for" in by_name[UNET, "dice"].cell.reason
-    )
+    assert other_digest in by_name[UNET, "dice"].cell.reason
+    results.spoil(mend, "demo")
+    assert faults() == []
     # The published counts expose whoever also mends the digest.
     monkeypatch.undo()
-    results.spoil(mend, "demo")
-    row = results.rows.row(UNET)
-    faults = row.result_type.load(path).faults(row, "demo")
-    assert faults == ["its data have other counts than ct-ich 1.3.1"]
+    assert faults() == ["its data have other counts than ct-ich 1.3.1"]
 
 
 def test_other_data_are_not_compared(results):
