@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import http.server
 import json
@@ -8,7 +9,6 @@ import h5py
 import keras
 import numpy as np
 import pytest
-import requests
 
 from ich_tf import files, models
 from ich_tf.models import (
@@ -65,6 +65,15 @@ def legacy(tmp_path_factory):
     return encoder, path
 
 
+@contextlib.contextmanager
+def serving(handler):
+    """The address of a local server."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.fixture
 def served(tmp_path):
     """Address of a local server, and the folder whose files it serves."""
@@ -77,10 +86,8 @@ def served(tmp_path):
             """Keep the test's output clean."""
 
     (tmp_path / "served").mkdir()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", tmp_path / "served"
-        server.shutdown()
+    with serving(Handler) as address:
+        yield address, tmp_path / "served"
 
 
 def build_densenet(**arguments):
@@ -161,22 +168,29 @@ def test_unavailable_weights_are_one_clear_error(backbone, md5, monkeypatch, tmp
         assert part in message
 
 
-def test_a_host_without_connection_is_asked_once(tmp_path, monkeypatch):
-    asked = []
+@pytest.fixture
+def asked(monkeypatch):
+    """The addresses that a proxy is asked for; it hangs up."""
+    addresses = []
 
-    def retrieve(address, *rest):
-        asked.append(address)
-        raise requests.ConnectionError("HTTPSConnectionPool(...): a long reason")
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            addresses.append(self.path)
 
-    monkeypatch.setattr("pooch.retrieve", retrieve)
+    with serving(Handler) as proxy:
+        monkeypatch.setenv("http_proxy", proxy)
+        yield addresses
+
+
+def test_a_host_without_connection_is_asked_once(asked, tmp_path):
     for name in ("a.h5", "b.h5"):
-        address = f"https://nowhere.example/{name}"
+        address = f"http://nowhere.example/{name}"
         with pytest.raises(
             published_weights.WeightsUnavailable,
-            match=rf"{name} .*: no connection to nowhere\.example\. Put the file",
+            match=rf"{name} .*: no connection to nowhere\.example by the proxy",
         ):
             published_weights.imagenet_file(name, address, "0123", tmp_path)
-    assert asked == ["https://nowhere.example/a.h5"]
+    assert asked == ["http://nowhere.example/a.h5"]
 
 
 def test_file_in_the_folder_is_used_after_its_checksum(tmp_path):
