@@ -9,8 +9,10 @@ import small_network
 from PIL import Image
 
 from ich_tf import cli, labels, models, owned_folder
-from ich_tf.models import weights
+from ich_tf.models import resnext, weights
 from ich_tf.prediction import classify, explain, figures, inputs
+from ich_tf.prediction.grad_cam import heatmap
+from ich_tf.preprocessing.segmentation import slices
 from ich_tf.synthetic import layouts, phantom
 from ich_tf.volume import Case, Volume
 
@@ -129,31 +131,27 @@ def test_the_verb_draws_and_says_which_network_answered(scans, tmp_path, capsys)
 
 
 def test_heatmaps_show_the_windows_the_network_was_trained_on(
-    scans, weights_dir, tmp_path, monkeypatch
+    scans, weights_dir, tmp_path
 ):
     """One of the brain window alone explains the JPG of that window."""
     folder = shutil.copytree(weights_dir, tmp_path / "weights")
     manifest = weights.read_manifest(folder)
     manifest[classify.SLICES]["preprocessing"]["images"] = "brain"
     (folder / weights.MANIFEST).write_text(json.dumps(manifest))
-    seen = []
-
-    def heatmap(model, images, class_index, layer):
-        seen.append(images)
-        return np.zeros(images.shape[:3], np.float32)
-
-    monkeypatch.setattr("ich_tf.prediction.grad_cam.heatmap", heatmap)
+    network = classify.load(weights_dir=folder)
+    gradients = explain.GradCam(network)
     jpg = scans / "ct-ich-v1" / "Patients_CT" / "049"
-    explanation = explain.explain(
-        jpg,
-        tmp_path / "out",
-        "EDH",
-        explainer=explain.GradCam(classify.load(weights_dir=folder)),
-    )
+    explanation = explain.explain(jpg, tmp_path / "out", "EDH", explainer=gradients)
     assert len(explanation["slice_probability"]) == 10
-    (images,) = seen
-    assert images.shape == (3, 64, 64, 3) and images.max() > 0.5
+    case, epidural, chosen = inputs.read(jpg), labels.index("EDH"), np.array([4, 5])
+    images = network.to_images(case.volume)
+    assert images.shape == (10, 64, 64, 3) and images[chosen].max() > 0.5
     np.testing.assert_array_equal(images, np.repeat(images[..., :1], 3, axis=-1))
+    heat = gradients.explain(case, epidural).heatmaps(chosen)
+    layer = resnext.feature_map(network.model)
+    seen = heatmap(network.model, images[chosen], epidural, layer)
+    np.testing.assert_allclose(heat, slices.resize(seen, *heat.shape[1:]), atol=1e-5)
+    assert heat.any()
 
 
 def test_foreign_pictures_are_never_removed(scans, grad_cam, tmp_path):
