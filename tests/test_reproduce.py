@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import shutil
 
 import keras
@@ -16,7 +17,7 @@ from ich_tf.experiments.rows import table2
 from ich_tf.experiments.tasks import crop_data, masks, segmentation
 from ich_tf.models import published_weights
 from ich_tf.synthetic import layouts
-from ich_tf.training import checkpoint, fit, precision
+from ich_tf.training import checkpoint, fit
 
 ROW = "table3/unet-hssayeni"
 TABLE = small.TABLES["table3"]
@@ -114,14 +115,30 @@ def test_whole_slices_keep_the_input_scaling_of_imagenet_weights(done):
     assert scaling.scale == model.get_layer("input_scaling").scale
 
 
-def test_a_finished_run_is_kept_on_a_device_of_another_precision(copied, monkeypatch):
-    monkeypatch.setattr(precision, "precision_policy", lambda name="auto": "elsewhere")
+def make_in(run, precision):
+    """Let the files of a run say that they were made in this precision."""
+    result = files.read_json(run.file)
+    result["spec"]["precision"] = precision
+    files.write_json(run.file, result)
+    path = run.fold_folder(0) / checkpoint.STATE
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    meta = json.loads(arrays["meta"].tobytes())
+    meta["spec"]["precision"] = precision
+    arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    np.savez(path, **arrays)
+
+
+def test_a_finished_run_is_kept_on_a_device_of_another_precision(copied):
     run = small.run(ROW, copied)
+    make_in(run, "bfloat8")
     assert runner.state_of(run) == "finished"
     run.file.unlink()
     (run.fold_folder(0) / results.FOLD_FILE).unlink()
     assert runner.state_of(run) == "interrupted"
-    with pytest.raises(ValueError, match="was begun in .* trains in elsewhere"):
+    with pytest.raises(
+        ValueError, match=f"was begun in bfloat8, .* trains in {run.spec['precision']}"
+    ):
         runner.begin_fold(
             run, 0, init="random", resume=False, fresh=False, say=lambda line: None
         )
