@@ -74,7 +74,7 @@ def test_the_page_shows_what_was_run_and_what_was_not(written):
     text = written.read_text()
     assert counted(text)["not comparable"] == 4
     assert not counted(text).keys() & {"reproduced", "differs"}
-    assert 'class="verdict not-run"' in text
+    assert counted(text)["not run"] > 0
 
 
 def test_an_edited_result_is_no_number_of_the_page(spoilt):
@@ -257,7 +257,8 @@ def test_the_page_shows_the_answers_of_the_study(tmp_path):
     text = text.decode()
     assert "Which loss?" in text and "Dice 0.30 and 0.60" in text
     assert HOSTILE not in text and html.escape(HOSTILE) in text
-    assert '<td class="verdict worse">worse</td>' in text
+    verdicts = re.findall(r'<td class="verdict ([\w-]+)">([^<]+)</td>', text)
+    assert verdicts == [("worse", "worse")]
 
 
 @pytest.mark.parametrize("name", ["\udcff", r"$\frac{$", "$x^2$"])
