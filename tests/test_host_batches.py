@@ -2,7 +2,6 @@
 
 import functools
 import multiprocessing
-import pathlib
 import time
 
 import numpy as np
@@ -11,7 +10,7 @@ import slice_dataset
 import tensorflow as tf
 from test_batch_workers import SPECS, blocks, write  # noqa: F401
 
-from ich_tf import volume
+from ich_tf import parallel, volume
 from ich_tf.preprocessing import augment, batch_workers, host_batches, windows
 from ich_tf.preprocessing.classification import image_pipeline, records, shards
 from ich_tf.preprocessing.segmentation import patches, pipeline, slices, tiles
@@ -144,7 +143,8 @@ def test_a_data_set_that_is_left_early_leaves_nothing(monkeypatch):
     signature = tuple(tf.TensorSpec(shape, dtype) for shape, dtype in SPECS)
     made = iter(host_batches.in_order(write, lambda: range(900), 900, signature))
     assert next(made)[0].numpy().max() == 0
-    assert len(multiprocessing.active_children()) == batch_workers.process_count()
+    workers = batch_workers.process_count(parallel.cores())
+    assert len(multiprocessing.active_children()) == workers
     del made
 
 
@@ -155,12 +155,19 @@ def test_threads_take_over_what_processes_cannot_make(monkeypatch, caplog):
         write(step, out)
 
     made = host_batches.of_steps(local, 0, 3, (2, 4, 4), 1)
-    assert "cannot be sent to another process" in caplog.text
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert local.__qualname__ in record.getMessage()
     assert [float(images[0, 0, 0, 0]) for images, _ in made] == [0, 1, 2]
-    monkeypatch.setattr(batch_workers, "SHARED_MEMORY", pathlib.Path("/"))
-    usage = functools.partial(lambda free, folder: free, type("Usage", (), {"free": 1}))
-    monkeypatch.setattr(batch_workers.shutil, "disk_usage", usage)
-    assert "--shm-size" in batch_workers.why_no_processes(write, SPECS, 2)
+
+
+@pytest.mark.skipif(
+    not batch_workers.SHARED_MEMORY.is_dir(), reason="shared memory is no folder"
+)
+def test_batches_that_do_not_fit_into_shared_memory_name_the_option_of_docker():
+    assert batch_workers.why_no_processes(write, SPECS, 2) is None
+    petabyte = (((10**15,), np.uint8),)
+    assert "--shm-size" in batch_workers.why_no_processes(write, petabyte, 2)
 
 
 def test_processes_are_for_training_on_a_gpu(monkeypatch):

@@ -37,9 +37,9 @@ def thread_count() -> int:
     return min(parallel.cores(), MOST)
 
 
-def process_count() -> int:
+def process_count(cores: int) -> int:
     """Processes that make batches; of more than two cores one is left to training."""
-    return max(2, min(parallel.cores() - 1, MOST))
+    return max(2, min(cores - 1, MOST))
 
 
 def from_threads(

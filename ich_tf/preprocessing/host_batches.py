@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from ich_tf import parallel
 from ich_tf.preprocessing import batch_workers
 
 # Workers import what makes batches, and with it this module, but not TensorFlow.
@@ -81,7 +82,7 @@ def _processes(load: batch_workers.Load, specs: tuple) -> int:
     """Number of worker processes, 0 for threads."""
     if kind() == "threads":
         return 0
-    workers = batch_workers.process_count()
+    workers = batch_workers.process_count(parallel.cores())
     reason = batch_workers.why_no_processes(load, specs, workers)
     if reason is not None:
         LOGGER.warning("Threads make the batches, not processes: %s", reason)
