@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import re
 
 import markdown_rows
 import numpy as np
@@ -105,7 +106,8 @@ def test_a_row_that_does_not_fit_is_reported_and_left_out(folders):
     run = dataclasses.replace(run, profile=large)
     assert reproduce.reproduce([run], say=lines.append) == []
     assert lines[0].startswith("volume3d/concat: not run.")
-    assert "GB are free" in lines[0]
+    needed, free = map(float, re.findall(r"([\d.]+) GB", lines[0]))
+    assert needed > free
 
 
 def test_free_memory_is_that_of_the_container(tmp_path):
@@ -176,7 +178,8 @@ def test_the_table_says_that_the_report_has_no_numbers(folders, done):
     assert {cell.verdict for cell in ran} == {"not comparable"}
     assert ran[2].ours > 0 and ran[3].ours > 0.1
     text = render.render([TABLE], folders.results, "demo")
-    assert "GPU memory allocation" in text
+    states = CATALOG.row(ADD).states
+    assert states and states in text
     longer = markdown_rows.row(text, "2-D UNet++, plain, trained as long")
     assert set(longer[:-1]) == {"–"} and longer[-1] == "not run"
     assert [table.name for table in tables.showing(["volume3d"])] == ["volume3d"]
