@@ -1,5 +1,6 @@
 """The local page: uploads in, results out, nothing kept, nothing asked from outside."""
 
+import csv
 import json
 import os
 import pathlib
@@ -21,10 +22,11 @@ from browser import opened
 
 from ich_tf import files
 from ich_tf.app import sessions, work
-from ich_tf.prediction import many, saving
+from ich_tf.prediction import inputs, many, saving
 from ich_tf.synthetic import layouts
 
-HOSTILE = "<img src=x onerror=alert(1)>.nii"
+TAG = "<img src=x onerror=alert(1)>"
+HOSTILE = f"{TAG}.nii"
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +124,13 @@ def test_messages_name_uploads_by_position_and_name(head, weights_dir, tmp_path)
     good, refused = answer.outcomes
     assert good.reason == ""
     assert refused.reason.startswith("file 2 of 3, air.nii.gz is refused")
-    assert "the option --force of `ich-tf predict`" in refused.reason
+    assert inputs.FORCE in refused.reason
     assert list(answer.unread) == ["file 3 of 3, c.nrrd"]
     # What is downloaded does not hold the user's names.
     table = zipfile.ZipFile(answer.results).read(many.TABLE).decode()
-    assert "upload/00001.nii.gz" in table and "air" not in table
+    first, second = csv.DictReader(table.splitlines())
+    assert first["reason"] == "" and "air" not in table
+    assert second["reason"].startswith("upload/00001.nii.gz ")
 
 
 def test_errors_name_uploads_by_position_and_name(tmp_path):
@@ -222,14 +226,14 @@ def test_what_a_page_stored_goes_when_it_is_closed(address, head, temporary):
 def test_an_error_is_one_message_on_the_page(address, tmp_path, capfd):
     packed = tmp_path / "b.zip"
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("<img src=x onerror=alert(1)>", "no scan")
+        archive.writestr(TAG, "no scan")
     with opened(address) as (page, logged, requested):
         page.set_input_files("#uploads input[type=file]", packed)
         page.wait_for_selector("#uploads table, #uploads .file-preview")
         page.click("#start")
         alert = page.locator("#said [role=alert]")
         alert.wait_for(timeout=60_000)
-        assert "1 of 1, b.zip/<img src=x onerror=alert(1)> is" in alert.inner_text()
+        assert f"1 of 1, b.zip/{TAG} is" in alert.inner_text()
         assert "<patient>" in alert.inner_text()
         assert page.locator("#said img").count() == 0
         assert page.locator(".toast-body, .error, footer").count() == 0
