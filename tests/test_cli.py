@@ -1,6 +1,7 @@
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -365,7 +366,7 @@ def test_a_mistyped_option_is_named_before_what_is_missing(mistyped, capsys):
         cli.main(["predict", "x", *mistyped])
     assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert "unrecognized: --outt. Did you mean '--out'?" in said
+    assert re.findall(r"--\w+", said)[-2:] == ["--outt", "--out"]
     assert "required" not in said
 
 
