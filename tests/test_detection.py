@@ -9,7 +9,7 @@ from PIL import Image
 
 from ich_tf import cli, datasets, models
 from ich_tf.data import ct_ich
-from ich_tf.models import weights
+from ich_tf.models import shipping
 from ich_tf.prediction import detection, figures
 from ich_tf.synthetic import layouts
 
@@ -50,7 +50,7 @@ def weights_dir(tmp_path_factory):
         "metric": "none",
         "seen": ["050"],
     }
-    weights.ship(model, NAME, folder, entry)
+    shipping.ship(model, NAME, folder, entry)
     return folder
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ich_tf import labels, paths
 from ich_tf.metrics.operating_point import OperatingPoint
-from ich_tf.models import manifest, weights
+from ich_tf.models import manifest, shipping, weights
 from ich_tf.prediction import calibration as calibrations
 from ich_tf.prediction import lite_network, ood, segment
 from ich_tf.preprocessing import windows
@@ -272,5 +272,5 @@ def write_lite(
     statistics = weights.companion(entry, LIKENESS, folder)
     layer = ood.load(statistics).layer if statistics else None
     writer = functools.partial(lite.write_with_features, model=model, layer=layer)
-    weights.add_companions(name, folder, {lite_network.FILE: writer})
+    shipping.add_companions(name, folder, {lite_network.FILE: writer})
     return folder / f"{name}.{lite_network.FILE}"
