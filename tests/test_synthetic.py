@@ -246,7 +246,7 @@ def test_the_page_shows_every_row_and_says_what_is_missing(
     docs.write(elsewhere.results, tmp_path, lines.append)
     text = (tmp_path / "synthetic.md").read_text()
     mean = f"{result.painted['all']['mean']:.3f}"
-    # Once among the ingredients and once as the network behind `predict`.
+    # Once among the ingredients and once as the network that `real-heads` begins with.
     title = "painted slices and phantom heads"
     shown = [cells for cells in markdown_rows.rows(text) if cells[0] == title]
     assert len(shown) == 2
