@@ -9,7 +9,9 @@ from synthetic slices. Each way takes its turn within one run:
   processes, in seconds of the clock, and the processor time of a batch by the caller
   alone and by both processes with what the caller does for them. The latter suffers
   less from other work on the machine; "free cores" is what two cores without other work
-  could reach by it.
+  could reach by it;
+- two callers at once that share nothing, against one: what the machine's two cores
+  give at most.
 
 Exits with 1 if a target is missed (--no-check only prints): one thread at least 1.3
 times as fast as `Compose`, two processes at least 1.9 times as fast as the caller
@@ -198,19 +200,46 @@ def augmented(load: Callable[[int], object], seconds: float) -> float:
     return 1 / rate(made(), seconds)[1]
 
 
+def _count_alone(name: str, seconds: float, start, counts) -> None:
+    """Send how many samples a second a caller makes, begun with another one."""
+    cv2.setNumThreads(0)
+    made = by_caller(*work(name), SPECS[name])
+    next(made)
+    start.wait()
+    counts.put(rate(made, seconds)[0])
+
+
+def two_callers(name: str, seconds: float) -> float:
+    """Samples a second of two processes that share nothing."""
+    start, counts = multiprocessing.Barrier(2), multiprocessing.SimpleQueue()
+    callers = [
+        multiprocessing.Process(
+            target=_count_alone, args=(name, seconds, start, counts)
+        )
+        for _ in range(2)
+    ]
+    for caller in callers:
+        caller.start()
+    total = sum(counts.get() for _ in callers)
+    for caller in callers:
+        caller.join()
+    return total
+
+
 def workers(name: str, seconds: float) -> tuple[float, ...]:
     """One round.
 
     Returns:
-        The caller's rate, the ratios of two threads and two processes to it, and
-        processor seconds of a sample by the caller and by the processes.
+        The caller's rate, the ratios of two threads, two processes and two callers to
+        it, and processor seconds of a sample by the caller and by the processes.
     """
     specs = SPECS[name]
     alone, of_alone = rate(by_caller(*work(name), specs), seconds)
     threads, _ = rate(batch_workers.from_threads(*work(name), specs), seconds)
     made = batch_workers.from_processes(*work(name), specs, 2)
     processes, of_processes = rate(made, seconds)
-    return alone, threads / alone, processes / alone, of_alone, of_processes
+    ratios = (threads / alone, processes / alone, two_callers(name, seconds) / alone)
+    return alone, *ratios, of_alone, of_processes
 
 
 def main() -> None:
@@ -233,17 +262,18 @@ def main() -> None:
         reached &= after / before >= FASTER_THAN_COMPOSE
     print(
         "\n| batches of | caller alone | two threads : it | two processes : it | "
-        "processor, alone | processes | free cores |\n| - | - | - | - | - | - | - |"
+        "two callers : it | processor, alone | processes | free cores |\n"
+        "| - | - | - | - | - | - | - | - |"
     )
     for name in SPECS:
         rounds = np.array(
             [workers(name, options.seconds) for _ in range(options.rounds)]
         )
-        alone, threads, processes = np.median(rounds[:, :3], axis=0)
-        of_alone, of_processes = 1000 * BATCH * rounds[:, 3:].min(axis=0)
+        alone, threads, processes, callers = np.median(rounds[:, :4], axis=0)
+        of_alone, of_processes = 1000 * BATCH * rounds[:, 4:].min(axis=0)
         print(
             f"| {name} | {alone:.0f}/s | {threads:.2f} | {processes:.2f} | "
-            f"{of_alone:.1f} ms | {of_processes:.1f} ms | "
+            f"{callers:.2f} | {of_alone:.1f} ms | {of_processes:.1f} ms | "
             f"{2 * of_alone / of_processes:.2f} |",
             flush=True,
         )

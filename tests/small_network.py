@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from ich_tf import models
-from ich_tf.models import weights
+from ich_tf.models import shipping
 from ich_tf.prediction import calibration, predict, real_heads
 
 SIZE = 64
@@ -30,7 +30,7 @@ def ship(folder, name=predict.DEFAULT_WEIGHTS, size=SIZE):
         "trained_on": "nothing",
         "metric": "none",
     }
-    weights.ship(model, name, folder, entry)
+    shipping.ship(model, name, folder, entry)
     return folder
 
 
@@ -43,7 +43,7 @@ def ship_with_subtypes(folder, name=predict.DEFAULT_WEIGHTS):
             calibration.save, calibration=network.calibration, states="nothing"
         )
     }
-    weights.ship(network.model, name, folder, entry, companions)
+    shipping.ship(network.model, name, folder, entry, companions)
     return folder
 
 

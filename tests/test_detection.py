@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ich_tf import cli, datasets, models
-from ich_tf.models import weights
+from ich_tf.models import shipping
 from ich_tf.prediction import detection, figures
 from ich_tf.synthetic import layouts
 
@@ -60,7 +60,7 @@ def weights_dir(tmp_path_factory):
         "metric": "none",
         "seen": ["050"],
     }
-    weights.ship(model, NAME, folder, entry)
+    shipping.ship(model, NAME, folder, entry)
     return folder
 
 

@@ -9,7 +9,7 @@ import small_network
 from PIL import Image
 
 from ich_tf import cli, labels, models, owned_folder
-from ich_tf.models import resnext, weights
+from ich_tf.models import resnext, shipping, weights
 from ich_tf.prediction import classify, explain, figures, inputs
 from ich_tf.prediction.grad_cam import heatmap
 from ich_tf.preprocessing.segmentation import slices
@@ -54,7 +54,7 @@ def weights_dir(tmp_path_factory):
     model = models.build("resnext", **kwargs)
     kernel = model.get_layer("logits").kernel
     kernel.assign(0.1 * keras.ops.abs(kernel))
-    weights.ship(model, classify.SLICES, folder, entry)
+    shipping.ship(model, classify.SLICES, folder, entry)
     return folder
 
 

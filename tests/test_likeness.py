@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ich_tf import models
-from ich_tf.models import weights
+from ich_tf.models import shipping
 from ich_tf.prediction import ood, predict, real_heads, saving, scan_page, segment
 from ich_tf.preprocessing import windows
 from ich_tf.synthetic import phantom
@@ -68,7 +68,7 @@ def weights_dir(model, known, tmp_path_factory):
         "metric": "none",
     }
     companions = {real_heads.LIKENESS: functools.partial(ood.save, likeness=known)}
-    weights.ship(model, "one", folder, entry, companions)
+    shipping.ship(model, "one", folder, entry, companions)
     return folder
 
 

@@ -9,7 +9,7 @@ from small_network import with_subtypes as network
 
 from ich_tf import labels
 from ich_tf.metrics.operating_point import OperatingPoint
-from ich_tf.models import weights
+from ich_tf.models import shipping
 from ich_tf.prediction import calibration, real_heads
 from ich_tf.volume import Case, Volume
 
@@ -112,7 +112,7 @@ def test_shipped_weights_are_loaded_with_what_lies_beside_them(case, tmp_path):
     def write(path):
         calibration.save(path, fitted, "nothing")
 
-    weights.ship(model, NAME, tmp_path, entry, {real_heads.CALIBRATION: write})
+    shipping.ship(model, NAME, tmp_path, entry, {real_heads.CALIBRATION: write})
     loaded = real_heads.load(tmp_path, NAME)
     assert loaded.knows_subtypes and loaded.likeness is None
     np.testing.assert_array_equal(loaded.calibration.slices, lines)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ich_tf.synthetic import scan_mimics, scan_painting, scans
+from ich_tf.synthetic import scan_mimics, scan_painting, scans, skull_mimics
 from ich_tf.synthetic.phantom import head as heads
 from ich_tf.synthetic.phantom import physics
 from ich_tf.synthetic.phantom import plan as planning
@@ -26,7 +26,7 @@ NOTHING = scan_mimics.ScanMimics(
     skull_mm=None,
     share=0.0,
 )
-RIGHT_FLAP = scan_mimics.Operation(
+RIGHT_FLAP = skull_mimics.Operation(
     azimuth=-np.pi / 2,
     half_width=0.4,
     height_mm=WIDEST_MM,
@@ -34,7 +34,7 @@ RIGHT_FLAP = scan_mimics.Operation(
     flap=False,
     air=((-np.pi / 2, 6.0, WIDEST_MM, 4.0),),
 )
-LEFT_STRIP = scan_mimics.Strip(np.pi / 2, 0.5, WIDEST_MM, 20.0, 40.0, 2.0)
+LEFT_STRIP = skull_mimics.Strip(np.pi / 2, 0.5, WIDEST_MM, 20.0, 40.0, 2.0)
 
 
 @pytest.fixture(scope="module")

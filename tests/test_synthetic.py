@@ -11,7 +11,7 @@ from ich_tf import files, labels, models
 from ich_tf.evidence import docs, synthetic_page
 from ich_tf.experiments.tasks import painted_data
 from ich_tf.metrics import evaluation, painted_slices
-from ich_tf.models import weights
+from ich_tf.models import shipping
 from ich_tf.synthetic import painted, painting
 
 ROW = "painted/both"
@@ -182,7 +182,7 @@ def test_a_row_begins_with_the_shipped_weights_it_names(run, folders, tmp_path):
     shipped = models.build(run.experiment.model, **kwargs)
     build = {"name": run.experiment.model, "kwargs": kwargs}
     known = {"profile": "demo", "data": run.spec["phantom"]}
-    weights.ship(shipped, "first", tmp_path, {"build": build, **known})
+    shipping.ship(shipped, "first", tmp_path, {"build": build, **known})
     row = dataclasses.replace(run.experiment, begins_with="first")
     begun = dataclasses.replace(
         run,
@@ -246,7 +246,7 @@ def test_the_page_shows_every_row_and_says_what_is_missing(
     docs.write(elsewhere.results, tmp_path, lines.append)
     text = (tmp_path / "synthetic.md").read_text()
     mean = f"{result.painted['all']['mean']:.3f}"
-    # Once among the ingredients and once as the network behind `predict`.
+    # Once among the ingredients and once as the network that `real-heads` begins with.
     title = "painted slices and phantom heads"
     shown = [cells for cells in markdown_rows.rows(text) if cells[0] == title]
     assert len(shown) == 2

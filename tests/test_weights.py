@@ -16,6 +16,7 @@ from ich_tf.models import (
     manifest,
     probe,
     published_weights,
+    shipping,
     sm_keras3,
     weights,
 )
@@ -260,7 +261,7 @@ def test_wrong_encoder_file_is_named(legacy):
 
 def test_ship_and_load_shipped(tmp_path):
     model = small_model()
-    entry = weights.ship(
+    entry = shipping.ship(
         model, "small", tmp_path, {"build": BUILD, "trained_on": "phantom"}
     )
     file = tmp_path / "small.weights.h5"
@@ -291,18 +292,18 @@ def test_ship_and_load_shipped(tmp_path):
 def test_ship_keeps_other_entries_and_refuses_a_wrong_build(tmp_path):
     assert weights.read_manifest(tmp_path) == {}
     model = small_model()
-    weights.ship(model, "first", tmp_path, {"build": BUILD})
-    weights.ship(model, "second", tmp_path, {"build": BUILD})
+    shipping.ship(model, "first", tmp_path, {"build": BUILD})
+    shipping.ship(model, "second", tmp_path, {"build": BUILD})
     assert list(weights.read_manifest(tmp_path)) == ["first", "second"]
     other = {"name": "unetplusplus", "kwargs": {**BUILD["kwargs"], "filters": [4, 16]}}
     with pytest.raises(ValueError, match="another network"):
-        weights.ship(model, "third", tmp_path, {"build": other})
+        shipping.ship(model, "third", tmp_path, {"build": other})
     assert not (tmp_path / "third.weights.h5").exists()
 
 
 def test_changed_file_is_refused_before_loading(tmp_path):
     model = small_model()
-    entry = weights.ship(model, "small", tmp_path, {"build": BUILD})
+    entry = shipping.ship(model, "small", tmp_path, {"build": BUILD})
     path = tmp_path / "small.weights.h5"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -315,7 +316,7 @@ def test_changed_file_is_refused_before_loading(tmp_path):
 
 
 def test_other_shapes_are_refused_before_loading(tmp_path):
-    entry = weights.ship(small_model(), "small", tmp_path, {"build": BUILD})
+    entry = shipping.ship(small_model(), "small", tmp_path, {"build": BUILD})
     wide = models.build("unetplusplus", input_shape=(16, 16, 1), filters=(4, 16))
     before = [weight.numpy() for weight in wide.weights]
     message = "x0_1_up/kernel is 2x2x4x8 in the file, 2x2x4x16 in the model"
@@ -351,7 +352,7 @@ def test_manifest_that_is_no_json_is_named(tmp_path):
 
 
 def test_manifest_is_plain_json(tmp_path):
-    weights.ship(small_model(), "small", tmp_path, {"build": BUILD})
+    shipping.ship(small_model(), "small", tmp_path, {"build": BUILD})
     text = (tmp_path / "manifest.json").read_text()
     assert json.loads(text)["small"]["build"]["kwargs"]["filters"] == [4, 8]
 
@@ -401,5 +402,5 @@ def test_weights_for_prediction_say_what_they_answer_for(shipped_small, missing)
 
 @pytest.fixture
 def shipped_small(tmp_path):
-    weights.ship(small_model(), "small", tmp_path, {"build": BUILD})
+    shipping.ship(small_model(), "small", tmp_path, {"build": BUILD})
     return tmp_path

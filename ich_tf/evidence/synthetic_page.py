@@ -19,7 +19,8 @@ from ich_tf.metrics import display, evaluation
 PRETRAINED = "ct-ich-slices/resnext-painted"
 SHIPPED = "shipped/unetplusplus-painted"
 ADVICE = "Run `ich-tf detection` again."
-INGREDIENTS, NETWORK = "## One ingredient less", "## The network behind `predict`"
+INGREDIENTS = "## One ingredient less"
+NETWORK = "## The network that `real-heads` begins with"
 
 
 def page(results: str | os.PathLike, profile: str = "demo") -> str:
@@ -64,6 +65,9 @@ def page(results: str | os.PathLike, profile: str = "demo") -> str:
         "volume, of held-out phantom heads; false mm2 is the mean area found in "
         "painted slices without blood, which have mimics alone. Intervals are "
         "95 %, patients resampled or DeLong's.",
+        "",
+        "[Real heads](real-heads.md) is about the network behind `predict`: subtypes, "
+        "whole painted scans, other mimics, and the nearest published work.",
         "",
         INGREDIENTS,
         "",

@@ -4,7 +4,7 @@ from ich_tf import models
 from ich_tf.experiments import provenance, runner
 from ich_tf.experiments.runner import Run
 from ich_tf.experiments.task import Say
-from ich_tf.models import weights
+from ich_tf.models import shipping
 from ich_tf.training import checkpoint
 
 
@@ -44,4 +44,4 @@ def ship(run: Run, say: Say) -> dict:
         "versions": result.versions[0],
     }
     name = run.experiment.id.split("/")[1]
-    return weights.ship(model, name, run.folders.weights, entry, companions)
+    return shipping.ship(model, name, run.folders.weights, entry, companions)

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from ich_tf import models, paths
-from ich_tf.models import published_weights, torch_names, weights
+from ich_tf.models import published_weights, shipping, torch_names, weights
 
 BUILD = {"name": "resnext101_32x8d", "kwargs": {"classes": None}}
 COMMAND = "ich-tf weights --convert"
@@ -154,7 +154,7 @@ def write(
         "terms": published.terms,
         "source": {"address": published.address, "sha256": sha256},
     }
-    return folder / weights.ship(model, published.name, folder, entry)["file"]
+    return folder / shipping.ship(model, published.name, folder, entry)["file"]
 
 
 def check_published(path: pathlib.Path, published: Published) -> str:

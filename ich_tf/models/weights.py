@@ -4,7 +4,6 @@ import io
 import os
 import pathlib
 import typing
-from collections.abc import Callable, Mapping
 
 from ich_tf import files, models, paths, suggestions, typed_json
 from ich_tf.models import manifest, probe, published_weights
@@ -102,7 +101,7 @@ def load_weights(model: "keras.Model", path: str | os.PathLike, entry: dict) -> 
     """
     path = pathlib.Path(path)
     _check_file(path, entry)
-    expected, actual = entry["shapes"], _shapes(model)
+    expected, actual = entry["shapes"], shapes_of(model)
     if expected != actual:
         names = sorted(expected.keys() | actual.keys())
         name = next(n for n in names if expected.get(n) != actual.get(n))
@@ -200,7 +199,7 @@ def load_shipped(
     path, entry = shipped(name, weights_dir)
     _check_file(path, entry)
     try:
-        model = models.build(entry["build"]["name"], **_arguments(entry))
+        model = models.build(entry["build"]["name"], **build_arguments(entry))
     except (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError) as error:
         # The arguments of a damaged entry may break Keras in any of these ways.
         place = paths.weights(weights_dir) / MANIFEST
@@ -262,82 +261,7 @@ def entry_for(
     return entry
 
 
-def ship(
-    model: "keras.Model",
-    name: str,
-    folder: str | os.PathLike,
-    entry: dict,
-    companions: Mapping[str, Callable[[pathlib.Path], None]] | None = None,
-) -> dict:
-    """Write a model's weights and its manifest entry.
-
-    Args:
-        model: A model made by `models.build` with `entry["build"]`.
-        name: Key in the manifest; the file is `<name>.weights.h5`.
-        folder: The weights folder.
-        entry: What only the caller knows: `build` ({"name": ..., "kwargs": {...}}),
-            `preprocessing`, `trained_on`, `experiment`, `commit`, `metric`, ...
-        companions: Ending of a file next to the weights to what writes it, listed in
-            the entry with its checksum.
-
-    Returns:
-        The entry as written, with file, checksum, sizes, shapes and probe.
-
-    Raises:
-        ValueError: if `entry["build"]` makes another network than the model.
-    """
-    folder = pathlib.Path(folder)
-    rebuilt = models.build(entry["build"]["name"], **_arguments(entry))
-    if _shapes(rebuilt) != _shapes(model):
-        raise ValueError(
-            f"`entry['build']` of {name!r} makes another network than the model "
-            f"{model.name}: {entry['build']}"
-        )
-    path = folder / f"{name}.weights.h5"
-    save_weights(model, path)
-    complete = {
-        **entry,
-        "file": path.name,
-        "sha256": published_weights.digest(path, "sha256"),
-        "bytes": path.stat().st_size,
-        "parameters": model.count_params(),
-        "shapes": _shapes(model),
-        "probe": {"seed": 0, "log_odds": probe.log_odds(model, seed=0)},
-    }
-    files.write_json(folder / MANIFEST, {**read_manifest(folder), name: complete})
-    return add_companions(name, folder, companions or {})
-
-
-def add_companions(
-    name: str,
-    folder: str | os.PathLike,
-    companions: Mapping[str, Callable[[pathlib.Path], None]],
-) -> dict:
-    """Write files next to shipped weights and list them with their checksums.
-
-    Args:
-        name: A key of the manifest.
-        folder: The weights folder.
-        companions: Ending of a file next to the weights to what writes it.
-
-    Returns:
-        The entry as written.
-    """
-    folder = pathlib.Path(folder)
-    entries = read_manifest(folder)
-    listed = dict(entries[name].get("companions", {}))
-    for ending, write in companions.items():
-        path = folder / f"{name}.{ending}"
-        write(path)
-        digest = published_weights.digest(path, "sha256")
-        listed[ending] = {"file": path.name, "sha256": digest}
-    if listed:
-        entries[name] = {**entries[name], "companions": listed}
-        files.write_json(folder / MANIFEST, entries)
-    return entries[name]
-
-
-def _arguments(entry: dict) -> dict:
+def build_arguments(entry: dict) -> dict:
     """Build arguments as Python has them: JSON knows no tuples."""
     arguments = entry["build"].get("kwargs", {})
     return {
@@ -346,5 +270,6 @@ def _arguments(entry: dict) -> dict:
     }
 
 
-def _shapes(model: "keras.Model") -> dict[str, str]:
+def shapes_of(model: "keras.Model") -> dict[str, str]:
+    """Path of each weight to its shape, as the manifest lists it."""
     return {weight.path: "x".join(map(str, weight.shape)) for weight in model.weights}

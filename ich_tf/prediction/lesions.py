@@ -67,12 +67,20 @@ def find(
     )
 
 
+def smallest_box(mask: np.ndarray) -> tuple[slice, ...]:
+    """The smallest box around a mask (z, y, x) that is not empty."""
+    in_plane = mask.any(axis=0)
+    sides = mask.any(axis=(1, 2)), in_plane.any(axis=1), in_plane.any(axis=0)
+    ends = [np.flatnonzero(side)[[0, -1]] for side in sides]
+    return tuple(slice(int(first), int(last) + 1) for first, last in ends)
+
+
 def _measure(volume: Volume, mask: np.ndarray, subtype: str | None) -> list[Lesion]:
     from scipy import ndimage
 
     if not mask.any():
         return []
-    box = _box(mask)
+    box = smallest_box(mask)
     parts, count = ndimage.label(mask[box], structure=np.ones((3, 3, 3)))
     inside = np.nonzero(parts)
     part = parts[inside] - 1
@@ -102,11 +110,3 @@ def _measure(volume: Volume, mask: np.ndarray, subtype: str | None) -> list[Lesi
         )
         for index, extent in enumerate(ndimage.find_objects(parts))
     ]
-
-
-def _box(mask: np.ndarray) -> tuple[slice, ...]:
-    """The smallest box around a mask that is not empty."""
-    in_plane = mask.any(axis=0)
-    sides = mask.any(axis=(1, 2)), in_plane.any(axis=1), in_plane.any(axis=0)
-    ends = [np.flatnonzero(side)[[0, -1]] for side in sides]
-    return tuple(slice(int(first), int(last) + 1) for first, last in ends)

@@ -17,9 +17,9 @@ import numpy as np
 
 from ich_tf import labels, paths
 from ich_tf.metrics.operating_point import OperatingPoint
-from ich_tf.models import manifest, weights
+from ich_tf.models import manifest, shipping, weights
 from ich_tf.prediction import calibration as calibrations
-from ich_tf.prediction import lite_network, ood, segment
+from ich_tf.prediction import lite_network, naming, ood, segment
 from ich_tf.preprocessing import windows
 from ich_tf.preprocessing.segmentation import context, slices
 from ich_tf.volume import Case
@@ -159,16 +159,14 @@ class Network:
     def label_map(
         self, segmentation: Segmentation, point: OperatingPoint | None = None
     ) -> np.ndarray:
-        """(z, y, x), uint8: 0, or 1 to 5 for the most probable of `labels.SUBTYPES`.
+        """(z, y, x), uint8: 0, or 1 to 5 in the order of `labels.SUBTYPES`.
 
         Args:
             segmentation: From `segment`.
             point: When a voxel is marked; None takes `operating_point`.
         """
         marked = self.marked(segmentation, point)
-        label_map = np.zeros(marked.shape, np.uint8)
-        label_map[marked] = 1 + np.argmax(segmentation.subtypes[marked, 1:], axis=-1)
-        return label_map
+        return naming.name_voxels(marked, segmentation.subtypes)
 
     @functools.cached_property
     def _answer(self):
@@ -272,5 +270,5 @@ def write_lite(
     statistics = weights.companion(entry, LIKENESS, folder)
     layer = ood.load(statistics).layer if statistics else None
     writer = functools.partial(lite.write_with_features, model=model, layer=layer)
-    weights.add_companions(name, folder, {lite_network.FILE: writer})
+    shipping.add_companions(name, folder, {lite_network.FILE: writer})
     return folder / f"{name}.{lite_network.FILE}"

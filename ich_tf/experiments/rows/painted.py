@@ -10,8 +10,8 @@ import dataclasses
 from ich_tf.experiments import spec
 from ich_tf.experiments.settings import PaintedSettings
 
-# The network behind `predict`: whole slices of 256 pixels, many heads, and few passes
-# over each. Three of four lesions are painted on real heads.
+# What the network behind `predict` begins with: whole slices of 256 pixels, many heads,
+# and few passes over each. Three of four lesions are painted on real heads.
 SHIPPED = PaintedSettings(
     name="shipped",
     size=256,

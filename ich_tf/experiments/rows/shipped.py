@@ -49,7 +49,7 @@ ROWS = (
     painted.row(
         "shipped/unetplusplus-painted",
         "UNet++, plain, on painted and phantom slices",
-        "Not in the report: the network behind `predict`.",
+        "Not in the report: the network that `real-heads` begins with.",
         begins_with="unetplusplus-phantom",
         settings={"shipped": painted.SHIPPED},
     ),
