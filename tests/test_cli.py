@@ -95,6 +95,7 @@ def test_a_verb_takes_the_folders_that_it_reads(verb, folders, capsys):
         ),
         (["prepare", "table1/resnext101"], "ICH_TF_RSNA"),
         (["prepare", "table2/vgg16-random-bce", "--profile", "demo"], "no shards"),
+        (["submission", "table2/vgg16-random-bce", "--profile", "demo"], "vgg16"),
         (["compare", "table1", "table1"], "table1 is not one row"),
         (
             ["compare", "table1/resnext101", "table1/resnext101-lstm"],

@@ -159,11 +159,27 @@ def _prepare(options: argparse.Namespace) -> None:
     from ich_tf.experiments import lookup, steps
 
     folders = shared.folders(options)
+    _check_classifier(options.experiment)
     run = lookup.find_run(options.experiment, options.profile, folders, shared.say)
     folder = steps.prepare_shards(
         run, options=shlex.split(options.beam), say=shared.say
     )
     print(f"shards are in {folder}")
+
+
+def _check_classifier(name: str) -> None:
+    """Refuse other rows before their data are made.
+
+    Raises:
+        ValueError: if the row is no classifier.
+    """
+    from ich_tf.experiments import spec
+    from ich_tf.experiments.catalog import CATALOG
+
+    if not isinstance(CATALOG.row(name), spec.Classifier):
+        raise ValueError(
+            f"{name} needs no shards and gives no submission: only classifiers do."
+        )
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
@@ -194,6 +210,7 @@ def _submission(options: argparse.Namespace) -> None:
     from ich_tf.experiments import lookup, submission
 
     folders = shared.folders(options)
+    _check_classifier(options.experiment)
     run = lookup.find_run(options.experiment, options.profile, folders, shared.say)
     out = pathlib.Path(options.out)
     unread = submission.write(run, Rsna(run.dataset.root, part="test"), out, shared.say)
