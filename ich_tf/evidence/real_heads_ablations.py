@@ -48,7 +48,7 @@ def section(
     Returns:
         Lines; none if the rows were neither run nor recorded.
     """
-    names = [row.id for row in rows.ROWS]
+    results, names = pathlib.Path(results), [row.id for row in rows.ROWS]
     found = {
         name: stored.load_result(results, PROFILE, catalog.row(name)) for name in names
     }
