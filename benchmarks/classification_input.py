@@ -10,8 +10,8 @@ from synthetic slices. Each way takes its turn within one run:
   alone and by both processes with what the caller does for them. The latter suffers
   less from other work on the machine; "free cores" is what two cores without other work
   could reach by it;
-- two callers at once that share nothing, against one: what the machine's two cores
-  give at most.
+- two callers at once that share nothing, against one: what two processes can give at
+  most on this machine.
 
 Exits with 1 if a target is missed (--no-check only prints): one thread at least 1.3
 times as fast as `Compose`, two processes at least 1.9 times as fast as the caller
@@ -201,7 +201,7 @@ def augmented(load: Callable[[int], object], seconds: float) -> float:
 
 
 def _count_alone(name: str, seconds: float, start, counts) -> None:
-    """Send how many samples a second a caller makes, begun with another one."""
+    """Send how many samples a second a caller makes, started together with another."""
     cv2.setNumThreads(0)
     made = by_caller(*work(name), SPECS[name])
     next(made)
@@ -211,7 +211,7 @@ def _count_alone(name: str, seconds: float, start, counts) -> None:
 
 def two_callers(name: str, seconds: float) -> float:
     """Samples a second of two processes that share nothing."""
-    start, counts = multiprocessing.Barrier(2), multiprocessing.SimpleQueue()
+    start, counts = multiprocessing.Barrier(2, timeout=60), multiprocessing.Queue()
     callers = [
         multiprocessing.Process(
             target=_count_alone, args=(name, seconds, start, counts)
@@ -220,7 +220,7 @@ def two_callers(name: str, seconds: float) -> float:
     ]
     for caller in callers:
         caller.start()
-    total = sum(counts.get() for _ in callers)
+    total = sum(counts.get(timeout=60 + 10 * seconds) for _ in callers)
     for caller in callers:
         caller.join()
     return total

@@ -94,8 +94,6 @@ def test_a_verb_takes_the_folders_that_it_reads(verb, folders, capsys):
             "multiworker` needs TF_CONFIG",
         ),
         (["prepare", "table1/resnext101"], "ICH_TF_RSNA"),
-        (["prepare", "table2/vgg16-random-bce", "--profile", "demo"], "no shards"),
-        (["submission", "table2/vgg16-random-bce", "--profile", "demo"], "vgg16"),
         (["compare", "table1", "table1"], "table1 is not one row"),
         (
             ["compare", "table1/resnext101", "table1/resnext101-lstm"],
@@ -377,3 +375,15 @@ def test_what_is_missing_is_named_where_nothing_is_mistyped(rest, capsys):
         cli.main(["predict", *rest])
     said = capsys.readouterr().err
     assert "required" in said and "unrecognized" not in said
+
+
+@pytest.mark.parametrize("verb", ["prepare", "submission"])
+def test_a_row_of_the_wrong_kind_is_refused_before_its_data_are_made(
+    verb, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("ICH_TF_RESULTS", str(tmp_path))
+    monkeypatch.delenv("ICH_TF_CT_ICH", raising=False)
+    row = "table2/vgg16-random-bce"
+    assert cli.main([verb, row, "--profile", "demo"]) == 2
+    assert row in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

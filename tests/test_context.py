@@ -101,13 +101,17 @@ def test_crops_with_hemorrhage_show_some_of_it(stored):
 def test_a_further_source_gives_its_share_of_the_crops(stored):
     darker = dataclasses.replace(stored, images=np.zeros_like(stored.images))
     main, other = scan_crops.source(stored), scan_crops.source(darker)
-    # A crop of the main source is never black: slice 0 has no neighbour below 1.
-    main = dataclasses.replace(main, clean=np.array([3, 5]))
+    white = dataclasses.replace(stored, images=np.full_like(stored.images, 255))
+    others = [(scan_crops.source(white), 0.12), (other, 0.25)]
     recipe = scan_crops.Recipe(crop=32, batch=400, bleeding_share=0.0)
-    ((images, _),) = scan_crops.batches(main, [(other, 0.25)], recipe, None, 0, 0, 1)
+    # Slice 3 and its neighbours are neither black nor white.
+    main = dataclasses.replace(main, clean=np.array([3]))
+    ((images, _),) = scan_crops.batches(main, others, recipe, None, 0, 0, 1)
     black = np.mean([not image.any() for image in images])
-    # Four deviations of a binomial share of 0.25 in 400 draws.
-    assert abs(black - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 400)
+    bright = np.mean([image.min() == 1 for image in images])
+    # Within four deviations of a binomial share in 400 draws.
+    for drawn, share in ((black, 0.25), (bright, 0.12)):
+        assert abs(drawn - share) < 4 * np.sqrt(share * (1 - share) / 400)
 
 
 def test_slices_painted_apart_have_neighbours_of_other_copies():

@@ -189,3 +189,18 @@ def test_each_subtype_of_a_batch_weighs_the_same():
     # The mean of the two subtypes' losses, not of four pixels'.
     expected = -(np.log(0.9) + np.log(0.1)) / 2
     assert float(loss) == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_loss_of_subtypes_with_equal_weights_has_the_jaccard_distance():
+    rng = np.random.default_rng(3)
+    truth = (rng.random((2, 8, 8, 1)) < 0.3).astype(np.float32)
+    predicted = rng.random((2, 8, 8, 1)).astype(np.float32)
+    loss = losses.get("subtype_jaccard")
+    weights = loss.get_config()["false"], loss.get_config()["missed"]
+    both = float(np.sum(truth * predicted))
+    union = float(truth.sum() + predicted.sum()) - both
+    distance = losses.tversky_distance(truth, predicted, *weights, smooth=0.0)
+    assert float(distance) == pytest.approx(1 - both / union, abs=1e-5)
+    again = type(loss).from_config(loss.get_config())
+    subtypes = rng.dirichlet(np.ones(6), (2, 8, 8)).astype(np.float32)
+    assert float(again(truth, subtypes)) == float(loss(truth, subtypes))

@@ -7,7 +7,7 @@ from ich_tf import files, labels
 from ich_tf.evidence import real_heads, real_heads_ablations, real_slices
 from ich_tf.experiments.rows import real_heads as rows
 from ich_tf.experiments.tasks import real_heads_shipping
-from ich_tf.metrics import boundary, detection
+from ich_tf.metrics import boundary, detection, display
 
 SUBDURAL = labels.index("subdural")
 
@@ -126,3 +126,41 @@ def test_ablations_are_shown_and_stay_recorded(finished, tmp_path):
     nothing = tmp_path / "nothing"
     again = real_heads_ablations.section(nothing, recorded)
     assert "\n".join(again).strip() == "\n".join(lines).strip()
+
+
+def test_ablations_show_what_the_judges_say(finished, tmp_path):
+    made = finished("real-heads/one-slice")
+    content = {**made.result.as_json(), "profile": "shipped"}
+    cases = {
+        "049": record([1, 0, 1], [0.7, 0.1, 0.2]),
+        "101": record([0, 0], [0.3, 0.1]),
+        # Hemorrhage, and no judge.
+        "085": record([1], [0.0]),
+    }
+    for scan in cases.values():
+        scan["largest"] = scan["pixels"]
+    content["slices"]["labelled"] = cases
+    content["labelled"]["data"] = "ct-ich 1.0"
+    files.write_json(tmp_path / "shipped/real-heads/one-slice.json", content)
+    lines = real_heads_ablations.section(tmp_path, tmp_path / "absent.md")
+    (row,) = (
+        line
+        for line in "\n".join(lines).splitlines()
+        if line.startswith("| one slice instead of three |")
+    )
+    cells = [cell.strip() for cell in row.strip("|").split("|")][1:7]
+    expected = detection.score({name: cases[name] for name in ("049", "101")})
+    auc = expected["auc"]
+    for cell, score in zip(
+        cells,
+        [
+            *(auc["any"][unit] for unit in ("slice", "patient")),
+            *(auc[name]["slice"] for name in ("subarachnoid", "subdural")),
+            expected["false_mm2"],
+        ],
+        strict=False,
+    ):
+        assert cell == display.with_interval(score)
+    share = expected["volume"]["share"]
+    assert cells[5] == display.with_interval(share)
+    assert share["mean"] == 0.75

@@ -1,6 +1,7 @@
 """Real slices that published weights mark, as far as their labels allow."""
 
 import numpy as np
+import pytest
 import small
 
 from ich_tf import labels, paths
@@ -62,6 +63,9 @@ def test_patients_who_train_by_their_labels_do_not_judge(tmp_path):
     ]
     assert patients and set(patients) == set(bleeding) - set(detection.JUDGES)
     result = runner.execute(run, say=print)
-    judging = set(result.slices["labelled"])
-    assert judging and not judging & set(patients)
-    assert set(bleeding) & set(detection.JUDGES) <= judging
+    judging, judges = set(result.slices["labelled"]), set(detection.JUDGES)
+    assert not judging & set(patients)
+    assert set(bleeding) & judges
+    assert set(bleeding) & judges <= judging
+    with pytest.raises(ValueError, match="weak-labels"):
+        run.task.publish(run, {}, None, print)

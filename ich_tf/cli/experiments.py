@@ -159,7 +159,7 @@ def _prepare(options: argparse.Namespace) -> None:
     from ich_tf.experiments import lookup, steps
 
     folders = shared.folders(options)
-    _check_classifier(options.experiment)
+    _check_classifier(options.experiment, "needs no shards")
     run = lookup.find_run(options.experiment, options.profile, folders, shared.say)
     folder = steps.prepare_shards(
         run, options=shlex.split(options.beam), say=shared.say
@@ -167,7 +167,7 @@ def _prepare(options: argparse.Namespace) -> None:
     print(f"shards are in {folder}")
 
 
-def _check_classifier(name: str) -> None:
+def _check_classifier(name: str, why: str) -> None:
     """Refuse other rows before their data are made.
 
     Raises:
@@ -177,9 +177,7 @@ def _check_classifier(name: str) -> None:
     from ich_tf.experiments.catalog import CATALOG
 
     if not isinstance(CATALOG.row(name), spec.Classifier):
-        raise ValueError(
-            f"{name} needs no shards and gives no submission: only classifiers do."
-        )
+        raise ValueError(f"{name} {why}: it is no classifier.")
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
@@ -210,7 +208,7 @@ def _submission(options: argparse.Namespace) -> None:
     from ich_tf.experiments import lookup, submission
 
     folders = shared.folders(options)
-    _check_classifier(options.experiment)
+    _check_classifier(options.experiment, "gives no submission")
     run = lookup.find_run(options.experiment, options.profile, folders, shared.say)
     out = pathlib.Path(options.out)
     unread = submission.write(run, Rsna(run.dataset.root, part="test"), out, shared.say)

@@ -25,12 +25,13 @@ COLUMNS = (
     "false mm2, painted",
 )
 _WORDS = (
-    "600 steps each, alike but for what the row names; all begin with "
-    "`unetplusplus-painted`. They show what an ingredient is worth, not what can be "
-    "had. The first six numbers are of the judges and of the 8 patients without "
-    "hemorrhage who were not painted on, at a threshold of 0.5 in all slices; Dice is "
-    "by slice, of painted scans of patients held out, and the last column of their "
-    "slices without blood, which show mimics. "
+    "600 steps each, identical except for what the row names; all begin with "
+    "`unetplusplus-painted`. They show what an ingredient is worth, not the best "
+    "attainable result. Validation and held-out scans have mimics in all rows. The "
+    "first six numbers are of the judges and of the 8 patients without hemorrhage who "
+    "were not painted on, at a threshold of 0.5 in all slices; Dice is by slice, of "
+    "painted scans of patients held out, and the last column of their slices without "
+    "blood, which show mimics. "
     "`ich-tf reproduce real-heads --profile shipped --ct-ich DIR` trains them."
 )
 

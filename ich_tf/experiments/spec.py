@@ -109,7 +109,7 @@ class Row:
         made = dataclasses.asdict(dataclasses.replace(settings, deviations=()))
         # Layers for the CPU change numbers by rounding only.
         del made["deviations"], made["cpu_layers"]
-        # So that results made before there were these stay current.
+        # Left out if unset, so that older results stay current.
         if made.get("patience") is None:
             made.pop("patience", None)
         for name in ("painted_apart", "weak_labels_by"):

@@ -21,7 +21,8 @@ JUDGES = (
     *("049", "050", "052", "066", "071", "073", "075", "076", "077", "081"),
     *("087", "091", "092", "094"),
 )
-"""Patients of ct-ich with hemorrhage who neither train nor calibrate anything."""
+"""Patients of ct-ich with hemorrhage who neither train nor calibrate anything. They
+choose the operating point, by halves."""
 WRITER = "detection"
 USUAL_FIELD_MM = 240.0
 """Width of a slice whose spacing is unknown."""

@@ -1,10 +1,12 @@
 """Which subtype a marked voxel has, decided with the marked voxels around it.
 
 Voxel by voxel the most probable subtype changes within one collection. Probabilities
-are therefore averaged over the marked neighbourhood: with a Gaussian of a thirty-second
-of the slice's width, about 7 mm, and of one slice upwards. On painted scans held out
-this names 0.72 instead of 0.63 of the found voxels right; in 146 real slices of judges
-0.51 instead of 0.45 of the marked voxels have a subtype that the slice's labels allow.
+are therefore averaged over the marked neighbourhood, with a Gaussian whose standard
+deviation is a thirty-second of the slice's width (7.5 mm of a field of view of 240 mm)
+and one slice. On painted scans held out the weights of `real-heads` before the present
+ones so named 0.72 instead of 0.63 of the found voxels right. In 146 real slices of
+judges 0.51 instead of 0.45 of the marked voxels of the present weights have a subtype
+that the slice's labels allow. Wider Gaussians gained no more on real slices.
 """
 
 import numpy as np
@@ -57,7 +59,7 @@ def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize (y, x, channels) to a width and height, by averaging where it shrinks."""
     import cv2
 
-    shrinks = size[0] < image.shape[1]
+    shrinks = size[0] < image.shape[1] or size[1] < image.shape[0]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     # By channel: OpenCV averages four at most.
     channels = [

@@ -40,7 +40,16 @@ class RealHeadsTask(PaintedTask):
 
     def inputs(self, run: Run) -> dict[str, Any]:
         """As for painted slices, with the version of the painted scans."""
-        return {**super().inputs(run), "scan_painting": scan_painting.VERSION}
+        made = {**super().inputs(run), "scan_painting": scan_painting.VERSION}
+        if run.experiment.weak_labels_by is not None:
+            made["weak_labels_by"] = weak_labels.marked_by(run)
+        return made
+
+    def check_weights(self, run: Run) -> None:
+        """Look for the weights that training begins with, and that mark real slices."""
+        super().check_weights(run)
+        if run.experiment.weak_labels_by is not None:
+            weak_labels.marked_by(run)
 
     def check(self, run: Run) -> None:
         """Refuse data that cannot be painted on, and first weights that saw the test.
@@ -177,7 +186,17 @@ class RealHeadsTask(PaintedTask):
     def publish(
         self, run: Run, fields: dict, model: Any, say: Say
     ) -> tuple[dict, dict[str, Callable]]:
-        """Manifest fields with the operating point, and files to ship with them."""
+        """Manifest fields with the operating point, and files to ship with them.
+
+        Raises:
+            ValueError: if real slices with hemorrhage trained the network: it could not
+                be calibrated on their patients, nor claim to have seen none.
+        """
+        if run.experiment.weak_labels_by is not None:
+            raise ValueError(
+                f"{run.experiment.id} is an ablation that saw real slices with "
+                "hemorrhage. It is not shipped."
+            )
         return real_heads_shipping.publish(run, network_of(run, model), fields, say)
 
 

@@ -44,7 +44,8 @@ def sources(
         others.append((scan_crops.source(phantom), PHANTOM_SHARE))
     patients = weak_labels.patients(run)
     if patients:
-        key = provenance.digest([run.fingerprint, patients, row.weak_labels_by])
+        marked_by = weak_labels.marked_by(run)
+        key = provenance.digest([run.fingerprint, patients, marked_by])
         with run.devices.chief_first():
             marked = painted_scans.store(
                 _folder(run, key), weak_labels.marked_heads(run, patients)

@@ -1,7 +1,7 @@
 """Real slices with hemorrhage as training data, without their masks.
 
-Weights that know no real mask mark them, and labels of slices decide which subtypes
-are kept: what self-training calls a noisy student.
+Weights trained without real masks outline them, and labels of slices decide which
+subtypes are kept: what self-training calls a noisy student.
 
 Reference:
     Xie et al. 2020, Self-training with Noisy Student (arXiv:1911.04252).
@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ich_tf.experiments.runner import Run
+from ich_tf.models import weights
 from ich_tf.prediction import detection, real_heads
 from ich_tf.preprocessing.segmentation import slices
 from ich_tf.synthetic import landmarks
 from ich_tf.synthetic.painted_scans import Head
 
 SHARE = 0.25
-"""Of the training crops that come from these slices."""
+"""Of the training crops that come from these scans."""
 THRESHOLD = 0.5
 LEAST_PIXELS = 60
 """Marked in every slice with hemorrhage, the most probable ones."""
@@ -33,6 +34,16 @@ def patients(run: Run) -> list[str]:
         for name in run.dataset.case_ids()
         if name not in detection.JUDGES and run.dataset.load(name).labels.any()
     ]
+
+
+def marked_by(run: Run) -> list:
+    """What decides the marks: checksum of the weights, threshold, least pixels.
+
+    Raises:
+        ValueError: if the weights are not there.
+    """
+    _, entry = weights.shipped(run.experiment.weak_labels_by, run.folders.weights)
+    return [entry["sha256"], THRESHOLD, LEAST_PIXELS]
 
 
 def marked_heads(run: Run, names: Sequence[str]) -> Iterator[Head]:
@@ -58,8 +69,8 @@ def allowed_subtypes(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarra
         labels: (z, 6), of the slices, in the order of `labels.CLASSES`.
 
     Returns:
-        (z, y, x), uint8: 0 where the allowed subtypes together are improbable and in
-        slices without hemorrhage, else 1 to 5.
+        (z, y, x), uint8: 0, or 1 to 5 where the allowed subtypes together are probable
+        and at the `LEAST_PIXELS` most probable pixels of a slice with hemorrhage.
     """
     allowed = np.asarray(labels)[:, np.newaxis, np.newaxis, :-1]
     shares = probabilities[..., 1:] * allowed

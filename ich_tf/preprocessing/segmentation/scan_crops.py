@@ -84,8 +84,7 @@ def batches(
 
     Args:
         main: Where crops come from.
-        others: Further sources, each with its share of the crops that the sources
-            before it leave.
+        others: Further sources, each with its share of the crops.
         recipe: How they are drawn.
         augment: What changes an image with its truth; None for nothing.
         seed: Of the draws.
@@ -106,7 +105,7 @@ def batches(
 
 
 def _sample(main, others, recipe: Recipe, augment, rng):
-    chosen = next((other for other, share in others if rng.random() < share), main)
+    chosen = _chosen(main, others, rng.random()) if others else main
     subtype = None
     if rng.random() < recipe.bleeding_share:
         subtype = int(rng.integers(len(chosen.bleeding)))
@@ -121,6 +120,15 @@ def _sample(main, others, recipe: Recipe, augment, rng):
     if augment is not None:
         image, truth = augment(image, truth, int(rng.integers(2**31)))
     return image, truth
+
+
+def _chosen(main, others, place: float):
+    """The source that a place in [0, 1) falls to; the main one has what is left."""
+    for other, share in others:
+        if place < share:
+            return other
+        place -= share
+    return main
 
 
 def _corner(truth: np.ndarray, subtype: int | None, side: int, rng):
