@@ -29,7 +29,7 @@ from ich_tf.evidence import (
     verify,
 )
 from ich_tf.evidence import conventions as sweeping
-from ich_tf.experiments import mask_results, provenance, runner
+from ich_tf.experiments import catalog, mask_results, provenance, runner
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import Catalog
 from ich_tf.experiments.rows import audit as audit_rows
@@ -849,3 +849,17 @@ def test_stored_probabilities_keep_what_lies_above_one_half():
     assert (coded.min(), coded.max()) == (0, 255)
     np.testing.assert_array_equal(coded / np.float32(255) > 0.5, chances > 0.5)
     assert np.abs(coded / 255 - chances).max() < 0.5001 / 255
+
+
+@pytest.mark.parametrize(("profile", "known"), [("demo", True), ("quick", False)])
+def test_a_row_shown_for_comparison_is_compared_with_its_own_settings_only(
+    profile, known
+):
+    table, row = tables.TABLES["related"], catalog.CATALOG.row("table3/unet-hssayeni")
+    assert row in table.shown and row not in table.rows
+    records = recorded.RecordsOfTable(table, recorded.read(), profile)
+    cells = table_cells.row_cells(
+        table, row, None, table.groups_under(tables.PROTOCOL)[0], ()
+    )
+    assert cells
+    assert all((records.of_cell(cell) is not None) == known for cell in cells)

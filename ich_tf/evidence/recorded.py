@@ -173,7 +173,12 @@ class RecordsOfTable:
         if made is None:
             return
         rows = {row.id: row for row in table.shown}
-        settings = made.get("settings", {})
+        # A row that is shown for comparison has its settings with its own table.
+        settings = {
+            name: digest
+            for of_table in recorded.values()
+            for name, digest in of_table.get("settings", {}).items()
+        }
         for cell in made["cells"]:
             row = rows.get(cell["experiment"])
             if row is not None and _is_current(row, settings.get(row.id), profile):
