@@ -54,10 +54,8 @@ def section(
         name: stored.load_result(results, PROFILE, catalog.row(name)) for name in names
     }
     if not any(found.values()):
-        text = recorded.read_text("utf-8") if recorded.is_file() else ""
-        _, heading, rest = text.partition(f"{HEADING}\n")
-        kept = rest.partition("\n## ")[0].strip()
-        return [HEADING, "", kept, ""] if heading else []
+        kept = render.recorded_section(recorded, HEADING)
+        return [HEADING, "", kept, ""] if kept else []
     table = [
         [result.title, *_scores(result)]
         if result

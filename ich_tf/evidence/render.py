@@ -42,6 +42,12 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def recorded_section(page: pathlib.Path, heading: str) -> str:
+    """What a page of the documentation has under a heading; "" if it has none."""
+    text = page.read_text("utf-8") if page.is_file() else ""
+    return text.partition(f"{heading}\n")[2].partition("\n## ")[0].strip()
+
+
 def render(
     shown: Sequence[Table],
     results: pathlib.Path,

@@ -102,8 +102,7 @@ def ingredients(results: str | os.PathLike, recorded: pathlib.Path) -> str:
     results, names = pathlib.Path(results), [row.id for row in painted.ROWS]
     if any(stored.load_result(results, "demo", CATALOG.row(name)) for name in names):
         return _painted_table(names, results, "demo")
-    text = recorded.read_text(encoding="utf-8")
-    section = text.partition(INGREDIENTS)[2].partition(NETWORK)[0].strip()
+    section = render.recorded_section(recorded, INGREDIENTS)
     command = "`ich-tf reproduce painted --ct-ich DIR`"
     said = f"No row was run here: these are recorded. {command} makes them."
     return f"{section}\n\n{said}"

@@ -3,6 +3,8 @@
 Shapes: (batch, ..., classes), probabilities and masks in [0, 1].
 """
 
+import functools
+
 import keras
 from keras import ops
 
@@ -174,22 +176,6 @@ class SubtypeTversky(keras.losses.Loss):
         return {**super().get_config(), **own}
 
 
-@keras.saving.register_keras_serializable(package="ich_tf")
-class SubtypeJaccard(SubtypeTversky):
-    """`SubtypeTversky` with equal weights: the Jaccard distance of hemorrhage.
-
-    Args:
-        false: Weight of falsely marked pixels.
-        missed: Weight of missed pixels.
-        subtype_weight: Of the second question.
-        name: Name of the loss.
-        **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
-    """
-
-    def __init__(self, false=1.0, missed=1.0, subtype_weight=0.5, name=None, **kwargs):
-        super().__init__(false, missed, subtype_weight, name=name, **kwargs)
-
-
 class _JaccardLoss(keras.losses.Loss):
     function = None
 
@@ -267,7 +253,8 @@ LOSSES = {
     "keras_contrib_jaccard": KerasContribJaccardDistance,
     "bce_jaccard": BceJaccard,
     "subtype_tversky": SubtypeTversky,
-    "subtype_jaccard": SubtypeJaccard,
+    # With equal weights the distance is Jaccard's.
+    "subtype_jaccard": functools.partial(SubtypeTversky, false=1.0, missed=1.0),
 }
 
 

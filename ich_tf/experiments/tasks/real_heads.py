@@ -139,10 +139,10 @@ class RealHeadsTask(PaintedTask):
         network = network_of(run, model)
         of_phantom = masks.MaskTask.evaluate(self, run, number, model, say)
         say(f"{run.experiment.id}: predicting painted scans and labelled slices")
-        held_out = real_heads_data.stored(
-            run, run.folds[number].test, real_heads_data.HELD_OUT_COPIES
-        )
         fold = run.folds[number]
+        held_out = real_heads_data.stored(
+            run, fold.test, real_heads_data.HELD_OUT_COPIES
+        )
         used = {
             *painted.patients_of((*fold.train, *fold.validation)),
             *weak_labels.patients(run),

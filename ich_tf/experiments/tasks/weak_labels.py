@@ -26,13 +26,15 @@ LEAST_PIXELS = 60
 
 
 def patients(run: Run) -> list[str]:
-    """Patients with hemorrhage who train this row: all but the judges."""
+    """Patients with hemorrhage whose slices train this row; judges are left out."""
     if run.experiment.weak_labels_by is None:
         return []
     return [
         name
-        for name in run.dataset.case_ids()
-        if name not in detection.JUDGES and run.dataset.load(name).labels.any()
+        for name, labels in zip(
+            run.dataset.case_ids(), run.dataset.scan_labels(), strict=True
+        )
+        if name not in detection.JUDGES and labels.any()
     ]
 
 
