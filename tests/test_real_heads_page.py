@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ich_tf import files, labels
-from ich_tf.evidence import real_heads, real_heads_ablations, real_slices
+from ich_tf.evidence import real_heads, real_heads_ablations, real_slices, render
+from ich_tf.experiments.catalog import CATALOG
 from ich_tf.experiments.rows import real_heads as rows
 from ich_tf.experiments.tasks import real_heads_shipping
 from ich_tf.metrics import boundary, detection, display
@@ -25,6 +26,16 @@ def record(truth, probability):
         "pixels": [0] * len(truth),
         "pixel_mm2": 1.0,
         "volume_ml": {"truth": 4.0, "marked": 3.0},
+    }
+
+
+def shipped_content(result):
+    """A small result as if it had been made with the row's settings."""
+    row = CATALOG.row(result.experiment)
+    return {
+        **result.as_json(),
+        "profile": "shipped",
+        "spec": {**result.spec, **row.spec(row.settings["shipped"])},
     }
 
 
@@ -109,7 +120,7 @@ def test_ablations_are_shown_and_stay_recorded(finished, tmp_path):
     made = finished("real-heads/one-slice")
     recorded = tmp_path / "real-heads.md"
     assert real_heads_ablations.section(tmp_path, recorded) == []
-    content = {**made.result.as_json(), "profile": "shipped"}
+    content = shipped_content(made.result)
     files.write_json(tmp_path / "shipped/real-heads/one-slice.json", content)
     lines = real_heads_ablations.section(tmp_path, recorded)
     (row,) = (
@@ -128,9 +139,38 @@ def test_ablations_are_shown_and_stay_recorded(finished, tmp_path):
     assert "\n".join(again).strip() == "\n".join(lines).strip()
 
 
+def test_a_row_run_here_stands_among_recorded_ones(finished, tmp_path):
+    made, recorded = finished("real-heads/one-slice"), tmp_path / "real-heads.md"
+    other = CATALOG.row("real-heads/jaccard").title
+    cells = ["-"] * len(real_heads_ablations.COLUMNS[1:])
+    recorded.write_text(
+        "\n".join(
+            [
+                real_heads_ablations.HEADING,
+                render.markdown(list(real_heads_ablations.COLUMNS), [[other, *cells]]),
+            ]
+        ),
+        "utf-8",
+    )
+    target = tmp_path / "shipped/real-heads/one-slice.json"
+    files.write_json(target, shipped_content(made.result))
+    lines = "\n".join(real_heads_ablations.section(tmp_path, recorded))
+    rows_shown = {title: cells for title, *cells in render.parsed_table(lines)}
+    assert rows_shown[other] == cells
+    assert "no judges" in rows_shown["one slice instead of three"]
+    # Settings that the row no longer has are as good as no run.
+    content = shipped_content(made.result)
+    content["spec"]["profile"]["epochs"] += 1
+    files.write_json(target, content)
+    lines = "\n".join(real_heads_ablations.section(tmp_path, recorded))
+    rows_shown = {title: cells for title, *cells in render.parsed_table(lines)}
+    assert rows_shown[other] == cells
+    assert rows_shown["one slice instead of three"][0] == "not run"
+
+
 def test_ablations_show_what_the_judges_say(finished, tmp_path):
     made = finished("real-heads/one-slice")
-    content = {**made.result.as_json(), "profile": "shipped"}
+    content = shipped_content(made.result)
     cases = {
         "049": record([1, 0, 1], [0.7, 0.1, 0.2]),
         "101": record([0, 0], [0.3, 0.1]),

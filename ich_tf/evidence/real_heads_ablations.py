@@ -43,26 +43,31 @@ def section(
 
     Args:
         results: Folder of results.
-        recorded: The page that shows them where no row was run here.
+        recorded: The page that shows what was recorded of rows that were not run here.
         catalog: Where the rows are looked up.
 
     Returns:
-        Lines; none if the rows were neither run nor recorded.
+        Lines; none if the rows were neither run nor recorded. Results of other settings
+        than the row's count as not run.
     """
-    results, names = pathlib.Path(results), [row.id for row in rows.ROWS]
+    results, shown = pathlib.Path(results), [catalog.row(row.id) for row in rows.ROWS]
     found = {
-        name: stored.load_result(results, PROFILE, catalog.row(name)) for name in names
+        row.title: _scores(result)
+        for row in shown
+        if (result := stored.load_current(results, PROFILE, row))
     }
-    if not any(found.values()):
-        kept = render.recorded_section(recorded, HEADING)
-        return [HEADING, "", kept, ""] if kept else []
-    table = [
-        [result.title, *_scores(result)]
-        if result
-        else [catalog.row(name).title, "not run", *[""] * (len(COLUMNS) - 2)]
-        for name, result in found.items()
-    ]
+    cells = {**_recorded(recorded), **found}
+    if not cells:
+        return []
+    missing = ["not run", *[""] * (len(COLUMNS) - 2)]
+    table = [[row.title, *cells.get(row.title, missing)] for row in shown]
     return [HEADING, "", _WORDS, "", render.markdown(list(COLUMNS), table), ""]
+
+
+def _recorded(page: pathlib.Path) -> dict[str, list[str]]:
+    """Title of a row -> its other cells on the page; without rows not run."""
+    table = render.parsed_table(render.recorded_section(page, HEADING))[1:]
+    return {cells[0]: cells[1:] for cells in table if cells[1] != "not run"}
 
 
 def _scores(result: RealHeadsResult) -> list[str]:

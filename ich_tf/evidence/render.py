@@ -42,6 +42,13 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def parsed_table(text: str) -> list[list[str]]:
+    """The cells of a Markdown table: its header, then its rows."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return cells[:1] + cells[2:]
+
+
 def recorded_section(page: pathlib.Path, heading: str) -> str:
     """What a page of the documentation has under a heading; "" if it has none."""
     text = page.read_text("utf-8") if page.is_file() else ""
