@@ -23,7 +23,7 @@ NOTHING = scan_mimics.ScanMimics(
     band=None,
     strips=(),
     operation=None,
-    skull_mm=None,
+    skull=None,
     share=0.0,
 )
 RIGHT_FLAP = skull_mimics.Operation(
@@ -32,6 +32,8 @@ RIGHT_FLAP = skull_mimics.Operation(
     height_mm=WIDEST_MM,
     half_height_mm=20.0,
     flap=False,
+    tissue_hu=30.0,
+    rim_hu=10.0,
     air=((-np.pi / 2, 6.0, WIDEST_MM, 4.0),),
 )
 LEFT_STRIP = skull_mimics.Strip(np.pi / 2, 0.5, WIDEST_MM, 20.0, 40.0, 2.0)
@@ -94,7 +96,7 @@ def test_an_operation_opens_the_skull_on_one_side_and_lets_air_in(widest):
 
 def test_an_infants_skull_is_thin(widest):
     hu, anatomy, _ = widest
-    thin = painted(widest, skull_mm=2.0)
+    thin = painted(widest, skull=(2.0, 30.0))
     bone = (anatomy.depth < -0.5) & (anatomy.depth > -1.5)
     beyond = (anatomy.depth < -3) & (anatomy.depth > -5)
     np.testing.assert_array_equal(thin[bone], hu[bone])
@@ -114,11 +116,38 @@ def test_arteries_are_dense_only_where_there_is_fluid(widest):
         assert np.all(anatomy.sulcus[difference > 0] < 2.0 + 1.5 / 2)
 
 
-def test_mimics_never_are_truth():
+@pytest.fixture(scope="module")
+def scan():
     plan = planning.draw_plan(5, 3, 14, bleeding=False)
     _, hu, _ = heads.render(plan, 5, 3, 256)
-    scan = scans.survey(np.clip(hu, *WINDOW), None, WINDOW)
-    for seed in range(3):
-        made = scan_painting.paint(scan, seed, wanted=())
-        assert not made.subtypes.any()
-        assert WINDOW[0] <= made.hu.min() and made.hu.max() <= WINDOW[1]
+    return scans.survey(np.clip(hu, *WINDOW), None, WINDOW)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mimics_change_the_picture_and_not_the_truth(scan, seed):
+    wanted = ("mass", "thin")
+    plain, made = (
+        scan_painting.paint(scan, seed, wanted=wanted, with_mimics=mimics)
+        for mimics in (False, True)
+    )
+    drawn = scan_mimics.draw_scan(np.random.default_rng([seed, 1]))
+    assert plain.subtypes.any() and drawn.operation is None
+    np.testing.assert_array_equal(made.subtypes, plain.subtypes)
+    assert np.any(made.hu != plain.hu)
+    assert WINDOW[0] <= made.hu.min() and made.hu.max() <= WINDOW[1]
+
+
+def test_truth_leaves_out_air(scan, monkeypatch):
+    drawn = dataclasses.replace(NOTHING, operation=RIGHT_FLAP)
+    monkeypatch.setattr(scan_mimics, "draw_scan", lambda rng: drawn)
+    plain, made = (
+        scan_painting.paint(
+            scan, 1, wanted=("convexity", "epidural"), with_mimics=mimics
+        )
+        for mimics in (False, True)
+    )
+    z = min(scan.usable, key=lambda z: abs(scan.heights_mm[z] - WIDEST_MM))
+    air = scan_mimics.air(scan.marks[z], scan.heights_mm[z], drawn)
+    assert np.count_nonzero(plain.subtypes[z][air]) > 20
+    assert not made.subtypes[z][air].any()
+    np.testing.assert_array_equal(made.subtypes[z][~air], plain.subtypes[z][~air])

@@ -6,9 +6,8 @@ import numpy as np
 
 from ich_tf.synthetic import landmarks, mimics
 from ich_tf.synthetic.phantom import fields, physics
-from ich_tf.synthetic.skull_mimics import Operation, Strip
+from ich_tf.synthetic.skull_mimics import SOFT_TISSUE_HU, Operation, Strip
 
-_SOFT_TISSUE_HU = (20.0, 45.0)
 _DENSE_HU = 70.0
 _BELOW_WINDOW_HU = -300.0
 # (x, y, z, radius) along the end of the basilar artery, and along both middle cerebral
@@ -35,8 +34,9 @@ class ScanMimics:
             of the base, or None.
         band: (y, half width, HU) of a bright band between the petrous bones, or None.
         strips: Along the inner table.
-        operation: A missing bone flap or a craniotomy with air, or None.
-        skull_mm: Thickness of a thin skull, as an infant's, or None.
+        operation: A missing bone flap or a craniotomy, often with air, or None.
+        skull: (thickness mm, HU of what is outside) of a thin skull, as an infant's,
+            or None.
         share: Of the slices that get other mimics.
     """
 
@@ -50,7 +50,7 @@ class ScanMimics:
     band: tuple[float, ...] | None
     strips: tuple[Strip, ...]
     operation: Operation | None
-    skull_mm: float | None
+    skull: tuple[float, float] | None
     share: float
 
 
@@ -82,7 +82,8 @@ def draw_scan(rng) -> ScanMimics:
     band = rng.uniform(-2, 26), rng.uniform(3, 9), rng.uniform(4, 14)
     arteries = (*rng.normal(0, 3.0, 2), rng.uniform(0.7, 1.9), rng.uniform(46, 74))
     strips = tuple(Strip.draw(rng) for _ in range(rng.integers(1, 6)))
-    operation, skull_mm = Operation.draw(rng), rng.uniform(1.5, 3.5)
+    operation = Operation.draw(rng)
+    skull = rng.uniform(1.5, 3.5), rng.uniform(*SOFT_TISSUE_HU)
     return ScanMimics(
         scanner=physics.ScannerPlan.draw(rng),
         effects=effects,
@@ -94,7 +95,7 @@ def draw_scan(rng) -> ScanMimics:
         band=band if chances[9] < 0.25 else None,
         strips=strips if chances[10] < 0.45 else (),
         operation=operation if chances[11] < 0.1 else None,
-        skull_mm=skull_mm if chances[12] < 0.07 else None,
+        skull=skull if chances[12] < 0.07 else None,
         share=rng.uniform(0.0, 0.6),
     )
 
@@ -110,10 +111,12 @@ def before(hu, anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics
         seed: Of the slice.
     """
     rng = np.random.default_rng([*seed, 11])
-    if drawn.skull_mm is not None:
-        hu = _without_bone(hu, anatomy.depth + np.float32(drawn.skull_mm), rng)
+    if drawn.skull is not None:
+        thick, tissue_hu = drawn.skull
+        hu = _without_bone(hu, anatomy.depth + np.float32(thick), tissue_hu, rng)
     if drawn.operation is not None:
-        hu = _without_bone(hu, drawn.operation.gap(anatomy, height_mm), rng)
+        gap = drawn.operation.gap(anatomy, height_mm)
+        hu = _without_bone(hu, gap, drawn.operation.tissue_hu, rng)
     for level, density in _vessels(anatomy, height_mm, drawn):
         if np.any(level < 0):
             hu = mimics.mix(hu, level, density, 1.5, anatomy)
@@ -134,7 +137,8 @@ def after(hu, anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics,
     """
     rng = np.random.default_rng([*seed, 12])
     if drawn.operation is not None:
-        hu = _aired(hu, drawn.operation.bubbles(anatomy, height_mm), rng)
+        bubbles = drawn.operation.bubbles(anatomy, height_mm)
+        hu = _aired(hu, bubbles, drawn.operation.rim_hu)
     for strip in drawn.strips:
         hu = hu + strip.rise(anatomy, height_mm)
     if drawn.band is not None and rng.random() < 0.5:
@@ -144,18 +148,27 @@ def after(hu, anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics,
     return mimics.disturbed(hu, anatomy, drawn.scanner, drawn.effects, rng)
 
 
-def _without_bone(hu, level, rng) -> np.ndarray:
+def air(
+    anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics
+) -> np.ndarray | None:
+    """Where a slice holds air, (GRID, GRID), bool; None for a scan without any."""
+    if drawn.operation is None:
+        return None
+    return drawn.operation.bubbles(anatomy, height_mm) < 0
+
+
+def _without_bone(hu, level, tissue_hu: float, rng) -> np.ndarray:
     """Soft tissue takes the place of bone where the level is below 0."""
-    tissue = rng.uniform(*_SOFT_TISSUE_HU) + rng.normal(0, 4, hu.shape)
+    tissue = tissue_hu + rng.normal(0, 4, hu.shape)
     share = fields.cover(level, 1.0) * (hu > _DENSE_HU)
     return fields.blend(hu, tissue.astype(np.float32), share)
 
 
-def _aired(hu, level, rng) -> np.ndarray:
+def _aired(hu, level, rim_hu: float) -> np.ndarray:
     """Air where the level is below 0, within a rim that a sharp kernel brightens."""
     if not np.any(level < 0):
         return hu
-    rim = np.exp(-(((level - 1.5) / 0.8) ** 2)) * np.float32(rng.uniform(0, 25))
+    rim = np.exp(-(((level - 1.5) / 0.8) ** 2)) * np.float32(rim_hu)
     return fields.blend(hu + rim, _BELOW_WINDOW_HU, fields.cover(level, 1.5))
 
 

@@ -16,7 +16,7 @@ from ich_tf.synthetic.landmarks import Landmarks
 from ich_tf.synthetic.phantom import fields
 from ich_tf.synthetic.scans import HeadSlices, Points
 
-VERSION = 2
+VERSION = 3
 """Of what equal arguments paint; stored scans of another version are painted again."""
 SMALLEST_ML = 0.1
 """Smaller lesions are not painted."""
@@ -130,6 +130,9 @@ def paint(
             hu[z] = scan_mimics.after(
                 hu[z], marks[z], scan.heights_mm[z], dense, [seed, z]
             )
+            air = scan_mimics.air(marks[z], scan.heights_mm[z], dense)
+            if air is not None:
+                truth[z][air] = 0
     if scan.hu_window is not None:
         hu = np.clip(hu, *scan.hu_window)
     return PaintedScan(hu, truth)

@@ -7,6 +7,9 @@ import numpy as np
 from ich_tf.synthetic import landmarks
 from ich_tf.synthetic.phantom import fields
 
+SOFT_TISSUE_HU = (20.0, 45.0)
+"""Density of what lies where bone is missing."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Strip:
@@ -21,7 +24,7 @@ class Strip:
         height_mm: Of its middle.
         half_height_mm: Half its extent upwards.
         rise_hu: Rise of the density at the skull.
-        decay_mm: Depth in which the rise falls to a third.
+        decay_mm: Depth in which the rise falls by the factor e.
     """
 
     azimuth: float
@@ -56,7 +59,7 @@ class Strip:
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
-    """A skull without its bone flap, or with the flap put back, and air beneath.
+    """A skull without its bone flap, or with the flap put back; often air beneath.
 
     Attributes:
         azimuth: Of the middle of the flap, radians; 0 is the front.
@@ -64,6 +67,8 @@ class Operation:
         height_mm: Of its middle.
         half_height_mm: Half its extent upwards.
         flap: Whether the flap is back in its place, so that only its rim is missing.
+        tissue_hu: Density of what takes the place of bone.
+        rim_hu: How much a sharp kernel brightens the rim of air.
         air: (azimuth, depth mm, height mm, radius mm) of bubbles.
     """
 
@@ -72,6 +77,8 @@ class Operation:
     height_mm: float
     half_height_mm: float
     flap: bool
+    tissue_hu: float
+    rim_hu: float
     air: tuple[tuple[float, float, float, float], ...]
 
     @classmethod
@@ -94,6 +101,8 @@ class Operation:
             height_mm,
             rng.uniform(12, 30),
             bool(rng.random() < 0.6),
+            rng.uniform(*SOFT_TISSUE_HU),
+            rng.uniform(0, 25),
             air,
         )
 
