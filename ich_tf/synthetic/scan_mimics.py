@@ -37,7 +37,7 @@ class ScanMimics:
         strips: Along the inner table.
         operation: A missing bone flap or a craniotomy with air, or None.
         skull_mm: Thickness of a thin skull, as an infant's, or None.
-        share: Of the slices that get other mimics.
+        share: Share of the slices that get other mimics.
     """
 
     scanner: physics.ScannerPlan
@@ -107,7 +107,7 @@ def before(hu, anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics
         anatomy: Its landmarks.
         height_mm: Its height.
         drawn: The scan's.
-        seed: Of the slice.
+        seed: Seed of the slice.
     """
     rng = np.random.default_rng([*seed, 11])
     if drawn.skull_mm is not None:
@@ -130,7 +130,7 @@ def after(hu, anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics,
         anatomy: Its landmarks.
         height_mm: Its height.
         drawn: The scan's.
-        seed: Of the slice.
+        seed: Seed of the slice.
     """
     rng = np.random.default_rng([*seed, 12])
     if drawn.operation is not None:
