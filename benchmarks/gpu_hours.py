@@ -34,7 +34,7 @@ class Cost:
     """Training of some rows.
 
     Attributes:
-        title: Of the rows.
+        title: Title of the rows.
         operations: In all, floating-point.
     """
 

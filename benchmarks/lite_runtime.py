@@ -123,9 +123,9 @@ def _page(name: str, side: int, rows: dict[str, list], difference: float) -> str
         f"Made by `python benchmarks/lite_runtime.py --out docs/litert.md` on "
         f"{datetime.date.today()}, {len(os.sched_getaffinity(0))} cores, load "
         f"{os.getloadavg()[0]:.0f}: `{name}`, batches of {BATCH} slices of {side} x "
-        f"{side} pixels, the least of {ROUNDS} processes. The start holds imports, "
-        "loading and the first batch. Wall seconds under load say little; processor "
-        "seconds do.",
+        f"{side} pixels, minimum of {ROUNDS} processes. The start includes imports, "
+        "loading and the first batch. Under load, compare processor seconds, not wall "
+        "seconds.",
         "",
         "| | start, processor s | start, wall s | batch, processor s | batch, wall s |",
         "| --- | --- | --- | --- | --- |",
@@ -136,7 +136,7 @@ def _page(name: str, side: int, rows: dict[str, list], difference: float) -> str
             for part, clock in (("start", 1), ("start", 0), ("batch", 1), ("batch", 0))
         ]
         lines.append(f"| {title} | " + " | ".join(f"{s:.2f}" for s in least) + " |")
-    lines += ["", f"Largest difference of a probability: {difference:.1e}.", ""]
+    lines += ["", f"Largest difference between probabilities: {difference:.1e}.", ""]
     return "\n".join(lines)
 
 

@@ -52,8 +52,8 @@ def open_raw(
 
     Args:
         path: The file.
-        dtype: Of its elements.
-        shape: Of the array.
+        dtype: Type of its elements.
+        shape: Shape of the array.
         advice: What to do about a damaged file, a sentence.
 
     Raises:

@@ -78,7 +78,7 @@ class Record:
     Attributes:
         files: Name to content.
         pending: A replacement that was begun and not finished.
-        version: Of the record's form.
+        version: Version of the record's form.
     """
 
     files: dict[str, Written]
@@ -101,7 +101,7 @@ def read(out: str | os.PathLike) -> Record:
         out: The output folder.
 
     Raises:
-        ForeignFile: if a link or a file stands where the folder of the record should.
+        ForeignFile: if a link or a file is where the folder of the record should be.
         ValueError: if the record is damaged or of another version; nothing in the
             folder counts as ours then.
     """

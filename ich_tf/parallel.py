@@ -54,7 +54,7 @@ def ordered_map(
             a script needs no `if __name__ == "__main__"`; see `why_not_picklable`.
 
     Raises:
-        ChildProcessError: if a process ended before its result, e.g. for want of
+        ChildProcessError: if a process ended before its result, e.g. for lack of
             memory.
     """
     if workers <= 1 and not threads:

@@ -259,7 +259,7 @@ class Case:
         case_id: Name of the scan, unique in its data set.
         patient_id: Name of the patient; splits never divide a patient.
         volume: The scan.
-        mask: (z, y, x), uint8, 1 = hemorrhage; None where nobody drew one.
+        mask: (z, y, x), uint8, 1 = hemorrhage; None if there is none.
         labels: (z, 6), uint8, in the order of `labels.CLASSES`; None if unknown.
     """
 

@@ -120,6 +120,6 @@ with tempfile.TemporaryDirectory() as scratch:
 Markdown("Files: " + ", ".join(f"`{name}`" for name in written))
 
 # %% [markdown]
-# This is no medical device, and one synthetic head says nothing about real ones:
+# This is not a medical device, and one synthetic head says nothing about real ones:
 # [what the network finds in real slices](../docs/real-heads.md). Next:
 # [data and windows](01_data_and_windows.ipynb).

@@ -51,8 +51,8 @@ here = notebook.start(DATA)
 # %% [markdown]
 # ## Five heads
 #
-# Of the phantom: one head for each subtype. Of ct-ich: the first five patients with
-# hemorrhage. Shown is the slice with the largest lesion, once as it is and once with
+# From the phantom: one head for each subtype. From ct-ich: the first five patients with
+# hemorrhage. Each is shown in its slice with the largest lesion, without and with
 # the outline of the mask.
 
 # %%
@@ -110,8 +110,8 @@ notebook.sheet(
 # %% [markdown]
 # ## The windows
 #
-# Level and width in HU. Segmentation and classification use the same three windows but
-# for the brain's width. Approach 1 of the report copies the brain window
+# Level and width in HU. Segmentation and classification use the same three windows,
+# except for the width of the brain window. Approach 1 of the report copies that window
 # into three channels; approach 2 takes the three windows as the three channels, shown
 # last as red, green and blue.
 
@@ -127,7 +127,7 @@ pictures["approach 2 as colours"] = (255 * three).astype(np.uint8)
 notebook.sheet(pictures, columns=5, side=200)
 
 # %% [markdown]
-# Where blood lies in Hounsfield units, and how much of it the windows leave apart from
+# Where blood lies in Hounsfield units, and how much of it the windows separate from
 # brain: the shaded band is the brain window of segmentation.
 
 # %%
@@ -182,7 +182,7 @@ Markdown(
 # %% [markdown]
 # ## Augmentation
 #
-# That of [2], and left and right mirrored: image and mask move together.
+# As in [2], plus left-right mirroring: image and mask move together.
 
 # %%
 change = augment.augmenter("hssayeni2020_flip")

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Table I and Figures 3-7: classification
 #
-# A ResNeXt answers for each slice; its features, reduced by PCA, go through a
+# A ResNeXt classifies each slice; its features, reduced by PCA, go through a
 # bidirectional LSTM that sees the whole scan, after Burduja et al. [1]. The report
 # trains this on RSNA 2019. Without that data, this notebook shows the demo on the
 # phantom: a small ResNeXt from random weights.
@@ -47,7 +47,7 @@ here = notebook.start(DATA, "rsna")
 SLICES, SCANS = "table1/resnext101", "table1/resnext101-lstm"
 
 # %% [markdown]
-# ## Table I, reported beside ours
+# ## Table I, reported next to ours
 
 # %%
 display(here.table("table1"), here.table("table1-losses"))
@@ -79,7 +79,7 @@ else:
 # ## What the sequence model adds
 #
 # Both networks on the same held-out scans. The difference is taken on the same draws
-# of patients, so its interval is narrower than those of the two numbers.
+# of patients, so its interval is narrower than the intervals of the two numbers.
 
 # %%
 if SLICES in results and SCANS in results:
@@ -125,9 +125,9 @@ Markdown(
 # %% [markdown]
 # ## Figures 3-7: where the slice network looks
 #
-# Heatmap, overlay and slice, as in the report. With RSNA 2019: of the held-out scans,
-# the slices with the highest probability of a subtype that they do show. On the phantom
-# the blood is outlined, so that one sees whether the heat is on it.
+# Heatmap, overlay and slice, as in the report. With RSNA 2019: the held-out slices
+# that show a subtype and have the highest probability of it. On the phantom
+# the blood is outlined, to show whether the heat is on it.
 
 # %%
 folder = stored.result_file(here.folders.results, here.profile, SLICES).with_suffix("")

@@ -61,11 +61,11 @@ here.table("table2")
 here.table("table3")
 
 # %% [markdown]
-# ## Each head for itself
+# ## Each head
 #
 # A mean hides its cases. Each dot is a held-out head with hemorrhage: Dice of the
 # whole volume at threshold 0.5; boxes hold the middle half, the line is the median.
-# Rows that have not learned to segment are left out: nothing compares with them.
+# Rows that have not learned to segment are left out.
 
 # %%
 results = here.results("table2", "table3")
@@ -94,7 +94,7 @@ else:
 # %% [markdown]
 # ## Truth and prediction
 #
-# Of the row with the best mean Dice here: the worst, a middling and the best held-out
+# For the row with the best mean Dice here: the worst, a middling and the best held-out
 # head with hemorrhage, in its slice with the largest lesion.
 
 # %%
@@ -152,7 +152,7 @@ notebook.sheet(
 # %% [markdown]
 # ## One prediction, many averages
 #
-# The report does not say how "Avg." is taken. This one prediction, under each protocol
+# The report does not say how "Avg." is taken. The same prediction under each protocol
 # of this project:
 
 # %%

@@ -3,7 +3,7 @@
 #
 # Section V of the report: a 3-D UNet++ over whole volumes ran out of GPU memory, so it
 # prints no number. It proposes two remedies: training on the CPU, and adding the skip
-# connections instead of concatenating them. A third is to compute activations again
+# connections instead of concatenating them. A third is to recompute activations
 # for the gradients. This notebook shows what each saves, and what the networks reach.
 
 # %%
@@ -48,8 +48,8 @@ here = notebook.start(DATA)
 # %% [markdown]
 # ## What the network sees
 #
-# A patch of slices. In-plane the network halves it four times, along the axis twice
-# only, because slices are thick. Below: the same head from below, from the side and
+# A patch of slices. The network halves it four times in-plane and along the axis only
+# twice, because slices are thick. Below: the same head from below, from the side and
 # from the front; the frame is a patch of the demo.
 
 # %%
@@ -82,7 +82,7 @@ Markdown(
 # ## What a training step costs
 #
 # Weights, and the memory of one step with one volume of 32 slices in bfloat16 and 16
-# filters, estimated from the graph (`benchmarks/volume3d.py` holds it against measured
+# filters, estimated from the graph (`benchmarks/volume3d.py` compares it with measured
 # peaks). No network is trained for this.
 
 # %%

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # How to verify
 #
-# A table is easily typed. Here every number is computed from a result file that holds
-# the counts of each case, what it was made of and with; `verify` computes the means
-# again before it gives a verdict. This notebook shows the verdicts, plants faults into
-# a copy of a result to see whether they are found, and holds the report against
+# A table is easy to type. Here every number is computed from a result file that holds
+# the counts of each case and how they were made; `verify` recomputes the means
+# before it gives a verdict. This notebook shows the verdicts, plants faults into
+# a copy of a result to see whether they are found, and checks the report against
 # itself.
 
 # %%
@@ -57,7 +57,7 @@ Markdown("\n".join(f"- {kind}: {rule}" for kind, rule in verify.RULES.items()))
 # ## The verdicts
 #
 # One for each number that the report prints. The same on the command line: `python -m
-# ich_tf verify`. What was not run is never passed.
+# ich_tf verify`. What was not run never passes.
 
 # %%
 checks = verify.verify(here.folders.results, here.profile)
@@ -83,7 +83,7 @@ Markdown(f"Exit status {status}: {MEANING[status]}.")
 # %% [markdown]
 # ## What a result file holds
 #
-# Of one row. Where none was run, a threshold on the brain window is evaluated on a few
+# For one row. If none was run, a threshold on the brain window is evaluated on a few
 # phantom heads: a method without a network, which takes seconds.
 
 # %%
@@ -124,7 +124,7 @@ Markdown(
 # ## Planted faults
 #
 # Each is planted into a copy; `Result.faults` must name it, and must name nothing in
-# the file as it is.
+# the unchanged file.
 
 # %%
 case_id = next(iter(counts))

@@ -7,7 +7,7 @@
 # paint, what each ingredient is worth, and what the network finds.
 #
 # Without real data the slices are the phantom's. With ct-ich 1.0 (`DATA`) they are
-# real, and never of a patient with hemorrhage.
+# real, and never from a patient with hemorrhage.
 
 # %%
 # Only on Colab: fetch and install the project (a minute). It can run twice.
@@ -79,8 +79,8 @@ notebook.sheet({**plain, **outlined}, columns=6, side=200)
 # ## What only looks like blood
 #
 # Calcifications, dense falx and sinuses, tips of bone: painted, but not in the truth.
-# A lower slice without blood: of the first 40 seeds the five with the most; outlined is
-# where brain became denser by more than 10 HU.
+# A lower slice without blood: of the first 40 seeds, the five with the most mimics. The
+# outline shows where brain became denser by more than 10 HU.
 
 # %%
 low = case.volume.hu[round(0.4 * len(case.volume.hu))]
@@ -97,9 +97,9 @@ notebook.sheet({**similar, **denser}, columns=5, side=220)
 # %% [markdown]
 # ## One ingredient less
 #
-# Small networks, trained briefly and alike on ct-ich 1.0. The score of a slice is the
-# largest area that the network finds in it. AUC: how well it separates real slices with
-# hemorrhage from those without. Dice: of painted slices of held-out patients.
+# Small networks, all trained briefly and identically on ct-ich 1.0. A slice's score is
+# the largest area that the network finds in it. AUC: how well it separates real slices
+# with hemorrhage from slices without. Dice: on painted slices of held-out patients.
 
 # %%
 Markdown(synthetic_page.ingredients(here.folders.results, readme.DOCS / "synthetic.md"))

@@ -488,7 +488,7 @@ def test_a_row_without_record_is_no_pass(results):
     files.write_json(results.record, {})
     _, checks = results.check("demo")
     assert {check.cell.reason for check in checks} == {
-        "there is no record of it, or of other settings"
+        "no record of it, or only one with other settings"
     }
     assert verify.status(checks) == 2
 

@@ -26,7 +26,7 @@ POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; object-src 'none'; "
     "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
-"""The browser asks nobody but this machine, whatever Gradio's page refers to."""
+"""The browser contacts only this machine, whatever Gradio's page refers to."""
 PREFIX = "ich-tf-app-"
 """How the names of servers' temporary folders begin."""
 UPLOADS = "uploads"
@@ -34,7 +34,7 @@ UPLOADS = "uploads"
 ABOUT = (
     "Drop a NIfTI file, the DICOM files of a scan or a ZIP archive. Nothing leaves "
     "this machine; uploads are deleted after reading, results when the page is closed "
-    "or loaded again, or the program ends."
+    "or reloaded, or the program ends."
 )
 
 

@@ -1,4 +1,4 @@
-"""What the page does with uploaded files; it knows no web server."""
+"""What the page does with uploaded files, independent of the web server."""
 
 import dataclasses
 import os

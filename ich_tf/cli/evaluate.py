@@ -1,4 +1,4 @@
-"""The verb `evaluate`: anybody's masks scored against true ones."""
+"""The verb `evaluate`: any masks scored against true ones."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SCORE=NUMBER",
-        help="compare with a printed number, as dice=0.433; may be repeated",
+        help="compare with a printed number, such as dice=0.433; may be repeated",
     )
     parser.add_argument(
         "--ct-ich-subjects",
@@ -58,13 +58,15 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _score(text: str) -> tuple[str, str]:
     name, separator, number = text.partition("=")
     if not separator:
-        raise ValueError(f"--reported takes SCORE=NUMBER, as dice=0.433, not {text!r}.")
+        raise ValueError(
+            f"--reported takes SCORE=NUMBER, such as dice=0.433, not {text!r}."
+        )
     return name, number
 
 
 VERB = Verb(
     "evaluate",
-    "score anybody's masks under every protocol",
+    "score any masks under every protocol",
     _evaluate,
     _add_evaluate,
     (

@@ -102,8 +102,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("first", metavar="ROW", help="as table1/resnext101")
-    parser.add_argument("second", metavar="ROW", help="as table1/resnext101-lstm")
+    parser.add_argument("first", metavar="ROW", help="such as table1/resnext101")
+    parser.add_argument("second", metavar="ROW", help="such as table1/resnext101-lstm")
     parser.add_argument(
         "--seeds",
         type=int,
@@ -183,7 +183,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--list",
         action="store_true",
-        help="print the row and the seed of every training and end",
+        help="print the row and the seed of every training and exit",
     )
     parser.add_argument(
         "--record",

@@ -91,7 +91,7 @@ def _add_figures(parser: argparse.ArgumentParser) -> None:
         "--slices",
         type=shared.count,
         metavar="N",
-        help="held-out slices in a figure, each of another scan; default: 3",
+        help="held-out slices in a figure, each from a different scan; default: 3",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="of the run; default: 0"
@@ -109,7 +109,9 @@ def _figures(options: argparse.Namespace) -> None:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiment", metavar="ROW", help="as table3/unet-hssayeni")
+    parser.add_argument(
+        "experiment", metavar="ROW", help="such as table3/unet-hssayeni"
+    )
     parser.add_argument(
         "--fold", type=int, default=0, metavar="K", help="counted from 0; default: 0"
     )
@@ -143,7 +145,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiment", metavar="ROW", help="as table1/resnext101")
+    parser.add_argument("experiment", metavar="ROW", help="such as table1/resnext101")
     parser.add_argument(
         "--beam",
         default="",
@@ -177,11 +179,13 @@ def _check_classifier(name: str, why: str) -> None:
     from ich_tf.experiments.catalog import CATALOG
 
     if not isinstance(CATALOG.row(name), spec.Classifier):
-        raise ValueError(f"{name} {why}: it is no classifier.")
+        raise ValueError(f"{name} {why}: it is not a classifier.")
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiment", metavar="ROW", help="as table3/unet-hssayeni")
+    parser.add_argument(
+        "experiment", metavar="ROW", help="such as table3/unet-hssayeni"
+    )
     shared.add_profile(parser)
 
 
@@ -193,7 +197,9 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _add_submission(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiment", metavar="ROW", help="as table1/resnext101-lstm")
+    parser.add_argument(
+        "experiment", metavar="ROW", help="such as table1/resnext101-lstm"
+    )
     parser.add_argument(
         "--out", default="submission.csv", metavar="FILE", help="default: %(default)s"
     )

@@ -101,7 +101,7 @@ def _explain(options: argparse.Namespace) -> None:
         f"{result['subtype']}: probability {result['scan_probability']:.2f} in the "
         f"scan; see {', '.join(result['pictures'])} in {options.out}"
     )
-    print(f"answered by {result['network']}, which sees {result['sees']}")
+    print(f"predicted by {result['network']}, which sees {result['sees']}")
     print(f"the colours show: {result['shows']}")
     trained_on = result["weights"]["trained_on"]
     print(f"weights trained on {trained_on}. {result['disclaimer']}")

@@ -82,7 +82,7 @@ def _check(name: str, folder: str) -> int:
     try:
         identity = dataset.fingerprint()["identity"]
     except ValueError:
-        identity = f"{name}, not readable as a whole"
+        identity = f"{name}, not readable completely"
     print(f"{identity}: {len(dataset.case_ids())} cases, {count} problems")
     return count
 
@@ -136,7 +136,7 @@ def _weights(options: argparse.Namespace) -> None:
 
 def _add_completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "shell", choices=("bash", "zsh", "tcsh"), help="the shell that completes"
+        "shell", choices=("bash", "zsh", "tcsh"), help="shell to complete for"
     )
 
 

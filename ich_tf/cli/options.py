@@ -91,10 +91,10 @@ def add_profile(parser: argparse.ArgumentParser, default: str = "demo") -> None:
 
 
 def add_verbosity(parser: argparse.ArgumentParser) -> None:
-    """Add how much is said."""
+    """Add options for how much is printed."""
     level = parser.add_mutually_exclusive_group()
     level.add_argument(
-        "--verbose", action="store_true", help="also show what TensorFlow says"
+        "--verbose", action="store_true", help="also show TensorFlow's own messages"
     )
     level.add_argument(
         "--quiet", action="store_true", help="results and errors only, no progress"

@@ -19,18 +19,18 @@ def add_scan(parser: argparse.ArgumentParser, given: str, series: str = "UID") -
     """Add what every verb for scans takes.
 
     Args:
-        parser: Of the verb.
+        parser: Parser of the verb.
         given: Help about the input.
         series: What `--series` takes.
     """
     parser.add_argument("input", help=given)
     parser.add_argument(
-        "--out", required=True, metavar="DIR", help="folder for what is written"
+        "--out", required=True, metavar="DIR", help="folder for the results"
     )
     parser.add_argument(
         "--series",
         metavar=series,
-        help="which series of a DICOM folder that has several; without it the choices "
+        help="which series of a DICOM folder with several; without it the choices "
         "are listed",
     )
     parser.add_argument(
@@ -86,12 +86,12 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--anonymous",
         action="store_true",
-        help="of several scans: name them scan-001, ... instead of by their path",
+        help="for several scans: name them scan-001, ... instead of by their path",
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="of several scans: keep results of the same files, weights and settings",
+        help="for several scans: keep results of the same files, weights and settings",
     )
 
 

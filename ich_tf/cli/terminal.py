@@ -13,7 +13,7 @@ from ich_tf import packages
 
 
 def set_verbosity(verbose: bool, quiet: bool) -> None:
-    """Choose how much is said.
+    """Choose how much is printed.
 
     Args:
         verbose: Show TensorFlow's own lines and debugging messages too.

@@ -33,7 +33,7 @@ class PublishedScan:
 
         Args:
             pixels: Their number.
-            width: Of the slices, pixels.
+            width: Width of the slices, pixels.
         """
         return self._ml(pixels * (_PIXELS / width) ** 2)
 

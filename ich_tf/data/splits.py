@@ -167,7 +167,7 @@ def patient_split(
 
     Args:
         patient_ids: Each patient once; their order does not matter.
-        fractions: Of train, validation and test; they sum to 1.
+        fractions: Shares of train, validation and test; they sum to 1.
         seed: The same seed gives the same split.
         stratify: Whether each patient bleeds; if given, the fractions hold for
             bleeding and other patients alike, to within rounding.
@@ -201,7 +201,7 @@ def patient_split(
 def split_burduja2020(case_ids: Sequence[str]) -> Fold:
     """The split of the report and of [1]: by scan, in order of first appearance.
 
-    Of the 21,744 scans of RSNA 2019 the first 21,000 are training, the other 744
+    The first 21,000 of the 21,744 scans of RSNA 2019 are for training, the other 744
     validation; other data are divided in the same proportion, at least one scan each.
     A patient with several scans may be in both parts; `leakage` counts how often.
 
@@ -236,7 +236,7 @@ def scan_split(
     Args:
         case_ids: Scans, each once.
         patient_ids: The patient of each scan.
-        fractions: Of the patients in train, validation and test; they sum to 1.
+        fractions: Shares of the patients in train, validation and test; they sum to 1.
         seed: The same seed gives the same split.
         stratify: Whether each scan shows hemorrhage; see `patient_split`. A patient
             bleeds if one of the scans does.

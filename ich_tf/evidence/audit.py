@@ -1,6 +1,6 @@
 """The report checked against itself, the published data sets and trained rows.
 
-Every verdict is computed, from the report's own numbers (reported.yaml), the facts of
+Every verdict is computed from the report's own numbers (reported.yaml), the facts of
 the published releases (reference.yaml, ct_ich_1_3_1.csv) and result files.
 """
 
@@ -31,7 +31,7 @@ def audit(
         results: Folder of results, for what needs training; those made with other
             settings than their rows have now count as not run.
         profile: Whose results.
-        ct_ich_folder: Folder of ct-ich, for what stands only in its files.
+        ct_ich_folder: Folder of ct-ich, for what is only in its files.
         without: Ids of rows that count as not run.
         rows: Where rows are looked up.
     """

@@ -49,8 +49,8 @@ def page(
         "Made by `ich-tf tables --docs`. Sums, bounds and whole numbers are "
         "computed from what the report prints and from the published facts of its data "
         "sets (`ich_tf/evidence/reference.yaml`); no data are needed, and `ich-tf "
-        "audit` prints them at once. The last findings are of rows that "
-        "were trained to try the report's explanations; on the phantom they decide "
+        "audit` prints them at once. The last findings come from "
+        "rows trained to test the report's explanations; on the phantom they decide "
         "nothing about the report.",
         "",
         audit.render(audit.audit(results, profile, rows=rows)),

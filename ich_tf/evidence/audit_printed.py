@@ -75,8 +75,8 @@ def split_sums(printed: dict) -> Iterator[Finding]:
 def overlap_bounds(printed: dict) -> Iterator[Finding]:
     """Whether a mean Jaccard can go with its mean Dice.
 
-    Of each item J = D / (2 - D), which is convex: so the mean of J lies between that
-    of the mean D and the mean D itself, for means over the same items.
+    For each item J = D / (2 - D), which is convex. So, over the same items, the mean of
+    J lies between J of the mean D and the mean D itself.
     """
     rows = [
         (f"Table II, {row['backbone']}, {row['init']}, {row['loss']}", row)
@@ -164,7 +164,7 @@ def scan_accuracies(printed: dict) -> Finding:
     return Finding(
         "Table I is on the validation scans",
         f"accuracies over scans, {scans} validation scans",
-        f"right scans of {scans}: {said}; all {len(rows)} by chance with probability "
+        f"correct scans of {scans}: {said}; all {len(rows)} by chance with probability "
         f"{chance ** len(rows):.0e}",
         findings.holds(all(counts.values())),
     )

@@ -41,7 +41,10 @@ def evaluation_slips(load: LoadResult) -> Finding:
 def lesion_crops(load: LoadResult) -> Finding:
     """What a network loses that never saw a crop without blood."""
     name = "training on lesion crops only"
-    claim = "which crops are trained on is not stated; [2]'s code for NIfTI keeps those"
+    claim = (
+        "the crops used for training are not stated; [2]'s code for NIfTI keeps only "
+        "these"
+    )
     both, only = load(audit_rows.EVERY_CROP), load(audit_rows.LESION_CROPS)
     if both is None or only is None:
         return Finding(
@@ -72,7 +75,8 @@ def other_crops(load: LoadResult, profile: str) -> Iterator[Finding]:
                 rows[titles[crops]] = row
         if len(rows) == 1:
             continue
-        name, claim = f"crops of {network}", "which crops are trained on is not stated"
+        name = f"crops of {network}"
+        claim = "the crops used for training are not stated"
         results = {title: load(row) for title, row in rows.items()}
         missing = [rows[title] for title, result in results.items() if result is None]
         if missing:

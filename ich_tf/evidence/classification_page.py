@@ -65,8 +65,8 @@ def page(
             "",
             "Three seeds of weights and order of training, the same held-out heads. A "
             "network's number is the mean over the seeds; the difference is a paired "
-            "bootstrap over patients. The phantom is no reproduction: real blood "
-            "continues from slice to slice in other ways.",
+            "bootstrap over patients. The phantom is not a reproduction: real "
+            "blood continues from slice to slice differently.",
             "",
             compare.render(SLICES, SCANS, results, profile, sources.seeds, rows),
             "## Where the slice network looks: Figures 3-7 on the phantom",
@@ -81,8 +81,8 @@ def page(
             "",
             "8-bit slices in one brain window, a small network from random weights, "
             "five folds by patient, every patient held out once; an AUC counts the "
-            "pairs within a fold. A small data set, and another one than Table I's: "
-            "few patients have each subtype, so the intervals are wide and rough.",
+            "pairs within a fold. The data set is small and not Table I's: few "
+            "patients have each subtype, so the intervals are wide and rough.",
             "",
             f"{len(real.data['cases'])} patients, {real.data['slices']} slices"
             f" of {real.identity} (doi:10.13026/w8q8-ky94, CC BY 4.0).",

@@ -20,7 +20,7 @@ def write(
 ) -> None:
     """Write every page whose results are there, and the numbers of README.md.
 
-    What the other pages lack is said.
+    For every other page, what is missing is printed.
 
     Args:
         results: Folder of results.

@@ -1,4 +1,4 @@
-"""Scores of anybody's masks under every protocol that needs only masks.
+"""Scores of any masks under every protocol that needs only masks.
 
 Published Dice scores of one and the same masks differ by how empty slices count, what
 is averaged, and whether masks are closed and opened first. Here one pair of folders is

@@ -26,12 +26,12 @@ def numbers() -> str:
     score, false_mm2 = after["auc"]["any"]["slice"], after["false_mm2"]
     volume = after["volume"]["share"]
     return (
-        f"On {after['patients']} patients of {judges['data']} that trained nothing "
-        "and chose only the two thresholds, slices with hemorrhage are separated from "
-        "those without by an AUC of "
-        f"{display.with_interval(score)}. The outlined volume is "
-        f"{display.with_interval(volume)} of the published true volume; a clean slice "
-        f"gets {display.number(false_mm2['mean'], 1)} mm² of false outline."
+        f"On {after['patients']} patients of {judges['data']} who were used to choose "
+        "the two thresholds but not for training, the AUC of slices with hemorrhage "
+        f"against slices without is {display.with_interval(score)}. The outlined "
+        f"volume is {display.with_interval(volume)} of the published true volume; a "
+        f"clean slice has on average {display.number(false_mm2['mean'], 1)} mm² of "
+        "false outline."
     )
 
 

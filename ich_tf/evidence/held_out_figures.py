@@ -30,7 +30,7 @@ class Chosen(TypedDict):
     Attributes:
         case_id: The scan.
         z: Index of the slice, from the foot.
-        probability: Of the subtype, by the slice network.
+        probability: Probability of the subtype, by the slice network.
     """
 
     case_id: str
@@ -74,7 +74,7 @@ def choose(result: SliceResult, shown: int = SHOWN) -> dict[str, list[Chosen]]:
     A scan gives its best slice only, so that a figure has several patients' scans.
 
     Args:
-        result: Of a slice network.
+        result: Result of a slice network.
         shown: Number of slices, at most.
 
     Returns:

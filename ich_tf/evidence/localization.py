@@ -121,7 +121,7 @@ def read(folder: pathlib.Path) -> Measured:
 def check_figures(
     path: pathlib.Path, by_subtype: Mapping[str, Mapping], advice: str
 ) -> None:
-    """Refuse what is said of a subtype that there is not, and figures elsewhere.
+    """Refuse entries for unknown subtypes, and figures outside the folder.
 
     Args:
         path: The file, for the message.

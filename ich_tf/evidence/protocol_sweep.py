@@ -65,7 +65,9 @@ def open_result(
     if result is None:
         raise ValueError(f"There is no {run.file}. Run `ich-tf reproduce {name}`.")
     if result.data != run.fingerprint:
-        raise ValueError(f"{run.file} was made of other data than {run.dataset.root}.")
+        raise ValueError(
+            f"{run.file} was made from other data than {run.dataset.root}."
+        )
     # The probabilities may belong to a later, unfinished run.
     if not result.is_current(run.experiment):
         raise ValueError(f"{run.file} was {stored.OTHER_SETTINGS}.")
@@ -112,7 +114,7 @@ def describe(run: runner.Run, scored: Sequence[Convention], shown: int = 10) -> 
     ]
     if scored[0].distance is None:
         lines.append(
-            f"Not ranked: the report has no number of this row on {identity}, or the "
+            f"Not ranked: the report has no number for this row on {identity}, or the "
             "run is not evaluated as the report's."
         )
     else:

@@ -21,11 +21,11 @@ _WORK = """\
 
 Hu et al. (Label-Free Liver Tumor Segmentation, CVPR 2023) paint tumors into healthy
 livers by hand-made rules; a U-Net trained on them reaches a Dice of 0.573 on real
-tumors, trained on real tumors 0.564. SynthStroke (Chalcroft et al., MELBA 2025) draws
-strokes into label maps and renders whole heads of any contrast from them. Here the head
-and its noise are real, as in the first, and only the blood, its edema and what it
-pushes aside are made; a lesion has one of five subtypes, each with its own anatomy and
-density, and scans without blood get mimics that the truth leaves out.
+tumors, and 0.564 when trained on real tumors. SynthStroke (Chalcroft et al., MELBA
+2025) draws strokes into label maps and renders whole heads of any contrast from them.
+Here, as in the first, the head and its noise are real, and only the blood, its edema
+and what it pushes aside are synthetic; a lesion has one of five subtypes, each with its
+own anatomy and density, and scans without blood get mimics that the truth leaves out.
 """
 
 
@@ -60,10 +60,10 @@ def render(measured: dict, ablations: Sequence[str] = ()) -> str:
         "",
         f"Made by `ich-tf tables --docs` from `weights/{NAME}.measured.json`. "
         "The shipped network has seen no real mask and no real slice with hemorrhage: "
-        "hemorrhage is painted into whole scans of patients without "
-        "(`ich_tf/synthetic/scan_painting.py`), and phantom heads are mixed in. Real "
-        "labels of slices calibrate one number, the probability of any hemorrhage in "
-        "a slice, on patients who do not judge.",
+        "hemorrhage is painted into whole scans of patients who have "
+        "none (`ich_tf/synthetic/scan_painting.py`), and phantom heads are mixed in. "
+        "Real slice labels calibrate one number, the probability of any hemorrhage in "
+        "a slice, on patients who are not judges.",
         "",
         *_judged(measured),
         *_by_subtype(measured),
@@ -97,14 +97,16 @@ def _judged(measured: dict) -> list[str]:
     lines = [
         "## Before and after",
         "",
-        f"{measured['judges']['data']}: the patients with hemorrhage who train and "
-        "calibrate nothing, and the 8 without hemorrhage who were not painted on. The "
+        f"{measured['judges']['data']}: the judges are the patients with "
+        "hemorrhage who were used neither to train nor to calibrate, scored together "
+        "with the 8 patients without hemorrhage who were not painted on. The "
         "true volumes are the published counts of mask voxels of ct-ich 1.3.1; the "
         "masks themselves were not available. "
-        f"Before: `{measured['before']}`. Intervals are 95 %, DeLong's or patients "
-        "resampled. Mimics were added after a look at what earlier networks marked in "
-        "these patients and in a series of another scanner, and judges chose both "
-        "thresholds, so other patients may fare worse.",
+        f"Before: `{measured['before']}`. Intervals are 95 %, from DeLong's "
+        "method or resampled patients. Mimics were added after inspecting what earlier "
+        "networks marked in these patients and in a series from another scanner, and "
+        "both thresholds were chosen on these patients, so results on other patients "
+        "may be worse.",
         "",
         "| | before | after |",
         "| --- | --- | --- |",
@@ -140,13 +142,13 @@ def _calibration(measured: dict) -> list[str]:
     lines = [
         "## Calibration",
         "",
-        "Any hemorrhage in a slice, on the same patients; fitted on real slices of "
-        "other patients. Of subtypes and scans the calibration is fitted on painted "
-        "scans, for want of real patients. Expected calibration error "
+        "For any hemorrhage in a slice, on the same patients; fitted on real slices of "
+        "other patients. The calibration of subtypes and scans is fitted on painted "
+        "scans, for lack of real patients. Expected calibration error "
         f"{found['error']:.3f}, Brier score "
         f"{display.with_interval(found['brier'])}.",
         "",
-        "| predicted probability | mean | share that bleeds |",
+        "| predicted probability | mean | share with hemorrhage |",
         "| --- | --- | --- |",
     ]
     for row in found["curve"]:
@@ -166,8 +168,8 @@ def _operating_point(measured: dict) -> list[str]:
         "whose calibrated probability of any hemorrhage is at least "
         f"{measured['slice_threshold']}. The slice threshold is the one with the "
         "largest sum of sensitivity and specificity by slice, the threshold the one "
-        "with the smallest mean error of the volume. What one half of the patients "
-        "chooses is scored on the other half:",
+        "with the smallest mean error of the volume. Thresholds chosen on one half "
+        "of the patients are scored on the other half:",
         "",
         "| chosen on | threshold | slice threshold | sensitivity of slices | "
         "specificity of slices | error of the volume, ml |",
@@ -191,10 +193,10 @@ def _operating_point(measured: dict) -> list[str]:
 
 def _painted(measured: dict) -> list[str]:
     lines = [
-        "## Painted scans of patients held out",
+        "## Painted scans of held-out patients",
         "",
         "Dice of slices at the operating point. In painted slices without "
-        "blood, which show mimics alone, "
+        "blood, which show only mimics, "
         f"{display.with_interval(measured['painted']['false_mm2'])} mm2 are marked.",
         "",
         "| painted slices with | Dice | distance of the outlines, mm |",
@@ -207,7 +209,8 @@ def _painted(measured: dict) -> list[str]:
         lines.append(f"| {kind} | {cells[0]} | {cells[1] or 'nothing marked'} |")
     lines += [
         "",
-        "| subtype | of its pixels found | of these with the right subtype |",
+        "| subtype | share of its pixels found | "
+        "share of those with the right subtype |",
         "| --- | --- | --- |",
     ]
     for subtype, found in measured["painted"]["subtypes"].items():
@@ -223,8 +226,8 @@ def _tried(rows: list[dict]) -> list[str]:
         "",
         "Measured by the maintainers on 26 real slices with masks that are not part "
         "of this project, before this network was trained. Each row keeps the changes "
-        "of the rows above it. False pixels are of 65,536 in a clean slice; the AUC "
-        "is by slice, of fold 0 and of 200 slices of another source.",
+        "of the rows above it. False pixels are out of 65,536 in a clean slice; the "
+        "AUC is by slice, for fold 0 and for 200 slices from another source.",
         "",
         "| change | Dice by slice | pooled | false pixels | AUC |",
         "| --- | --- | --- | --- | --- |",

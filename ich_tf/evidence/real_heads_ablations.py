@@ -1,4 +1,4 @@
-"""What each ingredient of the network of real heads is worth, as a section."""
+"""What each ingredient of the network for real heads is worth, as a section."""
 
 import os
 import pathlib
@@ -25,13 +25,13 @@ COLUMNS = (
     "false mm2, painted",
 )
 _WORDS = (
-    "600 steps each, identical except for what the row names; all begin with "
+    "600 steps each, identical except for what the row names; all start from "
     "`unetplusplus-painted`. They show what an ingredient is worth, not the best "
     "attainable result. Validation and held-out scans have mimics in all rows. The "
-    "first six numbers are of the judges and of the 8 patients without hemorrhage who "
-    "were not painted on, at a threshold of 0.5 in all slices; Dice is by slice, of "
-    "painted scans of patients held out, and the last column of their slices without "
-    "blood, which show mimics. "
+    "first six numbers are for the judges and the 8 patients without hemorrhage who "
+    "were not painted on, at a threshold of 0.5 in all slices; Dice is by slice, on "
+    "painted scans of held-out patients, and the last column is for their slices "
+    "without blood, which show mimics. "
     "`ich-tf reproduce real-heads --profile shipped --ct-ich DIR` trains them."
 )
 

@@ -16,8 +16,8 @@ from ich_tf.viewer import component
 COLOURS = dict(zip(labels.SUBTYPES, component.SUBTYPE_COLOURS, strict=True))
 """Red, green and blue of each subtype's outline, as on the page of a scan."""
 CAPTION = (
-    "Ten real slices of patients who trained nothing, outlined by the network (yellow: "
-    "epidural, red: intraparenchymal, blue: intraventricular, violet: "
+    "Ten real slices of patients not used for training, outlined by the network "
+    "(yellow: epidural, red: intraparenchymal, blue: intraventricular, violet: "
     "subarachnoid, green: subdural). Chosen by a rule: for each subtype the slices "
     "labelled with it that have the highest (upper row) and the lowest (lower row) "
     "predicted probability of that subtype. True outlines were not available. Slices: "

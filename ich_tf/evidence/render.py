@@ -143,7 +143,7 @@ def text_grid(table: Table, cells: Iterable[Cell]) -> tuple[list[str], list[list
 def numbers(table: Table, cell: Cell) -> tuple[str, str]:
     """The reported number and ours with its interval, as text.
 
-    Next to an accuracy stands the accuracy of never predicting hemorrhage.
+    An accuracy is followed by the accuracy of never predicting hemorrhage.
     """
     score = {
         "mean": cell.ours,

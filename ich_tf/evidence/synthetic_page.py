@@ -20,7 +20,7 @@ PRETRAINED = "ct-ich-slices/resnext-painted"
 SHIPPED = "shipped/unetplusplus-painted"
 ADVICE = "Run `ich-tf detection` again."
 INGREDIENTS = "## One ingredient less"
-NETWORK = "## The network that `real-heads` begins with"
+NETWORK = "## The network that `real-heads` starts from"
 
 
 def page(results: str | os.PathLike, profile: str = "demo") -> str:
@@ -51,28 +51,29 @@ def page(results: str | os.PathLike, profile: str = "demo") -> str:
         "# How far synthetic hemorrhage carries",
         "",
         "Made by `ich-tf tables --docs` from result files. No network here "
-        "has seen a real mask, or a real slice with hemorrhage: it is painted onto "
-        "slices of patients without (`ich_tf/synthetic/painting.py`), and phantom "
-        "heads are mixed in.",
+        "has seen a real mask, or a real slice with hemorrhage: hemorrhage is painted "
+        "onto slices of patients who have none (`ich_tf/synthetic/painting.py`), and "
+        "phantom heads are mixed in.",
         "",
         f"Judged on {shipped.labelled['data']} (doi:10.13026/w8q8-ky94, CC BY 4.0) "
         f"by the labels of its slices: all {bleeding} patients with hemorrhage, and "
-        f"{len(labelled) - bleeding} patients without, which were not painted on for "
-        "training. The paint was improved after a look at what earlier weights missed "
-        "in these patients, so other patients may fare worse. The score of a slice is "
-        "the largest connected area that the network finds in it, that of a patient "
-        "its largest slice. Dice is of painted slices of held-out patients and, by "
-        "volume, of held-out phantom heads; false mm2 is the mean area found in "
-        "painted slices without blood, which have mimics alone. Intervals are "
-        "95 %, patients resampled or DeLong's.",
+        f"{len(labelled) - bleeding} patients without, whose slices were not "
+        "painted on for training. The paint was improved after inspecting what earlier "
+        "weights missed in these patients, so results on other patients may be worse. "
+        "A slice's score is the largest connected area that the network finds in it; "
+        "a patient's score is the largest of its slices' scores. Dice is measured on "
+        "painted slices of held-out patients and, by volume, on held-out phantom "
+        "heads; false mm2 is the mean area found in painted slices without blood, "
+        "which show only mimics. Intervals are 95 %, from resampled patients or "
+        "DeLong's method.",
         "",
         "[Real heads](real-heads.md) is about the network behind `predict`: subtypes, "
         "whole painted scans, other mimics, and the nearest published work.",
         "",
         INGREDIENTS,
         "",
-        "Small networks, trained briefly and alike; they show what each ingredient is "
-        "worth, not what can be had.",
+        "Small networks, trained briefly and in the same way; they show what each "
+        "ingredient is worth, not the best attainable result.",
         "",
         _painted_table([row.id for row in painted.ROWS], results, profile),
         "",
@@ -196,12 +197,12 @@ def _before_and_after(results: pathlib.Path) -> list[str]:
         "## Weights trained on the phantom alone, and these",
         "",
         "`ich-tf detection --ct-ich DIR --weights NAME --out "
-        f"results/detection/NAME`; the {count} patients that none has seen, at "
-        "their own pixels. They differ in more than the paint: "
+        f"results/detection/NAME`; the {count} patients that none of them has "
+        "seen, at the pixel size of their slices. They differ in more than the paint: "
         f"{_recipe(shipped_rows.SEGMENTATION)} for the phantom's, "
-        f"{_recipe(painted.SHIPPED)} for the others, which begin with the "
-        "phantom's as they were then (`begins_with` in the manifest). The rows above "
-        "differ in nothing else than what they name.",
+        f"{_recipe(painted.SHIPPED)} for the others, which start from the "
+        "phantom's weights of that time (`begins_with` in the manifest). The rows "
+        "above differ only in what they name.",
         "",
         render.markdown(["weights", "AUC, slices", "AUC, patients"], rows),
     ]
@@ -222,8 +223,8 @@ def _pretrained(results: pathlib.Path, profile: str) -> list[str]:
         "",
         "## A classifier that first learns from painted slices",
         "",
-        "It is then trained on the real labels, as the other row is from the start; "
-        "five folds by patient, painted are only patients of a fold's own training.",
+        "It is then trained on the real labels, as the other row is from the start. "
+        "Five folds by patient; each fold paints only its own training patients.",
         "",
         compare.render(CLASSIFIERS.real_slices, PRETRAINED, results, profile),
     ]

@@ -207,8 +207,8 @@ TABLES = {
         ),
         Table(
             name="options",
-            caption="What the report leaves open of its best network, next to the row "
-            "of Table II",
+            caption="What the report leaves open about its best network, next to the "
+            "row of Table II",
             identity=_CT_ICH,
             columns=("jaccard", "dice"),
             rows=CATALOG.rows("options"),

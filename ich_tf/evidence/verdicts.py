@@ -69,8 +69,8 @@ MARGINS = {
 }
 RULE = (
     "equivalent: the 95 % interval of our number, over patients and seeds, lies within "
-    "the margin around the reference; better, worse: it lies wholly beyond the margin; "
-    "undecided: neither. Margins: Dice, Jaccard, sensitivity and specificity: "
+    "the margin around the reference; better, worse: it lies wholly outside the "
+    "margin; undecided: neither. Margins: Dice, Jaccard, sensitivity and specificity: "
     f"{OVERLAP}; AUC and accuracy: {ERRORS}; losses: {LOSSES}. Numbers are compared at "
     "the printed digits. An accuracy is equivalent or better only if its gain over "
     "never predicting hemorrhage has an interval above 0"
@@ -117,7 +117,7 @@ def decide(
         high: Upper bound.
         digits: Decimals of the printed reference, to which all numbers are rounded;
             None rounds nothing.
-        gain_low: Of an accuracy, the lower bound of its gain over the classifier that
+        gain_low: For an accuracy, the lower bound of its gain over the classifier that
             never predicts hemorrhage; needed to be equivalent or better.
 
     Raises:

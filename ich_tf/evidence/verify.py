@@ -295,7 +295,7 @@ def judge_recorded(record: RecordedCell | None, cell: Cell) -> tuple[str, str]:
     if cell.verdict == "not run":
         return "not run", cell.reason
     if record is None or record["verdict"] == "not run":
-        return "not comparable", "there is no record of it, or of other settings"
+        return "not comparable", "no record of it, or only one with other settings"
     if record["row"] != cell.row:
         return "not comparable", f"recorded as {record['row']!r}"
     if cell.column in MEASURED:

@@ -88,8 +88,8 @@ def restart_memory_peak() -> None:
 def memory_peak_gb() -> float | None:
     """Peak of memory since `restart_memory_peak`, in 10^9 bytes.
 
-    Of the GPU that took most; without one, of resident memory, to which files belong
-    that are mapped.
+    For the GPU that took most; without one, for resident memory, which
+    includes mapped files.
     """
     from ich_tf.training import precision
 

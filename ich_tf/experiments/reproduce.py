@@ -89,7 +89,7 @@ def reproduce(
 
     Finished rows are read and interrupted ones resumed. A row that the data or the
     device's memory cannot serve is left out, with a line that says so. At full scale
-    the expected time is said first.
+    the expected time is printed first.
 
     Args:
         runs: The rows with their data.
@@ -124,7 +124,7 @@ def reproduce(
         if state != "finished" or fresh
     ]
     for run in waiting:
-        # Training may take days; that nothing can be written is said before.
+        # Training may take days; report beforehand if nothing can be written.
         files.check_folder(run.folder)
     if not fresh:
         _keep_real_results(waiting)

@@ -55,11 +55,11 @@ class Result(abc.ABC):
         deviations: Each way in which the settings differ from the report's.
         summary: Protocol or class to score name to mean and interval.
         history: Epochs of each fold.
-        seconds: Of each fold, "training" and "inference".
-        peak_memory_gb: Of each fold, in 10^9 bytes; None where it is unknown.
-        devices: Of each fold.
-        versions: Of each fold, package to version.
-        commits: Of each fold; None without git.
+        seconds: Seconds of each fold, "training" and "inference".
+        peak_memory_gb: Peak memory of each fold, in 10^9 bytes; None if unknown.
+        devices: Devices of each fold.
+        versions: Versions of each fold, package to version.
+        commits: Commits of each fold; None without git.
     """
 
     experiment: str

@@ -185,7 +185,7 @@ def execute(
 ) -> Result:
     """Train and evaluate every fold that is not finished; write and return the result.
 
-    Of several processes with the same results folder one runs the row; the others wait
+    If several processes share a results folder, one runs the row; the others wait
     and then read its result.
 
     Args:

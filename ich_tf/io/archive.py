@@ -24,7 +24,7 @@ class Limits:
 
     Attributes:
         files: Number of files.
-        bytes: Of all files together, unpacked.
+        bytes: Bytes of all files together, unpacked.
     """
 
     files: int = 20_000

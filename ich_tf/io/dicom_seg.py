@@ -73,7 +73,7 @@ class SegmentFacts:
     Attributes:
         name: One of `labels.CLASSES`.
         volume_ml: Millilitres; None if unknown.
-        probability: Of the class in the scan; None if unknown.
+        probability: Probability of the class in the scan; None if unknown.
     """
 
     name: str

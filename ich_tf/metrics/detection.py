@@ -88,7 +88,7 @@ def volume(cases: dict[str, dict]) -> dict | None:
 
 
 def calibration(cases: dict[str, dict]) -> dict | None:
-    """How often slices bleed that are given a probability of any hemorrhage.
+    """How often slices with a given probability of any hemorrhage show it.
 
     Args:
         cases: Records.

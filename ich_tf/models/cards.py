@@ -1,4 +1,4 @@
-"""Model cards: facts from the manifest as YAML, then prose that stays as it was."""
+"""Model cards: facts from the manifest as YAML, then prose that is kept."""
 
 import os
 import pathlib

@@ -1,7 +1,7 @@
 """Segmentation of hemorrhage without networks, as the report's related work does it.
 
 Each method is its core idea on scikit-image and scikit-learn, not a copy of a paper's
-whole system; what is left out is said. All work slice by slice inside the skull, on
+whole system; what is left out is stated. All work slice by slice inside the skull, on
 Hounsfield units at whatever size the slices have.
 """
 

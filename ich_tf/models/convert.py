@@ -40,7 +40,7 @@ class Published:
 
     @property
     def name(self) -> str:
-        """Of the converted file, without ending."""
+        """Name of the converted file, without ending."""
         return self.file.removesuffix(".pth")
 
 

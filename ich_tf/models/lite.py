@@ -20,7 +20,7 @@ class NearestResize2D(keras.layers.Layer):
     cannot run.
 
     Args:
-        factors: Of rows and of columns.
+        factors: Factors of rows and of columns.
     """
 
     def __init__(self, factors: tuple[int, int], **kwargs):

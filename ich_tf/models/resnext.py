@@ -43,7 +43,7 @@ def resnext101_32x8d(
         input_shape: (height, width, channels).
         classes: Independent sigmoid outputs; None ends the network at the features.
         init: "random", a key of `convert.PUBLISHED` or a file; see `resnext`.
-        mean: Of the images, one number for each channel; None: not subtracted.
+        mean: Mean of the images, one number for each channel; None: not subtracted.
         standard_deviation: Divides after `mean`; given if and only if that is.
         weights_dir: Folder that holds `imagenet/`; default `paths.weights`.
 
@@ -86,7 +86,7 @@ def resnext(
         classes: Independent sigmoid outputs; None ends the network at the features.
         init: "random", a key of `convert.PUBLISHED`, or a `.weights.h5` file of the
             same network with `classes=None`. The logits are always random.
-        mean: Of the images, one number for each channel; subtracted first. None: the
+        mean: Mean of the images, a number for each channel; subtracted first. None: the
             network sees the images as they are.
         standard_deviation: Divides after `mean`; given if and only if that is.
         weights_dir: Folder that holds `imagenet/`; default `paths.weights`.

@@ -81,7 +81,7 @@ def unetplusplus(
         classes: Number of outputs.
         init: "random", "imagenet", or the path of a weights file of the encoder.
         filters: Filters of the rows from the top. With a backbone, of the decoder.
-        batch_normalization: Of the decoder; default True with a backbone only.
+        batch_normalization: In the decoder; default True only with a backbone.
         input_scaling: "imagenet" maps [0, 1] to what the encoder saw on ImageNet,
             "none" leaves it, "auto" is "imagenet" for pretrained encoders.
         weights_dir: Folder that holds (or gets) `imagenet/`; default `paths.weights`.

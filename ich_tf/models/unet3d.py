@@ -24,7 +24,8 @@ def unetplusplus_3d(
     Args:
         input_shape: (depth, height, width, channels), of any size: the volume is
             padded with 0 at its end, and the answer cropped.
-        filters: Of the first level; each level has twice as many as the one above.
+        filters: Number at the first level; each level has twice as many as the one
+            above.
         levels: Number of levels.
         skip: "concat", as in the paper, or "add": a node adds its skips to what it
             upsamples, so that its convolutions see no more channels than they make.

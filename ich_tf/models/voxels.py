@@ -77,7 +77,7 @@ def fit_voxels(
     Args:
         kind: "random_forest" or "logistic_regression".
         cases: HU (z, y, x) and mask (z, y, x) of each.
-        seed: Of the draw and the forest.
+        seed: Seed of the draw and the forest.
         voxels_per_case: At most.
 
     Raises:

@@ -17,13 +17,13 @@ def transfer(
 
     The large one answers as the small one: each filter is there `factor` times, and
     what reads them shares its kernel among them, unevenly, so that they learn
-    different things. Of several input slices the middle one is read at first. A
+    different things. With several input slices, only the middle one is read at first. A
     softmax over background and subtypes has the odds of the small one's sigmoid.
 
     Args:
         small: One input channel, one sigmoid output.
         large: The same graph; its weights are replaced.
-        seed: Of the uneven shares.
+        seed: Seed of the uneven shares.
         noise: How uneven, as a share of each weight.
 
     Raises:

@@ -40,7 +40,7 @@ def detect(
 ) -> dict:
     """Predict all cases that the weights have not seen, and score them.
 
-    Of ct-ich `judges` scores the patients of `JUDGES` with those who do not bleed.
+    On ct-ich, `judges` scores the patients of `JUDGES` and those without hemorrhage.
 
     Args:
         dataset: Has labels of slices; its cases are patients.
@@ -148,7 +148,7 @@ def judges(cases: dict[str, dict], identity: str) -> dict | None:
 
     Args:
         cases: Case id to its record, from `record`.
-        identity: Of the data set.
+        identity: Identity of the data set.
 
     Returns:
         Scores as JSON; None for other data sets and without a judge.

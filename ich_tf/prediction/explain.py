@@ -23,7 +23,7 @@ class Explained(typing.NamedTuple):
 
     Attributes:
         slice_probability: (z,), from foot to head.
-        scan_probability: Of the scan.
+        scan_probability: Probability in the scan.
         heatmaps: From z indices (n,) to maps (n, y, x), float32, in [0, 1].
     """
 
@@ -36,7 +36,7 @@ class Explainer(typing.Protocol):
     """A network and its way to explain itself.
 
     Attributes:
-        name: Of the network.
+        name: Name of the network.
         sees: What it sees when it answers for a slice.
         shows: What its maps show.
         entry: Its entry of the manifest.
@@ -72,12 +72,12 @@ class GradCam:
 
     @property
     def entry(self) -> dict:
-        """Of the manifest."""
+        """The entry of the manifest."""
         return self.network.entry
 
     @property
     def name(self) -> str:
-        """Of the network."""
+        """Name of the network."""
         return self.entry.get("name", classify.SLICES)
 
     def explain(self, case: Case, class_index: int) -> Explained:
@@ -107,7 +107,7 @@ class PixelProbabilities:
 
     @property
     def entry(self) -> dict:
-        """Of the manifest."""
+        """The entry of the manifest."""
         return self.network.entry
 
     def explain(self, case: Case, class_index: int) -> Explained:
@@ -146,7 +146,7 @@ def explain(
         source: A NIfTI file or a DICOM file or folder.
         out: Folder for `explanation-<subtype>.json` and `<subtype>-slice-*.png`;
             several subtypes may share it. Files of an earlier call for the same
-            subtype are replaced, files of anybody else never.
+            subtype are replaced, other files never.
         subtype: Name or short form, "any" included; case does not matter.
         series_uid: Which series of a DICOM folder with several.
         force: Whether a scan that does not look like head CT is read with a note.

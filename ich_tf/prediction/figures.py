@@ -69,7 +69,7 @@ def montage(
         drawn: (z, h, w), masks, or what else `draw_slice` takes.
         columns: Slices in a row.
         draw_slice: `overlay` or `heat`.
-        titles: Of the slices; None numbers them from 1.
+        titles: Titles of the slices; None numbers them from 1.
     """
     titles = titles or [str(number + 1) for number in range(len(hu))]
     pictures = [draw_slice(*of_slice) for of_slice in zip(hu, drawn, strict=True)]
@@ -88,7 +88,7 @@ def contact_sheet(
             smaller where it is larger than a cell, and larger, by a whole factor,
             where it fills less than half of one.
         columns: Pictures in a row.
-        side: Of a cell, in pixels.
+        side: Side of a cell, in pixels.
     """
     return _sheet(list(pictures), list(pictures.values()), columns, side)
 

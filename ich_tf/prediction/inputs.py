@@ -1,4 +1,4 @@
-"""The scan that a user gives: read whatever it is, refused if it is no head CT."""
+"""The scan that a user gives: read in any known format, refused if not head CT."""
 
 import dataclasses
 import math
@@ -119,7 +119,7 @@ def _read(path: pathlib.Path, series_uid: str | None) -> Volume:
         return nifti.read(path)
     if dicom.looks_like_dicom(path):
         return dicom.read(path, series_uid=series_uid)
-    name = source.name_format(path) or "no file that is known"
+    name = source.name_format(path) or "a file of unknown kind"
     raise source.InputError(f"{path}: not a readable scan but {name}. {source.READ}.")
 
 
@@ -184,7 +184,7 @@ def stem(name: str) -> str:
 
 def _check_no_series(path: pathlib.Path, series_uid: str | None) -> None:
     if series_uid not in (None, "all", "largest"):
-        raise source.InputError(f"{path} is no DICOM: it has no series {series_uid}.")
+        raise source.InputError(f"{path} is not DICOM: it has no series {series_uid}.")
 
 
 def prepared(

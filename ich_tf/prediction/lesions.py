@@ -14,7 +14,7 @@ class Lesion:
 
     Attributes:
         number: From 1, the largest first.
-        subtype: One of `labels.SUBTYPES`; None where the network knows no subtypes.
+        subtype: One of `labels.SUBTYPES`; None where the network has no subtypes.
         pixels: Number of voxels.
         volume_ml: Millilitres; None for a scan without spacing.
         first_slice: Number of its lowest slice, from 1 at the foot.
@@ -47,7 +47,7 @@ def find(
         volume: The scan.
         mask: (z, y, x), non-zero is hemorrhage.
         subtypes: (z, y, x), 1 to 5 in the order of `labels.SUBTYPES`, 0 outside; None
-            where the network knows no subtypes.
+            where the network has no subtypes.
 
     Returns:
         The lesions by falling number of millilitres, or voxels without spacing.

@@ -64,7 +64,7 @@ class Outcome:
     Attributes:
         scan: Its name in the table.
         status: `PREDICTED`, `KEPT` (from an earlier call) or `FAILED`.
-        folder: Of its results, below the folder of all; empty if it failed.
+        folder: Folder of its results, below the common folder; empty if it failed.
         numbers: The content of `prediction.json`; None if it failed.
         seconds: Reading, predicting and writing.
         reason: Why it failed, or why no DICOM file was written.
@@ -79,7 +79,7 @@ class Outcome:
 
     @property
     def contradictions(self) -> int:
-        """Of the scan and of its slices."""
+        """Number of contradictions in the scan and its slices."""
         if self.numbers is None:
             return 0
         return sum(map(len, self.numbers["contradictions"].values()))

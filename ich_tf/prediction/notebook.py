@@ -21,8 +21,8 @@ def show(prediction: Prediction, height: int = 400) -> "NiiVue | Image.Image":
     """What a notebook's cell displays for a prediction.
 
     Args:
-        prediction: Of one scan.
-        height: Of the viewer, in pixels.
+        prediction: Prediction of one scan.
+        height: Height of the viewer, in pixels.
 
     Returns:
         A NiiVue widget with the scan and the mask by subtype; a contact sheet of all

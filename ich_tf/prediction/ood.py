@@ -1,9 +1,9 @@
 """Whether a scan is like the slices a network was trained on.
 
-A network answers for anything. How far a slice's features lie from the features of the
-training slices shows where its answers were never tried. Of every slice the features
-of the network's deepest row are averaged over its area (`segment.predictor` with a
-`layer`); distances are Mahalanobis'.
+A network gives an answer for any input. How far a slice's features lie from the
+features of the training slices shows where its answers were never tried. The features
+of the network's deepest row are averaged over each slice's area (`segment.predictor`
+with a `layer`); distances are Mahalanobis'.
 
 Reference:
     Lee et al. 2018, A simple unified framework for detecting out-of-distribution

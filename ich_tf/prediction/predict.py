@@ -1,4 +1,4 @@
-"""One call from a scan to a prediction; `Predictor` answers for many scans."""
+"""One call from a scan to a prediction; `Predictor` is for many scans."""
 
 import dataclasses
 import os

@@ -1,6 +1,6 @@
 """One network for a real head: mask, subtypes and probabilities that agree.
 
-The network answers each slice, seen with its neighbours, with a softmax over
+The network predicts each slice, seen with its neighbours, by a softmax over
 background and the five subtypes; hemorrhage is what is not background. Probabilities
 of slices and of the scan come from the same pixels through a logistic calibration. The
 mask is empty in slices whose probability is low; where mask and probability still
@@ -209,7 +209,7 @@ class Network:
         return context.paste(answers, box, small.shape[1], _BACKGROUND), features
 
     def _one_class(self, small) -> tuple[np.ndarray, np.ndarray | None]:
-        """As `_forward`, of a network that only knows hemorrhage."""
+        """As `_forward`, for a network without subtypes."""
         bleeds, features = segment.predict_with_features(self._tiles, small)
         bleeds = bleeds[..., np.newaxis]
         count = len(labels.SUBTYPES)
@@ -266,7 +266,7 @@ def write_lite(
     folder = paths.weights(weights_dir)
     model, entry = weights.load_for(name, manifest.Segmentation, folder)
     if model.output_shape[-1] != len(CLASSES):
-        raise ValueError(f"{name} knows no subtypes; it runs in Keras only.")
+        raise ValueError(f"{name} has no subtypes; it runs only in Keras.")
     statistics = weights.companion(entry, LIKENESS, folder)
     layer = ood.load(statistics).layer if statistics else None
     writer = functools.partial(lite.write_with_features, model=model, layer=layer)

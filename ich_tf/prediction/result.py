@@ -18,12 +18,12 @@ CONTRADICTION_ML = 0.1
 GIVE_SPACING = "`ich-tf predict --spacing Z Y X`, in millimetres, gives ml"
 NO_SPACING = f"the input has no pixel spacing; {GIVE_SPACING}"
 NO_THICKNESS = f"one slice of unknown thickness; {GIVE_SPACING}"
-NO_SUBTYPES = "these weights know no subtypes"
+NO_SUBTYPES = "these weights predict no subtypes"
 NOT_RECORDED = "the weights do not record what their training data look like"
 CALIBRATION = {
     True: "The probabilities are calibrated: of slices with 0.9, nine out of ten hold "
     "hemorrhage.",
-    False: "The probabilities are not calibrated: a higher one ranks higher, no more.",
+    False: "The probabilities are not calibrated: only their order counts.",
 }
 
 
@@ -33,7 +33,7 @@ class Contradiction:
 
     Attributes:
         name: One of `labels.CLASSES`.
-        probability: Of the class in the scan.
+        probability: Probability of the class in the scan.
         pixels: Voxels of the class in the mask.
     """
 
@@ -55,9 +55,9 @@ class SliceContradiction:
     """A slice for which mask and probability of any hemorrhage disagree.
 
     Attributes:
-        number: Of the slice, from 1 at the foot.
-        probability: Of any hemorrhage in the slice.
-        pixels: Of the mask in the slice.
+        number: Number of the slice, from 1 at the foot.
+        probability: Probability of any hemorrhage in the slice.
+        pixels: Number of mask pixels in the slice.
     """
 
     number: int
@@ -75,7 +75,7 @@ class Prediction:
         mask: (z, y, x), uint8, 1 where the probability is above `threshold`, outside
             `quiet_slices`.
         subtypes: (z, y, x), uint8, 1 to 5 in the order of `labels.SUBTYPES` within
-            the mask, 0 outside; None where the network knows no subtypes.
+            the mask, 0 outside; None where the network has no subtypes.
         threshold: In [0, 1).
         slice_threshold: In [0, 1].
         classes: The classes of the two probabilities below.

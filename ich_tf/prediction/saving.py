@@ -42,13 +42,13 @@ class Subtype(TypedDict):
 
 
 class NoSubtypes(TypedDict):
-    """What it says where the network knows no subtypes."""
+    """What it says where the network has no subtypes."""
 
     reason: str
 
 
 class OfScan(TypedDict):
-    """Class to probability in the scan; weights may know any hemorrhage alone."""
+    """Class to probability in the scan; weights may have only any hemorrhage."""
 
     any: float
 
@@ -120,12 +120,12 @@ def save(
     """Write a prediction; files of an earlier one in the folder are replaced together.
 
     Args:
-        prediction: Of one scan.
+        prediction: Prediction of one scan.
         folder: Where to write; is made where it does not exist.
         title: Heading of the page.
         dicom: Whether DICOM SEG and SR are written too. They name the patient, as the
             images that they refer to do. Where the images lack what SEG needs, the
-            reason stands in `prediction.json` under `dicom`.
+            reason is in `prediction.json` under `dicom`.
         more: Further entries of `prediction.json`.
 
     Returns:

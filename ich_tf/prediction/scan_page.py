@@ -26,7 +26,7 @@ def render(prediction: Prediction, title: str = TITLE) -> bytes:
     """Make the page; it names neither patient nor file, unless `title` does.
 
     Args:
-        prediction: Of one scan.
+        prediction: Prediction of one scan.
         title: Heading of the page; is escaped.
     """
     return page.render(

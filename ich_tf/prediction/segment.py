@@ -71,7 +71,7 @@ def predict_volume(network: TiledNetwork, hu: np.ndarray) -> np.ndarray:
     """Probability of hemorrhage for every voxel.
 
     Slices are cut into overlapping tiles, and probabilities are averaged where tiles
-    overlap. A tile of one single value (air) is answered once per value, which gives
+    overlap. A tile of one single value (air) is predicted once per value, which gives
     the same numbers as answering each.
 
     Args:
@@ -113,7 +113,7 @@ def predict_with_features(
 def whole_slices(
     model, layer: str | None, batch: int
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]:
-    """Wrap a model that answers whole images, of any size it takes.
+    """Wrap a model that predicts whole images, of any size it takes.
 
     Args:
         model: From (n, h, w, channels) to (n, h, w, classes).
@@ -257,7 +257,7 @@ def _answers(network, cut, constant, known: dict[bytes, tuple]) -> list[tuple]:
 def _forward(
     network: TiledNetwork, cut: np.ndarray
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Of each tile its (tile, tile) and, from some networks, its features."""
+    """For each tile its (tile, tile) and, from some networks, its features."""
     for first in range(0, len(cut), network.batch):
         images = cut[first : first + network.batch]
         filled = np.resize(images, (network.batch, *cut.shape[1:]))

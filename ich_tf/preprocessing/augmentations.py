@@ -61,8 +61,8 @@ class BrightnessContrast:
         brightness: What is added.
         contrast: Change of the factor.
         probability: Share of the samples that change, in [0, 1].
-        mean: Of each channel; empty for 0.
-        standard_deviation: Of each channel; empty for 1.
+        mean: Mean of each channel; empty for 0.
+        standard_deviation: Standard deviation of each channel; empty for 1.
     """
 
     brightness: Range

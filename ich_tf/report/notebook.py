@@ -86,7 +86,7 @@ class Session:
 
         return display.Markdown(
             f"Not run here: `ich-tf reproduce {' '.join(names)} --profile "
-            f"{self.profile}` makes what belongs here."
+            f"{self.profile}` makes it."
         )
 
     def train(
@@ -199,7 +199,7 @@ def sheet(
         pictures: What is written on a picture -> the picture, as
             `figures.contact_sheet` takes them.
         columns: Pictures next to each other.
-        side: Of a cell, in pixels.
+        side: Side of a cell, in pixels.
     """
     return picture(
         figures.contact_sheet(pictures, columns, side), f"Slices: {', '.join(pictures)}"

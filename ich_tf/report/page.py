@@ -99,7 +99,7 @@ def write(
             cases,
             say,
         ),
-        footer="Made by `ich-tf report`. Research use, no medical device.",
+        footer="Made by `ich-tf report`. Research use, not a medical device.",
     )
     if out is not None:
         owned_folder.write_file(out, _writer(out), content)

@@ -123,7 +123,7 @@ def conventions(results: dict[str, Result], folder: pathlib.Path, profile: str) 
         {
             "picture": _address(path),
             "caption": f"Dice of {name} under each convention that the report leaves "
-            "open: what is averaged, and what an empty mask counts.",
+            "open: what is averaged, and how an empty mask counts.",
         }
         for name in results
         if (path := _run_folder(folder, profile, name) / "protocols.png").is_file()
@@ -189,7 +189,7 @@ def localized(results: pathlib.Path, profile: str) -> dict:
     measured = localization.read(path.parent)
     section["text"] = (
         "Heatmap, overlay and slice. Held-out slices of real data: those with the "
-        "highest probability of a subtype that they do show, each of another scan. "
+        "highest probability of a subtype that they do show, each from another scan. "
         "Phantom heads that no network was trained on: the largest lesion of each "
         "subtype, whatever the heatmap looks like, because only they have masks to "
         "measure the heat against."
@@ -234,7 +234,7 @@ def provenance(results: dict[str, Result]) -> dict:
             "Deviations": "; ".join(result.deviations),
             "Data": f"{result.identity}, fingerprint "
             f"{result.spec['data']}, {len(result.data['cases'])} cases",
-            "Weights at the start": f"{result.init} (this row asks for "
+            "Initial weights": f"{result.init} (this row asks for "
             f"{result.wanted_init})",
             "Left out": "; ".join(result.unread["named"]) if result.unread else "",
             "Seed": str(result.spec["seed"]),

@@ -89,7 +89,7 @@ def spread(
         volume_ml: Its volume.
         points: Where.
         noise: That of the lesion.
-        seed: Of its place and form.
+        seed: Seed of its place and form.
 
     Returns:
         The spread, and the centre (x, y, z) of a mass that pushes, else None.

@@ -60,7 +60,7 @@ def find(hu: np.ndarray, pixel_mm: float | None = None) -> Landmarks | None:
 
     Args:
         hu: (y, x), square, Hounsfield units, maybe saturated at 100 or above.
-        pixel_mm: Side of a pixel; None where nobody knows it.
+        pixel_mm: Side of a pixel; None if unknown.
 
     Returns:
         The landmarks; None where the slice shows no inside of a skull that a bony

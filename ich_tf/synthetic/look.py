@@ -13,15 +13,15 @@ from ich_tf.synthetic.scans import Points
 
 SUBACUTE_SHARE = 0.08
 CHRONIC_SHARE = 0.25
-"""Of the subdural collections over the convexity."""
+"""Shares of the subdural collections over the convexity."""
 FADING_SHARE = 0.4
-"""Of the lesions, parts of which fade towards the brain's density."""
+"""Share of the lesions with parts that fade towards the brain's density."""
 END_SHARE = 0.35
-"""Of the lesions, one end of which fades."""
+"""Share of the lesions with one end that fades."""
 LEVEL_SHARE = 0.12
-"""Of the large collections, in which cells have settled beneath a level."""
+"""Share of the large collections in which cells have settled beneath a level."""
 SWIRL_SHARE = 0.2
-"""Of the large collections, clots with fluid blood in them."""
+"""Share of the large collections that are clots with fluid blood in them."""
 FAINT_SHARE = 0.45
 """Of subarachnoid hemorrhage and contusions."""
 

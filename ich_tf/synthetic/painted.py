@@ -32,7 +32,7 @@ class PaintedHeads(Source):
         source: A data set of head CTs with labels; those with any hemorrhage are
             never used.
         prepare: Changes a case before it is painted, as to other in-plane pixels.
-        seed: Of the paint.
+        seed: Seed of the paint.
         with_look_alikes: Whether to paint what resembles blood.
         mass_effect: Whether blood pushes the brain aside.
         clean_share: Share of the slices that get no blood.
@@ -115,7 +115,7 @@ class Mixed(Source):
     """Painted and phantom heads, with `PAINTED` or `PHANTOM` before the name.
 
     Attributes:
-        painter: Of the painted ones.
+        painter: Paints the painted ones.
         phantom: The data set of the others.
     """
 

@@ -31,7 +31,7 @@ class PaintedScanIndex:
 
     Attributes:
         side: Rows and columns of a slice.
-        names: Of the scans.
+        names: Names of the scans.
         starts: First slice of each scan, and the number of slices at the end.
     """
 
@@ -57,7 +57,7 @@ class StoredScans:
         images: (n, side, side), uint8, the brain window.
         subtypes: (n, side, side), uint8: 0, or 1 to 5 in the order of
             `labels.SUBTYPES`.
-        names: Of the scans.
+        names: Names of the scans.
         starts: First slice of each scan, and n at the end.
     """
 
@@ -89,8 +89,8 @@ def painted_heads(
     Args:
         dataset: With labels; a head with any hemorrhage is refused.
         patients: Case ids.
-        copies: Of each head, every one with other paint.
-        seed: Of the paint.
+        copies: Copies of each head, every one with other paint.
+        seed: Seed of the paint.
         with_mimics: Whether to paint what resembles blood.
 
     Raises:

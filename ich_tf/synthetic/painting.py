@@ -36,7 +36,7 @@ class Blood:
     """How much blood is painted.
 
     Attributes:
-        volume_ml: Of each lesion; None draws volumes like the published ones.
+        volume_ml: Volume of each lesion; None draws volumes like the published ones.
         chronic_share: Share of the subdural collections that are chronic: less dense
             than brain, and large.
     """
@@ -98,8 +98,8 @@ def paint(
 
     Args:
         hu: (y, x), square, Hounsfield units.
-        seed: Of everything drawn.
-        pixel_mm: Side of a pixel; None where nobody knows it.
+        seed: Seed of everything drawn.
+        pixel_mm: Side of a pixel; None if unknown.
         hu_window: `Volume.hu_window`: where the values were saturated, else None.
         subtypes: Full names; () for mimics alone, None to draw them as often as
             they are in RSNA 2019. Those for which the slice has no room are left out.

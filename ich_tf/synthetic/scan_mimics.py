@@ -37,7 +37,7 @@ class ScanMimics:
         operation: A missing bone flap or a craniotomy, often with air, or None.
         skull: (thickness mm, HU of what is outside) of a thin skull, as an infant's,
             or None.
-        share: Of the slices that get other mimics.
+        share: Share of the slices that get other mimics.
     """
 
     scanner: physics.ScannerPlan
@@ -108,7 +108,7 @@ def before(hu, anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics
         anatomy: Its landmarks.
         height_mm: Its height.
         drawn: The scan's.
-        seed: Of the slice.
+        seed: Seed of the slice.
     """
     rng = np.random.default_rng([*seed, 11])
     if drawn.skull is not None:
@@ -133,7 +133,7 @@ def after(hu, anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics,
         anatomy: Its landmarks.
         height_mm: Its height.
         drawn: The scan's.
-        seed: Of the slice.
+        seed: Seed of the slice.
     """
     rng = np.random.default_rng([*seed, 12])
     if drawn.operation is not None:

@@ -58,7 +58,7 @@ class PaintedLesion:
     Attributes:
         kind: A key of `kinds.KINDS`.
         volume_ml: What was asked for.
-        seed: Of its place and form.
+        seed: Seed of its place and form.
         noise: Its noise.
         reach_mm: Rank up to which it fills.
         look: How it looks.
@@ -88,7 +88,7 @@ def paint(
 
     Args:
         scan: From `scans.survey`, at `landmarks.GRID` pixels a side.
-        seed: Of everything drawn.
+        seed: Seed of everything drawn.
         wanted: Keys of `kinds.KINDS`; () for mimics alone, None to draw them.
         with_mimics: Whether to paint what resembles blood.
 

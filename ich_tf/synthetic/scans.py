@@ -8,7 +8,7 @@ from ich_tf.synthetic import landmarks
 from ich_tf.synthetic.landmarks import Landmarks
 
 USUAL_STEP_MM = 5.0
-"""Distance of neighbouring slices where nobody knows it."""
+"""Distance of neighbouring slices if it is unknown."""
 
 # Height above the middle of the head where its cross-section is largest.
 _WIDEST_MM = 12.0
@@ -68,7 +68,7 @@ def survey(
 
     Args:
         hu: (z, side, side), Hounsfield units.
-        spacing_mm: (z, y, x), or None where nobody knows it.
+        spacing_mm: (z, y, x), or None if unknown.
         hu_window: `Volume.hu_window`.
 
     Returns:

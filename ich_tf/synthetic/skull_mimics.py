@@ -15,13 +15,13 @@ SOFT_TISSUE_HU = (20.0, 45.0)
 class Strip:
     """A bright strip along the inner table.
 
-    A thick slice averages the sloping skull with the brain beside it, and beam
+    A thick slice averages the sloping skull with the brain next to it, and beam
     hardening adds to that.
 
     Attributes:
-        azimuth: Of its middle, seen from the middle of the slice; 0 is the front.
+        azimuth: Direction of its middle from the middle of the slice; 0 is the front.
         half_width: Half its width, both in radians.
-        height_mm: Of its middle.
+        height_mm: Height of its middle.
         half_height_mm: Half its extent upwards.
         rise_hu: Rise of the density at the skull.
         decay_mm: Depth in which the rise falls by the factor e.
@@ -62,9 +62,9 @@ class Operation:
     """A skull without its bone flap, or with the flap put back; often air beneath.
 
     Attributes:
-        azimuth: Of the middle of the flap, radians; 0 is the front.
+        azimuth: Azimuth of the middle of the flap, radians; 0 is the front.
         half_width: Half its width, radians.
-        height_mm: Of its middle.
+        height_mm: Height of its middle.
         half_height_mm: Half its extent upwards.
         flap: Whether the flap is back in its place, so that only its rim is missing.
         tissue_hu: Density of what takes the place of bone.

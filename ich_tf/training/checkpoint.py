@@ -53,7 +53,7 @@ def stored_spec(folder: str | os.PathLike) -> dict | None:
 class Checkpoint(keras.callbacks.Callback):
     """Writes the state after each epoch and the weights when they are the best yet.
 
-    Of several workers the chief alone writes; all know the best epoch.
+    With several workers, only the chief writes; all know the best epoch.
     """
 
     def __init__(
@@ -261,7 +261,7 @@ def _averaged(model: keras.Model) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_optimizer(model: keras.Model) -> Iterator[None]:
-    """Save or load weights alone: Adam's moments are twice as many numbers."""
+    """Save or load only weights: Adam's moments are twice as many numbers."""
     if not model.compiled:
         yield
         return

@@ -135,7 +135,7 @@ class SubtypeTversky(keras.losses.Loss):
     Args:
         false: Weight of falsely marked pixels.
         missed: Weight of missed pixels.
-        subtype_weight: Of the second question.
+        subtype_weight: Weight of the second question.
         name: Name of the loss.
         **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
     """

@@ -90,7 +90,7 @@ NUMBERS = {
 
 def _prediction_seeds(folder: pathlib.Path) -> list[pathlib.Path]:
     path = folder / saving.RESULT
-    without = {"reason": "these weights know no subtypes"}
+    without = {"reason": "these weights predict no subtypes"}
     other = folder / f"other-{saving.RESULT}"
     files.write_json(path, NUMBERS)
     files.write_json(other, {**NUMBERS, "subtypes": without, "volume_ml": None})

@@ -1,4 +1,4 @@
-"""What the report leaves open of its best network, answered on the phantom."""
+"""What the report leaves open about its best network, answered on the phantom."""
 
 import dataclasses
 

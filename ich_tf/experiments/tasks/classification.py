@@ -95,7 +95,7 @@ class ClassificationTask(Task):
         return slice_data.all_shards(run, say, options)
 
     def depends_on(self, run: Run) -> Run | None:
-        """The run whose slice network a sequence model stands on."""
+        """The run whose slice network a sequence model builds on."""
         return None if run.experiment.sequence is None else networks.slice_run(run)
 
     def train(

@@ -37,7 +37,7 @@ def sequence_arguments(run: Run) -> dict[str, Any]:
 
 
 def slice_run(run: Run) -> Run:
-    """The run whose slice network a sequence model stands on."""
+    """The run whose slice network a sequence model builds on."""
     return runner.other_row(run, run.experiment.slices_from)
 
 

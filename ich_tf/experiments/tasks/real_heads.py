@@ -222,7 +222,7 @@ def manifest_fields(run: Run) -> dict:
             "approach": run.experiment.approach,
             "channels": run.experiment.channels,
             "size": run.profile.size,
-            # Slices are answered whole.
+            # Whole slices are predicted.
             "tile": run.profile.size,
             "stride": run.profile.size,
             "threshold": run.profile.threshold,

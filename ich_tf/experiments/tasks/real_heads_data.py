@@ -18,9 +18,9 @@ from ich_tf.training import fit
 from ich_tf.volume import Case, Volume
 
 PHANTOM_SEED = 4021
-"""Of the phantom heads for training; held-out ones have another seed."""
+"""Seed of the phantom heads for training; held-out ones have another seed."""
 PHANTOM_SHARE = 0.12
-"""Of the training crops that come from phantom heads."""
+"""Share of the training crops that come from phantom heads."""
 HELD_OUT_COPIES = 8
 PIXEL_MM = 240.0 / landmarks.GRID
 """Side of a pixel of a painted scan whose head has the usual field of view."""
@@ -62,7 +62,7 @@ def stored(
     Args:
         run: The run.
         names: "painted:<patient>"; others are left out.
-        copies: Of each patient.
+        copies: Copies of each patient.
         mimics: Whether to paint what resembles blood.
     """
     patients = painted.patients_of(names)

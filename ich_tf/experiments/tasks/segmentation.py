@@ -26,7 +26,7 @@ from ich_tf.training import checkpoint, fit, plans
 from ich_tf.volume import Case
 
 BYTES_PER_PIXEL = 5
-"""Of a stored slice: Hounsfield units in float32, and the mask."""
+"""For a stored slice: Hounsfield units in float32, and the mask."""
 
 
 class SegmentationTask(MaskTask):

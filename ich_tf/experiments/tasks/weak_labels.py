@@ -19,7 +19,7 @@ from ich_tf.synthetic import landmarks
 from ich_tf.synthetic.painted_scans import Head
 
 SHARE = 0.25
-"""Of the training crops that come from these scans."""
+"""Share of the training crops that come from these scans."""
 THRESHOLD = 0.5
 LEAST_PIXELS = 60
 """Marked in every slice with hemorrhage, the most probable ones."""

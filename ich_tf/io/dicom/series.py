@@ -98,7 +98,7 @@ def _description(dataset) -> str:
 
 
 def _uid(value: str) -> str:
-    """A UID that can be shown and typed, whatever stands in a damaged header."""
+    """A UID that can be shown and typed, whatever a damaged header holds."""
     return re.sub(r"[^\w.-]", "", value)[:_MAX_TEXT]
 
 

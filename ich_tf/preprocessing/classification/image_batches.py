@@ -17,7 +17,7 @@ class AugmentedImages:
 
     Attributes:
         augment: Changes an image, given a seed (`augment.image_augmenter`).
-        seed: Of the run.
+        seed: Seed of the run.
     """
 
     augment: Augment
@@ -27,7 +27,7 @@ class AugmentedImages:
         """Write images and labels.
 
         Args:
-            item: Of each slice of the batch its place in the stream of training, its
+            item: For each slice of the batch, its place in the stream of training, its
                 image as it is stored (uint8, compressed by zlib), and its labels.
             out: Images (batch, size, size, 3) in [0, 1] and labels (batch, 6), float32.
         """

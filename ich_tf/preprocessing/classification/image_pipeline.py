@@ -52,7 +52,7 @@ def training_batches(
         batch: Slices of a batch.
         first_step: Number of the first batch since the start of training.
         last_step: Number of the batch after the last one.
-        seed: Of order and augmentation.
+        seed: Seed of order and augmentation.
         augment: Changes an image, given a seed (`augment.image_augmenter`).
         tensor_augment: The same without Python (`tensor_augment.image_augmenter`);
             ignored with `augment`.

@@ -75,13 +75,13 @@ def epoch_batches(
 ) -> list[np.ndarray]:
     """Indices of the scans of each batch of an epoch.
 
-    Every scan is in one batch, with others of like padded length; which ones, and the
-    order of the batches, change with the epoch. One batch has the rest of the scans.
+    Every scan is in one batch, with others of similar padded length; which ones, and
+    the order of the batches, change with the epoch. One batch has the remaining scans.
 
     Args:
         lengths: (scans,), number of slices of each.
         batch: Scans of a batch.
-        seed: Of all epochs.
+        seed: Seed of all epochs.
         epoch: From 0.
     """
     generator = np.random.default_rng([seed, epoch])

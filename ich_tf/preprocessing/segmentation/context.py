@@ -55,8 +55,8 @@ def side_of(
     """Pixels of a square slice's side at the size the network knows.
 
     Args:
-        height: Of the slice, pixels.
-        width: Of the slice, pixels.
+        height: Height of the slice, pixels.
+        width: Width of the slice, pixels.
         spacing_mm: (z, y, x), millimetres, or None.
         size: The side without spacing, pixels.
 
@@ -115,7 +115,7 @@ def paste(
     Args:
         answers: (z, rows, columns, classes).
         box: From `head_box`.
-        side: Of the whole slices.
+        side: Side of the whole slices.
         fill: (classes,), the answer outside the box.
 
     Returns:

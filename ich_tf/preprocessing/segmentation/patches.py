@@ -128,7 +128,7 @@ def batch(
         to_channels: HU to float32 (..., channels) in [0, 1].
         size: Patches of a batch.
         step: Number of the step.
-        seed: Of the run.
+        seed: Seed of the run.
         lesion_share: Chance of each patch to be drawn around hemorrhage.
         augment: Changes image and mask together, given a seed.
         out: Where to write the batch; None takes new memory.

@@ -35,9 +35,9 @@ class Recipe:
         crop: Side in pixels.
         batch: Crops of a batch.
         channels: Neighbouring slices, odd.
-        bleeding_share: Of the crops that show hemorrhage; subtypes equally often.
-        alone_share: Of the crops whose channels all hold the middle slice, as a slice
-            without neighbours is predicted.
+        bleeding_share: Share of the crops that show hemorrhage; subtypes equally often.
+        alone_share: Share of the crops whose channels all hold the middle slice, as for
+            a slice without neighbours.
     """
 
     crop: int
@@ -87,7 +87,7 @@ def batches(
         others: Further sources, each with its share of the crops.
         recipe: How they are drawn.
         augment: What changes an image with its truth; None for nothing.
-        seed: Of the draws.
+        seed: Seed of the draws.
         first_step: The first of the steps.
         last_step: The one after the last.
 

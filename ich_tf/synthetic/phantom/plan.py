@@ -45,7 +45,7 @@ class HeadPlan:
         angles_deg: Pitch, roll and yaw of the head in the scanner.
         shift_mm: Position of the head along x and y.
         lesion_ml: Volume wanted for each subtype; empty without bleeding.
-        age: Of the blood, "acute" or "subacute", see `lesions.density_hu`.
+        age: Age of the blood, "acute" or "subacute", see `lesions.density_hu`.
     """
 
     slices: int
