@@ -37,7 +37,7 @@ import numpy as np
 from IPython.display import Image, Markdown, display
 
 from ich_tf import datasets, labels
-from ich_tf.evidence import readme, synthetic_page
+from ich_tf.evidence import readme, real_heads_ablations, synthetic_page
 from ich_tf.prediction import figures, real_heads, saving
 from ich_tf.report import notebook, plots
 from ich_tf.synthetic import painted, painting, phantom
@@ -103,6 +103,16 @@ notebook.sheet({**similar, **denser}, columns=5, side=220)
 
 # %%
 Markdown(synthetic_page.ingredients(here.folders.results, readme.DOCS / "synthetic.md"))
+
+# %% [markdown]
+# The network behind `predict` sees three neighbouring slices of whole painted scans. Its
+# ingredients, judged on real slices, are in [its own table](../docs/real-heads.md), shown
+# here as it was recorded.
+
+# %%
+page = readme.DOCS / "real-heads.md"
+ablations = real_heads_ablations.section(here.folders.results, page)
+Markdown("\n".join(ablations[2:]) or "Not recorded.")
 
 # %% [markdown]
 # ## What the network behind `predict` finds

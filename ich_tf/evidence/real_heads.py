@@ -92,7 +92,7 @@ def _judged(measured: dict) -> list[str]:
         ("AUC any, patients, largest area", ("patient",)),
         ("false mm2 in a clean slice", ("false_mm2",)),
         ("marked over true volume, all patients", ("volume", "share")),
-        ("difference of the volume of a patient, ml", ("volume", "error_ml")),
+        ("volume error per patient, ml", ("volume", "error_ml")),
     ]
     lines = [
         "## Before and after",
