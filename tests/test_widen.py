@@ -39,6 +39,23 @@ def test_the_wide_network_answers_as_the_small_one():
     np.testing.assert_allclose(new[..., 1], new[..., 5], atol=1e-6)
 
 
+def test_neighbours_get_their_share_of_the_first_kernel():
+    small, large = build((2, 4), 1), build((4, 8), 3)
+    widen.transfer(small, large, seed=1, context=0.2)
+    old = small.get_layer("x0_0_1_conv").get_weights()[0][:, :, 0]
+    new = large.get_layer("x0_0_1_conv").get_weights()[0]
+    for channel, share in enumerate((0.2, 0.6, 0.2)):
+        expected = share * np.repeat(old, 2, axis=-1)
+        np.testing.assert_allclose(new[:, :, channel], expected, rtol=1e-6)
+    # Three equal slices are answered as the small network answers the slice.
+    image = np.random.default_rng(0).random((1, 16, 16, 1), dtype=np.float32)
+    np.testing.assert_allclose(
+        np.asarray(large(np.repeat(image, 3, axis=-1), training=False)),
+        np.asarray(small(image, training=False)),
+        atol=1e-6,
+    )
+
+
 def test_copies_of_a_filter_are_read_unevenly():
     small, large = build((2, 4), 1), build((4, 8), 1)
     widen.transfer(small, large, seed=1)

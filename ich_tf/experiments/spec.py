@@ -112,7 +112,7 @@ class Row:
         # Left out if unset, so that older results stay current.
         if made.get("patience") is None:
             made.pop("patience", None)
-        for name in ("painted_apart", "weak_labels_by"):
+        for name in ("painted_apart", "weak_labels_by", "context_share"):
             if not row.get(name):
                 row.pop(name, None)
         return json.loads(json.dumps({"experiment": row, "profile": made}))
@@ -212,10 +212,13 @@ class RealHeadsExperiment(PaintedExperiment):
         weak_labels_by: Name of the published weights that mark real slices with
             hemorrhage for training, in the subtypes that a slice's labels allow; None
             trains on no real hemorrhage.
+        context_share: Share of the first kernel that each neighbouring slice gets when
+            training starts; 0 reads the middle slice alone at first.
     """
 
     painted_apart: bool = False
     weak_labels_by: str | None = None
+    context_share: float = 0.0
 
     settings: Mapping[str, RealHeadsSettings] = dataclasses.field(default_factory=dict)
     result_type: ClassVar[type[Result]] = RealHeadsResult

@@ -11,20 +11,28 @@ _SUBTYPES = 5
 
 
 def transfer(
-    small: keras.Model, large: keras.Model, seed: int, noise: float = 0.3
+    small: keras.Model,
+    large: keras.Model,
+    seed: int,
+    noise: float = 0.3,
+    context: float = 0.0,
 ) -> None:
     """Give a UNet++ of whole multiples of the filters the small one's function.
 
     The large one answers as the small one: each filter is there `factor` times, and
     what reads them shares its kernel among them, unevenly, so that they learn
-    different things. With several input slices, only the middle one is read at first. A
-    softmax over background and subtypes has the odds of the small one's sigmoid.
+    different things. With several input slices, only the middle one is read at first,
+    unless `context` gives the others a share: then the large one answers as the small
+    one would for a weighted mean of the slices. A softmax over background and subtypes
+    has the odds of the small one's sigmoid.
 
     Args:
         small: One input channel, one sigmoid output.
         large: The same graph; its weights are replaced.
         seed: Seed of the uneven shares.
         noise: How uneven, as a share of each weight.
+        context: Share of the first kernel that each neighbouring slice gets; the middle
+            one keeps the rest.
 
     Raises:
         ValueError: if the filters are no multiple.
@@ -42,7 +50,8 @@ def transfer(
             factor = _factor(layer.name, len(old[0]), len(new[0]))
             layer.set_weights([np.repeat(values, factor) for values in old])
         else:
-            kernel = _kernel(layer.name, old[0], new[0].shape, rng, noise)
+            first = _spread(old[0], new[0].shape[2], context)
+            kernel = _kernel(layer.name, first, new[0].shape, rng, noise)
             biases = [
                 _outputs(bias, wide)
                 for bias, wide in zip(old[1:], new[1:], strict=True)
@@ -60,18 +69,20 @@ def _outputs(bias: np.ndarray, wide: np.ndarray) -> np.ndarray:
     return np.repeat(bias, len(wide) // len(bias))
 
 
+def _spread(kernel: np.ndarray, channels: int, context: float) -> np.ndarray:
+    """A kernel of one input channel over several slices; others as they are."""
+    if kernel.shape[2] != 1:
+        return kernel
+    shares = np.full(channels, context, np.float32)
+    shares[channels // 2] = 1 - context * (channels - 1)
+    return kernel * shares[:, np.newaxis]
+
+
 def _kernel(name: str, old: np.ndarray, shape, rng, noise: float) -> np.ndarray:
     """Kernel (height, width, inputs, filters) of the wide layer."""
-    if old.shape[2] == 1:
-        wide = np.zeros((*old.shape[:2], shape[2], old.shape[3]), np.float32)
-        wide[:, :, shape[2] // 2] = old[:, :, 0]
-    else:
-        wide = _shared(old, _factor(name, old.shape[2], shape[2]), shape, rng, noise)
-    return (
-        np.repeat(wide, _factor(name, old.shape[3], shape[3]), axis=3)
-        if (wide.shape[3] != shape[3])
-        else wide
-    )
+    if old.shape[2] == shape[2]:
+        return np.repeat(old, _factor(name, old.shape[3], shape[3]), axis=3)
+    return _shared(old, _factor(name, old.shape[2], shape[2]), shape, rng, noise)
 
 
 def _shared(old: np.ndarray, factor: int, shape, rng, noise: float) -> np.ndarray:

@@ -76,6 +76,12 @@ ROWS = (
     _row(BASE, "the recipe of the shipped network, 600 steps", SHORT),
     _row("real-heads/one-slice", "one slice instead of three", SHORT, channels=1),
     _row(
+        "real-heads/context",
+        "neighbouring slices read from the start, a fifth of the first kernel each",
+        SHORT,
+        context_share=0.2,
+    ),
+    _row(
         "real-heads/painted-apart",
         "every slice painted alone, so that neighbours disagree",
         SHORT,

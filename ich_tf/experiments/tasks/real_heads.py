@@ -114,7 +114,9 @@ class RealHeadsTask(PaintedTask):
         init = run.experiment.begins_with
         if init is not None:
             small = weights.load_shipped(init, run.folders.weights)
-            widen.transfer(small, model, seed=run.seed)
+            widen.transfer(
+                small, model, seed=run.seed, context=run.experiment.context_share
+            )
         score = plans.HemorrhageJaccard(name="soft_jaccard")
         plans.compile_model(model, run.experiment.loss, plan, [score])
         return model, init or "random"
