@@ -105,9 +105,9 @@ notebook.sheet({**similar, **denser}, columns=5, side=220)
 Markdown(synthetic_page.ingredients(here.folders.results, readme.DOCS / "synthetic.md"))
 
 # %% [markdown]
-# The network behind `predict` sees three neighbouring slices of whole painted scans. Its
-# ingredients, judged on real slices, are in [its own table](../docs/real-heads.md), shown
-# here as it was recorded.
+# The network behind `predict` sees three neighbouring slices of whole painted scans.
+# Its ingredients, judged on real slices, have [their own table](../docs/real-heads.md),
+# shown here as it was recorded.
 
 # %%
 page = readme.DOCS / "real-heads.md"
