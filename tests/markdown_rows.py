@@ -1,15 +1,6 @@
 """Tables of Markdown as lists of cells, so that tests look at values."""
 
-
-def rows(text):
-    """The cells of every row of every table, without rulers."""
-    lines = (line.strip() for line in text.splitlines())
-    cells = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in lines
-        if line.startswith("|")
-    ]
-    return [row for row in cells if not set("".join(row)) <= set(":- ")]
+from ich_tf.evidence.render import parsed_rows as rows
 
 
 def row(text, *first):

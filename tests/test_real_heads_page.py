@@ -155,7 +155,7 @@ def test_a_row_run_here_stands_among_recorded_ones(finished, tmp_path):
     target = tmp_path / "shipped/real-heads/one-slice.json"
     files.write_json(target, shipped_content(made.result))
     lines = "\n".join(real_heads_ablations.section(tmp_path, recorded))
-    rows_shown = {title: cells for title, *cells in render.parsed_table(lines)}
+    rows_shown = {title: cells for title, *cells in render.parsed_rows(lines)}
     assert rows_shown[other] == cells
     assert "no judges" in rows_shown["one slice instead of three"]
     # Settings that the row no longer has are as good as no run.
@@ -163,7 +163,7 @@ def test_a_row_run_here_stands_among_recorded_ones(finished, tmp_path):
     content["spec"]["profile"]["epochs"] += 1
     files.write_json(target, content)
     lines = "\n".join(real_heads_ablations.section(tmp_path, recorded))
-    rows_shown = {title: cells for title, *cells in render.parsed_table(lines)}
+    rows_shown = {title: cells for title, *cells in render.parsed_rows(lines)}
     assert rows_shown[other] == cells
     assert rows_shown["one slice instead of three"][0] == "not run"
 

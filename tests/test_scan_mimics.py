@@ -53,7 +53,7 @@ def painted(widest, **drawn) -> np.ndarray:
     hu, anatomy, height_mm = widest
     drawn = dataclasses.replace(NOTHING, **drawn)
     hu = scan_mimics.before(hu, anatomy, height_mm, drawn, [1, 0])
-    return scan_mimics.after(hu, anatomy, height_mm, drawn, [1, 0])
+    return scan_mimics.after(hu, anatomy, height_mm, drawn, [1, 0])[0]
 
 
 def test_nothing_drawn_leaves_the_slice_as_it_is(widest):
@@ -77,7 +77,7 @@ def test_a_strip_ends_above_and_below(widest):
     hu, anatomy, height_mm = widest
     far = height_mm + 60
     drawn = dataclasses.replace(NOTHING, strips=(LEFT_STRIP,))
-    above = scan_mimics.after(hu, anatomy, far, drawn, [1, 0])
+    above, _ = scan_mimics.after(hu, anatomy, far, drawn, [1, 0])
     np.testing.assert_allclose(above, hu, atol=1e-3)
 
 
@@ -147,7 +147,9 @@ def test_truth_leaves_out_air(scan, monkeypatch):
         for mimics in (False, True)
     )
     z = min(scan.usable, key=lambda z: abs(scan.heights_mm[z] - WIDEST_MM))
-    air = scan_mimics.air(scan.marks[z], scan.heights_mm[z], drawn)
+    _, air = scan_mimics.after(
+        scan.hu[z], scan.marks[z], scan.heights_mm[z], drawn, [1, z]
+    )
     assert np.count_nonzero(plain.subtypes[z][air]) > 20
     assert not made.subtypes[z][air].any()
     np.testing.assert_array_equal(made.subtypes[z][~air], plain.subtypes[z][~air])

@@ -68,7 +68,7 @@ def section(
 
 def _recorded(page: pathlib.Path) -> dict[str, list[str]]:
     """Title of a row -> its other cells on the page; without rows not run."""
-    table = render.parsed_table(render.recorded_section(page, HEADING))[1:]
+    table = render.parsed_rows(render.recorded_section(page, HEADING))[1:]
     return {cells[0]: cells[1:] for cells in table if cells[1] != "not run"}
 
 

@@ -42,11 +42,15 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def parsed_table(text: str) -> list[list[str]]:
-    """The cells of a Markdown table: its header, then its rows."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return cells[:1] + cells[2:]
+def parsed_rows(text: str) -> list[list[str]]:
+    """The cells of every row of every Markdown table, headers too, without rulers."""
+    lines = (line.strip() for line in text.splitlines())
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in lines
+        if line.startswith("|")
+    ]
+    return [row for row in cells if not set("".join(row)) <= set(":- ")]
 
 
 def recorded_section(page: pathlib.Path, heading: str) -> str:

@@ -125,7 +125,9 @@ def before(hu, anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics
     return hu
 
 
-def after(hu, anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics, seed):
+def after(
+    hu, anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics, seed
+) -> tuple[np.ndarray, np.ndarray]:
     """Let air into a slice that holds the blood, and disturb it as its scanner does.
 
     Args:
@@ -134,27 +136,22 @@ def after(hu, anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics,
         height_mm: Its height.
         drawn: The scan's.
         seed: Seed of the slice.
+
+    Returns:
+        Hounsfield units, and where there is air, (GRID, GRID), bool.
     """
     rng = np.random.default_rng([*seed, 12])
+    air = np.zeros(hu.shape, bool)
     if drawn.operation is not None:
         bubbles = drawn.operation.bubbles(anatomy, height_mm)
-        hu = _aired(hu, bubbles, drawn.operation.rim_hu)
+        hu, air = _aired(hu, bubbles, drawn.operation.rim_hu), bubbles < 0
     for strip in drawn.strips:
         hu = hu + strip.rise(anatomy, height_mm)
     if drawn.band is not None and rng.random() < 0.5:
         middle, half, rise = drawn.band
         share = np.exp(-(((anatomy.y - middle) / half) ** 2) - (anatomy.x / 45) ** 4)
         hu = hu + share * fields.cover(-anatomy.depth, 2.0) * np.float32(rise)
-    return mimics.disturbed(hu, anatomy, drawn.scanner, drawn.effects, rng)
-
-
-def air(
-    anatomy: landmarks.Landmarks, height_mm: float, drawn: ScanMimics
-) -> np.ndarray | None:
-    """Where a slice holds air, (GRID, GRID), bool; None for a scan without any."""
-    if drawn.operation is None:
-        return None
-    return drawn.operation.bubbles(anatomy, height_mm) < 0
+    return mimics.disturbed(hu, anatomy, drawn.scanner, drawn.effects, rng), air
 
 
 def _without_bone(hu, level, tissue_hu: float, rng) -> np.ndarray:

@@ -127,12 +127,10 @@ def paint(
                 truth[z][blood & (truth[z] == 0)] = number
     if dense is not None:
         for z in scan.usable:
-            hu[z] = scan_mimics.after(
+            hu[z], air = scan_mimics.after(
                 hu[z], marks[z], scan.heights_mm[z], dense, [seed, z]
             )
-            air = scan_mimics.air(marks[z], scan.heights_mm[z], dense)
-            if air is not None:
-                truth[z][air] = 0
+            truth[z][air] = 0
     if scan.hu_window is not None:
         hu = np.clip(hu, *scan.hu_window)
     return PaintedScan(hu, truth)
