@@ -33,7 +33,7 @@ def marks(quiet, slice_hu):
 
 
 def paint(hu, seed=0, **kwargs):
-    return painting.paint(hu, seed, with_look_alikes=False, **kwargs)
+    return painting.paint(hu, seed, with_mimics=False, **kwargs)
 
 
 def first(hu, name, pixels=100, **kwargs):

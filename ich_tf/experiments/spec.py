@@ -182,7 +182,7 @@ class PaintedExperiment(Experiment):
     Attributes:
         sources: Training data: "painted" (real heads without hemorrhage, painted on),
             "phantom", or both.
-        with_look_alikes: Whether mimics of blood are painted; see `painting.paint`.
+        with_mimics: Whether mimics of blood are painted; see `painting.paint`.
         mass_effect: Whether blood displaces tissue; see `painting.paint`.
         begins_with: Name of the published weights that training begins with; None for
             random ones.
@@ -190,7 +190,7 @@ class PaintedExperiment(Experiment):
     """
 
     sources: tuple[str, ...] = ("painted", "phantom")
-    with_look_alikes: bool = True
+    with_mimics: bool = True
     mass_effect: bool = True
     begins_with: str | None = None
     settings: Mapping[str, PaintedSettings] = dataclasses.field(default_factory=dict)

@@ -33,7 +33,7 @@ class PaintedHeads(Source):
             never used.
         prepare: Changes a case before it is painted, as to other in-plane pixels.
         seed: Seed of the paint.
-        with_look_alikes: Whether to paint what resembles blood.
+        with_mimics: Whether to paint what resembles blood.
         mass_effect: Whether blood pushes the brain aside.
         clean_share: Share of the slices that get no blood.
     """
@@ -41,7 +41,7 @@ class PaintedHeads(Source):
     source: Dataset
     prepare: Callable[[Case], Case]
     seed: int = 0
-    with_look_alikes: bool = True
+    with_mimics: bool = True
     mass_effect: bool = True
     clean_share: float = 0.3
 
@@ -94,7 +94,7 @@ class PaintedHeads(Source):
                 pixel_mm=volume.spacing_mm and volume.spacing_mm[1],
                 hu_window=volume.hu_window,
                 subtypes=self._subtypes(rng),
-                with_look_alikes=self.with_look_alikes,
+                with_mimics=self.with_mimics,
                 mass_effect=self.mass_effect,
             )
             if made is not None:

@@ -90,7 +90,7 @@ def paint(
     pixel_mm: float | None = None,
     hu_window: tuple[float, float] | None = None,
     subtypes: tuple[str, ...] | None = None,
-    with_look_alikes: bool = True,
+    with_mimics: bool = True,
     mass_effect: bool = True,
     blood: Blood = DRAWN,
 ) -> PaintedImage | None:
@@ -103,7 +103,7 @@ def paint(
         hu_window: `Volume.hu_window`: where the values were saturated, else None.
         subtypes: Full names; () for mimics alone, None to draw them as often as
             they are in RSNA 2019. Those for which the slice has no room are left out.
-        with_look_alikes: Whether to paint what only looks like blood.
+        with_mimics: Whether to paint what only looks like blood.
         mass_effect: Whether blood pushes the brain aside.
         blood: How much of it.
 
@@ -127,10 +127,10 @@ def paint(
     if subtypes is None:
         subtypes = planning.draw_subtypes(rng)
     hu = hu.astype(np.float32)
-    if with_look_alikes:
+    if with_mimics:
         hu = mimics.before_blood(hu, anatomy, np.random.default_rng([seed, 1]))
     hu, painted = _bleed(hu, anatomy, subtypes, blood, seed, mass_effect, rng)
-    if with_look_alikes:
+    if with_mimics:
         hu = mimics.after_blood(hu, anatomy, np.random.default_rng([seed, 2]))
     if hu_window is not None:
         hu = np.clip(hu, *hu_window)

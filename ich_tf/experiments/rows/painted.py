@@ -77,9 +77,9 @@ ROWS = (
         sources=("phantom",),
     ),
     row(
-        "painted/without-look-alikes",
+        "painted/without-mimics",
         "both, nothing painted that only looks like blood",
-        with_look_alikes=False,
+        with_mimics=False,
     ),
     row(
         "painted/without-mass-effect",

@@ -97,7 +97,7 @@ ROWS = (
         "real-heads/without-mimics",
         "no mimics in training",
         SHORT,
-        with_look_alikes=False,
+        with_mimics=False,
     ),
     _row(
         "real-heads/painted-only",

@@ -31,7 +31,7 @@ def painter_of(run: Run, *, whole: bool = False) -> painted.PaintedHeads:
         run.dataset,
         functools.partial(slices.at_size, size=run.profile.size),
         run.seed,
-        whole or run.experiment.with_look_alikes,
+        whole or run.experiment.with_mimics,
         whole or run.experiment.mass_effect,
     )
 
@@ -71,7 +71,7 @@ def stored_slices(run: Run, names: Iterable[str], copies: int) -> slices.Slices:
     key = provenance.digest(
         [
             *(run.fingerprint, used, copies, run.profile.size, run.profile.phantom),
-            *(painter.seed, painter.with_look_alikes, painter.mass_effect),
+            *(painter.seed, painter.with_mimics, painter.mass_effect),
             painting.VERSION,
         ]
     )

@@ -35,7 +35,7 @@ def sources(
         Painted scans, and other sources with their shares.
     """
     row = run.experiment
-    scans = stored(run, fold.train, run.profile.copies, mimics=row.with_look_alikes)
+    scans = stored(run, fold.train, run.profile.copies, mimics=row.with_mimics)
     if row.painted_apart:
         scans = painted_scans.apart(scans)
     others = []
