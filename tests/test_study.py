@@ -88,6 +88,15 @@ def test_words_follow_the_planted_scores(second, verdict, words):
     assert text.startswith(f"**Which loss?**\n\n- {answered['words']}")
 
 
+def test_the_words_say_how_many_seeds_and_which_questions_are_left():
+    one, two = answer((60,), (62,)), answer((60, 60), (62, 62))
+    assert "one seed" in study.markdown([one])
+    assert "2 seeds" in study.markdown([two])
+    left = study.markdown([one]).splitlines()[-1]
+    for question in study.QUESTIONS:
+        assert (question.text in left) == (question.text != one["question"])
+
+
 def test_rows_that_did_not_learn_are_not_compared():
     answered = answer((1, 2, 1), (3, 2, 4))
     assert answered["verdict"] == "not comparable"

@@ -243,18 +243,28 @@ def _numbers(question: Question, numbers: Sequence[float], difference: Interval)
 
 
 def markdown(made: Sequence[Answer]) -> str:
-    """The answers as a list, question by question."""
-    lines = []
-    for question in dict.fromkeys(answer["question"] for answer in made):
+    """The answers as a list, question by question, then what is not answered."""
+    lines, answered = [], dict.fromkeys(answer["question"] for answer in made)
+    for question in answered:
         lines += [f"**{question}**", ""]
         lines += [f"- {of['words']}" for of in made if of["question"] == question]
         lines.append("")
-    seeds = sorted({of["seeds"] for of in made})
-    lines.append(
-        f"Means of {' or '.join(map(str, seeds))} seeds; differences are paired, with "
-        "95 % intervals over patients and seeds. Answers hold for the phantom."
-    )
+    lines.append(_basis({of["seeds"] for of in made}))
+    asked = dict.fromkeys(question.text for question in QUESTIONS)
+    if left := [question for question in asked if question not in answered]:
+        lines += ["", f"Not answered yet: {' '.join(left)}"]
     return "\n".join(lines) + "\n"
+
+
+def _basis(seeds: set[int]) -> str:
+    """What numbers and intervals of answers with these numbers of seeds rest on."""
+    if seeds == {1}:
+        basis = "Rows were trained with one seed; differences are paired, with 95 % "
+        basis += "intervals over patients."
+    else:
+        basis = f"Means of {' or '.join(map(str, sorted(seeds)))} seeds; differences "
+        basis += "are paired, with 95 % intervals over patients and seeds."
+    return f"{basis} Answers hold for the phantom."
 
 
 def record(
