@@ -12,7 +12,7 @@ PAGE = paths.PROJECT / "README.md"
 
 
 def numbers() -> str:
-    """How well hemorrhage is found in real slices, in one sentence.
+    """How well hemorrhage is found in real slices, in a paragraph.
 
     Raises:
         ValueError: if the weights or their measurements are not there.
@@ -24,19 +24,22 @@ def numbers() -> str:
     judges = files.read_json(path)["judges"]
     after = judges["after"]
     score, false_mm2 = after["auc"]["any"]["slice"], after["false_mm2"]
-    volume = after["volume"]["share"]
+    volume, error = after["volume"]["share"], after["volume"]["error_ml"]
     return (
-        f"On {after['patients']} patients of {judges['data']} who were used to choose "
-        "the two thresholds but not for training, the AUC of slices with hemorrhage "
-        f"against slices without is {display.with_interval(score)}. The outlined "
-        f"volume is {display.with_interval(volume)} of the published true volume; a "
-        f"clean slice has on average {display.number(false_mm2['mean'], 1)} mm² of "
-        "false outline."
+        f"On {after['patients']} patients of {judges['data']} who were not used for "
+        "training, the AUC of slices with hemorrhage against slices without is "
+        f"{display.with_interval(score)}. There is no Dice, because their true masks "
+        "were not available, only the published volumes. At two thresholds chosen on "
+        f"these patients, the outlined volume is {display.with_interval(volume)} of "
+        f"the true volume, wrong by {display.number(error['mean'], 1)} ml per patient "
+        "on average, and a slice without hemorrhage has "
+        f"{display.number(false_mm2['mean'], 1)} mm² of false outline. Brackets: 95 % "
+        "intervals."
     )
 
 
 def update(page: pathlib.Path = PAGE) -> None:
-    """Write the sentence between the markers of the page.
+    """Write the numbers between the markers of the page.
 
     Args:
         page: The file, which has both markers.
