@@ -39,6 +39,25 @@ def test_the_wide_network_answers_as_the_small_one():
     np.testing.assert_allclose(new[..., 1], new[..., 5], atol=1e-6)
 
 
+def test_a_network_of_subtypes_becomes_wider_with_the_same_answers():
+    subtypes = {"classes": 6, "activation": "subtypes"}
+    small = build((2, 4), 3, **subtypes)
+    rng = np.random.default_rng(0)
+    small.set_weights(
+        [rng.normal(0, 0.8, weight.shape) for weight in small.get_weights()]
+    )
+    for weight in small.weights:
+        if "variance" in weight.path:
+            weight.assign(np.full(weight.shape, 0.5))
+    large = build((4, 8), 3, **subtypes)
+    widen.transfer(small, large, seed=1)
+    images = rng.random((2, 16, 16, 3), dtype=np.float32)
+    old = np.asarray(small(images, training=False))
+    assert old.std(axis=(0, 1, 2)).min() > 1e-4
+    new = np.asarray(large(images, training=False))
+    np.testing.assert_allclose(new, old, rtol=1e-4, atol=1e-5)
+
+
 def test_neighbours_get_their_share_of_the_first_kernel():
     small, large = build((2, 4), 1), build((4, 8), 3)
     widen.transfer(small, large, seed=1, context=0.2)

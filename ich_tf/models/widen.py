@@ -27,7 +27,8 @@ def transfer(
     has the odds of the small one's sigmoid.
 
     Args:
-        small: One input channel, one sigmoid output.
+        small: One input channel and one sigmoid output, or the inputs and outputs of
+            the large one.
         large: The same graph; its weights are replaced.
         seed: Seed of the uneven shares.
         noise: How uneven, as a share of each weight.
@@ -98,10 +99,10 @@ def _shared(old: np.ndarray, factor: int, shape, rng, noise: float) -> np.ndarra
 
 
 def _logits(kernel, bias, wide_kernel, wide_bias, rng, noise) -> list[np.ndarray]:
-    """Logits of background, 0, and of subtypes, which share the old one's odds."""
+    """The same logits, or background, 0, and subtypes that share the old one's odds."""
     factor = _factor("logits", kernel.shape[2], wide_kernel.shape[2])
     shared = _shared(kernel, factor, kernel.shape, rng, noise)
-    if len(wide_bias) == 1:
+    if len(wide_bias) == len(bias):
         return [shared, bias]
     wide = np.zeros(wide_kernel.shape, np.float32)
     wide[..., 1:] = shared

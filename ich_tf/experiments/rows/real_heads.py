@@ -71,6 +71,14 @@ SHIPPED_ROW = _row(
     SHIPPED,
 )
 """The network behind `predict`."""
+WIDE_ROW = _row(
+    "shipped/real-heads-wide",
+    "UNet++ of twice the width, subtypes on three slices of painted scans",
+    dataclasses.replace(SHIPPED, epochs=15, learning_rate=4e-4),
+    arguments={**_NETWORK, "filters": (16, 32, 64, 128, 256)},
+    begins_with="real-heads",
+)
+"""It starts as `real-heads`, each of whose filters it has twice, and trains on."""
 BASE = "real-heads/base"
 ROWS = (
     _row(BASE, "the recipe of the shipped network, 600 steps", SHORT),

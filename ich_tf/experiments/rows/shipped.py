@@ -54,6 +54,7 @@ ROWS = (
         settings={"shipped": painted.SHIPPED},
     ),
     real_heads.SHIPPED_ROW,
+    real_heads.WIDE_ROW,
     spec.Classifier(
         id="shipped/resnext-phantom",
         title="ResNeXt, small",
