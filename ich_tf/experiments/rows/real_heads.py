@@ -120,10 +120,4 @@ ROWS = (
         SHORT,
         weak_labels_by="real-heads",
     ),
-    _row(
-        "real-heads/wide",
-        "twice the width",
-        SHORT,
-        arguments={**_NETWORK, "filters": (16, 32, 64, 128, 256)},
-    ),
 )
