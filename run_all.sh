@@ -5,7 +5,7 @@
 #                                page, notebooks
 #   ./run_all.sh --quick         the same with a short row of each table, in minutes
 #   ./run_all.sh paper ARGS      the same in the report's setting on the real data, and
-#                                the audit's rows; needs --ct-ich DIR (all but Table I),
+#                                the audit's rows; needs --ct-ich DIR (all except Table I),
 #                                --rsna DIR (Table I) or both; `--profile paper` is the
 #                                same
 #   ./run_all.sh test [ARGS]     install, then the tests

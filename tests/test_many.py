@@ -16,7 +16,7 @@ def test_warnings_and_notes_of_one_of_many_scans_are_counted(tmp_path, capsys):
     weights_dir, made = small_network.ship(tmp_path / "weights"), tmp_path / "made"
     layouts.write_phantom("ct-ich", made, cases=1, seed=3, slices=6, size=64)
     image = nibabel.load(made / "ct_scans" / "049.nii")
-    # Slices of 1 mm, which a note tells.
+    # Slices of 1 mm, which a note states.
     image.affine[:, 2] /= 5
     path = tmp_path / "thin.nii"
     nibabel.Nifti1Image(np.asarray(image.dataobj), image.affine).to_filename(path)
