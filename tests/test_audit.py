@@ -47,6 +47,7 @@ def test_what_the_report_says_of_itself(tmp_path):
         "RSNA slices",
         "ct-ich scans",
         "ct-ich slices of a scan",
+        "ResNeXt blocks",
         "LSTM vectors",
     ]
     assert list(judged.values()).count("not run") == 8
@@ -114,6 +115,8 @@ def test_facts_that_fit_the_release_hold(reported):
     assert audit_printed.crops_per_slice(reported).verdict == "contradicted"
     reported["training"]["classification"]["lstm_vector"] = 512
     assert audit_printed.lstm_width(reported).verdict == "holds"
+    reported["training"]["classification"]["resnext_blocks"] = 3 + 4 + 23 + 3
+    assert audit_printed.resnext_blocks(reported).verdict == "holds"
 
 
 @pytest.mark.parametrize(

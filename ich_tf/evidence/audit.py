@@ -48,6 +48,7 @@ def audit(
         *audit_printed.ct_ich_release(printed),
         audit_printed.demographics(printed, ct_ich_folder),
         audit_printed.crops_per_slice(printed),
+        audit_printed.resnext_blocks(printed),
         audit_printed.lstm_width(printed),
         audit_trained.evaluation_slips(load),
         audit_trained.lesion_crops(load),

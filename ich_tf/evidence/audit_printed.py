@@ -248,6 +248,20 @@ def crops_per_slice(printed: dict) -> Finding:
     )
 
 
+def resnext_blocks(printed: dict) -> Finding:
+    """What the 101 in the network's name counts."""
+    stated = printed["training"]["classification"]["resnext_blocks"]
+    groups = reference()["networks"]["resnext101_blocks"]
+    blocks = sum(groups)
+    return Finding(
+        "ResNeXt blocks",
+        f"{stated} blocks",
+        f"[3]: {' + '.join(map(str, groups))} = {blocks} blocks of three layers; with "
+        f"the first and the last layer these are the {3 * blocks + 2} of the name",
+        findings.holds(stated == blocks),
+    )
+
+
 def lstm_width(printed: dict) -> Finding:
     """The size of the LSTM's vectors, against the network of [1]."""
     stated = printed["training"]["classification"]["lstm_vector"]
