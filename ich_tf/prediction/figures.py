@@ -10,6 +10,7 @@ from ich_tf import files
 
 COLOUR = np.array([255, 64, 48], np.float32)
 CELL = 256
+FRAME = (255, 255, 0)
 COMPRESSION = 2
 """Of PNG files; a third of the time of Pillow's default."""
 TITLE = 20
@@ -168,6 +169,26 @@ def explained(
         sheet.paste(picture, (number * width, TITLE))
     ImageDraw.Draw(sheet).text((6, 4), title, fill="yellow")
     return sheet
+
+
+def framed(
+    picture: np.ndarray, part: tuple[slice, slice], scale: tuple[int, int] = (1, 1)
+) -> np.ndarray:
+    """A picture, enlarged, with a frame around a part of it.
+
+    Args:
+        picture: (h, w, 3), uint8.
+        part: Rows and columns within the frame, before the picture is enlarged.
+        scale: Factors that rows and columns are repeated by.
+    """
+    shown = picture.repeat(scale[0], axis=0).repeat(scale[1], axis=1)
+    (top, bottom), (left, right) = (
+        (of.start * factor, of.stop * factor - 1)
+        for of, factor in zip(part, scale, strict=True)
+    )
+    shown[[top, bottom], left : right + 1] = FRAME
+    shown[top : bottom + 1, [left, right]] = FRAME
+    return shown
 
 
 def with_headings(picture: Image.Image, headings: Sequence[str]) -> Image.Image:
