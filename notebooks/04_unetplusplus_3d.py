@@ -138,7 +138,7 @@ Markdown(
 # Next to a 2-D UNet++ that was trained for as long on the same heads. The demo's
 # patches are so small that the process itself dominates its peak memory, so that column
 # cannot show what the skips and recomputation save. Steps that were measured on a whole
-# head do ([benchmarks](../benchmarks/README.md#the-3-d-unet)): 19.5 GB concatenated,
+# head do ([benchmarks](../benchmarks/README.md)): 19.5 GB concatenated,
 # 15.5 GB added, 11.0 GB concatenated and recomputed, 8.9 GB added and recomputed.
 
 # %%
