@@ -63,7 +63,8 @@ panels = {
 }
 if not SCAN:
     panels["truth"] = figures.overlay(hu[z], head.mask[z])
-notebook.sheet(panels, columns=4)
+alt = "The slice with most predicted blood: as it is, outlined, and its probability"
+notebook.sheet(panels, alt if SCAN else f"{alt}, next to the true outline", columns=4)
 
 # %%
 volume = prediction.volume_ml
@@ -78,12 +79,14 @@ Markdown(
 # %% [markdown]
 # ## Every slice
 #
-# From foot to head, with the predicted outline.
+# From foot to head, with the predicted outline; of a scan with more than 24 slices, 24
+# of them.
 
 # %%
-shown = np.linspace(0, len(hu) - 1, min(16, len(hu))).astype(int)
+shown = np.linspace(0, len(hu) - 1, min(24, len(hu))).astype(int)
 notebook.sheet(
     {str(k + 1): figures.overlay(hu[k], prediction.mask[k]) for k in shown},
+    "Slices from foot to head with the predicted outline",
     columns=8,
     side=128,
 )
@@ -104,6 +107,7 @@ notebook.sheet(
         "subdural, 80/200": figures.gray(hu[z], 80, 200),
         "bone, 600/2800": figures.gray(hu[z], 600, 2800),
     },
+    "The same slice in your window, the brain, the subdural and the bone window",
     columns=4,
 )
 

@@ -51,9 +51,10 @@ here = notebook.start(DATA)
 # %% [markdown]
 # ## Five heads
 #
-# From the phantom: one head for each subtype. From ct-ich: the first five patients with
-# hemorrhage. Each is shown in its slice with the largest lesion, without and with
-# the outline of the mask.
+# From the phantom: one head for each subtype: epidural (EDH), intraparenchymal (IPH),
+# intraventricular (IVH), subarachnoid (SAH) and subdural hemorrhage (SDH). From ct-ich:
+# the first five patients with hemorrhage. Each is shown in its slice with the largest
+# lesion, without and with the outline of the mask.
 
 # %%
 if here.phantom:
@@ -80,7 +81,12 @@ outlined = {
     )
     for name, case in cases.items()
 }
-notebook.sheet({**plain, **outlined}, columns=5, side=200)
+notebook.sheet(
+    {**plain, **outlined},
+    "Five heads in the slice with the largest lesion, without and with its outline",
+    columns=5,
+    side=200,
+)
 
 # %%
 rows = []
@@ -103,6 +109,7 @@ name, case = list(cases.items())[-1]
 shown = np.linspace(0, len(case.volume.hu) - 1, 24).astype(int)
 notebook.sheet(
     {str(z + 1): figures.overlay(case.volume.hu[z], case.mask[z]) for z in shown},
+    "Slices of one head from foot to head, with the outline of the mask",
     columns=8,
     side=128,
 )
@@ -117,14 +124,16 @@ notebook.sheet(
 
 # %%
 hu = case.volume.hu[largest[name]]
-pictures = {
-    f"{window}, {of.level:g}/{of.width:g}": figures.gray(hu, of.level, of.width)
-    for known in windows.WINDOWS.values()
-    for window, of in known.items()
-}
+pictures = {}
+for task, known in windows.WINDOWS.items():
+    for window, of in known.items():
+        title = f"brain ({task})" if window == "brain" else window.replace("_", " ")
+        title += f", {of.level:g}/{of.width:g}"
+        pictures[title] = figures.gray(hu, of.level, of.width)
 three = windows.channels(hu, "approach2", 3)
 pictures["approach 2 as colours"] = (255 * three).astype(np.uint8)
-notebook.sheet(pictures, columns=5, side=200)
+alt = "One slice in each window, and three of the windows as red, green and blue"
+notebook.sheet(pictures, alt, columns=5, side=200)
 
 # %% [markdown]
 # Where blood lies in Hounsfield units, and how much of it the windows separate from
@@ -133,11 +142,14 @@ notebook.sheet(pictures, columns=5, side=200)
 # %%
 inside = np.concatenate([case.volume.hu[case.mask > 0] for case in cases.values()])
 around = np.concatenate(
-    [case.volume.hu[(case.mask == 0) & (case.volume.hu > 0)] for case in cases.values()]
+    [
+        case.volume.hu[(case.mask == 0) & (case.volume.hu > 0) & (case.volume.hu < 100)]
+        for case in cases.values()
+    ]
 )
 figure, (axis,) = plots.panels(1, 2.8, columns=1)
 bins = np.arange(0, 151, 2)
-axis.hist(around, bins, density=True, alpha=0.6, label="other tissue above 0 HU")
+axis.hist(around, bins, density=True, alpha=0.6, label="other tissue, 0 to 100 HU")
 axis.hist(inside, bins, density=True, alpha=0.6, label="hemorrhage")
 axis.axvspan(*windows.WINDOWS["segmentation"]["brain"].bounds_hu, alpha=0.1)
 axis.set_xlim(0, 150)
@@ -150,9 +162,9 @@ notebook.show(figure, "Densities of Hounsfield units: hemorrhage overlaps other 
 low, median, high = np.percentile(inside, [5, 50, 95])
 Markdown(
     f"In these heads, hemorrhage lies between {low:.0f} and {high:.0f} HU (5th and "
-    f"95th percentile), with a median of {median:.0f} HU; tissue around it has a "
-    f"median of {np.median(around):.0f} HU. The two overlap, so no threshold "
-    "separates them."
+    f"95th percentile), with a median of {median:.0f} HU; other tissue between 0 and "
+    f"100 HU, so without bone, has a median of {np.median(around):.0f} HU. The two "
+    "overlap, so no threshold separates them."
 )
 
 # %% [markdown]
@@ -160,7 +172,7 @@ Markdown(
 #
 # The 2-D networks see crops of a quarter of the slice's side, at a stride of half a
 # crop: 49 in a slice of 512 pixels. Where crops overlap at inference, probabilities
-# are averaged.
+# are averaged. The demo uses no overlap at inference: four tiles side by side.
 
 # %%
 side = hu.shape[0] // 4
@@ -169,6 +181,7 @@ crops = grid.cut(hu[np.newaxis])
 overlaps = grid.overlaps()
 notebook.sheet(
     {str(number + 1): figures.gray(crop) for number, crop in enumerate(crops)},
+    "All crops of one slice, row by row",
     columns=grid.columns,
     side=grid.tile + 2,
 )
@@ -194,6 +207,7 @@ notebook.sheet(
         f"seed {seed}": figures.overlay(image[..., 0], drawn)
         for seed, (image, drawn) in enumerate(moved)
     },
+    "A slice with its mask, and five augmented copies of both",
     columns=6,
     side=170,
 )

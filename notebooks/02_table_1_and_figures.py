@@ -48,6 +48,9 @@ SLICES, SCANS = "table1/resnext101", "table1/resnext101-lstm"
 
 # %% [markdown]
 # ## Table I, reported next to ours
+#
+# "Never predicted" is the accuracy of a network that never says hemorrhage; an accuracy
+# no higher than that shows nothing.
 
 # %%
 display(here.table("table1"), here.table("table1-losses"))
@@ -70,8 +73,7 @@ else:
 
 # %%
 if results:
-    figure = plots.training_curves(plots.histories(results))
-    display(notebook.show(figure, "Loss by epoch of each network"))
+    display(notebook.curves(plots.histories(results)))
 else:
     display(here.missing("table1"))
 
@@ -79,7 +81,8 @@ else:
 # ## What the sequence model adds
 #
 # Both networks on the same held-out scans. The difference is taken on the same draws
-# of patients, so its interval is narrower than the intervals of the two numbers.
+# of patients, so its interval is usually narrower than if the two networks had been
+# tested on different patients.
 
 # %%
 if SLICES in results and SCANS in results:
@@ -127,14 +130,18 @@ Markdown(
 #
 # Heatmap, overlay and slice, as in the report. With RSNA 2019: the held-out slices
 # that show a subtype and have the highest probability of it. On the phantom
-# the blood is outlined, to show whether the heat is on it.
+# the blood is outlined, to show whether the heat is on it. The heatmap of a subtype to
+# which the network gives a low probability (p in a title) means little.
 
 # %%
 folder = stored.result_file(here.folders.results, here.profile, SLICES).with_suffix("")
 drawn = held_out_figures.drawn(folder)
+panels = ("heatmap", "overlay", "slice")
 if drawn:
     for path in drawn:
-        display(notebook.picture(Image.open(path), f"Grad-CAM, {path.stem}"))
+        shown = figures.with_headings(Image.open(path), panels)
+        alt = f"Grad-CAM, {path.stem}: {', '.join(panels)}"
+        display(notebook.picture(shown, alt))
 else:
     display(here.missing("table1"))
     network_name = f"the shipped slice network `{classify.SLICES}`"
@@ -147,7 +154,9 @@ else:
         title = f"{labels.SHORT[name]}, slice {z + 1}"
         mask = head.case.mask[z]
         shown = figures.explained(volume.hu[z], heat, title, mask)
-        display(notebook.picture(shown, f"Grad-CAM by {classify.SLICES}: {title}"))
+        shown = figures.with_headings(shown, panels)
+        alt = f"Grad-CAM by {classify.SLICES}, {title}: {', '.join(panels)}"
+        display(notebook.picture(shown, alt))
 
 # %% [markdown]
 # How often the heat is on the blood is measured in

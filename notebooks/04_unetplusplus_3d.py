@@ -1,9 +1,9 @@
 # %% [markdown]
 # # The 3-D UNet++ that the report could not train
 #
-# Section V of the report: a 3-D UNet++ over whole volumes ran out of GPU memory, so it
-# prints no number. It proposes two remedies: training on the CPU, and adding the skip
-# connections instead of concatenating them. A third is to recompute activations
+# Section V of the report: a 3-D UNet++ over whole volumes ran out of GPU memory, so the
+# report prints no number; it proposes two remedies: training on the CPU, and adding the
+# skip connections instead of concatenating them. A third is to recompute activations
 # for the gradients. This notebook shows what each saves, and what the networks reach.
 
 # %%
@@ -49,33 +49,38 @@ here = notebook.start(DATA)
 # ## What the network sees
 #
 # A patch of slices. The network halves it four times in-plane and along the axis only
-# twice, because slices are thick. Below: the same head from below, from the side and
-# from the front; the frame is a patch of the demo.
+# twice, because slices are thick. Below: the same head at the size of the demo's
+# slices, from below (axial), from the front (coronal) and from the side (sagittal); the
+# frame is a patch of the demo.
 
 # %%
-case = phantom.generate(7, 105, slices=32, size=128, subtypes=["IPH"]).case
-hu, mask = case.volume.hu, case.mask
-z, y, x = (int(np.median(places)) for places in np.nonzero(mask))
-thick = round(case.volume.spacing_mm[0] / case.volume.spacing_mm[1])
-views = {
-    "axial": figures.overlay(hu[z], mask[z]),
-    "coronal": figures.overlay(hu[::-1, y], mask[::-1, y]),
-    "sagittal": figures.overlay(hu[::-1, :, x], mask[::-1, :, x]),
-}
-depth, height, width = volume3d.DEMO.patch
-top = min(max(0, y - height // 2), hu.shape[1] - height)
-left = min(max(0, x - width // 2), hu.shape[2] - width)
-views["axial"][[top, top + height - 1], left : left + width] = (255, 255, 0)
-views["axial"][top : top + height, [left, left + width - 1]] = (255, 255, 0)
-for name in ("coronal", "sagittal"):
-    views[name] = views[name].repeat(thick, axis=0)
-notebook.sheet(views, columns=3)
+size = volume3d.DEMO.size
+case = phantom.generate(7, 105, slices=32, size=size, subtypes=["IPH"]).case
+# Slices begin at the foot; the head is shown upright.
+hu, mask = case.volume.hu[::-1], case.mask[::-1]
+middle = [int(np.median(places)) for places in np.nonzero(mask)]
+patch = []
+for place, side, whole in zip(middle, volume3d.DEMO.patch, hu.shape, strict=True):
+    start = min(max(0, place - side // 2), whole - side)
+    patch.append(slice(start, start + side))
+spacing_mm = case.volume.spacing_mm
+scale = [round(4 * mm / spacing_mm[1]) for mm in spacing_mm]
+views = {}
+for axis, name in enumerate(("axial", "coronal", "sagittal")):
+    place = middle[axis]
+    view = figures.overlay(hu.take(place, axis), mask.take(place, axis))
+    part, enlarged = (
+        tuple(of for k, of in enumerate(every) if k != axis) for every in (patch, scale)
+    )
+    views[name] = figures.framed(view, part, enlarged)
+alt = "A head from below, from the front and from the side; a frame marks the patch"
+notebook.sheet(views, alt, columns=3)
 
 # %%
+head, part = (" x ".join(map(str, of)) for of in (hu.shape, volume3d.DEMO.patch))
 Markdown(
-    f"Pixels of {case.volume.spacing_mm[1]:.1f} mm in slices "
-    f"{case.volume.spacing_mm[0]:g} mm apart; the patch is "
-    f"{depth} x {height} x {width}."
+    f"Pixels of {spacing_mm[1]:.1f} mm in slices {spacing_mm[0]:g} mm apart. The head "
+    f"is {head}, the patch {part}."
 )
 
 # %% [markdown]
@@ -130,7 +135,11 @@ Markdown(
 # %% [markdown]
 # ## What the networks reach
 #
-# Next to a 2-D UNet++ that was trained for as long on the same heads.
+# Next to a 2-D UNet++ that was trained for as long on the same heads. The demo's
+# patches are so small that the process itself dominates its peak memory, so that column
+# cannot show what the skips and recomputation save. Steps that were measured on a whole
+# head do ([benchmarks](../benchmarks/README.md)): 19.5 GB concatenated,
+# 15.5 GB added, 11.0 GB concatenated and recomputed, 8.9 GB added and recomputed.
 
 # %%
 here.table("volume3d")
@@ -141,8 +150,7 @@ scores = plots.dice_of_heads(results)
 if scores:
     figure = plots.scores_per_case(scores, "Dice per volume")
     display(notebook.show(figure, "Dice of each held-out head, by row"))
-    figure = plots.training_curves(plots.histories(results))
-    display(notebook.show(figure, "Loss and soft Jaccard by epoch, by row"))
+    display(notebook.curves(plots.histories(results)))
 else:
     display(here.missing("volume3d"))
 
@@ -168,7 +176,8 @@ for result in results.values():
             pictures[f"{name}: {dice(counts[largest]):.2f}"] = predicted
             break
 if pictures:
-    display(notebook.sheet(pictures, columns=min(4, len(pictures))))
+    alt = "The largest lesion: the truth, and what each row predicts with its Dice"
+    display(notebook.sheet(pictures, alt, columns=len(pictures)))
 else:
     display(here.missing("volume3d"))
 

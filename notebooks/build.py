@@ -5,7 +5,8 @@
 
 The .py files are the source, in jupytext's percent format. The same source and results
 give the same files, as far as the pictures' library does. What is written next to the
-sources is committed, so it is never made of real data.
+sources is committed, so it is never made of real data. Pictures that are published in
+docs may be shown.
 """
 
 import argparse

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from ich_tf import owned_folder
+from ich_tf.evidence import render
 from ich_tf.report import forest
 
 
@@ -50,6 +51,26 @@ def test_each_number_stands_at_its_place():
     hollow = {line.get_xdata()[0]: line.get_markerfacecolor() for line in dice.lines}
     assert hollow[0.5] == "white" != hollow[0.31]
     assert [line.get_xdata()[0] for line in jaccard.lines] == [0.338]
+
+
+def test_columns_are_named_as_in_the_tables():
+    scores = [cell("any", name, 0.9, 0.8) for name in ("auc_scan", "peak_memory_gb")]
+    titles = [axis.get_title() for axis in forest.plot(scores).axes]
+    assert titles == [render.heading("auc_scan"), render.heading("peak_memory_gb")]
+
+
+@pytest.mark.parametrize(
+    "cells, drawn",
+    [
+        (CELLS[:1], {"reported", "margin of equivalence", "ours, 95 % interval"}),
+        (CELLS[2:3], {"ours, 95 % interval, not compared"}),
+        (CELLS[1:2], {"reported", "margin of equivalence"}),
+        ([cell("2-D", "peak_memory_gb", 9.0, None)], {"reported"}),
+    ],
+)
+def test_the_legend_names_only_what_is_drawn(cells, drawn):
+    (legend,) = forest.plot(cells).legends
+    assert {text.get_text() for text in legend.get_texts()} == drawn
 
 
 def test_a_shared_training_is_drawn_once():

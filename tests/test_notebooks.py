@@ -145,7 +145,7 @@ def test_all_run_without_any_result(tmp_path):
     for name in NAMES:
         notebook = nbformat.read(tmp_path / "out" / f"{name}.ipynb", as_version=4)
         text = said[name[:2]] = str(outputs(notebook))
-        assert "demo: 0 rows" in text
+        assert "with results here: 0." in text
         if name != "05_how_to_verify":
             assert pictures(notebook)
         if name[:2] in ("02", "03"):

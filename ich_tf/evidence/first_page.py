@@ -5,7 +5,6 @@ import pathlib
 from ich_tf import files, paths
 from ich_tf.evidence import real_heads
 from ich_tf.metrics import display
-from ich_tf.models import weights
 
 BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
 PAGE = paths.PROJECT / "README.md"
@@ -17,11 +16,7 @@ def numbers() -> str:
     Raises:
         ValueError: if the weights or their measurements are not there.
     """
-    _, entry = weights.shipped(real_heads.NAME)
-    path = weights.companion(entry, real_heads.MEASURED)
-    if path is None:
-        raise ValueError(f"{real_heads.NAME} has no {real_heads.MEASURED}.")
-    judges = files.read_json(path)["judges"]
+    judges = real_heads.read_measured()["judges"]
     after = judges["after"]
     score, false_mm2 = after["auc"]["any"]["slice"], after["false_mm2"]
     volume, error = after["volume"]["share"], after["volume"]["error_ml"]

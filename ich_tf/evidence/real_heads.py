@@ -44,12 +44,24 @@ def page(
     Raises:
         ValueError: if these weights or their measurements are not there.
     """
+    ablations = real_heads_ablations.section(results, recorded)
+    return render(read_measured(weights_dir), ablations)
+
+
+def read_measured(weights_dir: str | os.PathLike | None = None) -> dict:
+    """What was measured with the shipped network.
+
+    Args:
+        weights_dir: Folder with the weights.
+
+    Raises:
+        ValueError: if the weights or their measurements are not there.
+    """
     _, entry = weights.shipped(NAME, weights_dir)
     path = weights.companion(entry, MEASURED, weights_dir)
     if path is None:
         raise ValueError(f"{NAME} has no {MEASURED} next to its weights.")
-    ablations = real_heads_ablations.section(results, recorded)
-    return render(files.read_json(path), ablations)
+    return files.read_json(path)
 
 
 def render(measured: dict, ablations: Sequence[str] = ()) -> str:

@@ -10,6 +10,7 @@ from ich_tf import files
 
 COLOUR = np.array([255, 64, 48], np.float32)
 CELL = 256
+FRAME = (255, 255, 0)
 COMPRESSION = 2
 """Of PNG files; a third of the time of Pillow's default."""
 TITLE = 20
@@ -168,6 +169,62 @@ def explained(
         sheet.paste(picture, (number * width, TITLE))
     ImageDraw.Draw(sheet).text((6, 4), title, fill="yellow")
     return sheet
+
+
+def framed(
+    picture: np.ndarray, part: tuple[slice, slice], scale: tuple[int, int] = (1, 1)
+) -> np.ndarray:
+    """A picture, enlarged, with a frame around a part of it.
+
+    Args:
+        picture: (h, w, 3), uint8.
+        part: Rows and columns within the frame, before the picture is enlarged.
+        scale: Factors that rows and columns are repeated by.
+    """
+    shown = picture.repeat(scale[0], axis=0).repeat(scale[1], axis=1)
+    (top, bottom), (left, right) = (
+        (of.start * factor, of.stop * factor - 1)
+        for of, factor in zip(part, scale, strict=True)
+    )
+    shown[[top, bottom], left : right + 1] = FRAME
+    shown[top : bottom + 1, [left, right]] = FRAME
+    return shown
+
+
+def with_headings(picture: Image.Image, headings: Sequence[str]) -> Image.Image:
+    """A row of equally wide panels, each with its heading above it.
+
+    Args:
+        picture: The row, such as `explained` draws.
+        headings: From left to right.
+    """
+    sheet = Image.new("RGB", (picture.width, TITLE + picture.height))
+    sheet.paste(picture, (0, TITLE))
+    draw = ImageDraw.Draw(sheet)
+    for number, text in enumerate(headings):
+        left = number * picture.width // len(headings)
+        draw.text((left + 6, 4), text, fill="yellow")
+    return sheet
+
+
+def heat_scale(low: str, high: str, width: int = 2 * CELL) -> Image.Image:
+    """The colours of `heat_colours` from 0 to 1, with a text on either side.
+
+    Args:
+        low: What 0 means.
+        high: What 1 means.
+        width: Width of the colours, in pixels.
+    """
+    ramp = np.linspace(0, 1, width, dtype=np.float32)[np.newaxis].repeat(TITLE, 0)
+    colours = Image.fromarray(heat_colours(ramp))
+    measured = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    left, right = (int(measured.textlength(text)) + 12 for text in (low, high))
+    scale = Image.new("RGB", (left + width + right, TITLE))
+    scale.paste(colours, (left, 0))
+    draw = ImageDraw.Draw(scale)
+    draw.text((6, 4), low, fill="yellow")
+    draw.text((left + width + 6, 4), high, fill="yellow")
+    return scale
 
 
 def heat(hu: np.ndarray, heatmap: np.ndarray, **window: float) -> np.ndarray:

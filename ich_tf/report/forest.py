@@ -1,4 +1,4 @@
-"""Forest plots: each printed number with our number and its 95 % interval."""
+"""Forest plots: each reported number with our number and its 95 % interval."""
 
 import os
 import pathlib
@@ -6,7 +6,7 @@ import typing
 from collections.abc import Sequence
 
 from ich_tf import owned_folder
-from ich_tf.evidence import verdicts
+from ich_tf.evidence import render, verdicts
 from ich_tf.evidence.table_cells import Cell
 from ich_tf.report import plots
 
@@ -14,7 +14,7 @@ if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-OURS, PRINTED, MARGIN = "#1f5fa8", "#d1495b", "#f3d9dc"
+OURS, REPORTED, MARGIN = "#1f5fa8", "#d1495b", "#f3d9dc"
 ROW_INCHES = 0.26
 WRITER = "verify --plot"
 NOT_COMPARED = ("not comparable", "not run")
@@ -23,7 +23,7 @@ NOT_COMPARED = ("not comparable", "not run")
 def plot(cells: Sequence[Cell], title: str = "") -> "Figure | None":
     """Draw a table: a panel for each column, a line for each row.
 
-    The printed number is a diamond within its margin of equivalence, ours a dot with
+    The reported number is a diamond within its margin of equivalence, ours a dot with
     its interval; hollow where the two cannot be compared. Rows and columns without any
     number are left out, and ours of a row that is the same training as another.
 
@@ -42,7 +42,7 @@ def plot(cells: Sequence[Cell], title: str = "") -> "Figure | None":
     height = ROW_INCHES * len(rows) + 1.3
     figure, axes = plots.panels(len(columns), height, columns=len(columns))
     for axis, column in zip(axes, columns, strict=True):
-        axis.set_title(column.replace("_", " "), fontsize=8)
+        axis.set_title(render.heading(column), fontsize=8)
         axis.set_ylim(len(rows) - 0.4, -0.6)
         axis.set_yticks(range(len(rows)), rows if axis is axes[0] else [""] * len(rows))
         axis.tick_params(axis="y", length=0)
@@ -52,7 +52,7 @@ def plot(cells: Sequence[Cell], title: str = "") -> "Figure | None":
         for cell in numbered:
             if cell.column == column:
                 _draw(axis, rows.index(cell.row), cell)
-    _legend(figure)
+    _legend(figure, numbered)
     if title:
         figure.suptitle(title, fontsize=9)
     return figure
@@ -89,40 +89,68 @@ def _numbers(cell: Cell) -> list[float]:
     return [number for number in (cell.reported, cell.ours) if number is not None]
 
 
+def _bounds(cell: Cell) -> tuple[float, float] | None:
+    """The margin of equivalence around a reported number, if there is one."""
+    margin = verdicts.margin(cell.column)
+    if cell.reported is None or margin is None:
+        return None
+    return margin.bounds(cell.reported)
+
+
+def _has_ours(cell: Cell) -> bool:
+    return cell.ours is not None and not cell.same_training
+
+
+def _is_compared(cell: Cell) -> bool:
+    return cell.reported is not None and cell.verdict not in NOT_COMPARED
+
+
 def _draw(axis: "Axes", place: int, cell: Cell) -> None:
+    bounds = _bounds(cell)
+    if bounds is not None:
+        low, high = bounds
+        axis.barh(place, high - low, left=low, height=0.7, color=MARGIN, zorder=1)
     if cell.reported is not None:
-        margin = verdicts.margin(cell.column)
-        if margin is not None:
-            low, high = margin.bounds(cell.reported)
-            axis.barh(place, high - low, left=low, height=0.7, color=MARGIN, zorder=1)
-        axis.plot(cell.reported, place, "D", color=PRINTED, ms=4, zorder=3)
-    if cell.ours is None or cell.same_training:
+        axis.plot(cell.reported, place, "D", color=REPORTED, ms=4, zorder=3)
+    if not _has_ours(cell):
         return
     if cell.low is not None and cell.high is not None:
         axis.hlines(place, cell.low, cell.high, color=OURS, linewidth=1.4, zorder=2)
-    compared = cell.reported is not None and cell.verdict not in NOT_COMPARED
-    face = OURS if compared else "white"
+    face = OURS if _is_compared(cell) else "white"
     axis.plot(cell.ours, place, "o", color=OURS, markerfacecolor=face, ms=5, zorder=4)
 
 
-def _legend(figure: "Figure") -> None:
+def _legend(figure: "Figure", cells: Sequence[Cell]) -> None:
+    """Name what is drawn, and nothing else."""
     from matplotlib import lines, patches
 
-    figure.legend(
-        handles=[
-            lines.Line2D([], [], color=PRINTED, marker="D", linestyle="", ms=4),
+    ours = [cell for cell in cells if _has_ours(cell)]
+    reported = {"color": REPORTED, "marker": "D", "linestyle": "", "ms": 4}
+    dot = {"color": OURS, "marker": "o", "ms": 5}
+    known = {
+        "reported": (
+            any(cell.reported is not None for cell in cells),
+            lines.Line2D([], [], **reported),
+        ),
+        "margin of equivalence": (
+            any(_bounds(cell) is not None for cell in cells),
             patches.Patch(color=MARGIN),
-            lines.Line2D([], [], color=OURS, marker="o", ms=5),
-            lines.Line2D([], [], color=OURS, marker="o", ms=5, markerfacecolor="white"),
-        ],
-        labels=[
-            "printed number",
-            "margin of equivalence",
-            "ours, 95 % interval",
-            "ours, not compared",
-        ],
+        ),
+        "ours, 95 % interval": (
+            any(map(_is_compared, ours)),
+            lines.Line2D([], [], **dot),
+        ),
+        "ours, 95 % interval, not compared": (
+            not all(map(_is_compared, ours)),
+            lines.Line2D([], [], markerfacecolor="white", **dot),
+        ),
+    }
+    drawn = {text: handle for text, (is_drawn, handle) in known.items() if is_drawn}
+    figure.legend(
+        handles=list(drawn.values()),
+        labels=list(drawn),
         loc="outside lower center",
-        ncols=4,
+        ncols=len(drawn),
         fontsize=7,
         frameon=False,
     )

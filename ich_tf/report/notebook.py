@@ -6,7 +6,7 @@ import io
 import os
 import pathlib
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -27,6 +27,10 @@ PHANTOM = "phantom"
 NOT_A_REPRODUCTION = (
     "Numbers of the phantom, a synthetic head CT: they show that everything runs, and "
     "say nothing about the report."
+)
+READ_WITH = (
+    'The report: "Detection, Classification, and Segmentation of Intracranial '
+    'Haemorrhages" (January 2021). Terms: [glossary](../docs/glossary.md).'
 )
 
 
@@ -63,10 +67,11 @@ class Session:
         table = tables.table(name)
         if self.results(name):
             cells = table_cells.of_table(table, self.folders.results, self.profile)
-            figure = forest.plot(cells, table.caption)
+            caption = f"{table.caption} (ours: {self._shown(name)})"
+            figure = forest.plot(cells, caption)
             if figure is not None:
-                display.display(show(figure, f"Forest plot: {table.caption}"))
-            return display.Markdown(_compact(table, cells, self))
+                display.display(show(figure, f"Forest plot: {caption}"))
+            return display.Markdown(_compact(table, caption, cells, self))
         names = " ".join(dict.fromkeys(row.id.split("/")[0] for row in table.rows))
         command = f"`ich-tf reproduce {names} --profile {self.profile}`"
         numbers = recorded.read().get(name)
@@ -79,6 +84,11 @@ class Session:
             f"{readme.render_recorded({name: numbers})}\n\nNo row was run here: these "
             f"are the recorded numbers of the demo. {command} makes your own."
         )
+
+    def _shown(self, name: str) -> str:
+        """The data and the profile of a table's results."""
+        data = {result.identity for result in self.results(name).values()}
+        return f"{', '.join(sorted(data))}, profile {self.profile}"
 
     def missing(self, *names: str) -> "display.Markdown":
         """That rows or tables were not run, and the command that makes them."""
@@ -128,7 +138,10 @@ class Session:
 
 
 def _compact(
-    table: tables.Table, cells: list[table_cells.Cell], session: Session
+    table: tables.Table,
+    caption: str,
+    cells: list[table_cells.Cell],
+    session: Session,
 ) -> str:
     """A table with one column of verdicts, and its notes folded."""
     results, profile = session.folders.results, session.profile
@@ -136,13 +149,14 @@ def _compact(
     notes = [
         f"- {note}" for note in table_cells.notes_of(table, cells, results, profile)
     ]
-    caption = f"**{table.caption} (profile {profile})**"
     folded = "<details><summary>Notes and deviations</summary>"
-    return "\n".join([caption, "", grid, "", folded, "", *notes, "", "</details>"])
+    return "\n".join(
+        [f"**{caption}**", "", grid, "", folded, "", *notes, "", "</details>"]
+    )
 
 
 def start(data: str, name: str = "ct-ich") -> Session:
-    """Choose what a notebook shows, and say it with the device.
+    """Choose what a notebook shows, and say it with the device and what to read.
 
     Args:
         data: "phantom", or the folder of a real data set. For "phantom" the folder in
@@ -171,10 +185,11 @@ def start(data: str, name: str = "ct-ich") -> Session:
     session = Session(profile, folders, given is None, provenance.device())
     ran = len(page.read_results(folders.results, profile)[0])
     shown = "the phantom" if session.phantom else name
-    line = f"On {session.device}. Data: {shown}. Profile {profile}: {ran} rows."
+    line = f"On {session.device}. Data: {shown}. Profile: {profile}. "
+    line += f"Experiments with results here: {ran}."
     if session.phantom:
         line += f" {NOT_A_REPRODUCTION}"
-    display.display(display.Markdown(line))
+    display.display(display.Markdown(f"{line}\n\n{READ_WITH}"))
     return session
 
 
@@ -190,20 +205,35 @@ def show(figure: "Figure", alt: str) -> "display.Image":
     return display.Image(plots.png(figure), alt=alt)
 
 
+def curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> "display.Image":
+    """Training curves as a notebook shows them; the alt text names what is drawn.
+
+    Args:
+        histories: As `plots.training_curves` takes them.
+    """
+    drawn = "Training loss"
+    if any(plots.SCORE in epochs[0] for epochs in histories.values()):
+        drawn += " and validation soft Jaccard"
+    alt = f"{drawn} by epoch: {'; '.join(histories)}."
+    return show(plots.training_curves(histories), alt)
+
+
 def sheet(
-    pictures: Mapping[str, np.ndarray], columns: int = 6, side: int = figures.CELL
+    pictures: Mapping[str, np.ndarray],
+    alt: str,
+    columns: int = 6,
+    side: int = figures.CELL,
 ) -> "display.Image":
-    """Labelled pictures as a notebook shows them; the labels are also the alt text.
+    """Labelled pictures as a notebook shows them.
 
     Args:
         pictures: What is written on a picture -> the picture, as
             `figures.contact_sheet` takes them.
+        alt: What they show, for those who cannot see them, in a sentence.
         columns: Pictures next to each other.
         side: Side of a cell, in pixels.
     """
-    return picture(
-        figures.contact_sheet(pictures, columns, side), f"Slices: {', '.join(pictures)}"
-    )
+    return picture(figures.contact_sheet(pictures, columns, side), alt)
 
 
 def picture(image: "Image", alt: str) -> "display.Image":

@@ -15,12 +15,16 @@ if typing.TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#1f5fa8", "#d1495b", "#2e8b57", "#edae49", "#6a4c93", "#4c4c4c")
+SCORE = "val_soft_jaccard"
 
 
 def training_curves(
     histories: Mapping[str, Sequence[Mapping[str, float]]],
 ) -> "Figure":
-    """Loss and validation score of each run over its epochs.
+    """Training loss and validation score of each run over its epochs.
+
+    The losses of two runs may differ in kind, so that each has its own axis; the
+    scores share theirs.
 
     Args:
         histories: A name to the epochs of one fold, as a result's `history` holds
@@ -32,17 +36,22 @@ def training_curves(
         axis.text(0.5, 0.5, "No run has more than one epoch.", ha="center")
         return figure
     figure, axes = panels(len(histories), 2.6)
+    scored = [name for name, history in histories.items() if SCORE in history[0]]
+    highest = max(
+        (value for name in scored for value in _column(histories[name], SCORE)),
+        default=0.0,
+    )
     for axis, (name, history) in zip(axes, histories.items(), strict=True):
         epochs = [epoch["epoch"] for epoch in history]
         marker = "o" if len(epochs) < 3 else None
         axis.plot(epochs, _column(history, "loss"), color=COLOURS[0], marker=marker)
-        axis.set_ylabel("loss", color=COLOURS[0])
-        if "val_soft_jaccard" in history[0]:
+        axis.set_ylabel("training loss", color=COLOURS[0])
+        if name in scored:
             right = axis.twinx()
-            score = _column(history, "val_soft_jaccard")
+            score = _column(history, SCORE)
             right.plot(epochs, score, color=COLOURS[1], marker=marker)
-            right.set_ylim(0, 1)
-            right.set_ylabel("soft Jaccard", color=COLOURS[1], fontsize=7)
+            right.set_ylim(0, 1.1 * highest or 1)
+            right.set_ylabel("validation soft Jaccard", color=COLOURS[1], fontsize=7)
             right.tick_params(labelsize=7)
         axis.set_title(name, fontsize=8)
         axis.set_xlabel("epoch")
@@ -164,10 +173,14 @@ def _column(history: Sequence[Mapping[str, float]], name: str) -> list[float]:
 
 
 def panels(count: int, height: float, columns: int = 3):
-    """A figure and its `count` axes, in rows of `columns` and of `height` inches."""
+    """A figure and its `count` axes, in rows of `height` inches.
+
+    Rows hold `columns` axes at most, and fewer where that leaves fewer places empty.
+    """
     from matplotlib import figure
 
     rows = -(-count // columns)
+    columns = -(-count // rows)
     made = figure.Figure(figsize=(8.4, rows * height), layout="constrained")
     axes = made.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes[count:]:
