@@ -177,9 +177,8 @@ Markdown(
 #
 # `ich-tf audit`: sums, bounds and whole numbers that the report's own
 # numbers must obey, and the published facts of its data sets. These need no data.
-# Rows that were trained for the audit, with other settings than the demo's and on other
-# phantom heads, are in [docs/audit.md](../docs/audit.md) and differ from the numbers
-# below.
+# The last findings need rows that `ich-tf reproduce audit` trains;
+# [docs/audit.md](../docs/audit.md) has them all.
 
 # %%
 findings = audit.audit(here.folders.results, here.profile, here.folders.ct_ich)
