@@ -97,6 +97,13 @@ def test_the_words_say_how_many_seeds_and_which_questions_are_left():
         assert (question.text in left) == (question.text != one["question"])
 
 
+def test_a_row_that_began_with_other_weights_says_so():
+    begun = [planted(FIRST, [60] * 30), planted(SECOND, [30] * 30)]
+    begun[1] = dataclasses.replace(begun[1], init="random")
+    answered = study.answer(QUESTION, begun[:1], begun[1:])
+    assert answered["rows"] == [FIRST, f"{SECOND} [run from random weights]"]
+
+
 def test_rows_that_did_not_learn_are_not_compared():
     answered = answer((1, 2, 1), (3, 2, 4))
     assert answered["verdict"] == "not comparable"

@@ -202,7 +202,8 @@ def answer(
         ValueError: if they were not evaluated on the same scans.
     """
     score = compare.paired(first, second)[question.score]
-    titles = [results[0].title for results in (first, second)]
+    ran = (results[0] for results in (first, second))
+    titles = [result.title + result.other_weights for result in ran]
     numbers = [score["first"], score["second"]]
     difference = score["difference"]
     if not any(map(learned, (*first, *second))):

@@ -96,8 +96,8 @@ class Table:
         title = self.titles.get(row.id, own)
         if row.same_training(result):
             title += " [same training as the RI row]"
-        elif result and not result.began_as_wanted:
-            title += f" [run from {result.init} weights]"
+        elif result:
+            title += result.other_weights
         return f"{labels.SHORT[group]}: {title}" if group in labels.SHORT else title
 
 

@@ -123,6 +123,11 @@ class Result(abc.ABC):
         """Whether training began with the weights that the row asks for."""
         return self.init == self.wanted_init
 
+    @property
+    def other_weights(self) -> str:
+        """What to add to a title if training began with other weights than wanted."""
+        return "" if self.began_as_wanted else f" [run from {self.init} weights]"
+
     def is_current(self, row: "Row") -> bool:
         """Whether the result was made with the settings that the row has now."""
         settings = row.settings.get(self.profile)
