@@ -97,6 +97,17 @@ def test_the_words_say_how_many_seeds_and_which_questions_are_left():
         assert (question.text in left) == (question.text != one["question"])
 
 
+@pytest.mark.parametrize(("sign", "word"), [(1, "higher"), (-1, "lower")])
+def test_a_certain_difference_around_the_margin_is_said(sign, word):
+    """Half of the heads gain 0.03, half 0.07: above 0, on both sides of 0.05."""
+    hits = [60 + sign * gain for gain in (3, 7) * 15]
+    answered = study.answer(
+        QUESTION, [planted(FIRST, [60] * 30)], [planted(SECOND, hits)]
+    )
+    assert answered["verdict"] == "undecided"
+    assert answered["words"].startswith(f"{SECOND} scores {word} than {FIRST}; ")
+
+
 def test_a_row_that_began_with_other_weights_says_so():
     begun = [planted(FIRST, [60] * 30), planted(SECOND, [30] * 30)]
     begun[1] = dataclasses.replace(begun[1], init="random")

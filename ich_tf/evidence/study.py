@@ -212,7 +212,10 @@ def answer(
     else:
         column = question.score.split()[0]
         verdict = verdicts.decide_pair(column, numbers[0], difference).name
-        words = _SENTENCES[verdict](*titles)
+        sentence = _SENTENCES[verdict]
+        if verdict == verdicts.UNDECIDED and difference.low * difference.high > 0:
+            sentence = _BEYOND_MARGIN[difference.mean > 0]
+        words = sentence(*titles)
     return Answer(
         question=question.text,
         rows=titles,
@@ -232,6 +235,13 @@ _SENTENCES: dict[str, Callable[[str, str], str]] = {
     verdicts.WORSE: "{1} is worse than {0}".format,
     verdicts.UNDECIDED: "It is undecided whether {1} differs from {0}".format,
 }
+_BEYOND_MARGIN: dict[bool, Callable[[str, str], str]] = {
+    True: "{1} scores higher than {0}; whether by more than the margin is "
+    "undecided".format,
+    False: "{1} scores lower than {0}; whether by more than the margin is "
+    "undecided".format,
+}
+"""Whether the second row is above -> words where the interval excludes 0."""
 
 
 def _numbers(question: Question, numbers: Sequence[float], difference: Interval) -> str:
