@@ -19,15 +19,21 @@ def build(filters, channels, **arguments):
     )
 
 
-def test_the_wide_network_answers_as_the_small_one():
-    small = build((2, 4), 1)
-    rng = np.random.default_rng(0)
+def build_random(channels, rng, **arguments):
+    """A small network whose every weight is random, and its variances positive."""
+    small = build((2, 4), channels, **arguments)
     small.set_weights(
         [rng.normal(0, 0.8, weight.shape) for weight in small.get_weights()]
     )
     for weight in small.weights:
         if "variance" in weight.path:
             weight.assign(np.full(weight.shape, 0.5))
+    return small
+
+
+def test_the_wide_network_answers_as_the_small_one():
+    rng = np.random.default_rng(0)
+    small = build_random(1, rng)
     large = build((4, 8), 3, classes=6, activation="softmax")
     widen.transfer(small, large, seed=1)
     images = rng.random((2, 16, 16, 3), dtype=np.float32)
@@ -41,14 +47,8 @@ def test_the_wide_network_answers_as_the_small_one():
 
 def test_a_network_of_subtypes_becomes_wider_with_the_same_answers():
     subtypes = {"classes": 6, "activation": "subtypes"}
-    small = build((2, 4), 3, **subtypes)
     rng = np.random.default_rng(0)
-    small.set_weights(
-        [rng.normal(0, 0.8, weight.shape) for weight in small.get_weights()]
-    )
-    for weight in small.weights:
-        if "variance" in weight.path:
-            weight.assign(np.full(weight.shape, 0.5))
+    small = build_random(3, rng, **subtypes)
     large = build((4, 8), 3, **subtypes)
     widen.transfer(small, large, seed=1)
     images = rng.random((2, 16, 16, 3), dtype=np.float32)

@@ -25,9 +25,9 @@ COLUMNS = (
     "false mm2, painted",
 )
 _WORDS = (
-    "600 steps each but for the last two rows; identical except for what the row "
-    "names. All but the last start from `unetplusplus-painted`. They show what an "
-    "ingredient is worth, not the best attainable result. Validation and held-out "
+    "600 steps each, more in the last two rows; identical except for what the row "
+    "names. Only the last does not start from `unetplusplus-painted`. They show what "
+    "an ingredient is worth, not the best attainable result. Validation and held-out "
     "scans have mimics in all rows. The first six numbers are for the judges and the "
     "8 patients without hemorrhage who were not painted on, at a threshold of 0.5 in "
     "all slices; Dice is by slice, on painted scans of held-out patients, and the "

@@ -212,10 +212,11 @@ def answer(
     else:
         column = question.score.split()[0]
         verdict = verdicts.decide_pair(column, numbers[0], difference).name
-        sentence = _SENTENCES[verdict]
+        words = _SENTENCES[verdict](*titles)
         if verdict == verdicts.UNDECIDED and difference.low * difference.high > 0:
-            sentence = _BEYOND_MARGIN[difference.mean > 0]
-        words = sentence(*titles)
+            side = "higher" if difference.mean > 0 else "lower"
+            words = f"{titles[1]} scores {side} than {titles[0]}; whether by more than "
+            words += "the margin is undecided"
     return Answer(
         question=question.text,
         rows=titles,
@@ -235,13 +236,6 @@ _SENTENCES: dict[str, Callable[[str, str], str]] = {
     verdicts.WORSE: "{1} is worse than {0}".format,
     verdicts.UNDECIDED: "It is undecided whether {1} differs from {0}".format,
 }
-_BEYOND_MARGIN: dict[bool, Callable[[str, str], str]] = {
-    True: "{1} scores higher than {0}; whether by more than the margin is "
-    "undecided".format,
-    False: "{1} scores lower than {0}; whether by more than the margin is "
-    "undecided".format,
-}
-"""Whether the second row is above -> words where the interval excludes 0."""
 
 
 def _numbers(question: Question, numbers: Sequence[float], difference: Interval) -> str:

@@ -1,7 +1,8 @@
 """The network of real heads, and shorter trainings that each change one ingredient.
 
-Not in the report. All but the wide one begin with `unetplusplus-painted` and learn from
-painted scans; `weak-labels` alone also sees real slices with hemorrhage.
+Not in the report. The wide network begins with `real-heads`, the others with
+`unetplusplus-painted`. All learn from painted scans; `weak-labels` alone also sees real
+slices with hemorrhage.
 """
 
 import dataclasses
