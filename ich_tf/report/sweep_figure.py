@@ -63,7 +63,7 @@ def draw(
             label="as [2]",
         )
     if reported is not None:
-        axes.axvline(reported, color="black", linestyle=":", label="printed number")
+        axes.axvline(reported, color="black", linestyle=":", label="reported")
     # Finished masks of whole slices have no crops.
     lowest = min(UNITS.index(each.unit) for each in conventions)
     axes.set_yticks(range(lowest, len(UNITS)), UNITS[lowest:])
