@@ -118,8 +118,11 @@ def test_a_row_that_began_with_other_weights_says_so():
 def test_rows_that_did_not_learn_are_not_compared():
     answered = answer((1, 2, 1), (3, 2, 4))
     assert answered["verdict"] == "not comparable"
-    # One row that learned is enough.
-    assert answer((1, 2, 1), (60, 60, 60))["verdict"] == "better"
+    # One row that learned is enough; the words name the other.
+    one = answer((1, 2, 1), (60, 60, 60))
+    assert one["verdict"] == "better"
+    assert f"({FIRST} has not learned to segment)" in one["words"]
+    assert "not learned" not in answer((60, 60, 60), (62, 62, 62))["words"]
 
 
 def test_at_most_60_trainings_and_no_shared_one():

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from ich_tf import files, paths
 from ich_tf.evidence import recorded, render, tables
 from ich_tf.evidence.recorded import Recorded, RecordedCell, RecordedTable
+from ich_tf.experiments.mask_results import LEARNED
 from ich_tf.metrics import display
 
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -91,21 +92,29 @@ def _ours(cell: RecordedCell, digits: int) -> str:
 
 def _curves(made: Recorded) -> list[str]:
     """The learning curves as Markdown; a row in several tables is shown once."""
-    curves = {}
+    curves, dice = {}, {}
     for table in made.values():
         curves.update(table.get("curves", {}))
+        dice.update(table.get("dice", {}))
     if not curves:
         return []
     count = max(len(curve) for curve in curves.values())
     rows = []
     for title, curve in curves.items():
         cells = [f"{training:.3f}, {validation:.3f}" for training, validation in curve]
-        rows.append([title, *cells, *[""] * (count - len(cells))])
-    header = ["Row", *[f"epoch {number}" for number in range(1, count + 1)]]
+        score = display.number(dice.get(title), 3)
+        rows.append([title, score, *cells, *[""] * (count - len(cells))])
+    epochs = [f"epoch {number}" for number in range(1, count + 1)]
+    header = ["Row", "Dice, heads with hemorrhage", *epochs]
+    few = [f"{title} ({dice[title]:.3f})" for title in dice if dice[title] < LEARNED]
     return [
-        "**Learning curves: soft Jaccard of training crops, of validation crops**",
+        "**Learning curves: soft Jaccard of training crops, of validation crops; and "
+        "the mean Dice of held-out heads with hemorrhage**",
         "",
         render.markdown(header, rows),
+        "",
+        f"Not learned to segment (this Dice is below {LEARNED}): "
+        f"{'; '.join(few) or 'no row'}.",
         "",
     ]
 

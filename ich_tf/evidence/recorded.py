@@ -11,6 +11,7 @@ from ich_tf.evidence.table_cells import Cell
 from ich_tf.evidence.tables import Table
 from ich_tf.experiments import provenance
 from ich_tf.experiments import results as stored
+from ich_tf.experiments.mask_results import MaskResult
 from ich_tf.experiments.results import Result
 from ich_tf.experiments.spec import Row
 
@@ -44,11 +45,13 @@ class RecordedTable(TypedDict):
     """The cells of one table, group by group, and what they were made with.
 
     `curves` holds, by title of a segmentation row, the soft Jaccard of training and of
-    validation crops after each epoch.
+    validation crops after each epoch; `dice` its mean Dice of held-out heads with
+    hemorrhage.
     """
 
     cells: list[RecordedCell]
     curves: NotRequired[dict[str, list[list[float]]]]
+    dice: NotRequired[dict[str, float]]
     settings: NotRequired[dict[str, str]]
     commits: list[str | None]
     devices: list[str]
@@ -117,6 +120,11 @@ def _table(
             _cell(cell) for cell in table_cells.of_table(table, results, profile)
         ],
         "curves": {result.title: curve for result in ran if (curve := _curve(result))},
+        "dice": {
+            result.title: round(result.dice_of_heads(), 4)
+            for result in ran
+            if isinstance(result, MaskResult) and result.dice_of_cases()
+        },
         "settings": {result.experiment: settings_digest(result.spec) for result in ran},
         "commits": _distinct(commit for result in ran for commit in result.commits),
         "devices": _distinct(device for result in ran for device in result.devices),

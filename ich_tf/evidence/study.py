@@ -10,14 +10,12 @@ import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypedDict
 
-import numpy as np
-
 from ich_tf import files, labels, paths, typed_json
 from ich_tf.evidence import compare, readme, recorded, tables, verdicts
 from ich_tf.evidence.tables import Table
 from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import CATALOG, Catalog
-from ich_tf.experiments.mask_results import MaskResult
+from ich_tf.experiments.mask_results import LEARNED, MaskResult
 from ich_tf.experiments.results import Result
 from ich_tf.experiments.rows.audit import VARIANTS
 from ich_tf.experiments.rows.table3 import UNETPP
@@ -33,8 +31,6 @@ ONE_SEED = (
 RECORDED = paths.recorded("study-answers.json")
 PAGE = paths.PROJECT / "docs" / "study.md"
 BEGIN, END = "<!-- answers: begin -->", "<!-- answers: end -->"
-LEARNED = 0.05
-"""Mean Dice of heads with hemorrhage from which on a row has learned to segment."""
 DICE, AUC = "dice", f"auc_slice {labels.ANY}"
 _BCE = "table2/densenet169-imagenet-bce"
 
@@ -185,7 +181,7 @@ def learned(result: Result) -> bool:
     """Whether a row has learned to segment; a classifier is believed to have."""
     if not isinstance(result, MaskResult):
         return True
-    return np.mean(result.dice_of_cases()) >= LEARNED
+    return result.dice_of_heads() >= LEARNED
 
 
 def answer(
@@ -206,7 +202,8 @@ def answer(
     titles = [result.title + result.other_weights for result in ran]
     numbers = [score["first"], score["second"]]
     difference = score["difference"]
-    if not any(map(learned, (*first, *second))):
+    able = [any(map(learned, runs)) for runs in (first, second)]
+    if not any(able):
         verdict = verdicts.NOT_COMPARABLE
         words = f"{titles[0]} and {titles[1]} have not learned to segment"
     else:
@@ -217,6 +214,8 @@ def answer(
             side = "higher" if difference.mean > 0 else "lower"
             words = f"{titles[1]} scores {side} than {titles[0]}; whether by more than "
             words += "the margin is undecided"
+        if not all(able):
+            words += f" ({titles[able.index(False)]} has not learned to segment)"
     return Answer(
         question=question.text,
         rows=titles,

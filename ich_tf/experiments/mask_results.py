@@ -1,6 +1,8 @@
 """Results of rows that predict masks."""
 
 import dataclasses
+import math
+import statistics
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
@@ -17,6 +19,8 @@ from ich_tf.experiments.results import Result, unequal
 from ich_tf.metrics import display, evaluation, painted_slices
 from ich_tf.synthetic.painted import PHANTOM
 
+LEARNED = 0.15
+"""`MaskResult.dice_of_heads` from which on a row has learned to segment."""
 FULL_SIZE = 512
 """Side in pixels of ct-ich 1.3.1's slices, whose masks are published as counts."""
 
@@ -61,6 +65,11 @@ class MaskResult(Result):
             for counts in self.counts["per_volume"].values()
             if counts["truth_pixels"]
         ]
+
+    def dice_of_heads(self) -> float:
+        """Mean Dice of the held-out heads with hemorrhage; NaN without any."""
+        values = self.dice_of_cases()
+        return statistics.fmean(values) if values else math.nan
 
     def _case_faults(self) -> list[str]:
         faults, tested = [], set(self.held_out)
