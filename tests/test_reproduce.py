@@ -367,7 +367,7 @@ def test_publishing_needs_a_finished_run(folders):
         ship.ship(run, print)
 
 
-def test_the_demo_shows_intervals_and_learning_curves():
+def test_the_demo_shows_intervals_curves_and_which_rows_have_not_learned():
     cells = [
         {**dataclasses.asdict(cell), "verdict": "not comparable"}
         for cell in table_cells.empty(tables.table("table3"))
@@ -377,14 +377,19 @@ def test_the_demo_shows_intervals_and_learning_curves():
     made = {
         "cells": [first, *cells[1:]],
         "curves": {"long": [[0.1, 0.02], [0.3, 0.04]], "short": [[0.2, 0.01]]},
+        "dice": {"long": 0.25, "short": 0.0625},
         "commits": ["c"],
         "devices": ["d"],
         "versions": versions,
     }
     text = readme.block({"table3": made})
     assert "0.250 [0.125, 0.500]" in text
-    assert markdown_rows.row(text, "long") == ["0.100, 0.020", "0.300, 0.040"]
-    assert markdown_rows.row(text, "short") == ["0.200, 0.010", ""]
+    assert markdown_rows.row(text, "long") == ["0.250", "0.100, 0.020", "0.300, 0.040"]
+    assert markdown_rows.row(text, "short") == ["0.062", "0.200, 0.010", ""]
+    # Below 0.15 a row has not learned, and is named.
+    (named,) = [line for line in text.splitlines() if line.startswith("Not learned")]
+    assert "short (0.062)" in named
+    assert "long" not in named
 
 
 def test_a_folder_without_masks_is_refused(folders, tmp_path):
