@@ -8,22 +8,29 @@ from ich_tf.experiments.reported import reported
 from ich_tf.experiments.rows import table2
 from ich_tf.experiments.settings import Deviation, changed
 
+
+def _start(bias: int) -> Deviation:
+    return Deviation(f"the last bias of the U-Net of [2] starts at {bias} instead of 0")
+
+
 # Found on validation heads of the demo, with seed 0: at rates from 1e-4 to 1e-3 from a
 # bias of -3 or 0, the first steps only make every output small, which shuts the two
 # rectified channels before the last layer, and the network stays there. From -5, where
-# outputs are small already, it learns at 2e-4 and faster at 5e-4; not at 1e-3.
-_START = Deviation("the last bias of the U-Net of [2] starts at -5 instead of 0")
+# outputs are small already, it learns at 2e-4 and faster at 5e-4; not at 1e-3. On the
+# larger slices of the study the channels shut from -5 and -6, too. From -7 they stay
+# open at 2.5e-4; 5e-4 gives a loss of 0.36 in the first epoch instead of 0.05, and 3e-5
+# from -5 learns half as fast.
 SETTINGS = changed(
     table2.SETTINGS,
     demo={
         "learning_rate": 5e-4,
         "output_bias": -5.0,
-        "deviations": (*table2.DEMO.deviations, _START),
+        "deviations": (*table2.DEMO.deviations, _start(-5)),
     },
     study={
         "learning_rate": 2.5e-4,
-        "output_bias": -5.0,
-        "deviations": (*table2.STUDY.deviations, _START),
+        "output_bias": -7.0,
+        "deviations": (*table2.STUDY.deviations, _start(-7)),
     },
 )
 _table = reported()["table3"]
