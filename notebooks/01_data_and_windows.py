@@ -170,10 +170,11 @@ Markdown(
 # %% [markdown]
 # ## Tiles
 #
-# In the report's setting the 2-D networks see crops of 128 pixels of slices of 512, at a
-# stride of half a crop: 49 in a slice. Where crops overlap at inference, probabilities
-# are averaged. The demo has crops of 32 pixels of slices of 64, nine in a slice, and no
-# overlap at inference: four tiles side by side. Below is the report's grid.
+# In the report's setting the 2-D networks see crops of 128 pixels of slices of 512, at
+# a stride of half a crop: 49 in a slice. Where crops overlap at inference,
+# probabilities are averaged. The demo has crops of 32 pixels of slices of 64, nine in a
+# slice, and no overlap at inference: four tiles side by side. Below is the report's
+# grid.
 
 # %%
 side = hu.shape[0] // 4

@@ -22,13 +22,13 @@ def numbers() -> str:
     volume, error = after["volume"]["share"], after["volume"]["error_ml"]
     return (
         f"On {after['patients']} patients of {judges['data']} who were not used for "
-        "training, the AUC of slices with hemorrhage against slices without is "
-        f"{display.with_interval(score)}. There is no Dice, because their true masks "
-        "were not available, only the published volumes. At two thresholds chosen on "
-        f"these patients, the outlined volume is {display.with_interval(volume)} of "
-        f"the true volume, wrong by {display.number(error['mean'], 1)} ml per patient "
-        "on average, and a slice without hemorrhage has "
-        f"{display.number(false_mm2['mean'], 1)} mm² of false outline. Brackets: 95 % "
+        "training, the network separates slices with hemorrhage from slices without at "
+        f"an AUC of {display.with_interval(score)}. It outlines "
+        f"{display.with_interval(volume)} times the published volume of hemorrhage; "
+        f"the mean error is {display.number(error['mean'], 1)} ml per patient. In a "
+        f"slice without hemorrhage it outlines {display.number(false_mm2['mean'], 1)} "
+        "mm² on average. Its two thresholds were chosen on the same patients. There is "
+        "no Dice, because their true masks were not available. Brackets: 95 % "
         "intervals."
     )
 
