@@ -98,8 +98,8 @@ notebook.sheet(
 # which: change the numbers and run the cell again.
 
 # %%
-LEVEL = 40  # @param {type:"integer"}
-WIDTH = 80  # @param {type:"integer"}
+LEVEL = 50  # @param {type:"integer"}
+WIDTH = 150  # @param {type:"integer"}
 notebook.sheet(
     {
         f"yours, {LEVEL}/{WIDTH}": figures.gray(hu[z], LEVEL, WIDTH),
