@@ -668,9 +668,10 @@ def test_the_real_data_are_ranked(made):
     folders = runner.Folders(results=made[0], weights=made[0])
     (run,) = threshold_run.runs(folders, [UNET], "paper", REAL)
     ranked = protocol_sweep.sweep(run, lambda line: None)
-    # Three thresholds, with and without post-processing, 17 ways to average with
-    # and without patient 70, four pairs of limits.
-    assert len(ranked) == 3 * 2 * (4 * 4 + 1) * 2 * 4
+    # Three thresholds, with and without post-processing, 17 ways to average, four
+    # pairs of limits; no head is patient 70, so none is left out.
+    assert len(ranked) == 3 * 2 * (4 * 4 + 1) * 4
+    assert not any(each.excluded for each in ranked)
     ours = ranked[0].scores
     printed = run.experiment.reported["table3"]
     assert ranked[0].distance == max(
