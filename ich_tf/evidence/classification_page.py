@@ -110,7 +110,8 @@ def _measured(results: pathlib.Path, profile: str) -> tuple[pathlib.Path, dict]:
     run = stored.result_file(results, profile, SLICES).with_suffix("")
     folder = run / localization.FOLDER
     if not (folder / localization.MEASURED).is_file():
-        raise ValueError(f"There are no {folder}. Run `ich-tf reproduce table1`.")
+        again = stored.command("table1", profile)
+        raise ValueError(f"There are no {folder}. Run {again}.")
     return folder, localization.read(folder)
 
 
