@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ich_tf import cli
-from ich_tf.evidence import conventions, evaluate, mask_files, mask_scores
+from ich_tf.evidence import conventions, evaluate, mask_files, mask_scores, readme
 from ich_tf.prediction import saving
 
 SHAPE = (4, 8, 8)
@@ -127,6 +127,15 @@ def test_closing_and_opening_are_a_protocol_and_not_the_only_one(tmp_path):
     assert means["hssayeni2020"] == 0
     assert means["hssayeni2020_as_given"] == means["per_volume"] == 1
     assert "hssayeni2020_published" not in means
+
+
+@pytest.mark.parametrize("ct_ich_subjects", [False, True])
+def test_the_page_explains_every_protocol(folders, ct_ich_subjects):
+    page = (readme.DOCS / "evaluate.md").read_text()
+    scores = evaluate.evaluate(*folders, ct_ich_subjects=ct_ich_subjects)
+    for name in scores.protocols:
+        assert f"`{name.removesuffix(evaluate.AS_GIVEN)}`" in page
+    assert f"`{evaluate.AS_GIVEN}`" in page
 
 
 def test_exclusions_of_ct_ich_need_to_be_asked_for(tmp_path):
