@@ -3,9 +3,9 @@
     python docs/set_owner.py NAME
 
 NAME is the user or organisation on GitHub. The addresses in pyproject.toml,
-CITATION.cff, the notebooks and the issue forms get it, the notebooks absolute links,
-and README.md and the notebooks a badge that opens them on Colab. Run again with another
-name, it replaces the first.
+CITATION.cff, the notebooks and the issue forms get it, the notebooks and what they
+print absolute links, and README.md and the notebooks a badge that opens them on Colab.
+Run again with another name, it replaces the first.
 """
 
 import json
@@ -21,6 +21,17 @@ COMMENTED = re.compile(
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 COLAB = "https://colab.research.google.com/github/{owner}/ich_tf/blob/main/notebooks/"
 OLD_BADGE = re.compile(r" ?\[!\[[^\]]*\]\([^)]*colab-badge\.svg\)\]\([^)]*\)")
+PRINTED = "ich_tf/report/notebook.py"
+"""What the notebooks print when they run."""
+LINK = re.compile(r"(\]\(https://github\.com/[\w-]+/ich_tf/\S+) +(?=\S)")
+CODE = (
+    (re.compile(r'^( *)(\w+), (\w+) = (".*"), (".*")$'), r"\1\2 = \4\n\1\3 = \5"),
+    (
+        re.compile(r'^( *)(\w+)\((\w+)\((".*")\)\)$'),
+        r"\1\2(\n\1    \3(\n\1        \4\n\1    )\n\1)",
+    ),
+)
+"""Lines of code that hold an address, and how the formatter breaks a long one."""
 
 
 def set_owner(project: pathlib.Path, owner: str) -> list[pathlib.Path]:
@@ -41,6 +52,7 @@ def set_owner(project: pathlib.Path, owner: str) -> list[pathlib.Path]:
     files = [project / "pyproject.toml", project / "CITATION.cff"]
     files += sorted((project / ".github").rglob("*.yml"))
     edits = {path: _addresses for path in files if path.is_file()}
+    edits |= {path: _with_links for path in [project / PRINTED] if path.is_file()}
     edits[project / "README.md"] = _readme
     edits |= {path: _source for path in (project / "notebooks").glob("[0-9]*.py")}
     edits |= {path: _notebook for path in (project / "notebooks").glob("*.ipynb")}
@@ -80,25 +92,44 @@ def _title(lines: list[str], owner: str, name: str, mark: str) -> list[str]:
     return [kept[0], mark, badge, *kept[1:]]
 
 
-def _with_links(text: str, owner: str) -> str:
+def _with_links(text: str, owner: str, _name: str = "") -> str:
     """A notebook with absolute links, since Colab knows no other file."""
     root = f"https://github.com/{owner}/ich_tf/blob/main/"
-    text = re.sub(r"\]\(\.\./([\w/-]+\.md)\)", rf"]({root}\1)", text)
+    text = re.sub(r"\]\(\.\./([\w/-]+\.md[#\w-]*)\)", rf"]({root}\1)", text)
     text = re.sub(r"\]\((\w+\.ipynb)\)", rf"]({root}notebooks/\1)", text)
     return _addresses(text, owner)
 
 
+def _broken(text: str, is_code: bool = True) -> str:
+    """Lines that the linter and the formatter accept, however long the owner's name is.
+
+    The linter accepts a long line if it ends with an address.
+    """
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if not ADDRESS.search(line):
+            continue
+        if not is_code or line.startswith("# "):
+            lines[number] = LINK.sub(r"\1\n# " if is_code else r"\1\n", line)
+        else:
+            for long, broken in CODE:
+                lines[number] = long.sub(broken, lines[number])
+    return "\n".join(lines)
+
+
 def _source(text: str, owner: str, name: str) -> str:
     first, *lines = _with_links(text, owner).split("\n")
-    return "\n".join([first, *_title(lines, owner, name, "#")])
+    return _broken("\n".join([first, *_title(lines, owner, name, "#")]))
 
 
 def _notebook(text: str, owner: str, name: str) -> str:
     content = json.loads(_with_links(text, owner))
-    title = content["cells"][0]
-    lines = "".join(title["source"]).split("\n")
-    title["source"] = [f"{line}\n" for line in _title(lines, owner, name, "")]
-    title["source"][-1] = title["source"][-1].removesuffix("\n")
+    for number, cell in enumerate(content["cells"]):
+        source = "".join(cell["source"])
+        if number == 0:
+            source = "\n".join(_title(source.split("\n"), owner, name, ""))
+        source = _broken(source, is_code=cell["cell_type"] == "code")
+        cell["source"] = source.splitlines(keepends=True)
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -53,14 +53,22 @@ def explain(error: ModuleNotFoundError) -> ImportError:
     return MissingPackage(_message(module), name=module)
 
 
+def command(*extras: str) -> str:
+    """What installs this project with an extra, or with one of several.
+
+    No package index has the project, so the command is for the clone's folder.
+    """
+    choices = " or ".join(f'`pip install ".[{extra}]"`' for extra in extras)
+    return f"{choices} in the clone's folder"
+
+
 def _message(module: str) -> str:
     if module == "tensorflow":
         return (
-            "TensorFlow is not installed. Install exactly one of: "
-            "`pip install 'ich_tf[cpu]'`, `pip install 'ich_tf[cuda]'` (NVIDIA GPU), "
-            "`pip install 'ich_tf[tpu]'` (Google TPU)."
+            "TensorFlow is not installed. Install exactly one of its builds, for the "
+            f"CPU, an NVIDIA GPU or a Google TPU: {command('cpu', 'cuda', 'tpu')}."
         )
-    return f"{module} is not installed. Run `pip install 'ich_tf[{EXTRAS[module]}]'`."
+    return f"{module} is not installed. Run {command(EXTRAS[module])}."
 
 
 @contextlib.contextmanager

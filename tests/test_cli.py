@@ -13,6 +13,7 @@ import ich_tf
 from ich_tf import cli
 from ich_tf.cli import options, terminal
 from ich_tf.cli.main import CLOSED_PIPE, GROUPS
+from ich_tf.evidence import readme
 
 
 def run(*arguments):
@@ -43,6 +44,18 @@ def test_help_and_tables_import_nothing_heavy(tmp_path):
     )
     assert process.returncode == 0, process.stderr
     assert process.stdout.count("not run") > 20
+
+
+@pytest.mark.parametrize("verb", ["verify", "evaluate"])
+def test_the_page_of_a_verb_has_its_options(verb, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([verb, "--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    # Every verb has the first ones; docs/install.md has those of folders.
+    options -= {"--help", "--verbose", "--quiet", "--json"}
+    options -= {"--ct-ich", "--rsna", "--weights-dir", "--results"}
+    page = (readme.DOCS / f"{verb}.md").read_text()
+    assert {option for option in options if option not in page} == set()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

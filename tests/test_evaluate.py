@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ich_tf import cli
-from ich_tf.evidence import conventions, evaluate, mask_files, mask_scores
+from ich_tf.evidence import conventions, evaluate, mask_files, mask_scores, readme
+from ich_tf.prediction import saving
 
 SHAPE = (4, 8, 8)
 SPACING = (5.0, 1.0, 2.0)
@@ -128,6 +129,15 @@ def test_closing_and_opening_are_a_protocol_and_not_the_only_one(tmp_path):
     assert "hssayeni2020_published" not in means
 
 
+@pytest.mark.parametrize("ct_ich_subjects", [False, True])
+def test_the_page_explains_every_protocol(folders, ct_ich_subjects):
+    page = (readme.DOCS / "evaluate.md").read_text()
+    scores = evaluate.evaluate(*folders, ct_ich_subjects=ct_ich_subjects)
+    for name in scores.protocols:
+        assert f"`{name.removesuffix(evaluate.AS_GIVEN)}`" in page
+    assert f"`{evaluate.AS_GIVEN}`" in page
+
+
 def test_exclusions_of_ct_ich_need_to_be_asked_for(tmp_path):
     # Patient 70 is missed, patient 71 is found.
     for name, array in (("70", mask()), ("71", mask(*ROW))):
@@ -140,6 +150,30 @@ def test_exclusions_of_ct_ich_need_to_be_asked_for(tmp_path):
     assert of_ct_ich["hssayeni2020"]["dice"].mean == 1
     assert of_ct_ich["per_volume"]["dice"].mean == 0.5
     assert "hssayeni2020_published" in of_ct_ich
+    # The detection of slices keeps patient 70, every other score leaves it out.
+    ours, every = of_ct_ich["hssayeni2020_as_given"], of_ct_ich["per_volume"]
+    assert ours["pixel_sensitivity"].mean == 1
+    assert every["pixel_sensitivity"].mean == 0.5
+    assert ours["volume_error_ml"].mean == 0
+    assert every["volume_error_ml"].mean == pytest.approx(-0.02)
+    assert ours["sensitivity"].n == every["sensitivity"].n
+
+
+def test_a_convention_excludes_only_where_a_patient_is_left_out(folders):
+    def written(predicted, truth, **flags):
+        scores = evaluate.evaluate(predicted, truth, **flags)
+        conventions = scores.to_json()["conventions"]
+        (published,) = (each for each in conventions if each["is_published"])
+        assert published["excluded"] == any(each["excluded"] for each in conventions)
+        return {each["excluded"] for each in conventions}, scores.notes
+
+    assert written(*folders) == ({False}, [])
+    excluded, (note,) = written(*folders, ct_ich_subjects=True)
+    assert excluded == {False} and "no effect" in note and "049" in note
+    for folder in folders:
+        write(folder / "070.nii.gz", mask(*ROW))
+    assert written(*folders) == ({False}, [])
+    assert written(*folders, ct_ich_subjects=True) == ({False, True}, [])
 
 
 def test_files_may_be_stored_in_another_order(tmp_path):
@@ -225,8 +259,8 @@ def test_names_are_matched_by_tolerant_rules(tmp_path, predicted, truth):
         for path in (root / name, root / f"{other}.nii"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-    pairs, faults = mask_files.match(ours, theirs)
-    assert faults == []
+    pairs, faults, notes = mask_files.match(ours, theirs)
+    assert faults == notes == []
     assert (ours / predicted, theirs / truth) in [
         (pair.prediction, pair.truth) for pair in pairs
     ]
@@ -237,13 +271,72 @@ def test_names_that_fit_twice_are_not_guessed(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "theirs" / "2.nii").touch()
-    pairs, faults = mask_files.match(tmp_path / "ours", tmp_path / "theirs")
+    pairs, faults, _ = mask_files.match(tmp_path / "ours", tmp_path / "theirs")
     assert [pair.case for pair in pairs] == ["2"]
     assert sorted((fault.kind, fault.case) for fault in faults) == [
         ("extra", "1_a"),
         ("extra", "1_b"),
         ("missing", "1"),
     ]
+    for fault in faults:
+        assert "ambiguous" in fault.message
+        assert "1_a, 1_b" in fault.message and "true 1" in fault.message
+
+
+def test_names_that_are_all_ambiguous_are_named(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for path in (
+        *(ours / "pred_case_1.nii", ours / "case-01-mask.nii"),
+        *(theirs / "case_1.nii", theirs / "case_2.nii"),
+    ):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    with pytest.raises(ValueError, match="ambiguous") as raised:
+        mask_files.match(ours, theirs)
+    for name in ("pred_case_1", "case-01-mask", "case_1"):
+        assert name in str(raised.value)
+    assert "case_2" not in str(raised.value)
+
+
+def test_what_predict_writes_beside_a_mask_is_no_second_mask(folders):
+    for name, array in PREDICTED.items():
+        (folders[0] / f"{name}.nii.gz").unlink()
+        for file in saving.PATTERNS:
+            if file.endswith(mask_files.ENDINGS):
+                write(folders[0] / name / file, array)
+    assert cli.main(["evaluate", *map(str, folders)]) == 0
+    scores = evaluate.evaluate(*folders)
+    assert list(scores.cases) == ["049", "050"] and scores.faults == []
+    # Without a mask beside them they count.
+    (folders[0] / "050" / saving.MASK).unlink()
+    left_out = {fault.case for fault in evaluate.evaluate(*folders).faults}
+    assert left_out == {"050", "050/subtypes", "050/uncertainty"}
+
+
+@pytest.mark.parametrize("single", [0, 1])
+def test_a_single_file_asks_for_its_pair_only(folders, single, capsys):
+    paths = list(folders)
+    paths[single] /= "050.nii.gz"
+    assert cli.main(["evaluate", *map(str, paths)]) == 0
+    shown = capsys.readouterr().out
+    assert "Left out" not in shown and "left aside" in shown
+    assert "**1 pair of masks**" in shown
+    assert list(evaluate.evaluate(*paths).cases) == ["050"]
+
+
+def test_the_fault_of_a_file_says_what_is_wrong_with_it(folders):
+    values = mask(*ROW).astype(np.float32)
+    values[0, 0, 0] = np.nan
+    write(folders[0] / "049.nii.gz", values)
+    (fault,) = evaluate.evaluate(*folders).faults
+    assert "NaN" in fault.message and "scan" not in fault.message
+    values[0, 0, 0] = -32768
+    write(folders[0] / "049.nii.gz", values)
+    (fault,) = evaluate.evaluate(*folders).faults
+    assert "-32768" in fault.message
+    (folders[0] / "049.nii.gz").write_text("no mask")
+    (fault,) = evaluate.evaluate(*folders).faults
+    assert "DICOM" not in fault.message and "text" in fault.message
 
 
 @pytest.mark.parametrize(

@@ -37,5 +37,26 @@ def test_the_best_dice_is_the_printed_one():
     assert re.findall(r"best Dice, ([\d.]+),", TEXT) == [str(printed)]
 
 
+def test_the_site_has_the_pages_in_the_same_kinds():
+    docs = first_page.PAGE.parent / "docs"
+    kinds = {
+        kind: set(re.findall(r"\(docs/([\w-]+)\.md\)", pages))
+        for kind, pages in re.findall(
+            r"^- ([\w -]+): (.*(?:\n  .*)*)",
+            TEXT.split("## Documentation")[1].split("\n## ")[0],
+            re.MULTILINE,
+        )
+    }
+    assert list(kinds) == ["Start here", "How-to", "Reference", "Explanation"]
+    index = (docs / "index.md").read_text(encoding="utf-8")
+    trees = re.findall(r"^:caption: (.*)\n((?:.*\n)*?)```", index, re.MULTILINE)
+    listed = {
+        kind: set(re.findall(r"^[\w-]+$", of, re.MULTILINE)) for kind, of in trees
+    }
+    assert {kind: listed[kind] for kind in kinds} == kinds
+    pages = {path.stem for path in docs.glob("*.md")} - {"index"}
+    assert set.union(*kinds.values()) == pages
+
+
 def test_it_is_short():
     assert len(TEXT.splitlines()) <= 100

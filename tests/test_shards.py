@@ -113,7 +113,7 @@ def test_the_bytes_are_those_that_apache_beam_wrote(prepared):
 )
 def test_whoever_writes_the_shards_writes_the_same_bytes(prepared, tmp_path, how):
     if "options" in how:
-        pytest.importorskip("apache_beam", reason="pip install 'ich_tf[beam]'")
+        pytest.importorskip("apache_beam", reason="needs ich_tf[beam]")
     dataset = noise(broken=("scan3",), unlabelled=("scan0",))
     index = run(dataset, tmp_path, **how)
     assert index == prepared[1]
@@ -123,7 +123,7 @@ def test_whoever_writes_the_shards_writes_the_same_bytes(prepared, tmp_path, how
 def test_flags_for_beam_without_beam_say_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, BEAM, None)
     monkeypatch.delattr(classification, "beam", raising=False)
-    with pytest.raises(ValueError, match=r"pip install 'ich_tf\[beam\]'"):
+    with pytest.raises(ValueError, match=r'pip install "\.\[beam\]"'):
         run(noise(), tmp_path, options=("--runner=SparkRunner",))
 
 

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import re
+import types
 
 import markdown_rows
 import pytest
@@ -294,6 +295,15 @@ def test_only_the_reports_scans_are_compared_with_table1(made, verdict):
     judged = table_cells.judge(table, "auc_scan", 0.9822, score, made)
     assert judged.name == verdict
     assert bool(judged.reason) is (verdict == "not comparable")
+
+
+def test_a_part_of_the_data_is_not_the_data_and_is_said():
+    part = types.SimpleNamespace(identity="ct-ich 1.0 (partial)")
+    said = table_cells.not_comparable(part, "ct-ich 1.0")
+    assert "not the whole of ct-ich 1.0" in said and "(partial)" not in said
+    assert "(partial), not ct-ich 1.3.1" in table_cells.not_comparable(
+        part, "ct-ich 1.3.1"
+    )
 
 
 def test_tables_that_show_what_was_run():

@@ -20,6 +20,7 @@ from ich_tf.evidence import (
     audit,
     audit_page,
     compare,
+    findings,
     protocol_sweep,
     recorded,
     render,
@@ -668,9 +669,10 @@ def test_the_real_data_are_ranked(made):
     folders = runner.Folders(results=made[0], weights=made[0])
     (run,) = threshold_run.runs(folders, [UNET], "paper", REAL)
     ranked = protocol_sweep.sweep(run, lambda line: None)
-    # Three thresholds, with and without post-processing, 17 ways to average with
-    # and without patient 70, four pairs of limits.
-    assert len(ranked) == 3 * 2 * (4 * 4 + 1) * 2 * 4
+    # Three thresholds, with and without post-processing, 17 ways to average, four
+    # pairs of limits; no head is patient 70, so none is left out.
+    assert len(ranked) == 3 * 2 * (4 * 4 + 1) * 4
+    assert not any(each.excluded for each in ranked)
     ours = ranked[0].scores
     printed = run.experiment.reported["table3"]
     assert ranked[0].distance == max(
@@ -712,7 +714,7 @@ def test_a_sweep_is_of_the_very_result(results, tmp_path):
     assert open_it(str(other)).file == other
     content["spec"]["profile"]["epochs"] = 99
     files.write_json(other, content)
-    with pytest.raises(ValueError, match="made with other settings"):
+    with pytest.raises(ValueError, match=r"made with other settings.*--seed 1"):
         open_it(str(other))
     with pytest.raises(ValueError, match=r"made with other settings.*--seed 1"):
         compare.results_of(BEST, results.folder, "demo", (0, 1), results.rows)
@@ -729,6 +731,24 @@ def test_a_sweep_is_of_the_very_result(results, tmp_path):
 def test_what_cannot_be_swept(made, capsys, name, reason):
     assert cli.main(["protocols", name, "--results", str(made[0])]) == 2
     assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["protocols", "compare"])
+def test_a_row_that_was_not_run_is_named_with_its_profile(verb, tmp_path, capsys):
+    names = [BEST] * (2 if verb == "compare" else 1)
+    where = ["--profile", "paper", "--results", str(tmp_path)]
+    assert cli.main([verb, *names, *where]) == 2
+    command = f"`ich-tf reproduce {BEST} --profile paper`"
+    assert command in capsys.readouterr().err
+
+
+def test_the_audit_names_the_profile_of_rows_that_were_not_run(tmp_path):
+    missing = [
+        finding.evidence
+        for finding in audit.audit(tmp_path, "paper")
+        if finding.verdict == findings.NOT_RUN
+    ]
+    assert missing and all("--profile paper`" in text for text in missing)
 
 
 def test_the_audit_shows_what_was_run(results):

@@ -11,7 +11,7 @@ import time
 import typing
 from collections.abc import Iterator
 
-from ich_tf import files
+from ich_tf import files, packages
 from ich_tf.app import sessions, work
 from ich_tf.prediction import inputs, many
 
@@ -20,7 +20,7 @@ if typing.TYPE_CHECKING:
     import gradio
 
 HOST = "127.0.0.1"
-NO_GRADIO = "`ich-tf app` needs Gradio: pip install 'ich_tf[app]'"
+NO_GRADIO = f"`ich-tf app` needs Gradio: {packages.command('app')}"
 TITLE = "ich_tf: hemorrhage in head CT"
 POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; object-src 'none'; "

@@ -150,7 +150,7 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         "--beam",
         default="",
         metavar="FLAGS",
-        help="for Apache Beam (pip install 'ich_tf[beam]'), in one string: "
+        help="for Apache Beam (the extra `beam`), in one string: "
         "'--runner=SparkRunner ...'; default: processes on this machine",
     )
     shared.add_profile(parser, default="paper")

@@ -50,11 +50,11 @@ def audit(
         audit_printed.crops_per_slice(printed),
         audit_printed.resnext_blocks(printed),
         audit_printed.lstm_width(printed),
-        audit_trained.evaluation_slips(load),
-        audit_trained.lesion_crops(load),
+        audit_trained.evaluation_slips(load, profile),
+        audit_trained.lesion_crops(load, profile),
         *audit_trained.other_crops(load, profile),
-        *audit_trained.second_approach(load),
-        audit_trained.contrib_loss(load),
+        *audit_trained.second_approach(load, profile),
+        audit_trained.contrib_loss(load, profile),
     ]
 
 

@@ -40,8 +40,8 @@ def page(
     missing = [name for name, result in made.items() if result is None]
     if missing:
         raise ValueError(
-            f"{missing[0]} was not run with its present settings. Run `ich-tf "
-            f"reproduce {' '.join(missing)}`."
+            f"{missing[0]} was not run with its present settings. Run "
+            f"{stored.command(' '.join(missing), profile)}."
         )
     lines = [
         "# The report checked against itself",

@@ -112,19 +112,16 @@ def whole_slices(printed: dict) -> Iterator[Finding]:
     positive = release["slices_with_hemorrhage"]
     negative = release["slices"] - positive
     columns = printed["table3"]["columns"]
-    chance = {
-        total: len({f"{k / total:.3f}" for k in range(total + 1)}) / 1001
-        for total in (positive, negative)
-    }
+    fitting = {total: _fitting(total, 3) for total in (positive, negative)}
     for name, values in printed["table3"]["rows"].items():
         row = dict(zip(columns, values, strict=True))
         detected = whole_numbers(row["sensitivity"], positive)
         passed = whole_numbers(row["specificity"], negative)
         evidence = (
-            f"sensitivity {_range(detected)} of {positive} slices with hemorrhage (a "
-            "rate of three digits fits by chance with probability "
-            f"{chance[positive]:.2f}); specificity {_range(passed)} of {negative} "
-            f"others (by chance {chance[negative]:.2f})"
+            f"sensitivity {_range(detected)} of {positive} slices with hemorrhage "
+            f"({100 * fitting[positive]:.0f} % of all rates with three digits can come "
+            f"from whole numbers of {positive} slices); specificity {_range(passed)} "
+            f"of {negative} others ({100 * fitting[negative]:.0f} % of all rates can)"
         )
         if detected and passed:
             lowest = detected[0] / (detected[0] + negative - passed[0])
@@ -151,6 +148,12 @@ def whole_numbers(rate: float, total: int, digits: int = 3) -> list[int]:
     return [count for count in range(total + 1) if abs(count / total - rate) <= half]
 
 
+def _fitting(total: int, digits: int) -> float:
+    """The share of all rates with so many digits that a count of `total` can print."""
+    rates = {f"{count / total:.{digits}f}" for count in range(total + 1)}
+    return len(rates) / (10**digits + 1)
+
+
 def scan_accuracies(printed: dict) -> Finding:
     """Whether Table I's scan accuracies are whole numbers of the validation scans."""
     scans = printed["datasets"]["rsna2019"]["split_scans"]["validation"]
@@ -159,13 +162,14 @@ def scan_accuracies(printed: dict) -> Finding:
     counts = {
         name: whole_numbers(row[column], scans, digits=4) for name, row in rows.items()
     }
-    chance = len({f"{k / scans:.4f}" for k in range(scans + 1)}) / 10_001
+    fitting = _fitting(scans, 4)
     said = ", ".join(f"{name} {_range(right)}" for name, right in counts.items())
     return Finding(
         "Table I is on the validation scans",
         f"accuracies over scans, {scans} validation scans",
-        f"correct scans of {scans}: {said}; all {len(rows)} by chance with probability "
-        f"{chance ** len(rows):.0e}",
+        f"correct scans of {scans}: {said}; {100 * fitting:.1f} % of all rates with "
+        f"four digits can come from whole numbers of {scans} scans, all {len(rows)} by "
+        f"chance with probability {fitting ** len(rows):.0e}",
         findings.holds(all(counts.values())),
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from ich_tf.evidence import findings, table_cells, tables
 from ich_tf.evidence.findings import Finding
 from ich_tf.evidence.tables import PROTOCOL
+from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import CATALOG
 from ich_tf.experiments.mask_results import MaskResult
 from ich_tf.experiments.reported import reported
@@ -16,12 +17,14 @@ LoadResult = Callable[[str], MaskResult | None]
 """Loads the current result of a row; None if it was not run."""
 
 
-def evaluation_slips(load: LoadResult) -> Finding:
+def evaluation_slips(load: LoadResult, profile: str) -> Finding:
     """What the slips of [2]'s evaluation code do to one and the same prediction."""
     name, claim = "slips of [2]'s evaluation", "none stated"
     result = load(audit_rows.EVERY_CROP)
     if result is None:
-        return Finding(name, claim, _run(audit_rows.EVERY_CROP), findings.NOT_RUN)
+        return Finding(
+            name, claim, _run(profile, audit_rows.EVERY_CROP), findings.NOT_RUN
+        )
     changes = []
     for column in ("jaccard", "dice", "specificity"):
         before, after = (
@@ -38,7 +41,7 @@ def evaluation_slips(load: LoadResult) -> Finding:
     )
 
 
-def lesion_crops(load: LoadResult) -> Finding:
+def lesion_crops(load: LoadResult, profile: str) -> Finding:
     """What a network loses that never saw a crop without blood."""
     name = "training on lesion crops only"
     claim = (
@@ -50,7 +53,7 @@ def lesion_crops(load: LoadResult) -> Finding:
         return Finding(
             name,
             claim,
-            _run(audit_rows.EVERY_CROP, audit_rows.LESION_CROPS),
+            _run(profile, audit_rows.EVERY_CROP, audit_rows.LESION_CROPS),
             findings.NOT_RUN,
         )
     said = []
@@ -80,7 +83,7 @@ def other_crops(load: LoadResult, profile: str) -> Iterator[Finding]:
         results = {title: load(row) for title, row in rows.items()}
         missing = [rows[title] for title, result in results.items() if result is None]
         if missing:
-            yield Finding(name, claim, _run(*missing), findings.NOT_RUN)
+            yield Finding(name, claim, _run(profile, *missing), findings.NOT_RUN)
             continue
         said = [f"{title}: {_scores(result)}" for title, result in results.items()]
         identity = next(iter(results.values())).identity
@@ -94,16 +97,18 @@ def _scores(result: MaskResult) -> str:
     )
 
 
-def second_approach(load: LoadResult) -> Iterator[Finding]:
+def second_approach(load: LoadResult, profile: str) -> Iterator[Finding]:
     """Whether approach 2 predicts only black pixels, and what makes it so."""
     stated = reported()["table3"]["approach2"]
-    yield _blackness("approach 2, as stated", stated, audit_rows.APPROACH2, load, True)
+    yield _blackness(
+        "approach 2, as stated", stated, audit_rows.APPROACH2, load, profile, True
+    )
     for change, row in audit_rows.VARIANTS.items():
         claim = "does this make it fail?"
-        yield _blackness(f"approach 2, {change}", claim, row, load)
+        yield _blackness(f"approach 2, {change}", claim, row, load, profile)
 
 
-def contrib_loss(load: LoadResult) -> Finding:
+def contrib_loss(load: LoadResult, profile: str) -> Finding:
     """Whether the other loss named "Jaccard distance" predicts only black pixels."""
     return _blackness(
         "approach 1, keras-contrib's Jaccard distance",
@@ -111,14 +116,17 @@ def contrib_loss(load: LoadResult) -> Finding:
         "one predict only black pixels?",
         audit_rows.CONTRIB,
         load,
+        profile,
     )
 
 
-def _blackness(name, claim, row, load, is_stated: bool = False) -> Finding:
+def _blackness(
+    name, claim, row, load, profile: str, is_stated: bool = False
+) -> Finding:
     """How much a row predicts; judged if the report states that it is nothing."""
     result = load(row)
     if result is None:
-        return Finding(name, claim, _run(row), findings.NOT_RUN)
+        return Finding(name, claim, _run(profile, row), findings.NOT_RUN)
     counts = result.counts["per_volume"].values()
     predicted = sum(case["predicted_pixels"] for case in counts)
     dice = result.summary["per_volume"]["bleeding_dice"]
@@ -134,5 +142,5 @@ def _blackness(name, claim, row, load, is_stated: bool = False) -> Finding:
     )
 
 
-def _run(*rows: str) -> str:
-    return f"`ich-tf reproduce {' '.join(rows)}` makes it"
+def _run(profile: str, *rows: str) -> str:
+    return f"{stored.command(' '.join(rows), profile)} makes it"

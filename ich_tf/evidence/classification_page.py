@@ -57,9 +57,11 @@ def page(
         [
             "# Classification: what was measured",
             "",
-            "Made by `ich-tf tables --docs` from result files. Intervals are "
-            "95 %, expanded percentiles of 2,000 resamples of patients, next to "
-            "DeLong's.",
+            "Made by `ich-tf tables --docs` from result files. Brackets hold 95 % "
+            "intervals from 2,000 resamples of patients. They are percentiles, taken "
+            "slightly further out, because plain ones are too narrow for few patients. "
+            "The column DeLong has the interval of the same difference by DeLong's "
+            "formula, without resampling.",
             "",
             "## Does the sequence model help? The phantom",
             "",
@@ -110,7 +112,8 @@ def _measured(results: pathlib.Path, profile: str) -> tuple[pathlib.Path, dict]:
     run = stored.result_file(results, profile, SLICES).with_suffix("")
     folder = run / localization.FOLDER
     if not (folder / localization.MEASURED).is_file():
-        raise ValueError(f"There are no {folder}. Run `ich-tf reproduce table1`.")
+        again = stored.command("table1", profile)
+        raise ValueError(f"There are no {folder}. Run {again}.")
     return folder, localization.read(folder)
 
 

@@ -47,14 +47,12 @@ def results_of(
     loaded = []
     for seed in seeds:
         path = stored.result_file(results, profile, experiment_id, seed)
-        command = (
-            f"Run `ich-tf reproduce {experiment_id} --profile {profile} --seed {seed}`."
-        )
+        again = f"Run {stored.command(experiment_id, profile, seed)}."
         if not path.is_file():
-            raise ValueError(f"There is no {path}. {command}")
+            raise ValueError(f"There is no {path}. {again}")
         result = row.result_type.load(path)
         if not result.is_current(row):
-            raise ValueError(f"{path} was {stored.OTHER_SETTINGS}. {command}")
+            raise ValueError(f"{path} was {stored.OTHER_SETTINGS}. {again}")
         twin = row.same_training(result)
         if twin is not None:
             raise ValueError(

@@ -45,12 +45,14 @@ class Convention:
         empty: One of `EMPTY`; see `metrics.Protocol`. "–" if pooled.
         threshold: A pixel is positive above this probability.
         post_processing: Whether masks are closed and opened as in [2].
-        excluded: Whether patient 70 of ct-ich is left out of the overlap.
+        excluded: Whether a patient is left out of the overlap: patient 70 of ct-ich.
         truth_detection_pixels: A slice is positive in truth above this number of
             pixels, whatever the unit of the overlap.
         predicted_detection_pixels: A slice is predicted positive above this number of
             pixels.
         scores: "jaccard", "dice", "sensitivity", "specificity"; None if undefined.
+        is_published: Whether it is the convention of [2], the protocol `hssayeni2020`.
+            Data without patient 70 of ct-ich have nobody to exclude.
         distance: Largest difference from a reported number; None where not compared.
     """
 
@@ -62,18 +64,8 @@ class Convention:
     truth_detection_pixels: int
     predicted_detection_pixels: int
     scores: dict[str, float | None]
+    is_published: bool = False
     distance: float | None = None
-
-    @property
-    def is_published(self) -> bool:
-        """Whether it is the convention of [2], the protocol `hssayeni2020`."""
-        return (
-            (self.unit, self.empty) == (PUBLISHED.unit, PUBLISHED.empty)
-            and self.threshold == PUBLISHED.threshold
-            and self.has_published_limits
-            and self.post_processing
-            and self.excluded
-        )
 
     @property
     def has_published_limits(self) -> bool:
@@ -116,9 +108,10 @@ def score(
         ct_ich: Whether the patients belong to ct-ich, whose patient 70 [2] excludes.
     """
     conventions = []
+    excludes = ct_ich and any(metrics.excluded(of, PUBLISHED) for of, _ in counted)
     for rule, (of_slices, of_crops) in zip(rules, counted, strict=True):
         rates = {limits: _rates(of_slices, rule, limits, ct_ich) for limits in LIMITS}
-        for unit, empty, excluded in _overlap_choices(ct_ich):
+        for unit, empty, excluded in _overlap_choices(excludes):
             if unit == "crop" and not of_crops:
                 continue
             overlap = _means(
@@ -136,9 +129,14 @@ def score(
                     empty,
                     rule.threshold,
                     bool(rule.closing),
-                    excluded or not ct_ich,
+                    excluded,
                     *limits,
                     {**overlap, **of_limits},
+                    is_published=bool(rule.closing)
+                    and (unit, empty) == (PUBLISHED.unit, PUBLISHED.empty)
+                    and rule.threshold == PUBLISHED.threshold
+                    and limits == LIMITS[0]
+                    and excluded == excludes,
                 )
                 for limits, of_limits in rates.items()
             ]
@@ -244,13 +242,13 @@ def _rates(cases: list, rule: Protocol, limits: tuple[int, int], ct_ich: bool) -
     )
 
 
-def _overlap_choices(ct_ich: bool) -> list[tuple[str, str, bool]]:
+def _overlap_choices(excludes: bool) -> list[tuple[str, str, bool]]:
     chosen = [
         *itertools.product(UNITS[:-1], EMPTY, (True, False)),
         *itertools.product(UNITS[-1:], ("–",), (True, False)),
     ]
-    # Only in ct-ich does a patient's number mean the patient that [2] leaves out.
-    return [choice for choice in chosen if ct_ich or not choice[2]]
+    # Elsewhere there is no patient that [2] leaves out.
+    return [choice for choice in chosen if excludes or not choice[2]]
 
 
 def _means(cases, rule: Protocol, names, ct_ich: bool, **changes) -> dict:

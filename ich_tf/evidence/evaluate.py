@@ -26,7 +26,8 @@ PIXELS = {
     "pixel_sensitivity": ("tp", "fn"),
     "pixel_specificity": ("tn", "fp"),
 }
-"""Shares of all pixels of all cases: the first count among the sum of both."""
+"""Shares of all pixels of all cases that the protocol keeps: the first count among the
+sum of both."""
 
 
 def evaluate(
@@ -63,7 +64,7 @@ def evaluate(
         >>> scores.summary["any"]["hssayeni2020"]["dice"].mean
     """
     printed = _check_reported(reported or {})
-    pairs, faults = mask_files.match(prediction, truth)
+    pairs, faults, notes = mask_files.match(prediction, truth)
     chosen = _protocols(ct_ich_subjects)
     rules = list({str(rule.mask_rule()): rule for rule in chosen.values()}.values())
     counted: list[PairCounts] = []
@@ -78,7 +79,8 @@ def evaluate(
     if not counted:
         first = f"{faults[0].case}: {faults[0].message}"
         raise ValueError(f"No pair of masks can be compared. {first}")
-    return _evaluation(counted, chosen, rules, faults, printed, ct_ich_subjects)
+    scores = _evaluation(counted, chosen, rules, faults, printed, ct_ich_subjects)
+    return dataclasses.replace(scores, notes=[*notes, *scores.notes])
 
 
 def _evaluation(
@@ -103,6 +105,8 @@ def _evaluation(
         }
         for label, of in cases_of.items()
     }
+    if ct_ich:
+        notes += _no_exclusion(cases_of["any"], chosen)
     sweep = conventions.mask_rules()
     swept = conventions.score(
         sweep, [(_counts(counted, ANY, rules, rule), []) for rule in sweep], ct_ich
@@ -116,6 +120,20 @@ def _evaluation(
         faults=faults,
         notes=notes,
     )
+
+
+def _no_exclusion(
+    cases_of: dict[str, list[dict]], chosen: dict[str, Protocol]
+) -> list[str]:
+    """A note if no protocol finds a patient that it excludes."""
+    if any(metrics.excluded(cases, chosen[name]) for name, cases in cases_of.items()):
+        return []
+    first = next(iter(cases_of.values()))[0]
+    patients = ", ".join(map(str, conventions.PUBLISHED.excluded_patients))
+    return [
+        f"the exclusions of ct-ich patients had no effect: no case is patient "
+        f"{patients} ({first['case_id']} counts as patient {int(first['patient_id'])})"
+    ]
 
 
 def _protocols(ct_ich: bool) -> dict[str, Protocol]:
@@ -176,10 +194,12 @@ def _scores(cases: list[dict], protocol: Protocol, ct_ich: bool) -> dict[str, In
         name: intervals.bootstrap_ratio(*metrics.terms(cases, protocol, name, ct_ich))
         for name in metrics.METRICS
     }
-    patients = [case["patient_id"] for case in cases]
+    out = metrics.excluded(cases, protocol) if ct_ich else []
+    kept = [case for case in cases if case["case_id"] not in out]
+    patients = [case["patient_id"] for case in kept]
     for name, (hit, missed) in PIXELS.items():
         hits, misses = (
-            np.array([sum(case[count]) for case in cases]) for count in (hit, missed)
+            np.array([sum(case[count]) for case in kept]) for count in (hit, missed)
         )
         scores[name] = intervals.bootstrap_ratio(hits, hits + misses, patients)
     return scores

@@ -19,7 +19,7 @@ from ich_tf.models import resnext
 from ich_tf.prediction import classify, explain, figures
 
 FOLDER, CHOSEN = "figures-held-out", "chosen.json"
-ADVICE = "Remove it; `ich-tf figures` makes it again."
+ADVICE = "Remove it; `ich-tf figures` with its profile makes it again."
 SHOWN = 3
 """Slices in a figure."""
 

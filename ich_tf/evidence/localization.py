@@ -18,7 +18,7 @@ from ich_tf.volume import BODY_HU
 
 FIRST_FIGURE = 3
 FOLDER, MEASURED = "figures", "localization.json"
-ADVICE = "Remove it; `ich-tf reproduce table1` makes it again."
+ADVICE = "Remove it; `ich-tf figures` with its profile makes it again."
 # Of the heads that figures are drawn of; no profile trains on this seed.
 SEED, HEADS = 7, 12
 

@@ -108,7 +108,7 @@ def _is(labels: np.ndarray, label: int) -> np.ndarray:
 def _labels(path, case: str) -> tuple[np.ndarray, Volume]:
     """(z, y, x), uint16, and the grid it lies on."""
     try:
-        volume = nifti.read(path)
+        volume = nifti.read(path, background=False)
     except (ValueError, OSError) as error:
         raise FaultyPair(Fault("unreadable", case, str(error))) from error
     problem = _no_labels(volume.hu)
@@ -119,8 +119,10 @@ def _labels(path, case: str) -> tuple[np.ndarray, Volume]:
 
 def _no_labels(values: np.ndarray) -> str | None:
     """Why values are no labels, or None."""
-    if not np.all(np.isfinite(values)):
-        return "NaN or infinite values."
+    if np.any(np.isnan(values)):
+        return "NaN, which is no label."
+    if np.any(np.isinf(values)):
+        return "infinite values."
     low, high = values.min(), values.max()
     if low < 0:
         return f"values down to {low:g}. Is it a scan? A mask begins at 0."

@@ -4,8 +4,10 @@ import dataclasses
 import os
 import pathlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+
+from ich_tf.prediction import saving
 
 ENDINGS = (".nii", ".nii.gz")
 NOISE = frozenset(
@@ -14,6 +16,8 @@ NOISE = frozenset(
     "auto automatic out output result results final binary".split()
 )
 """Words of a file name that say what a mask is, and not whose it is."""
+LISTED = 5
+"""So many names an error message lists at most."""
 Key = tuple[str, ...]
 
 
@@ -50,7 +54,7 @@ class Pair:
 
 def match(
     prediction: str | os.PathLike, truth: str | os.PathLike
-) -> tuple[list[Pair], list[Fault]]:
+) -> tuple[list[Pair], list[Fault], list[str]]:
     """Match predicted masks with true ones.
 
     Two single files belong together whatever their names. Otherwise the rules are
@@ -61,11 +65,12 @@ def match(
 
     Args:
         prediction: A NIfTI file, or a folder of them with any folders within.
-        truth: Likewise. With a folder of true masks and a single prediction, true masks
-            without a prediction are no fault.
+        truth: Likewise. If one of the two is a single file, only its pair is asked for:
+            the other masks of the folder are no fault.
 
     Returns:
-        Pairs in the order of the true masks, and a fault for each mask without partner.
+        Pairs in the order of the true masks, a fault for each mask without partner,
+        and notes.
 
     Raises:
         ValueError: if either holds no NIfTI file or nothing matches.
@@ -73,32 +78,39 @@ def match(
     prediction, truth = pathlib.Path(prediction), pathlib.Path(truth)
     predictions, truths = _masks(prediction), _masks(truth)
     if prediction.is_file() and truth.is_file():
-        return [Pair(_name(truth, truth.parent), prediction, truth)], []
-    partners = _partners(predictions, truths, _root(prediction), _root(truth))
+        return [Pair(_name(truth, truth.parent), prediction, truth)], [], []
+    roots = _root(prediction), _root(truth)
+    partners = _partners(predictions, truths, *roots)
+    used = set(partners.values())
+    alone = (
+        [path for path in predictions if path not in used],
+        [path for path in truths if path not in partners],
+    )
+    ambiguous = _ambiguous(*alone, *roots)
     if not partners:
+        why = f"{predictions[0].name} and {truths[0].name}, for example"
+        if ambiguous:
+            why = "; ".join(list(dict.fromkeys(ambiguous.values()))[:LISTED])
         raise ValueError(
-            f"No name in {prediction} matches one in {truth}: {predictions[0].name} "
-            f"and {truths[0].name}, for example. Give both the same names."
+            f"No name in {prediction} can be paired with one in {truth}: {why}. Give "
+            "both the same names."
         )
     pairs = [
         Pair(_name(path, _root(truth)), partners[path], path)
         for path in truths
         if path in partners
     ]
-    faults = []
-    if not prediction.is_file():
-        faults += [
-            Fault("missing", _name(path, _root(truth)), "has no predicted mask")
-            for path in truths
-            if path not in partners
-        ]
-    used = set(partners.values())
-    faults += [
-        Fault("extra", _name(path, _root(prediction)), "has no true mask")
-        for path in predictions
-        if path not in used
+    if prediction.is_file() or truth.is_file():
+        count = sum(map(len, alone))
+        note = f"masks left aside, since one file and a folder were given: {count}"
+        return pairs, [], [note] if count else []
+    kinds = ("extra", "has no true mask"), ("missing", "has no predicted mask")
+    faults = [
+        Fault(kind, _name(path, root), ambiguous.get(path, message))
+        for (kind, message), paths, root in zip(kinds, alone, roots, strict=True)
+        for path in paths
     ]
-    return pairs, faults
+    return pairs, faults, []
 
 
 def _partners(
@@ -115,6 +127,37 @@ def _partners(
         theirs = _unique(truths, truth_root, rule, set(partners))
         partners |= {theirs[key]: ours[key] for key in theirs.keys() & ours.keys()}
     return partners
+
+
+def _ambiguous(
+    predictions: Sequence[pathlib.Path],
+    truths: Sequence[pathlib.Path],
+    prediction_root: pathlib.Path,
+    truth_root: pathlib.Path,
+) -> dict[pathlib.Path, str]:
+    """Each mask without partner whose name fits others, to a text that lists them."""
+    said: dict[pathlib.Path, str] = {}
+    for rule in RULES:
+        fits: dict[Key, tuple[list, list]] = defaultdict(lambda: ([], []))
+        for side, (paths, root) in enumerate(
+            ((predictions, prediction_root), (truths, truth_root))
+        ):
+            for path in paths:
+                fits[rule(_name(path, root))][side].append(path)
+        for key, (ours, theirs) in fits.items():
+            if key and ours and theirs:
+                text = (
+                    f"ambiguous: predicted {_listed(ours, prediction_root)}; true "
+                    f"{_listed(theirs, truth_root)}"
+                )
+                for path in (*ours, *theirs):
+                    said.setdefault(path, text)
+    return said
+
+
+def _listed(paths: Sequence[pathlib.Path], root: pathlib.Path) -> str:
+    names = [_name(path, root) for path in paths[:LISTED]]
+    return ", ".join([*names, "..."] if len(paths) > LISTED else names)
 
 
 def _unique(
@@ -174,9 +217,10 @@ def _masks(path: pathlib.Path) -> list[pathlib.Path]:
         files = [name for name in files if not name.startswith(".")]
         others.update(pathlib.Path(name).suffix for name in files)
         chosen = [name for name in files if _is_nifti(name)]
-        if "mask.nii.gz" in chosen:
+        if saving.MASK in chosen:
             # What `ich-tf predict` writes next to the mask is no second mask.
-            chosen = [name for name in chosen if name != "uncertainty.nii.gz"]
+            beside = {*saving.PATTERNS} - {saving.MASK}
+            chosen = [name for name in chosen if name not in beside]
         masks += [pathlib.Path(folder, name) for name in chosen]
     masks = [path for path in sorted(masks) if path.is_file()]
     if not masks:

@@ -66,14 +66,19 @@ class Evaluation:
     faults: list[Fault]
     notes: list[str]
 
+    @property
+    def title(self) -> str:
+        """How many pairs of masks were scored."""
+        count = len(self.cases)
+        return f"{count} pair{'' if count == 1 else 's'} of masks"
+
     def to_json(self) -> dict:
         """Everything as JSON has it; what is undefined is None."""
         return _json(dataclasses.asdict(self))
 
     def to_markdown(self) -> str:
         """Tables of the scores, of the conventions and of the comparisons."""
-        scored = next(iter(self.summary["any"].values()))["pixel_sensitivity"]
-        lines = [f"**{scored.n + scored.n_undefined} pairs of masks**", ""]
+        lines = [f"**{self.title}**", ""]
         interval = "[95 % interval]" if len(self.cases) > 1 else ONE_CASE
         for label, summary in self.summary.items():
             lines += [*_table(label, summary, interval), ""]

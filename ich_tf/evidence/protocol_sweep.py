@@ -57,20 +57,21 @@ def open_result(
     if unsuited:
         raise ValueError(f"{name} {unsuited}.")
     file = stored.result_file(folders.results, profile, name, seed)
+    again = f"Run {stored.command(name, profile, seed)}."
     if not file.is_file():
         # Looking for the run may write a phantom first.
-        raise ValueError(f"There is no {file}. Run `ich-tf reproduce {name}`.")
+        raise ValueError(f"There is no {file}. {again}")
     run = lookup.find_run(name, profile, folders, say, seed, rows)
     result = runner.load(run)
     if result is None:
-        raise ValueError(f"There is no {run.file}. Run `ich-tf reproduce {name}`.")
+        raise ValueError(f"There is no {run.file}. {again}")
     if result.data != run.fingerprint:
         raise ValueError(
             f"{run.file} was made from other data than {run.dataset.root}."
         )
     # The probabilities may belong to a later, unfinished run.
     if not result.is_current(run.experiment):
-        raise ValueError(f"{run.file} was {stored.OTHER_SETTINGS}.")
+        raise ValueError(f"{run.file} was {stored.OTHER_SETTINGS}. {again}")
     return run
 
 

@@ -42,8 +42,8 @@ def page(results: str | os.PathLike, profile: str = "demo") -> str:
     shipped = stored.load_result(results, "shipped", CATALOG.row(SHIPPED))
     if shipped is None:
         raise ValueError(
-            f"{SHIPPED} was not run. Run `ich-tf reproduce {SHIPPED} --profile shipped "
-            "--ct-ich DIR`."
+            f"{SHIPPED} was not run. Run "
+            f"{stored.command(SHIPPED, 'shipped', options='--ct-ich DIR')}."
         )
     labelled = shipped.slices["labelled"]
     bleeding = sum(any(case["truth"]) for case in labelled.values())

@@ -203,9 +203,8 @@ def _checked(
     if folders and not faults and result.is_current(row):
         faults = _recount(result, row, profile, folders, rows)
     if faults:
-        again = (
-            f"`ich-tf reproduce {row.id} --profile {profile} --fresh` makes it again"
-        )
+        command = stored.command(row.id, profile, options="--fresh")
+        again = f"{command} makes it again"
         return CheckedResult(None, (*(f"{path}: {fault}" for fault in faults), again))
     return CheckedResult(result)
 

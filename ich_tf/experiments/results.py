@@ -252,6 +252,20 @@ def result_file(
     return results / profile / f"{name}.json"
 
 
+def command(names: str, profile: str, seed: int = 0, options: str = "") -> str:
+    """The command that runs rows, in backquotes.
+
+    Args:
+        names: Ids of rows, or tables, apart by blanks.
+        profile: Name of the profile.
+        seed: Of the run.
+        options: Further ones.
+    """
+    seeded = f"--seed {seed}" if seed else ""
+    words = ("ich-tf reproduce", names, "--profile", profile, seeded, options)
+    return f"`{' '.join(filter(None, words))}`"
+
+
 def load_result(
     results: pathlib.Path,
     profile: str,

@@ -46,7 +46,7 @@ def _load(
 ) -> classify.SliceNetwork:
     settings = _settings(row, profile)
     file = results.result_file(folders.results, profile, row.id, seed)
-    again = f"Run `ich-tf reproduce {row.id} --profile {profile}`."
+    again = f"Run {results.command(row.id, profile, seed)}."
     if not file.is_file():
         raise ValueError(f"{row.id} is not finished: there is no {file}. {again}")
     result = SliceResult.load(file)

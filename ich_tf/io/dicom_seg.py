@@ -24,13 +24,13 @@ from collections.abc import Iterator
 import numpy as np
 import pydicom
 
-from ich_tf import __version__, labels
+from ich_tf import __version__, labels, packages
 from ich_tf.volume import Volume
 
 if typing.TYPE_CHECKING:
     import highdicom
 
-NO_HIGHDICOM = "DICOM SEG and SR need highdicom: pip install 'ich_tf[dicom]'"
+NO_HIGHDICOM = f"DICOM SEG and SR need highdicom: {packages.command('dicom')}"
 FILES = ("segmentation.dcm", "report.dcm")
 SERIES_NUMBERS = {"SEG": 9001, "SR": 9002}
 REQUIRED = (

@@ -11,7 +11,7 @@ import os
 import pathlib
 import warnings
 
-from ich_tf import files, labels
+from ich_tf import files, labels, packages
 from ich_tf.models import probe, weights
 from ich_tf.preprocessing import windows
 from ich_tf.preprocessing.segmentation import context
@@ -25,10 +25,6 @@ FORMATS = {
 """Format to its name in Keras and the ending of its file; "" is a folder."""
 CHAIN = "chain"
 """Name of the slice network with its sequence model, as one network."""
-NEEDS = {
-    "litert": "pip install 'ich_tf[litert]'",
-    "onnx": "pip install 'ich_tf[onnx]'",
-}
 
 
 def export(
@@ -165,9 +161,10 @@ def _write(model, path: pathlib.Path, keras_name: str | None, form: str) -> None
             warnings.simplefilter("ignore")
             model.export(path, format=keras_name, verbose=False)
     except ImportError as error:
+        extra = form if form in ("litert", "onnx") else "cpu"
         raise ValueError(
             f"The format {form} needs a package that is not installed ({error.name}): "
-            f"{NEEDS.get(form, 'pip install ich_tf[cpu]')}"
+            f"{packages.command(extra)}"
         ) from error
     except (RuntimeError, TypeError, NotImplementedError) as error:
         reason = str(error).splitlines()[0][:200]

@@ -35,7 +35,7 @@ def write(evaluation: Evaluation, out: str | os.PathLike) -> None:
         ValueError: if `out` holds files of these names that `evaluate` did not write.
     """
     printed = [each.printed for each in evaluation.comparisons if each.score == "dice"]
-    title = f"{len(evaluation.cases)} pairs of masks under every convention"
+    title = f"{evaluation.title} under every convention"
     with owned_folder.replacing(pathlib.Path(out), WRITER) as folder:
         files.write_json(folder / NUMBERS, evaluation.to_json())
         sweep_figure.draw(

@@ -13,6 +13,7 @@ import numpy as np
 from ich_tf import paths
 from ich_tf.evidence import readme, recorded, render, table_cells, tables
 from ich_tf.experiments import lookup, runner
+from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import CATALOG, Catalog
 from ich_tf.experiments.results import Result
 from ich_tf.prediction import figures
@@ -73,7 +74,7 @@ class Session:
                 display.display(show(figure, f"Forest plot: {caption}"))
             return display.Markdown(_compact(table, caption, cells, self))
         names = " ".join(dict.fromkeys(row.id.split("/")[0] for row in table.rows))
-        command = f"`ich-tf reproduce {names} --profile {self.profile}`"
+        command = stored.command(names, self.profile)
         numbers = recorded.read().get(name)
         if numbers is None:
             return display.Markdown(
@@ -95,8 +96,7 @@ class Session:
         from IPython import display
 
         return display.Markdown(
-            f"Not run here: `ich-tf reproduce {' '.join(names)} --profile "
-            f"{self.profile}` makes it."
+            f"Not run here: {stored.command(' '.join(names), self.profile)} makes it."
         )
 
     def train(

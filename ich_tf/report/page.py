@@ -65,7 +65,8 @@ def write(
     results, faulty = read_results(folders.results, profile, all_tables)
     if not results and not faulty:
         raise ValueError(
-            f"{folders.results / profile} has no result. Run `ich-tf reproduce` first."
+            f"{folders.results / profile} has no result. Run "
+            f"{stored.command('TABLE', profile)} first."
         )
     checks = verify.verify(folders.results, profile, all_tables=all_tables)
     shown = []

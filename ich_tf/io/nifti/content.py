@@ -173,7 +173,7 @@ def open_file(path: str | os.PathLike) -> NiftiContent:
 
 def _not_nifti(path: pathlib.Path) -> str:
     name = source.name_format(path)
-    return f"not a readable NIfTI file{f' but {name}' if name else ''}. {source.READ}."
+    return f"not a readable NIfTI file{f' but {name}' if name else ''}."
 
 
 def _header(

@@ -87,8 +87,8 @@ def read_header(path: str | os.PathLike) -> Header:
     return Header(content.shape[grid.axes[0]], _origin(content))
 
 
-def read(path: str | os.PathLike) -> Volume:
-    """Read a CT volume.
+def read(path: str | os.PathLike, *, background: bool = True) -> Volume:
+    """Read a CT volume, or any other map with its place.
 
     Background becomes air, as padding of DICOM does: what is no number, and one or two
     values below every Hounsfield unit (-32768). A note gives its share.
@@ -96,6 +96,8 @@ def read(path: str | os.PathLike) -> Volume:
     Args:
         path: A .nii file, a .hdr/.img pair, or one of them compressed by gzip; 3-D,
             4-D with a single frame, or 2-D; at most `MAX_VOXELS` voxels.
+        background: Whether background becomes air. False keeps every value, for files
+            that hold no Hounsfield units.
 
     Returns:
         The volume; `source` is a `NiftiGrid`, `origin` the description field. A 2-D
@@ -123,7 +125,8 @@ def read(path: str | os.PathLike) -> Volume:
     notes += [Note("values", remark) for remark in remarks]
     hu = np.ascontiguousarray(grid.from_source(values))
     del values
-    notes += _background_to_air(hu)
+    if background:
+        notes += _background_to_air(hu)
     return Volume(
         hu=hu,
         spacing_mm=spacing_mm,

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from ich_tf import parallel
+from ich_tf import packages, parallel
 from ich_tf.preprocessing.classification import records, shard_index, shard_writer
 from ich_tf.preprocessing.classification.shard_folder import (
     PARTIAL,
@@ -123,7 +123,7 @@ def _place(
         from ich_tf.preprocessing.classification import beam
     except ImportError as error:
         raise ValueError(
-            f"Flags for Apache Beam need the package: pip install 'ich_tf[beam]' "
+            f"Flags for Apache Beam need the package: {packages.command('beam')} "
             f"({error}). Without flags this machine writes the shards."
         ) from error
     return beam.BeamFolder(str(folder)), functools.partial(beam.run, options)
