@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import small
-from browser import opened
+from browser import axe_violations, opened
 
 from ich_tf import cli, files
 from ich_tf.experiments import provenance, runner
@@ -224,17 +224,11 @@ def test_the_viewer_works_in_a_browser(browser_page, written):
     assert HOSTILE in page.inner_text("#row")
 
 
+@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation(written, scheme):
+def test_axe_finds_no_violation(written, scheme, width):
     """Contrast, names, roles and what the keyboard reaches, every section open."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    # The page's own policy would keep the checker's script out.
-    with opened(written.as_uri(), color_scheme=scheme, bypass_csp=True) as (page, *_):
-        page.wait_for_function("document.getElementById('show-truth') !== null")
-        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = 1)")
-        violations = Axe().run(page).response["violations"]
-    assert [violation["id"] for violation in violations] == []
+    assert axe_violations(written, scheme, width) == []
 
 
 def test_the_page_shows_the_answers_of_the_study(tmp_path):
