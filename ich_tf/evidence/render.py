@@ -122,12 +122,14 @@ def text_grid(table: Table, cells: Iterable[Cell]) -> tuple[list[str], list[list
     Each score has the reported number and ours, without columns of dashes; the last
     column is the verdict on the row.
     """
+    cells = list(cells)
+    rows = by_row(cells)
+    bounded = {cell.column for cell in cells if cell.low is not None}
     header = [
         f"{heading(column)}: {kind}"
         for column in table.columns
-        for kind in ("reported", "ours [95 % CI]")
+        for kind in ("reported", "ours [95 % CI]" if column in bounded else "ours")
     ]
-    rows = by_row(cells)
     lines = {
         title: [text for cell in of_row for text in numbers(table, cell)]
         for title, of_row in rows.items()

@@ -3,6 +3,7 @@
 import base64
 import json
 import pathlib
+import re
 from collections.abc import Callable, Collection
 
 from ich_tf.evidence import (
@@ -41,9 +42,14 @@ def of_tables(
         made.append(
             {
                 "caption": table.caption,
-                "header": header,
+                # The verdict is beside the row's name, seen before the page scrolls.
+                "header": [
+                    name.replace("95 % CI", "95\u00a0%\u00a0CI")
+                    for name in (header[0], header[-1], *header[1:-1])
+                ],
                 "rows": [
-                    [*map(_text, line[:-1]), _verdict(line[-1])] for line in lines
+                    [_text(title), _verdict(verdict), *map(_number, numbers)]
+                    for title, *numbers, verdict in lines
                 ],
                 "svg": None if figure is None else _svg(figure),
                 "notes": table_cells.notes_of(table, cells, results, profile, faulty),
@@ -55,8 +61,14 @@ def of_tables(
 
 
 def _verdict(text: str) -> dict:
-    """The last cell of a row, coloured where the row has a single verdict."""
-    return _text(text, text if ";" not in text else "")
+    """The verdict on a row, coloured where it is one for all scores, else in lines."""
+    return _text(text.replace("; ", "\n"), text if ";" not in text else "")
+
+
+def _number(text: str) -> dict:
+    """A number and its count, below them its interval, below that what follows."""
+    lines = re.sub(r" (\[[^]]*\]) (\([^)]*\))", r" \2\n\1", text)
+    return _text(lines.replace("; ", "\n").replace(": ", ":\n"))
 
 
 def _text(text: str, verdict: str = "") -> dict:
