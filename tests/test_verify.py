@@ -537,7 +537,7 @@ def test_compare_takes_rows_of_masks(results):
         )
     ]
     assert "{1} against {0}:".format(*titles) in text and "4 held-out" in text
-    assert "| | {} | {} |".format(*titles) in text
+    assert "| {} | {} |".format(*titles) in text
     (line,) = (line for line in text.splitlines() if line.startswith("| Dice |"))
     assert line.endswith("+0.0000 [+0.0000, +0.0000] |  |")
     results.spoil(_lost_case, "demo")
