@@ -100,9 +100,11 @@ def photograph(page, path: pathlib.Path) -> None:
     """Write what a page shows, with few colours, which keeps the file small."""
     page.screenshot(path=path)
     with Image.open(path) as picture:
-        picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE).save(
-            path, optimize=True
+        # Maximum coverage keeps the legend's colours, k-means the large pale areas.
+        few = picture.convert("RGB").quantize(
+            256, method=Image.Quantize.MAXCOVERAGE, kmeans=3
         )
+        few.save(path, optimize=True)
 
 
 def photograph_app(upload: pathlib.Path, path: pathlib.Path) -> None:

@@ -30,14 +30,17 @@ if "google.colab" in sys.modules:
         os.environ["ICH_TF_RESULTS"] = "/content/drive/MyDrive/ich_tf/results"
 
 # %%
+import pathlib
+import tempfile
+
 import numpy as np
 from IPython.display import Markdown, display
 from PIL import Image
 
 from ich_tf import labels
-from ich_tf.evidence import compare, held_out_figures
+from ich_tf.evidence import compare, held_out_figures, localization
 from ich_tf.experiments import results as stored
-from ich_tf.prediction import classify, explain, figures
+from ich_tf.prediction import classify
 from ich_tf.report import notebook, plots
 from ich_tf.synthetic import phantom
 
@@ -126,39 +129,28 @@ Markdown(
 )
 
 # %% [markdown]
-# ## Figures 3-7: where the slice network looks
+# ## Figures 3-7: where a network sees each subtype
 #
-# Heatmap, overlay and slice, as in the report. With RSNA 2019: the held-out slices
-# that show a subtype and have the highest probability of it. On the phantom
-# the blood is outlined, to show whether the heat is on it. The heatmap of a subtype to
-# which the network gives a low probability (p in a title) means little.
+# Heatmap, overlay and slice, as in the report. With RSNA 2019: Grad-CAM of Table I's
+# slice network, on the held-out slices that show a subtype and have the highest
+# probability of it. Without: the network of `predict` on phantom heads, whose pixels
+# are probabilities of the subtype. On the phantom the blood is outlined, to show
+# whether the heat is on it. The heatmap of a subtype to which the network gives a low
+# probability (p in a title) means little.
 
 # %%
-folder = stored.result_file(here.folders.results, here.profile, SLICES).with_suffix("")
-drawn = held_out_figures.drawn(folder)
-panels = ("heatmap", "overlay", "slice")
-if drawn:
-    for path in drawn:
-        shown = figures.with_headings(Image.open(path), panels)
-        alt = f"Grad-CAM, {path.stem}: {', '.join(panels)}"
-        display(notebook.picture(shown, alt))
-else:
-    display(here.missing("table1"))
-    network_name = f"the shipped slice network `{classify.SLICES}`"
-    display(Markdown(f"Instead: {network_name}, on new phantom heads."))
-    for number, name in enumerate(labels.SUBTYPES):
-        head = phantom.generate(7, 200 + number, slices=24, size=256, subtypes=[name])
-        z = head.case.mask.sum((1, 2)).argmax()
-        volume = head.case.volume
-        (heat,) = explain.slice_heatmaps(network, volume, number, np.array([z]))
-        title = f"{labels.SHORT[name]}, slice {z + 1}"
-        mask = head.case.mask[z]
-        shown = figures.explained(volume.hu[z], heat, title, mask)
-        shown = figures.with_headings(shown, panels)
-        alt = f"Grad-CAM by {classify.SLICES}, {title}: {', '.join(panels)}"
-        display(notebook.picture(shown, alt))
+run_folder = stored.result_file(here.folders.results, here.profile, SLICES)
+text, shown = held_out_figures.shown(run_folder.with_suffix(""))
+if not shown:
+    # Drawn here, into a folder that is removed with the notebook's kernel.
+    drawn = tempfile.TemporaryDirectory()
+    localization.of_predict(pathlib.Path(drawn.name), here.folders.weights, print)
+    text, shown = held_out_figures.shown(pathlib.Path(drawn.name))
+display(Markdown(text))
+for path, caption in shown.items():
+    display(Markdown(caption), notebook.picture(Image.open(path), caption))
 
 # %% [markdown]
-# How often the heat is on the blood is measured in
+# How often the heat of Table I's network is on the blood is measured in
 # [docs/classification.md](../docs/classification.md). Next: [Tables II and
 # III](03_tables_2_and_3.ipynb). [1] is Burduja et al. 2020, doi:10.3390/s20195611.

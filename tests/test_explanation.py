@@ -86,7 +86,7 @@ def test_explain_draws_the_most_probable_slices(scans, grad_cam, tmp_path):
     pictures = sorted(path.name for path in tmp_path.glob("*.png"))
     assert pictures == explanation["pictures"]
     with Image.open(tmp_path / pictures[0]) as picture:
-        assert picture.size == (3 * 256, 256 + figures.TITLE)
+        assert picture.size == (3 * 256, 256 + 2 * figures.TITLE)
 
 
 def test_by_default_the_network_of_predict_shows_its_pixels(tmp_path):
@@ -211,8 +211,10 @@ def test_a_figure_shows_heatmap_overlay_and_slice(tmp_path):
     path = tmp_path / "figure.png"
     figures.draw_explanation(path, hu, heatmap, "EDH", mask)
     with Image.open(path) as picture:
-        pixels = np.asarray(picture)[figures.TITLE :]
-    heat, overlay, shown = np.split(pixels, 3, axis=1)
+        drawn = np.asarray(picture)
+    headings = drawn[figures.TITLE : 2 * figures.TITLE]
+    assert all(part.any() for part in np.split(headings, 3, axis=1))
+    heat, overlay, shown = np.split(drawn[2 * figures.TITLE :], 3, axis=1)
     assert heat[0, 0].max() < 10
     # The end of the colour map is a pale yellow: more red and green than blue.
     assert heat[110, 110].tolist() == [252, 255, 164]
@@ -233,6 +235,20 @@ def test_small_slices_are_enlarged_with_their_outline(tmp_path):
     hu, heatmap = np.zeros((64, 100), np.float32), np.zeros((64, 100), np.float32)
     figures.draw_explanation(path, hu, heatmap, "small", mask)
     with Image.open(path) as picture:
-        assert picture.size == (1200, 256 + figures.TITLE)
-        assert picture.getpixel((800 + 79, figures.TITLE + 41)) == (255, 64, 48)
-        assert picture.getpixel((800 + 81, figures.TITLE + 41)) == (0, 0, 0)
+        top = 2 * figures.TITLE
+        assert picture.size == (1200, 256 + top)
+        assert picture.getpixel((800 + 79, top + 41)) == (255, 64, 48)
+        assert picture.getpixel((800 + 81, top + 41)) == (0, 0, 0)
+
+
+def test_an_outline_has_no_stairs(tmp_path):
+    """A diagonal edge, enlarged eight times, moves a pixel at a time."""
+    mask = np.tri(32, dtype=bool)
+    path = tmp_path / "figure.png"
+    empty = np.zeros((32, 32), np.float32)
+    figures.draw_explanation(path, empty, empty, "edge", mask)
+    with Image.open(path) as picture:
+        shown = np.asarray(picture)[-256:, 512:]
+    red = np.all(shown == figures.COLOUR, axis=-1)
+    last = np.array([np.flatnonzero(row).max() for row in red[32:224]])
+    assert np.abs(np.diff(last)).max() <= 2

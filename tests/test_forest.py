@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ich_tf import owned_folder
-from ich_tf.evidence import render
+from ich_tf.evidence import render, tables
 from ich_tf.report import forest
 
 
@@ -86,10 +86,16 @@ def test_without_a_number_there_is_no_plot(tmp_path):
         forest.write(CELLS[-1:], tmp_path)
 
 
-def test_a_plot_shows_something_and_replaces_no_foreign_file(tmp_path):
+def test_a_plot_shows_something_and_replaces_no_foreign_file(tmp_path, monkeypatch):
+    titles, plot = set(), forest.plot
+    monkeypatch.setattr(
+        forest, "plot", lambda cells, title: titles.add(title) or plot(cells, title)
+    )
     for _ in range(2):
         (path,) = forest.write(CELLS, tmp_path)
     assert path == tmp_path / "forest-table2.png"
+    (title,) = titles
+    assert title == tables.table("table2").caption
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     assert (pixels != 255).any(axis=-1).mean() > 0.01

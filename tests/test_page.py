@@ -1,5 +1,6 @@
 import dataclasses
 import html
+import io
 import json
 import re
 import shutil
@@ -7,9 +8,11 @@ import shutil
 import numpy as np
 import pytest
 import small
-from browser import opened
+from browser import axe_violations, opened
+from PIL import Image
 
 from ich_tf import cli, files
+from ich_tf.evidence import table_cells, tables
 from ich_tf.experiments import provenance, runner
 from ich_tf.report import page, plots, sections, viewer
 from ich_tf.viewer.page import render
@@ -92,7 +95,7 @@ def test_a_result_that_lacks_a_part_ends_no_page(spoilt):
     def change(content):
         del content["summary"], content["data"]
 
-    assert "lacks `data`" in spoilt(change)
+    assert "lacks <code>data</code>" in spoilt(change)
 
 
 def test_the_same_results_give_the_same_bytes(folders, written, tmp_path):
@@ -224,17 +227,60 @@ def test_the_viewer_works_in_a_browser(browser_page, written):
     assert HOSTILE in page.inner_text("#row")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation(written, scheme):
-    """Contrast, names, roles and what the keyboard reaches, every section open."""
-    from axe_playwright_python.sync_playwright import Axe
+def test_verdicts_are_seen_without_scrolling(written):
+    screen = {"viewport": {"width": 1280, "height": 900}}
+    with opened(written.as_uri(), **screen) as (page, *_):
+        table = page.locator("#tables table").first
+        assert "Verdict" in table.inner_text()
+        (verdicts, *_) = table.locator("td.verdict").all()
+        place = verdicts.bounding_box()
+        page_right = page.locator("main").bounding_box()
+        assert place["x"] + place["width"] < page_right["x"] + page_right["width"]
 
-    # The page's own policy would keep the checker's script out.
-    with opened(written.as_uri(), color_scheme=scheme, bypass_csp=True) as (page, *_):
-        page.wait_for_function("document.getElementById('show-truth') !== null")
-        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = 1)")
-        violations = Axe().run(page).response["violations"]
-    assert [violation["id"] for violation in violations] == []
+
+def test_a_verdict_follows_the_row_and_an_interval_its_number(tmp_path):
+    table = tables.table("table1")
+    judged = {"auc_scan": "equivalent", "auc_slice": "worse"}
+    cells = [
+        dataclasses.replace(
+            cell,
+            ours=0.75,
+            low=0.5,
+            high=0.875,
+            cases=9,
+            undefined=1,
+            verdict=judged.get(cell.column, "undecided"),
+            trivial=0.25 if cell.column == "accuracy_scan" else None,
+        )
+        for cell in table_cells.empty(table)
+    ]
+    made = sections.of_tables([(table, cells)], tmp_path, "demo", ())["tables"][0]
+    assert made["header"][:3] == ["Row", "Verdict", "AUC, scans: reported"]
+    row = [cell["text"] for cell in made["rows"][1]]
+    assert row[1].split("\n")[0] == "AUC, scans: equivalent (-0.232)"
+    assert row[3] == "0.7500 (n=9 of 10)\n[0.5000, 0.8750]"
+    assert row[7] == f"{row[3]}\nnever predicted:\n0.2500"
+
+
+def test_commands_are_set_as_code(written):
+    text = written.read_text()
+    assert "<code>ich-tf report</code>" in text
+    shown = re.sub(r"<script.*?</script>|<style.*?</style>", "", text, flags=re.DOTALL)
+    assert "`" not in shown
+
+
+def test_figures_are_dark_on_a_dark_page(written):
+    with opened(written.as_uri(), color_scheme="dark") as (page, *_):
+        figure = page.locator("#tables figure svg").first
+        with Image.open(io.BytesIO(figure.screenshot())) as picture:
+            assert np.median(np.asarray(picture.convert("L"))) < 64
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(written, scheme, width):
+    """Contrast, names, roles and what the keyboard reaches, every section open."""
+    assert axe_violations(written, scheme, width) == []
 
 
 def test_the_page_shows_the_answers_of_the_study(tmp_path):

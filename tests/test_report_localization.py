@@ -1,13 +1,17 @@
 import json
+import shutil
+import types
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ich_tf import labels
-from ich_tf.evidence import localization
+from ich_tf import files, labels
+from ich_tf.evidence import held_out_figures, localization
 from ich_tf.prediction import classify, explain
 from ich_tf.synthetic import phantom
+
+HALF = explain.GradCam(types.SimpleNamespace(entry={}), "stage4_out")
 
 
 def left_half(network, volume, class_index, chosen, layer):
@@ -43,9 +47,10 @@ def test_each_subtype_is_measured_against_its_own_blood(half, tmp_path):
         head(1, (4, slice(30, 34), "EDH"), (5, slice(28, 36), "EDH")),
         head(2),
     ]
-    content = localization.draw_and_measure(None, heads, tmp_path, "stage4_out")
+    content = localization.draw_and_measure(HALF, heads, tmp_path)
     assert json.loads((tmp_path / "localization.json").read_text()) == content
     assert content["heads"] == 3
+    assert (content["network"], content["shows"]) == (classify.SLICES, "Grad-CAM")
     epidural, subdural = (
         content["subtypes"][name] for name in ("epidural", "subdural")
     )
@@ -67,7 +72,7 @@ def test_each_subtype_is_measured_against_its_own_blood(half, tmp_path):
 
 def test_a_figure_shows_the_largest_lesion(half, tmp_path):
     heads = [head(0, (3, slice(20, 24), "EDH")), head(1, (5, slice(28, 36), "EDH"))]
-    content = localization.draw_and_measure(None, heads, tmp_path, "stage4_out")
+    content = localization.draw_and_measure(HALF, heads, tmp_path)
     assert content["subtypes"]["epidural"]["figure"] == "figure-3-EDH.png"
     assert content["subtypes"]["subdural"]["figure"] is None
     assert [path.name for path in tmp_path.glob("*.png")] == ["figure-3-EDH.png"]
@@ -77,6 +82,29 @@ def test_a_figure_shows_the_largest_lesion(half, tmp_path):
     # Rows 30 to 33 and columns 28 to 35 at four times the size, outlined outside.
     assert red.min(axis=0).tolist() == [119, 111]
     assert red.max(axis=0).tolist() == [136, 144]
+
+
+def test_without_real_data_figures_are_of_the_network_of_predict(tmp_path):
+    """The caption names it, and what its heatmaps show."""
+    lines = []
+    out = localization.of_predict(tmp_path, None, lines.append, heads=1)
+    assert "real-heads" in lines[0]
+    text, shown = held_out_figures.shown(tmp_path)
+    assert "network of `predict`" in text
+    assert sorted(shown) == sorted(out.glob("figure-*.png")) != []
+    source = "probability of each pixel by real-heads"
+    assert source in text and all(source in caption for caption in shown.values())
+    # It is drawn once, and what an earlier version of Table I's network drew is behind.
+    assert localization.of_predict(tmp_path, None, lines.append, heads=1) == out
+    assert len(lines) == 1
+    files.write_json(
+        tmp_path / localization.FOLDER / localization.MEASURED,
+        {"made_for": {}, "heads": 0, "subtypes": {}},
+    )
+    assert held_out_figures.shown(tmp_path) == (text, shown)
+    shutil.rmtree(out)
+    text, shown = held_out_figures.shown(tmp_path)
+    assert f"Grad-CAM by {held_out_figures.TABLE1}" in text and not shown
 
 
 def test_the_head_is_found_without_its_holder():

@@ -392,6 +392,19 @@ def test_the_demo_shows_intervals_curves_and_which_rows_have_not_learned():
     assert "long" not in named
 
 
+def test_the_demo_has_no_column_of_dashes():
+    """The report prints a validation loss, but no weighted one."""
+    cells = [
+        {**dataclasses.asdict(cell), "ours": 0.25, "verdict": "not comparable"}
+        for cell in table_cells.empty(tables.table("table1-losses"))
+    ]
+    versions = [{"keras": "3", "tensorflow": "2"}]
+    made = {"cells": cells, "commits": ["c"], "devices": ["d"], "versions": versions}
+    header, *_ = render.parsed_rows(readme.block({"table1-losses": made}))
+    losses = ["Validation loss: reported", "Validation loss: phantom"]
+    assert header == ["Row", *losses, "Weighted log loss: phantom"]
+
+
 def test_a_folder_without_masks_is_refused(folders, tmp_path):
     layouts.write_phantom("ct-ich-v1", tmp_path / "v1", cases=4, slices=4, size=64)
     for mask in (tmp_path / "v1").rglob("*_HGE_Seg.jpg"):

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from browser import opened
+from browser import axe_violations, opened
 from hand_made import prediction
 
 from ich_tf.prediction import inputs, result, scan_page
@@ -84,7 +84,8 @@ def test_millilitres_at_other_thresholds_say_what_they_leave_out():
     text = scan_page.render(found).decode()
     assert re.search(r"\b0\.0 ml at 0\.2,[^.]* 0\.85\.", text)
     (note, *_) = scan_page.notes(found)
-    assert "slice 4," in note and note in html.unescape(text)
+    shown = html.unescape(re.sub("</?code>", "`", text))
+    assert "slice 4," in note and note in shown
 
 
 def test_a_sheet_holds_every_slice_row_by_row():
@@ -163,3 +164,9 @@ def test_the_page_works_by_key_mouse_and_touch(page_file):
         assert asked == [page_file.as_uri()]
         # Chromium remarks on this test's own reading of pixels.
         assert [text for text in logged if "Canvas2D" not in text] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_on_a_phone(page_file, scheme):
+    """The table of lesions is wider than the page, so the keyboard must scroll it."""
+    assert axe_violations(page_file, scheme, width=390) == []

@@ -192,13 +192,14 @@ def test_figures_of_held_out_scans_show_slices_at_their_own_size(folders, done):
         assert content["subtypes"][subtype]["figure"] == name
         if name:
             with image.open(out / name) as picture:
-                # Three panels of 64 pixels, enlarged four times, under a line of text.
-                row = 4 * 64 + figures.TITLE
+                # Three panels of 64 pixels, enlarged four times, under two lines.
+                row = 4 * 64 + 2 * figures.TITLE
                 assert picture.size == (3 * 4 * 64, len(slices) * row)
-    assert held_out_figures.drawn(run.folder) == sorted(out.glob("figure-*.png"))
-    assert list(held_out_figures.captions(run.folder)) == [
-        out / name for name in drawn if name
-    ]
+    text, pictures = held_out_figures.shown(run.folder)
+    assert text.startswith(f"Real slices: Grad-CAM by {held_out_figures.TABLE1}")
+    held_out = [out / name for name in drawn if name]
+    assert list(pictures)[: len(held_out)] == held_out
+    assert list(held_out_figures.captions(run.folder)) == held_out
     before = (out / held_out_figures.CHOSEN).stat().st_mtime_ns
     held_out_figures.of_run(run, print, shown=2)
     assert (out / held_out_figures.CHOSEN).stat().st_mtime_ns == before
@@ -463,8 +464,11 @@ def test_the_documentation_is_made_of_results(folders, done):
     assert f"| {loss['mean']:.4f} |" in text
     assert text.count("| epidural |") == 1
     assert "8 patients, 48 slices" in text
+    with pytest.raises(ValueError, match="ich-tf figures"):
+        classification_page.draw_figures(folders.results, folders.results / "a.png")
+    of_predict = localization.of_predict(run.folder, None, print, heads=1)
     classification_page.draw_figures(folders.results, folders.results / "stacked.png")
-    single = sorted((run.folder / localization.FOLDER).glob("*.png"))
+    single = sorted(of_predict.glob("*.png"))
     stacked = folders.results / "stacked.png"
     assert _height(stacked) == sum(map(_height, single))
 

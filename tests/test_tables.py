@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -190,6 +191,21 @@ def test_formats_hold_the_same_numbers(results):
     assert latex.count(r"\\") == 9
     html = render.render([TABLE2], results, "demo", "html")
     assert len(re.findall("<tr>", html)) == 9
+
+
+def test_a_heading_names_an_interval_only_where_there_is_one():
+    """Seconds and memory are measured once."""
+    table = tables.table("volume3d")
+    bounds = {"jaccard": (0.1, 0.3), "dice": (0.2, 0.4)}
+    cells = [
+        dataclasses.replace(cell, ours=0.25, low=low, high=high)
+        for cell in table_cells.empty(table)
+        for low, high in [bounds.get(cell.column, (None, None))]
+    ]
+    header, _ = render.text_grid(table, cells)
+    assert "Dice: ours [95 % CI]" in header
+    assert "Seconds per epoch: ours" in header
+    assert "Peak memory, GB: ours" in header
 
 
 def test_rendering_twice_gives_the_same_bytes(results):

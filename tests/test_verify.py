@@ -530,7 +530,15 @@ def test_the_words_of_a_study_follow_its_results(results):
 def test_compare_takes_rows_of_masks(results):
     """The two rows differ only in tiles averaged by the same threshold: by nothing."""
     text = compare.render(BEST, UNET, results.folder, "demo", rows=results.rows)
-    assert f"**{UNET} against {BEST}:" in text and "4 held-out" in text
+    titles = [
+        result.title + result.other_weights
+        for row in (BEST, UNET)
+        for result in compare.results_of(
+            row, results.folder, "demo", (0,), results.rows
+        )
+    ]
+    assert "{1} against {0}:".format(*titles) in text and "4 held-out" in text
+    assert "| {} | {} |".format(*titles) in text
     (line,) = (line for line in text.splitlines() if line.startswith("| Dice |"))
     assert line.endswith("+0.0000 [+0.0000, +0.0000] |  |")
     results.spoil(_lost_case, "demo")

@@ -213,8 +213,9 @@ class AllStages:
         """What was made, where, and in how many minutes."""
         notebooks = self.folder / "notebooks"
         row = self.folder / "table1" / "resnext101"
-        # Of held-out scans of real data, and on the phantom.
-        figures = [*row.glob("figures-held-out"), *row.glob("figures")]
+        # Table I's network on held-out real scans, or the network of `predict`.
+        shown = [*row.glob("figures-held-out"), *row.glob("figures-predict")]
+        figures = shown[:1] or row.glob("figures")
         verdict = (self.folder / "verify.txt.status").read_text().strip()
         lines = [
             f"== done in {sum(self.took.values()):.0f} minutes, profile {self.profile}",

@@ -59,12 +59,29 @@ def _reproduce(options: argparse.Namespace) -> None:
         print(render.render(shown, folders.results, options.profile))
     if any(result.experiment == FIGURES_ROW for result in done):
         _draw_figures(FIGURES_ROW, folders, options)
+        if folders.rsna is None:
+            _draw_figures_of_predict(folders, options)
+
+
+def _draw_figures_of_predict(folders, options: argparse.Namespace) -> None:
+    """Figures 3-7 without RSNA 2019: the network of `predict` on phantom heads."""
+    from ich_tf import files
+    from ich_tf.evidence import localization
+    from ich_tf.experiments import results
+    from ich_tf.experiments.rows.table1 import FIGURES_ROW
+
+    files.check_folder(folders.results)
+    place = folders.results, options.profile, FIGURES_ROW, options.seed
+    run_folder = results.result_file(*place).with_suffix("")
+    out = localization.of_predict(run_folder, folders.weights, print)
+    print(localization.describe(localization.read(out)))
+    print(f"figures 3-7 by the network of `predict` are in {out}")
 
 
 def _draw_figures(
     name: str, folders, options: argparse.Namespace, slices: int | None = None
 ) -> None:
-    """Figures 3-7: on the phantom, and on held-out scans where a folder is given."""
+    """A row's figures: on the phantom, and on held-out scans of a given folder."""
     from ich_tf import files
     from ich_tf.evidence import held_out_figures, localization
     from ich_tf.experiments import lookup
@@ -73,7 +90,7 @@ def _draw_figures(
     run = lookup.find_run(name, options.profile, folders, print, options.seed)
     out = localization.of_run(run, print)
     print(localization.describe(localization.read(out)))
-    print(f"figures 3-7 on the phantom are in {out}")
+    print(f"figures of {name} on the phantom are in {out}")
     if folders.given(run.experiment.dataset) is not None:
         shown = slices or held_out_figures.SHOWN
         out = held_out_figures.of_run(run, print, shown)
@@ -85,7 +102,8 @@ def _add_figures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run",
         metavar="ROW",
-        help="finished row with a slice network; default: Table I's",
+        help="finished row with a slice network; default: Table I's with RSNA 2019, "
+        "without it the network of `predict`",
     )
     parser.add_argument(
         "--slices",
@@ -105,7 +123,10 @@ def _figures(options: argparse.Namespace) -> None:
     from ich_tf.experiments.rows.table1 import FIGURES_ROW
 
     folders = shared.folders(options)
-    _draw_figures(options.run or FIGURES_ROW, folders, options, options.slices)
+    if options.run is None and folders.rsna is None:
+        _draw_figures_of_predict(folders, options)
+    else:
+        _draw_figures(options.run or FIGURES_ROW, folders, options, options.slices)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -257,7 +278,7 @@ VERBS = (
     ),
     Verb(
         "figures",
-        "draw Figures 3-7 with the slice network of a finished row",
+        "draw Figures 3-7: where a network sees each subtype",
         _figures,
         _add_figures,
         (

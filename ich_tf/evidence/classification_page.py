@@ -98,12 +98,16 @@ def page(
 
 
 def draw_figures(results: str | os.PathLike, out: str | os.PathLike) -> None:
-    """Figures 3-7 of the demo's phantom, one below the other in one picture.
+    """Figures 3-7 by the network of `predict`, one below the other in one picture.
 
     Raises:
         ValueError: if they were not drawn yet; the message says how to make them.
     """
-    folder, content = _measured(pathlib.Path(results), "demo")
+    run = stored.result_file(pathlib.Path(results), "demo", SLICES).with_suffix("")
+    folder = run / localization.OF_PREDICT
+    if not (folder / localization.MEASURED).is_file():
+        raise ValueError(f"There are no {folder}. Run `ich-tf figures`.")
+    content = localization.read(folder)
     names = [measured["figure"] for measured in content["subtypes"].values()]
     figures.stack([folder / name for name in names if name], out)
 

@@ -173,15 +173,16 @@ def render(
     seeds: Sequence[int] = (0,),
     rows: Catalog = CATALOG,
 ) -> str:
-    """`paired` of two rows as Markdown."""
+    """`paired` of two rows as Markdown, under the titles that tables give the rows."""
     runs = [results_of(name, results, profile, seeds, rows) for name in (first, second)]
     scans, patients = _held_out(runs[0][0])
+    titles = [of_row[0].title + of_row[0].other_weights for of_row in runs]
     count = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
     title = (
-        f"**{second} against {first}: {runs[0][0].identity}, profile {profile}, "
+        f"**{titles[1]} against {titles[0]}: {runs[0][0].identity}, profile {profile}, "
         f"{count}, {scans} held-out scans of {patients} patients**"
     )
-    header = ["", first, second, "difference [95 % CI]", "DeLong"]
+    header = ["", *titles, "difference [95 % CI]", "DeLong"]
     body = [_row(name, row) for name, row in paired(*runs).items()]
     return f"{title}\n\n{tables_as_text.markdown(header, body)}\n"
 

@@ -20,6 +20,7 @@ from ich_tf.prediction import classify, explain, figures
 
 FOLDER, CHOSEN = "figures-held-out", "chosen.json"
 ADVICE = "Remove it; `ich-tf figures` with its profile makes it again."
+TABLE1 = "Table I's slice network"
 SHOWN = 3
 """Slices in a figure."""
 
@@ -116,6 +117,7 @@ def of_run(
         "run": provenance.digest(run.spec),
         "shown": shown,
         "cells": resnext.CELLS,
+        "panels": figures.PANELS,
     }
     path = out / CHOSEN
     if path.is_file() and read(out)["made_for"] == made_for:
@@ -136,17 +138,49 @@ def of_run(
     return out
 
 
-def drawn(run_folder: pathlib.Path) -> list[pathlib.Path]:
-    """Figures 3-7 of a run: of held-out scans where there are any, else the phantom's.
+def shown(run_folder: pathlib.Path) -> tuple[str, dict[pathlib.Path, str]]:
+    """Figures 3-7: which network and data they are of, and each with its caption.
+
+    Of held-out scans where there are any, with those that the same network draws of
+    the phantom; else of the network of `predict`; else of the phantom only.
 
     Args:
-        run_folder: `Run.folder`.
+        run_folder: `Run.folder` of Table I's slice network.
+
+    Returns:
+        Sentences, "" if nothing was drawn; and picture to caption.
+
+    Raises:
+        ValueError: if a file of the figures is damaged.
     """
-    for folder in (FOLDER, localization.FOLDER):
-        pictures = sorted((run_folder / folder).glob("figure-*.png"))
-        if pictures:
-            return pictures
-    return []
+    text, pictures = "", captions(run_folder)
+    own, of_predict = (
+        run_folder / name for name in (localization.FOLDER, localization.OF_PREDICT)
+    )
+    if pictures:
+        text = (
+            f"Real slices: Grad-CAM by {TABLE1} on held-out slices of the "
+            f"{read(run_folder / FOLDER)['data']}, those with the highest probability "
+            "of a subtype that they do show, each from another scan. "
+        )
+    elif (of_predict / localization.MEASURED).is_file():
+        own = of_predict
+        text = "RSNA 2019 is not here, so these are of the network of `predict`. "
+    if (own / localization.MEASURED).is_file():
+        measured = localization.read(own)
+        name = measured.get("network", TABLE1)
+        source = f"{measured.get('shows', 'Grad-CAM')} by {name}"
+        text += (
+            f"Phantom: {source}, on heads that it was not trained on, the largest "
+            "lesion of each subtype, whatever the heatmap looks like. The blood is "
+            "outlined."
+        )
+        lines = localization.describe(measured).splitlines()
+        figures_of = (of["figure"] for of in measured["subtypes"].values())
+        for figure, line in zip(figures_of, lines, strict=True):
+            if figure:
+                pictures[own / figure] = f"{line}. Phantom, {source}"
+    return text.strip(), pictures
 
 
 def describe(content: HeldOutFigures) -> str:
@@ -171,7 +205,9 @@ def captions(run_folder: pathlib.Path) -> dict[pathlib.Path, str]:
     lines = describe(content).splitlines()
     names = [figure["figure"] for figure in content["subtypes"].values()]
     return {
-        folder / name: line for name, line in zip(names, lines, strict=True) if name
+        folder / name: f"{line}, Grad-CAM by {TABLE1}"
+        for name, line in zip(names, lines, strict=True)
+        if name
     }
 
 
@@ -196,7 +232,7 @@ def _picture(
         f"Figure {_number(subtype)}, {labels.SHORT[subtype]}: slice {z + 1} of "
         f"{len(case.volume.hu)}, p = {of['probability']:.2f}"
     )
-    return figures.explained(case.volume.hu[z], heat, title)
+    return figures.explained(case.volume.hu[z], heat, title, shows="Grad-CAM")
 
 
 def _write(out: pathlib.Path, subtype: str, pictures: list[Image.Image]) -> str | None:

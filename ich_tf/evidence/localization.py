@@ -1,9 +1,13 @@
-"""Figures 3-7, and what the report leaves to the eye: is the heat on the blood?"""
+"""Figures 3-7 on the phantom, and what eyes cannot tell: is the heat on the blood?
+
+With RSNA 2019, Figures 3-7 are of Table I's slice network (`held_out_figures`), and it
+is measured here on phantom heads. Without, they are of the network of `predict`.
+"""
 
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -12,22 +16,25 @@ from ich_tf.experiments import provenance, runner, trained_classifier
 from ich_tf.experiments.result_types import Score
 from ich_tf.metrics import display, evaluation, intervals, localization
 from ich_tf.models import resnext
-from ich_tf.prediction import classify, explain, figures
+from ich_tf.prediction import explain, figures, real_heads
 from ich_tf.synthetic import phantom
 from ich_tf.volume import BODY_HU
 
 FIRST_FIGURE = 3
 FOLDER, MEASURED = "figures", "localization.json"
+OF_PREDICT = "figures-predict"
+"""Folder of the figures of the network of `predict`, next to the other two."""
 ADVICE = "Remove it; `ich-tf figures` with its profile makes it again."
 # Of the heads that figures are drawn of; no profile trains on this seed.
 SEED, HEADS = 7, 12
+SIZES = {"slices": 24, "size": 128}
+"""Slices of a phantom head and pixels of a side, where a profile does not say."""
 
 
 def draw_and_measure(
-    network: classify.SliceNetwork,
+    explainer: explain.Explainer,
     heads: Iterable[phantom.PhantomHead],
     out: str | os.PathLike,
-    layer: str | None = None,
     made_for: dict | None = None,
 ) -> dict:
     """Explain every slice with blood of phantom heads, subtype by subtype.
@@ -37,28 +44,25 @@ def draw_and_measure(
     heatmap looks like.
 
     Args:
-        network: From `classify.load` or `trained_classifier`.
-        heads: Heads that the classifier was not trained on; taken one at a time.
+        explainer: The network and its heatmaps.
+        heads: Heads that the network was not trained on; taken one at a time.
         out: Folder for `figure-<3 to 7>-<subtype>.png` and `localization.json`.
-        layer: The feature maps that Grad-CAM weighs; None takes
-            `resnext.feature_map`.
         made_for: What decides whether the figures are up to date.
 
     Returns:
-        The content of `localization.json`: `made_for`, `layer`, `heads`, and
-        `subtypes`: each of
-        `labels.SUBTYPES` to `slices`, `detected` (how many of them have a probability
-        above 0.5), `figure` (None without a slice) and the mean over slices of each
-        of `localization.MEASURES` and of `above_chance` (energy share less the chance
-        level of the head) with a 95 % interval over heads; undefined is None.
+        The content of `localization.json`: `made_for`, `network`, what its maps
+        `shows`, `heads`, and `subtypes`: each of `labels.SUBTYPES` to `slices`,
+        `detected` (how many of them have a probability above 0.5), `figure` (None
+        without a slice) and the mean over slices of each of `localization.MEASURES`
+        and of `above_chance` (energy share less the chance level of the head) with a
+        95 % interval over heads; undefined is None.
     """
-    layer = layer or resnext.feature_map(network.model)
     rows: dict[str, list[dict]] = {subtype: [] for subtype in labels.SUBTYPES}
     largest: dict[str, dict] = {}
     count = 0
     for head in heads:
         count += 1
-        for subtype, row, panels in _explained(network, head, layer):
+        for subtype, row, panels in _explained(explainer, head):
             rows[subtype].append(row)
             area = np.count_nonzero(panels["mask"])
             if subtype not in largest or area > largest[subtype]["area"]:
@@ -67,12 +71,13 @@ def draw_and_measure(
     out.mkdir(parents=True, exist_ok=True)
     content = {
         "made_for": made_for,
-        "layer": layer,
+        "network": explainer.name,
+        "shows": explainer.shows,
         "heads": count,
         "subtypes": {
             subtype: {
                 **_summary(rows[subtype]),
-                "figure": _draw(out, subtype, largest.get(subtype)),
+                "figure": _draw(out, subtype, largest.get(subtype), explainer.shows),
             }
             for subtype in labels.SUBTYPES
         },
@@ -95,10 +100,11 @@ class SubtypeMeasures(TypedDict):
 
 
 class Measured(TypedDict):
-    """The content of `localization.json`."""
+    """The content of `localization.json`; an earlier version names no network."""
 
     made_for: dict[str, Any]
-    layer: str
+    network: NotRequired[str]
+    shows: NotRequired[str]
     heads: int
     subtypes: dict[str, SubtypeMeasures]
 
@@ -144,7 +150,7 @@ def check_figures(
 def of_run(
     run: runner.Run, say: Callable[[str], None], heads: int = HEADS
 ) -> pathlib.Path:
-    """Draw Figures 3-7 with the trained slice network of a run, on new phantom heads.
+    """Measure and draw the trained slice network of a run on new phantom heads.
 
     Args:
         run: Finished, of a slice network.
@@ -154,23 +160,66 @@ def of_run(
     Returns:
         The folder with the figures and `localization.json`.
     """
-    out = run.folder / FOLDER
-    made_for = {
-        "run": provenance.digest(run.spec),
-        "heads": heads,
-        "cells": resnext.CELLS,
-    }
-    path = out / MEASURED
-    if path.is_file() and read(out)["made_for"] == made_for:
-        return out
-    say(f"figures 3-7: Grad-CAM on {heads} phantom heads")
-    what = {"slices": 24, "size": 128, **run.profile.phantom}
-    dataset = phantom.PhantomDataset(
-        heads, SEED, slices=what["slices"], size=what["size"], bleeding_share=1.0
+    made_for = {"run": provenance.digest(run.spec), "cells": resnext.CELLS}
+    sizes = {name: run.profile.phantom.get(name, size) for name, size in SIZES.items()}
+    return _unless_made(
+        run.folder / FOLDER,
+        made_for,
+        lambda: explain.GradCam(trained_classifier.of_run(run)),
+        {"cases": heads, **sizes},
+        say,
     )
-    network = trained_classifier.of_run(run)
+
+
+def of_predict(
+    run_folder: pathlib.Path,
+    weights: str | os.PathLike | None,
+    say: Callable[[str], None],
+    heads: int = HEADS,
+) -> pathlib.Path:
+    """Draw Figures 3-7 with the network of `predict`, on new phantom heads.
+
+    Args:
+        run_folder: `Run.folder` of Table I's slice network, which need not be there.
+        weights: Folder of the shipped weights; None takes `paths.weights()`.
+        say: Takes a line of progress.
+        heads: Number of bleeding phantom heads, of a seed that no weights train on.
+
+    Returns:
+        The folder with the figures and `localization.json`.
+
+    Raises:
+        ValueError: if the weights are absent or damaged.
+    """
+    network = real_heads.load(weights)
+    return _unless_made(
+        run_folder / OF_PREDICT,
+        {"weights": network.entry["sha256"]},
+        lambda: explain.PixelProbabilities(network),
+        {"cases": heads, **SIZES, "size": network.entry["preprocessing"]["size"]},
+        say,
+    )
+
+
+def _unless_made(
+    out: pathlib.Path,
+    made_for: dict,
+    load: Callable[[], explain.Explainer],
+    heads: dict[str, int],
+    say: Callable[[str], None],
+) -> pathlib.Path:
+    """`draw_and_measure`, if the folder does not hold what it would make."""
+    made_for = {**made_for, "heads": heads, "panels": figures.PANELS}
+    if (out / MEASURED).is_file() and read(out)["made_for"] == made_for:
+        return out
+    explainer = load()
+    say(
+        f"figures 3-7: {explainer.shows} by {explainer.name} on {heads['cases']} "
+        "phantom heads"
+    )
+    dataset = phantom.PhantomDataset(seed=SEED, bleeding_share=1.0, **heads)
     made = map(dataset.load_head, dataset.case_ids())
-    draw_and_measure(network, made, out, made_for=made_for)
+    draw_and_measure(explainer, made, out, made_for=made_for)
     return out
 
 
@@ -210,24 +259,22 @@ def head_pixels(hu: np.ndarray) -> np.ndarray:
     return ndimage.binary_fill_holes(parts == sizes.argmax() + 1)
 
 
-def _explained(network, head, layer):
+def _explained(explainer, head):
     """Give subtype, row of measures and what a figure shows, slice by slice."""
     if not head.subtypes.any():
         return
-    volume = head.case.volume
-    _, answers = classify.slice_answers(network, volume)
     for k, subtype in enumerate(labels.SUBTYPES):
         lesion = head.subtypes == k + 1
         chosen = np.flatnonzero(lesion.any(axis=(1, 2)))
         if not len(chosen):
             continue
-        heat = explain.slice_heatmaps(network, volume, k, chosen, layer)
-        for z, heatmap in zip(chosen, heat, strict=True):
-            hu, mask = volume.hu[z], lesion[z]
+        answer = explainer.explain(head.case, k)
+        for z, heatmap in zip(chosen, answer.heatmaps(chosen), strict=True):
+            hu, mask = head.case.volume.hu[z], lesion[z]
             row = {
                 "head": head.case.case_id,
                 "slice": int(z),
-                "probability": float(answers[z, k]),
+                "probability": float(answer.slice_probability[z]),
                 **localization.slice_measures(heatmap, mask, head_pixels(hu)),
             }
             row["above_chance"] = row["energy_share"] - row["chance_head"]
@@ -246,7 +293,9 @@ def _summary(rows: list[dict]) -> dict:
     return summary
 
 
-def _draw(out: pathlib.Path, subtype: str, chosen: dict | None) -> str | None:
+def _draw(
+    out: pathlib.Path, subtype: str, chosen: dict | None, shows: str
+) -> str | None:
     if chosen is None:
         return None
     short, row = labels.SHORT[subtype], chosen["row"]
@@ -256,5 +305,5 @@ def _draw(out: pathlib.Path, subtype: str, chosen: dict | None) -> str | None:
         f"Figure {number}, {short}: {row['head']}, slice {row['slice'] + 1}, "
         f"p = {row['probability']:.2f}"
     )
-    figures.draw_explanation(out / name, title=title, **chosen["panels"])
+    figures.draw_explanation(out / name, title=title, shows=shows, **chosen["panels"])
     return name

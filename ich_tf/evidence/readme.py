@@ -72,12 +72,14 @@ def _table(name: str, made: RecordedTable) -> str:
     columns = dict.fromkeys(cell["column"] for cell in made["cells"])
     header = ["Row"]
     for column in columns:
-        header += [f"{render.HEADINGS.get(column, column)}: report", "phantom"]
+        header += [
+            f"{render.heading(column)}: {kind}" for kind in ("reported", "phantom")
+        ]
     rows: dict[str, list[str]] = {}
     for cell in made["cells"]:
         row = rows.setdefault(cell["row"], [cell["row"]])
         row += [display.number(cell["reported"], digits), _ours(cell, digits)]
-    return render.markdown(header, rows.values())
+    return render.markdown(*render.without_dashes(header, list(rows.values())))
 
 
 def _ours(cell: RecordedCell, digits: int) -> str:

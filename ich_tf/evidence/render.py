@@ -122,26 +122,37 @@ def text_grid(table: Table, cells: Iterable[Cell]) -> tuple[list[str], list[list
     Each score has the reported number and ours, without columns of dashes; the last
     column is the verdict on the row.
     """
+    cells = list(cells)
+    rows = by_row(cells)
+    bounded = {cell.column for cell in cells if cell.low is not None}
     header = [
         f"{heading(column)}: {kind}"
         for column in table.columns
-        for kind in ("reported", "ours [95 % CI]")
+        for kind in ("reported", "ours [95 % CI]" if column in bounded else "ours")
     ]
-    rows = by_row(cells)
-    lines = {
-        title: [text for cell in of_row for text in numbers(table, cell)]
+    body = [
+        [
+            title,
+            *(text for cell in of_row for text in numbers(table, cell)),
+            row_verdict(of_row),
+        ]
         for title, of_row in rows.items()
-    }
+    ]
+    return without_dashes(["Row", *header, "Verdict"], body)
+
+
+def without_dashes(
+    header: Sequence[str], body: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """A table without the columns that hold nothing but dashes."""
+    dash = display.number(None)
     kept = [
         place
         for place in range(len(header))
-        if any(line[place] != display.number(None) for line in lines.values())
+        if any(line[place] != dash for line in body)
     ]
-    body = [
-        [title, *(line[place] for place in kept), row_verdict(rows[title])]
-        for title, line in lines.items()
-    ]
-    return ["Row", *(header[place] for place in kept), "Verdict"], body
+    shown = [[line[place] for place in kept] for line in [header, *body]]
+    return shown[0], shown[1:]
 
 
 def numbers(table: Table, cell: Cell) -> tuple[str, str]:

@@ -227,7 +227,9 @@ def _write(out, content, volume, chosen, heatmaps) -> dict:
         for z, heatmap in zip(chosen, heatmaps, strict=True):
             name = f"{short}-slice-{z + 1:03d}.png"
             title = f"{short}, slice {z + 1}: p = {content['slice_probability'][z]:.2f}"
-            figures.draw_explanation(folder / name, volume.hu[z], heatmap, title)
+            drawn = volume.hu[z], heatmap, title
+            shows = content["shows"]
+            figures.draw_explanation(folder / name, *drawn, shows=shows)
             content["pictures"].append(name)
         files.write_json(folder / f"explanation-{short}.json", content)
     return content

@@ -13,6 +13,8 @@ CELL = 256
 FRAME = (255, 255, 0)
 COMPRESSION = 2
 """Of PNG files; a third of the time of Pillow's default."""
+PANELS = ["overlay", "slice"]
+"""Headings to the right of the heatmap's, in `explained`."""
 TITLE = 20
 """Height of a line of text above a picture, in pixels."""
 
@@ -133,11 +135,12 @@ def draw_explanation(
     heatmap: np.ndarray,
     title: str,
     mask: np.ndarray | None = None,
+    shows: str = "heatmap",
     **window: float,
 ) -> None:
     """Write `explained` as a PNG file."""
     with files.atomic(path) as partial:
-        explained(hu, heatmap, title, mask, **window).save(partial)
+        explained(hu, heatmap, title, mask, shows, **window).save(partial)
 
 
 def explained(
@@ -145,15 +148,17 @@ def explained(
     heatmap: np.ndarray,
     title: str,
     mask: np.ndarray | None = None,
+    shows: str = "heatmap",
     **window: float,
 ) -> Image.Image:
-    """Heatmap, overlay and slice side by side, as in Figures 3-7.
+    """Heatmap, overlay and slice side by side, each with its heading (Figures 3-7).
 
     Args:
         hu: (h, w), Hounsfield units.
         heatmap: (h, w), in [0, 1].
         title: A line above the pictures.
         mask: (h, w), outlined on overlay and slice where somebody drew a lesion.
+        shows: What the heatmap shows, the heading of its panel.
         **window: `level` and `width` of the display window.
     """
     shown = np.repeat(gray(hu, **window)[..., np.newaxis], 3, axis=-1)
@@ -161,14 +166,14 @@ def explained(
     pictures = [Image.fromarray(array) for array in (colours, blended, shown)]
     scale = max(1, -(-CELL // min(hu.shape)))
     height, width = (scale * side for side in hu.shape)
-    sheet = Image.new("RGB", (len(pictures) * width, TITLE + height))
+    row = Image.new("RGB", (len(pictures) * width, height))
     for number, picture in enumerate(pictures):
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
         if mask is not None and number > 0:
             picture.paste(tuple(COLOUR.astype(int)), mask=_outline(mask, picture.size))
-        sheet.paste(picture, (number * width, TITLE))
-    ImageDraw.Draw(sheet).text((6, 4), title, fill="yellow")
-    return sheet
+        row.paste(picture, (number * width, 0))
+    headed = with_headings(row, (shows, *PANELS))
+    return with_headings(headed, (title,))
 
 
 def framed(
@@ -264,8 +269,9 @@ def _outline(mask: np.ndarray, size: tuple[int, int]) -> Image.Image:
     """One pixel around a mask at another size, as a picture to paste through."""
     from scipy import ndimage
 
-    drawn = Image.fromarray(np.asarray(mask, bool)).resize(size)
-    inside = np.asarray(drawn, bool)
+    # Enlarged smoothly, so that the outline has no stairs.
+    drawn = Image.fromarray(np.asarray(mask, bool).astype(np.float32))
+    inside = np.asarray(drawn.resize(size, Image.Resampling.BILINEAR)) > 0.5
     return Image.fromarray(ndimage.binary_dilation(inside) & ~inside)
 
 

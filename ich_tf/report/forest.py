@@ -6,7 +6,7 @@ import typing
 from collections.abc import Sequence
 
 from ich_tf import owned_folder
-from ich_tf.evidence import render, verdicts
+from ich_tf.evidence import render, tables, verdicts
 from ich_tf.evidence.table_cells import Cell
 from ich_tf.report import plots
 
@@ -74,7 +74,8 @@ def write(cells: Sequence[Cell], out: str | os.PathLike) -> list[pathlib.Path]:
     owned_folder.check(out, WRITER, ["forest-*.png"])
     figures = {}
     for table in dict.fromkeys(cell.table for cell in cells):
-        figure = plot([cell for cell in cells if cell.table == table], table)
+        caption = tables.table(table).caption
+        figure = plot([cell for cell in cells if cell.table == table], caption)
         if figure is not None:
             figures[f"forest-{table}.png"] = figure
     if not figures:

@@ -3,12 +3,12 @@
 import base64
 import json
 import pathlib
+import re
 from collections.abc import Callable, Collection
 
 from ich_tf.evidence import (
     audit,
     held_out_figures,
-    localization,
     render,
     study,
     table_cells,
@@ -22,6 +22,7 @@ from ich_tf.experiments import results as stored
 from ich_tf.experiments.catalog import Catalog
 from ich_tf.experiments.mask_results import MaskResult, PaintedResult
 from ich_tf.experiments.results import Result
+from ich_tf.experiments.rows.table1 import FIGURES_ROW
 from ich_tf.experiments.slice_results import SliceResult
 from ich_tf.prediction import classify
 from ich_tf.report import forest, plots, viewer
@@ -41,9 +42,14 @@ def of_tables(
         made.append(
             {
                 "caption": table.caption,
-                "header": header,
+                # The verdict is beside the row's name, seen before the page scrolls.
+                "header": [
+                    name.replace("95 % CI", "95\u00a0%\u00a0CI")
+                    for name in (header[0], header[-1], *header[1:-1])
+                ],
                 "rows": [
-                    [*map(_text, line[:-1]), _verdict(line[-1])] for line in lines
+                    [_text(title), _verdict(verdict), *map(_number, numbers)]
+                    for title, *numbers, verdict in lines
                 ],
                 "svg": None if figure is None else _svg(figure),
                 "notes": table_cells.notes_of(table, cells, results, profile, faulty),
@@ -55,8 +61,14 @@ def of_tables(
 
 
 def _verdict(text: str) -> dict:
-    """The last cell of a row, coloured where the row has a single verdict."""
-    return _text(text, text if ";" not in text else "")
+    """The verdict on a row, coloured where it is one for all scores, else in lines."""
+    return _text(text.replace("; ", "\n"), text if ";" not in text else "")
+
+
+def _number(text: str) -> dict:
+    """A number and its count, below them its interval, below that what follows."""
+    lines = re.sub(r" (\[[^]]*\]) (\([^)]*\))", r" \2\n\1", text)
+    return _text(lines.replace("; ", "\n").replace(": ", ":\n"))
 
 
 def _text(text: str, verdict: str = "") -> dict:
@@ -180,31 +192,16 @@ def classified(results: dict[str, Result]) -> dict:
 
 def localized(results: pathlib.Path, profile: str) -> dict:
     """Figures 3-7."""
-    section = {"id": "heat", "title": "Figures 3-7: Grad-CAM", "figures": []}
-    run = _run_folder(results, profile, "table1/resnext101")
-    path = run / localization.FOLDER / localization.MEASURED
-    if not path.is_file():
-        section["text"] = "Figures 3-7 were not drawn."
-        return section
-    measured = localization.read(path.parent)
-    section["text"] = (
-        "Heatmap, overlay and slice. Held-out slices of real data: those with the "
-        "highest probability of a subtype that they do show, each from another scan. "
-        "Phantom heads that no network was trained on: the largest lesion of each "
-        "subtype, whatever the heatmap looks like, because only they have masks to "
-        "measure the heat against."
-    )
-    lines = localization.describe(measured).splitlines()
-    names = [of["figure"] for of in measured["subtypes"].values()]
-    shown = held_out_figures.captions(run)
-    for name, line in zip(names, lines, strict=True):
-        if name:
-            shown[path.parent / name] = f"{line} (phantom)"
-    section["figures"] = [
-        {"picture": _address(picture), "caption": caption}
-        for picture, caption in shown.items()
-    ]
-    return section
+    text, shown = held_out_figures.shown(_run_folder(results, profile, FIGURES_ROW))
+    return {
+        "id": "heat",
+        "title": "Figures 3-7: where a network sees each subtype",
+        "text": text or "Figures 3-7 were not drawn: `ich-tf figures`.",
+        "figures": [
+            {"picture": _address(picture), "caption": caption}
+            for picture, caption in shown.items()
+        ],
+    }
 
 
 def trained(results: dict[str, Result]) -> dict:

@@ -3,16 +3,18 @@
 import base64
 import hashlib
 import pathlib
+import re
 import typing
 
 if typing.TYPE_CHECKING:
     import jinja2
+    import markupsafe
 
 TEMPLATES = pathlib.Path(__file__).with_name("templates")
 
 
 def render(template: str, folder: pathlib.Path, **content: typing.Any) -> bytes:
-    """Fill a template; every text is escaped.
+    """Fill a template; every text is escaped, and its filter `code` sets commands.
 
     The template extends `base.html`, whose content security policy allows no address
     but data within the page, and no script but the viewer's, by its checksum.
@@ -47,6 +49,15 @@ def _environment(folder: pathlib.Path) -> "jinja2.Environment":
         loader=jinja2.FileSystemLoader([folder, TEMPLATES]),
         autoescape=True,
     )
+    environment.filters["code"] = _code
     # A case opens with its first view; `tojson` sorts by default.
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     return environment
+
+
+def _code(text: str) -> "markupsafe.Markup":
+    """A text, escaped, with what stands between backticks as code."""
+    import markupsafe
+
+    escaped = str(markupsafe.escape(text))
+    return markupsafe.Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escaped))

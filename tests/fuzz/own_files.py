@@ -202,7 +202,7 @@ def _localization_seeds(folder: pathlib.Path) -> list[pathlib.Path]:
         **{"slices": 3, "detected": 2, "figure": "figure-3-EDH.png"},
     }
     content = {
-        **{"made_for": {"heads": 3}, "layer": "a", "heads": 3},
+        **{"made_for": {"heads": 3}, "network": "a", "shows": "b", "heads": 3},
         "subtypes": {labels.SUBTYPES[0]: measured},
     }
     files.write_json(path, content)
