@@ -7,6 +7,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from ich_tf import paths
+
 EXTRAS = {
     "tensorflow": "cpu",
     "highdicom": "dicom",
@@ -56,9 +58,11 @@ def explain(error: ModuleNotFoundError) -> ImportError:
 def command(*extras: str) -> str:
     """What installs this project with an extra, or with one of several.
 
-    No package index has the project, so the command is for the clone's folder.
+    No package index has the project, so the command is for the clone's folder. It
+    keeps an editable installation editable.
     """
-    choices = " or ".join(f'`pip install ".[{extra}]"`' for extra in extras)
+    how = "pip install --editable" if paths.IN_CHECKOUT else "pip install"
+    choices = " or ".join(f'`{how} ".[{extra}]"`' for extra in extras)
     return f"{choices} in the clone's folder"
 
 

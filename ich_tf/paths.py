@@ -12,6 +12,9 @@ PACKAGE = pathlib.Path(__file__).resolve().parent
 PROJECT = PACKAGE.parent
 """The checkout; of no meaning where `IN_CHECKOUT` is false."""
 IN_CHECKOUT = (PROJECT / "pyproject.toml").is_file()
+FIGURES = ("figures-held-out", "figures-predict", "figures")
+"""Folders of Figures 3-7 in a row's folder, the best first: Table I's network on
+held-out scans, the network of `predict` on the phantom, Table I's network there."""
 SHIPPED = PACKAGE / "shipped"
 """Weights and recorded results within a wheel; setup.py copies them there."""
 

@@ -133,19 +133,19 @@ Markdown(
 #
 # Heatmap, overlay and slice, as in the report. With RSNA 2019: Grad-CAM of Table I's
 # slice network, on the held-out slices that show a subtype and have the highest
-# probability of it. Without: the network of `predict` on phantom heads, whose pixels
-# are probabilities of the subtype. On the phantom the blood is outlined, to show
+# probability of it. Without: the network of `predict` on phantom heads; the heatmap is
+# each pixel's probability of the subtype. On the phantom the blood is outlined, to show
 # whether the heat is on it. The heatmap of a subtype to which the network gives a low
 # probability (p in a title) means little.
 
 # %%
 run_folder = stored.result_file(here.folders.results, here.profile, SLICES)
-text, shown = held_out_figures.shown(run_folder.with_suffix(""))
+text, shown = held_out_figures.figures_and_captions(run_folder.with_suffix(""))
 if not shown:
     # Drawn here, into a folder that is removed with the notebook's kernel.
     drawn = tempfile.TemporaryDirectory()
     localization.of_predict(pathlib.Path(drawn.name), here.folders.weights, print)
-    text, shown = held_out_figures.shown(pathlib.Path(drawn.name))
+    text, shown = held_out_figures.figures_and_captions(pathlib.Path(drawn.name))
 display(Markdown(text))
 for path, caption in shown.items():
     display(Markdown(caption), notebook.picture(Image.open(path), caption))

@@ -66,8 +66,8 @@ here.table("table3")
 # A mean hides its cases. Each dot is a held-out head with hemorrhage: Dice of the
 # whole volume at threshold 0.5; boxes hold the middle half, the line is the median, and
 # whiskers reach the last head within 1.5 lengths of the box. Rows that have not learned
-# to segment are left out here and in every comparison below: their mean Dice of these
-# heads is below 0.15.
+# to segment, with a mean Dice of these heads below 0.15, are left out here and from the
+# comparison of two rows.
 
 # %%
 results = here.results("table2", "table3")

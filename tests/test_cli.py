@@ -51,7 +51,7 @@ def test_the_page_of_a_verb_has_its_options(verb, capsys):
     with pytest.raises(SystemExit):
         cli.main([verb, "--help"])
     options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
-    # Every verb has the first ones; docs/install.md has those of folders.
+    # Every verb has the first ones; docs/install.md describes the options for folders.
     options -= {"--help", "--verbose", "--quiet", "--json"}
     options -= {"--ct-ich", "--rsna", "--weights-dir", "--results"}
     page = (readme.DOCS / f"{verb}.md").read_text()

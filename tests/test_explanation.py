@@ -96,7 +96,10 @@ def test_by_default_the_network_of_predict_shows_its_pixels(tmp_path):
     hu[4, 24:40, 16:32] = 90
     case = Case("a", "a", Volume(hu, None, None, None))
     network = small_network.with_subtypes()
-    answer = explain.PixelProbabilities(network).explain(case, labels.index("any"))
+    explainer = explain.PixelProbabilities(network)
+    answer, subdural = explainer.explain(
+        case, [labels.index("any"), labels.index("SDH")]
+    )
     segmentation = network.segment(case)
     probabilities = network.probabilities(segmentation)
     assert answer.slice_probability.argmax() in (3, 4, 5)  # It sees neighbours.
@@ -104,13 +107,12 @@ def test_by_default_the_network_of_predict_shows_its_pixels(tmp_path):
     assert answer.scan_probability == pytest.approx(probabilities.scan[-1])
     (heat,) = answer.heatmaps(np.array([4]))
     np.testing.assert_array_equal(heat, segmentation.hemorrhage[4])
-    subdural = explain.PixelProbabilities(network).explain(case, labels.index("SDH"))
     np.testing.assert_array_equal(
         subdural.heatmaps(np.array([4]))[0], segmentation.subtypes[4, ..., 5]
     )
     one_class = small_network.with_subtypes("sigmoid", 1)
     with pytest.raises(ValueError, match="small.weights.h5"):
-        explain.PixelProbabilities(one_class).explain(case, 0)
+        explain.PixelProbabilities(one_class).explain(case, [0])
 
 
 def test_the_verb_draws_and_says_which_network_answered(scans, tmp_path, capsys):
@@ -147,7 +149,7 @@ def test_heatmaps_show_the_windows_the_network_was_trained_on(
     images = network.to_images(case.volume)
     assert images.shape == (10, 64, 64, 3) and images[chosen].max() > 0.5
     np.testing.assert_array_equal(images, np.repeat(images[..., :1], 3, axis=-1))
-    heat = gradients.explain(case, epidural).heatmaps(chosen)
+    heat = gradients.explain(case, [epidural])[0].heatmaps(chosen)
     layer = resnext.feature_map(network.model)
     seen = heatmap(network.model, images[chosen], epidural, layer)
     np.testing.assert_allclose(heat, slices.resize(seen, *heat.shape[1:]), atol=1e-5)

@@ -89,21 +89,21 @@ def test_without_real_data_figures_are_of_the_network_of_predict(tmp_path):
     lines = []
     out = localization.of_predict(tmp_path, None, lines.append, heads=1)
     assert "real-heads" in lines[0]
-    text, shown = held_out_figures.shown(tmp_path)
+    text, shown = held_out_figures.figures_and_captions(tmp_path)
     assert "network of `predict`" in text
     assert sorted(shown) == sorted(out.glob("figure-*.png")) != []
     source = "probability of each pixel by real-heads"
     assert source in text and all(source in caption for caption in shown.values())
-    # It is drawn once, and what an earlier version of Table I's network drew is behind.
+    # It is drawn once; what Table I's network drew in an earlier version is ignored.
     assert localization.of_predict(tmp_path, None, lines.append, heads=1) == out
     assert len(lines) == 1
     files.write_json(
         tmp_path / localization.FOLDER / localization.MEASURED,
         {"made_for": {}, "heads": 0, "subtypes": {}},
     )
-    assert held_out_figures.shown(tmp_path) == (text, shown)
+    assert held_out_figures.figures_and_captions(tmp_path) == (text, shown)
     shutil.rmtree(out)
-    text, shown = held_out_figures.shown(tmp_path)
+    text, shown = held_out_figures.figures_and_captions(tmp_path)
     assert f"Grad-CAM by {held_out_figures.TABLE1}" in text and not shown
 
 

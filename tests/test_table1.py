@@ -260,6 +260,13 @@ def test_the_verb_names_the_row_that_explains(folders, done, tmp_path, capsys):
     assert "table1/resnext101" in capsys.readouterr().err
 
 
+def test_a_number_of_held_out_slices_needs_held_out_scans(tmp_path, capsys):
+    arguments = ["figures", "--slices", "2", "--results", str(tmp_path)]
+    assert cli.main(arguments) == 2
+    assert "--rsna" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("row", [SLICES, SCANS])
 def test_figures_of_an_unfinished_row_are_refused(written, tmp_path, capsys, row):
     arguments = ["figures", "--run", row, "--profile", "paper", "--rsna", str(written)]

@@ -213,9 +213,7 @@ class AllStages:
         """What was made, where, and in how many minutes."""
         notebooks = self.folder / "notebooks"
         row = self.folder / "table1" / "resnext101"
-        # Table I's network on held-out real scans, or the network of `predict`.
-        shown = [*row.glob("figures-held-out"), *row.glob("figures-predict")]
-        figures = shown[:1] or row.glob("figures")
+        figures = [row / name for name in paths.FIGURES if (row / name).is_dir()][:1]
         verdict = (self.folder / "verify.txt.status").read_text().strip()
         lines = [
             f"== done in {sum(self.took.values()):.0f} minutes, profile {self.profile}",

@@ -59,8 +59,12 @@ def _reproduce(options: argparse.Namespace) -> None:
         print(render.render(shown, folders.results, options.profile))
     if any(result.experiment == FIGURES_ROW for result in done):
         _draw_figures(FIGURES_ROW, folders, options)
-        if folders.rsna is None:
-            _draw_figures_of_predict(folders, options)
+        if folders.rsna is None and options.seed == 0:
+            try:
+                _draw_figures_of_predict(folders, options)
+            except ValueError as error:
+                # The row itself is finished.
+                print(f"figures 3-7 were not drawn: {error}")
 
 
 def _draw_figures_of_predict(folders, options: argparse.Namespace) -> None:
@@ -124,6 +128,8 @@ def _figures(options: argparse.Namespace) -> None:
 
     folders = shared.folders(options)
     if options.run is None and folders.rsna is None:
+        if options.slices:
+            raise ValueError("--slices is for held-out scans. Give them with --rsna.")
         _draw_figures_of_predict(folders, options)
     else:
         _draw_figures(options.run or FIGURES_ROW, folders, options, options.slices)

@@ -149,7 +149,7 @@ def whole_numbers(rate: float, total: int, digits: int = 3) -> list[int]:
 
 
 def _fitting(total: int, digits: int) -> float:
-    """The share of all rates with so many digits that a count of `total` can print."""
+    """The share of all rates of `digits` decimals that a count out of `total` gives."""
     rates = {f"{count / total:.{digits}f}" for count in range(total + 1)}
     return len(rates) / (10**digits + 1)
 

@@ -71,7 +71,7 @@ def page(
             "blood continues from slice to slice differently.",
             "",
             compare.render(SLICES, SCANS, results, profile, sources.seeds, rows),
-            "## Where the slice network looks: Figures 3-7 on the phantom",
+            "## Is Table I's slice network's Grad-CAM on the blood? The phantom",
             "",
             "Share of Grad-CAM's energy inside the lesion, how often its maximum lies "
             "there (pointing game), and the values of a heatmap that knows nothing "
@@ -106,7 +106,7 @@ def draw_figures(results: str | os.PathLike, out: str | os.PathLike) -> None:
     run = stored.result_file(pathlib.Path(results), "demo", SLICES).with_suffix("")
     folder = run / localization.OF_PREDICT
     if not (folder / localization.MEASURED).is_file():
-        raise ValueError(f"There are no {folder}. Run `ich-tf figures`.")
+        raise ValueError(f"There is no {folder}. Run `ich-tf figures`.")
     content = localization.read(folder)
     names = [measured["figure"] for measured in content["subtypes"].values()]
     figures.stack([folder / name for name in names if name], out)
@@ -117,7 +117,7 @@ def _measured(results: pathlib.Path, profile: str) -> tuple[pathlib.Path, dict]:
     folder = run / localization.FOLDER
     if not (folder / localization.MEASURED).is_file():
         again = stored.command("table1", profile)
-        raise ValueError(f"There are no {folder}. Run {again}.")
+        raise ValueError(f"There is no {folder}. Run {again}.")
     return folder, localization.read(folder)
 
 

@@ -73,6 +73,16 @@ class Convention:
         limits = (self.truth_detection_pixels, self.predicted_detection_pixels)
         return limits == LIMITS[0]
 
+    def is_of(self, excludes: bool) -> bool:
+        """Whether it is that of [2], for data with or without a patient to exclude."""
+        return (
+            (self.unit, self.empty) == (PUBLISHED.unit, PUBLISHED.empty)
+            and self.threshold == PUBLISHED.threshold
+            and self.has_published_limits
+            and self.post_processing
+            and self.excluded == excludes
+        )
+
 
 def rule(threshold: float, post_processing: bool) -> Protocol:
     """How a mask is made: by a threshold, and closed and opened as in [2] or not."""
@@ -123,7 +133,7 @@ def score(
                 empty="nan" if unit == "pooled" else empty,
                 excluded_patients=PUBLISHED.excluded_patients if excluded else (),
             )
-            conventions += [
+            made = [
                 Convention(
                     unit,
                     empty,
@@ -132,13 +142,12 @@ def score(
                     excluded,
                     *limits,
                     {**overlap, **of_limits},
-                    is_published=bool(rule.closing)
-                    and (unit, empty) == (PUBLISHED.unit, PUBLISHED.empty)
-                    and rule.threshold == PUBLISHED.threshold
-                    and limits == LIMITS[0]
-                    and excluded == excludes,
                 )
                 for limits, of_limits in rates.items()
+            ]
+            conventions += [
+                dataclasses.replace(each, is_published=each.is_of(excludes))
+                for each in made
             ]
     return conventions
 

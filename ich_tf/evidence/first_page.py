@@ -23,13 +23,13 @@ def numbers() -> str:
     return (
         f"On {after['patients']} patients of {judges['data']} who were not used for "
         "training, the network separates slices with hemorrhage from slices without at "
-        f"an AUC of {display.with_interval(score)}. It outlines "
-        f"{display.with_interval(volume)} times the published volume of hemorrhage; "
-        f"the mean error is {display.number(error['mean'], 1)} ml per patient. In a "
-        f"slice without hemorrhage it outlines {display.number(false_mm2['mean'], 1)} "
-        "mm² on average. Its two thresholds were chosen on the same patients. There is "
-        "no Dice, because their true masks were not available. Brackets: 95 % "
-        "intervals."
+        f"an AUC of {display.with_interval(score)}. In patients with hemorrhage, the "
+        f"outlined volume is {display.with_interval(volume)} times the published "
+        f"volume; the mean absolute error is {display.number(error['mean'], 1)} ml. In "
+        "a slice without hemorrhage it outlines "
+        f"{display.number(false_mm2['mean'], 1)} mm² on average. Its two thresholds "
+        "were chosen on the same patients. There is no Dice, because their true masks "
+        "were not available. Brackets: 95 % intervals."
     )
 
 

@@ -11,15 +11,17 @@ from typing import Any, TypedDict
 import numpy as np
 from PIL import Image
 
-from ich_tf import files, labels, typed_json
+from ich_tf import files, labels, paths, typed_json
 from ich_tf.evidence import localization
 from ich_tf.experiments import provenance, runner, trained_classifier
 from ich_tf.experiments.slice_results import SliceResult
 from ich_tf.models import resnext
 from ich_tf.prediction import classify, explain, figures
 
-FOLDER, CHOSEN = "figures-held-out", "chosen.json"
-ADVICE = "Remove it; `ich-tf figures` with its profile makes it again."
+FOLDER, CHOSEN = paths.FIGURES[0], "chosen.json"
+ADVICE = (
+    "Remove it; `ich-tf figures --run ROW --rsna DIR` with its profile makes it again."
+)
 TABLE1 = "Table I's slice network"
 SHOWN = 3
 """Slices in a figure."""
@@ -117,7 +119,7 @@ def of_run(
         "run": provenance.digest(run.spec),
         "shown": shown,
         "cells": resnext.CELLS,
-        "panels": figures.PANELS,
+        "panels": list(figures.PANELS),
     }
     path = out / CHOSEN
     if path.is_file() and read(out)["made_for"] == made_for:
@@ -138,7 +140,9 @@ def of_run(
     return out
 
 
-def shown(run_folder: pathlib.Path) -> tuple[str, dict[pathlib.Path, str]]:
+def figures_and_captions(
+    run_folder: pathlib.Path,
+) -> tuple[str, dict[pathlib.Path, str]]:
     """Figures 3-7: which network and data they are of, and each with its caption.
 
     Of held-out scans where there are any, with those that the same network draws of
@@ -165,7 +169,7 @@ def shown(run_folder: pathlib.Path) -> tuple[str, dict[pathlib.Path, str]]:
         )
     elif (of_predict / localization.MEASURED).is_file():
         own = of_predict
-        text = "RSNA 2019 is not here, so these are of the network of `predict`. "
+        text = "No slice of RSNA 2019 was drawn; these show the network of `predict`. "
     if (own / localization.MEASURED).is_file():
         measured = localization.read(own)
         name = measured.get("network", TABLE1)

@@ -1,4 +1,4 @@
-"""Figures 3-7 on the phantom, and what eyes cannot tell: is the heat on the blood?
+"""Figures 3-7 on the phantom, and a measure of whether the heat is on the blood.
 
 With RSNA 2019, Figures 3-7 are of Table I's slice network (`held_out_figures`), and it
 is measured here on phantom heads. Without, they are of the network of `predict`.
@@ -11,7 +11,7 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from ich_tf import files, labels, typed_json
+from ich_tf import files, labels, paths, typed_json
 from ich_tf.experiments import provenance, runner, trained_classifier
 from ich_tf.experiments.result_types import Score
 from ich_tf.metrics import display, evaluation, intervals, localization
@@ -21,10 +21,8 @@ from ich_tf.synthetic import phantom
 from ich_tf.volume import BODY_HU
 
 FIRST_FIGURE = 3
-FOLDER, MEASURED = "figures", "localization.json"
-OF_PREDICT = "figures-predict"
-"""Folder of the figures of the network of `predict`, next to the other two."""
-ADVICE = "Remove it; `ich-tf figures` with its profile makes it again."
+_, OF_PREDICT, FOLDER = paths.FIGURES
+MEASURED = "localization.json"
 # Of the heads that figures are drawn of; no profile trains on this seed.
 SEED, HEADS = 7, 12
 SIZES = {"slices": 24, "size": 128}
@@ -119,8 +117,10 @@ def read(folder: pathlib.Path) -> Measured:
         FileNotFoundError: if there is no such file.
         ValueError: if it is damaged; the message names it.
     """
-    content = typed_json.read(folder / MEASURED, Measured, ADVICE)
-    check_figures(folder / MEASURED, content["subtypes"], ADVICE)
+    of_row = "" if folder.name == OF_PREDICT else " --run ROW"
+    advice = f"Remove it; `ich-tf figures{of_row}` with its profile makes it again."
+    content = typed_json.read(folder / MEASURED, Measured, advice)
+    check_figures(folder / MEASURED, content["subtypes"], advice)
     return content
 
 
@@ -189,7 +189,8 @@ def of_predict(
         The folder with the figures and `localization.json`.
 
     Raises:
-        ValueError: if the weights are absent or damaged.
+        ValueError: if the weights are absent or damaged, or give no probabilities of
+            subtypes.
     """
     network = real_heads.load(weights)
     return _unless_made(
@@ -208,8 +209,11 @@ def _unless_made(
     heads: dict[str, int],
     say: Callable[[str], None],
 ) -> pathlib.Path:
-    """`draw_and_measure`, if the folder does not hold what it would make."""
-    made_for = {**made_for, "heads": heads, "panels": figures.PANELS}
+    """`draw_and_measure`, if the folder does not hold what it would make.
+
+    `heads` has the arguments `cases`, `slices` and `size` of `PhantomDataset`.
+    """
+    made_for = {**made_for, "heads": heads, "panels": list(figures.PANELS)}
     if (out / MEASURED).is_file() and read(out)["made_for"] == made_for:
         return out
     explainer = load()
@@ -263,12 +267,10 @@ def _explained(explainer, head):
     """Give subtype, row of measures and what a figure shows, slice by slice."""
     if not head.subtypes.any():
         return
-    for k, subtype in enumerate(labels.SUBTYPES):
-        lesion = head.subtypes == k + 1
+    shown = [k for k in range(len(labels.SUBTYPES)) if np.any(head.subtypes == k + 1)]
+    for k, answer in zip(shown, explainer.explain(head.case, shown), strict=True):
+        subtype, lesion = labels.SUBTYPES[k], head.subtypes == k + 1
         chosen = np.flatnonzero(lesion.any(axis=(1, 2)))
-        if not len(chosen):
-            continue
-        answer = explainer.explain(head.case, k)
         for z, heatmap in zip(chosen, answer.heatmaps(chosen), strict=True):
             hu, mask = head.case.volume.hu[z], lesion[z]
             row = {

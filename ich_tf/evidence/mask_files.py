@@ -65,7 +65,7 @@ def match(
 
     Args:
         prediction: A NIfTI file, or a folder of them with any folders within.
-        truth: Likewise. If one of the two is a single file, only its pair is asked for:
+        truth: Likewise. If one of the two is a single file, only its pair is scored;
             the other masks of the folder are no fault.
 
     Returns:
@@ -102,7 +102,7 @@ def match(
     ]
     if prediction.is_file() or truth.is_file():
         count = sum(map(len, alone))
-        note = f"masks left aside, since one file and a folder were given: {count}"
+        note = f"only the pair of the single file was scored; other masks: {count}"
         return pairs, [], [note] if count else []
     kinds = ("extra", "has no true mask"), ("missing", "has no predicted mask")
     faults = [

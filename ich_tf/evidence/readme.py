@@ -109,16 +109,20 @@ def _curves(made: Recorded) -> list[str]:
     epochs = [f"epoch {number}" for number in range(1, count + 1)]
     header = ["Row", "Dice, heads with hemorrhage", *epochs]
     few = [f"{title} ({dice[title]:.3f})" for title in dice if dice[title] < LEARNED]
-    return [
+    lines = [
         "**Learning curves: soft Jaccard of training crops, of validation crops; and "
         "the mean Dice of held-out heads with hemorrhage**",
         "",
         render.markdown(header, rows),
         "",
-        f"Not learned to segment (this Dice is below {LEARNED}): "
-        f"{'; '.join(few) or 'no row'}.",
-        "",
     ]
+    if dice:
+        lines += [
+            f"Not learned to segment (Dice below {LEARNED}), of these rows: "
+            f"{'; '.join(few) or 'none'}.",
+            "",
+        ]
+    return lines
 
 
 def _listed(made: Recorded, name: str) -> str:

@@ -244,7 +244,7 @@ def judge(
 def not_comparable(result: Result, identity: str) -> str:
     """Why a result says nothing about the report's numbers; "" if it does."""
     if result.identity == f"{identity} (partial)":
-        return f"data: not the whole of {identity}, patients or masks are missing"
+        return f"data: a part of {identity}; patients or masks are missing"
     if result.identity != identity:
         return f"data: {result.identity}, not {identity}"
     if not result.covers_reported_cases:

@@ -256,10 +256,10 @@ def command(names: str, profile: str, seed: int = 0, options: str = "") -> str:
     """The command that runs rows, in backquotes.
 
     Args:
-        names: Ids of rows, or tables, apart by blanks.
+        names: Ids of rows or names of tables, separated by spaces.
         profile: Name of the profile.
-        seed: Of the run.
-        options: Further ones.
+        seed: Seed of the run.
+        options: Further options, such as `--fresh`.
     """
     seeded = f"--seed {seed}" if seed else ""
     words = ("ich-tf reproduce", names, "--profile", profile, seeded, options)

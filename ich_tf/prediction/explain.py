@@ -8,7 +8,7 @@ gives one number for a slice, so Grad-CAM shows what moved it.
 import dataclasses
 import os
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -47,11 +47,11 @@ class Explainer(typing.Protocol):
     shows: str
     entry: dict
 
-    def explain(self, case: Case, class_index: int) -> Explained:
-        """Explain one class, a position in `labels.CLASSES`, in a scan.
+    def explain(self, case: Case, class_indices: Sequence[int]) -> list[Explained]:
+        """Explain classes, positions in `labels.CLASSES`, in a scan, in one pass.
 
         Raises:
-            ValueError: if the network cannot answer for the scan or the class.
+            ValueError: if the network cannot answer for the scan or a class.
         """
 
 
@@ -80,15 +80,17 @@ class GradCam:
         """Name of the network."""
         return self.entry.get("name", classify.SLICES)
 
-    def explain(self, case: Case, class_index: int) -> Explained:
+    def explain(self, case: Case, class_indices: Sequence[int]) -> list[Explained]:
         """The most probable slice gives the probability of the scan."""
-        volume = case.volume
-        answers = classify.slice_answers(self.network, volume)[1][:, class_index]
+        answers = classify.slice_answers(self.network, case.volume)[1]
 
-        def heatmaps(chosen):
-            return slice_heatmaps(self.network, volume, class_index, chosen, self.layer)
+        def explained(k):
+            def heatmaps(chosen):
+                return slice_heatmaps(self.network, case.volume, k, chosen, self.layer)
 
-        return Explained(answers, float(answers.max()), heatmaps)
+            return Explained(answers[:, k], float(answers[:, k].max()), heatmaps)
+
+        return [explained(k) for k in class_indices]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -110,7 +112,7 @@ class PixelProbabilities:
         """The entry of the manifest."""
         return self.network.entry
 
-    def explain(self, case: Case, class_index: int) -> Explained:
+    def explain(self, case: Case, class_indices: Sequence[int]) -> list[Explained]:
         """Calibrated probabilities, and the pixels that they are made from."""
         segmentation = self.network.segment(case)
         probabilities = self.network.probabilities(segmentation)
@@ -119,14 +121,18 @@ class PixelProbabilities:
                 f"{self.entry['file']} gives no probabilities of subtypes. Use weights "
                 "with subtypes and a calibration, or `--run`."
             )
-        pixels = segmentation.hemorrhage
-        if labels.CLASSES[class_index] != labels.ANY:
-            pixels = segmentation.subtypes[..., 1 + class_index]
-        return Explained(
-            probabilities.slices[:, class_index],
-            float(probabilities.scan[class_index]),
-            lambda chosen: pixels[chosen],
-        )
+
+        def explained(k):
+            pixels = segmentation.hemorrhage
+            if labels.CLASSES[k] != labels.ANY:
+                pixels = segmentation.subtypes[..., 1 + k]
+            return Explained(
+                probabilities.slices[:, k],
+                float(probabilities.scan[k]),
+                lambda chosen: pixels[chosen],
+            )
+
+        return [explained(k) for k in class_indices]
 
 
 def explain(
@@ -172,7 +178,7 @@ def explain(
     owned_folder.check(out, _writer(short), names)
     case = inputs.read(source, series_uid=series_uid, force=force)
     explainer = explainer or PixelProbabilities(real_heads.load(weights_dir))
-    answer = explainer.explain(case, class_index)
+    (answer,) = explainer.explain(case, [class_index])
     probability = answer.slice_probability
     chosen = np.sort(np.argsort(-probability, kind="stable")[:shown])
     content = {
@@ -227,9 +233,9 @@ def _write(out, content, volume, chosen, heatmaps) -> dict:
         for z, heatmap in zip(chosen, heatmaps, strict=True):
             name = f"{short}-slice-{z + 1:03d}.png"
             title = f"{short}, slice {z + 1}: p = {content['slice_probability'][z]:.2f}"
-            drawn = volume.hu[z], heatmap, title
-            shows = content["shows"]
-            figures.draw_explanation(folder / name, *drawn, shows=shows)
+            figures.draw_explanation(
+                folder / name, volume.hu[z], heatmap, title, shows=content["shows"]
+            )
             content["pictures"].append(name)
         files.write_json(folder / f"explanation-{short}.json", content)
     return content

@@ -13,8 +13,8 @@ CELL = 256
 FRAME = (255, 255, 0)
 COMPRESSION = 2
 """Of PNG files; a third of the time of Pillow's default."""
-PANELS = ["overlay", "slice"]
-"""Headings to the right of the heatmap's, in `explained`."""
+PANELS = ("overlay", "slice")
+"""Headings of the second and the third panel of `explained`."""
 TITLE = 20
 """Height of a line of text above a picture, in pixels."""
 
@@ -200,7 +200,7 @@ def with_headings(picture: Image.Image, headings: Sequence[str]) -> Image.Image:
     """A row of equally wide panels, each with its heading above it.
 
     Args:
-        picture: The row, such as `explained` draws.
+        picture: The row, whose panels have no headings yet.
         headings: From left to right.
     """
     sheet = Image.new("RGB", (picture.width, TITLE + picture.height))

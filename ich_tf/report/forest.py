@@ -79,7 +79,7 @@ def write(cells: Sequence[Cell], out: str | os.PathLike) -> list[pathlib.Path]:
         if figure is not None:
             figures[f"forest-{table}.png"] = figure
     if not figures:
-        raise ValueError("No row holds a number to plot. Run `ich-tf reproduce` first.")
+        raise ValueError("No row holds a number. Run `ich-tf reproduce ROW` first.")
     with owned_folder.replacing(out, WRITER) as folder:
         for name, figure in figures.items():
             (folder / name).write_bytes(plots.png(figure, 150))

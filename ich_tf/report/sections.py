@@ -192,11 +192,14 @@ def classified(results: dict[str, Result]) -> dict:
 
 def localized(results: pathlib.Path, profile: str) -> dict:
     """Figures 3-7."""
-    text, shown = held_out_figures.shown(_run_folder(results, profile, FIGURES_ROW))
+    text, shown = held_out_figures.figures_and_captions(
+        _run_folder(results, profile, FIGURES_ROW)
+    )
     return {
         "id": "heat",
         "title": "Figures 3-7: where a network sees each subtype",
-        "text": text or "Figures 3-7 were not drawn: `ich-tf figures`.",
+        "text": text
+        or f"Figures 3-7 were not drawn: `ich-tf figures --profile {profile}`.",
         "figures": [
             {"picture": _address(picture), "caption": caption}
             for picture, caption in shown.items()
