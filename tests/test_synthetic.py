@@ -231,7 +231,7 @@ def test_the_page_shows_every_row_and_says_what_is_missing(
         "docs/classification",
         "docs/synthetic",
         "docs/audit",
-        "docs/figures-3-7.png stays as it is: There are no "
+        "docs/figures-3-7.png stays as it is: There is no "
         f"{elsewhere.results}/demo/table1/resnext101/figures-predict. "
         "Run `ich-tf figures`.",
     ]

@@ -195,7 +195,7 @@ def test_figures_of_held_out_scans_show_slices_at_their_own_size(folders, done):
                 # Three panels of 64 pixels, enlarged four times, under two lines.
                 row = 4 * 64 + 2 * figures.TITLE
                 assert picture.size == (3 * 4 * 64, len(slices) * row)
-    text, pictures = held_out_figures.shown(run.folder)
+    text, pictures = held_out_figures.figures_and_captions(run.folder)
     assert text.startswith(f"Real slices: Grad-CAM by {held_out_figures.TABLE1}")
     held_out = [out / name for name in drawn if name]
     assert list(pictures)[: len(held_out)] == held_out

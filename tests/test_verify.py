@@ -505,26 +505,30 @@ def test_a_record_of_other_settings_is_no_record(results):
 
 
 def test_the_words_of_a_study_follow_its_results(results):
-    """Two rows of the same threshold; then one of them misses all blood."""
+    """Two rows that find all blood; then one of them misses it."""
 
     def verdict():
         (answer,) = study.answers(results.folder, "demo", (0,), [asked], results.rows)
         return answer["verdict"], answer["words"]
 
-    def blind(result):
+    def move(result, source, target):
         for cases in result["counts"].values():
             for case in cases.values():
-                case["fn"] = np.add(case["tp"], case["fn"]).tolist()
-                case["tn"] = np.add(case["fp"], case["tn"]).tolist()
-                case["tp"] = case["fp"] = [0] * len(case["tp"])
+                case[target] = np.add(case[source], case[target]).tolist()
+                case[source] = [0] * len(case[source])
+                case["predicted_pixels"] = sum(case["tp"]) + sum(case["fp"])
+
+    def perfect(result):
+        move(result, "fn", "tp")
+        move(result, "fp", "tn")
 
     asked = study.Question("UNet++ or the U-Net of [2]?", BEST, UNET)
-    before = verdict()
-    assert before[0] == "equivalent"
-    results.spoil(blind, "demo")
+    for row in (BEST, UNET):
+        results.spoil(perfect, "demo", row)
+    assert verdict()[0] == "equivalent"
+    results.spoil(lambda result: move(result, "tp", "fn"), "demo")
     after = verdict()
-    # Two heads bleed: too few to call it worse.
-    assert after[0] == "undecided" and after[1] != before[1]
+    assert after[0] == "worse" and "UNet" in after[1].split("has not learned")[0]
 
 
 def test_compare_takes_rows_of_masks(results):
