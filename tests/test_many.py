@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import re
 
 import nibabel
 import numpy as np
@@ -55,5 +56,6 @@ def test_dicom_without_highdicom_ends_before_any_work(tmp_path, monkeypatch, cap
     )
     arguments = ["predict", str(tmp_path / "absent.nii"), "--dicom"]
     assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 2
-    assert '".[dicom]"' in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert re.search(r'`pip install .*"\.\[dicom\]"`', error)
     assert list(tmp_path.iterdir()) == []

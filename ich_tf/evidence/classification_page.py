@@ -103,26 +103,26 @@ def draw_figures(results: str | os.PathLike, out: str | os.PathLike) -> None:
     Raises:
         ValueError: if they were not drawn yet; the message says how to make them.
     """
-    run = stored.result_file(pathlib.Path(results), "demo", SLICES).with_suffix("")
-    folder = run / localization.OF_PREDICT
-    if not (folder / localization.MEASURED).is_file():
-        raise ValueError(f"There is no {folder}. Run `ich-tf figures`.")
-    content = localization.read(folder)
+    folder, content = _measured(
+        pathlib.Path(results), "demo", localization.OF_PREDICT, "`ich-tf figures`"
+    )
     names = [measured["figure"] for measured in content["subtypes"].values()]
     figures.stack([folder / name for name in names if name], out)
 
 
-def _measured(results: pathlib.Path, profile: str) -> tuple[pathlib.Path, dict]:
-    run = stored.result_file(results, profile, SLICES).with_suffix("")
-    folder = run / localization.FOLDER
+def _measured(
+    results: pathlib.Path, profile: str, name: str, again: str
+) -> tuple[pathlib.Path, localization.Measured]:
+    """A folder of figures of the row, and its content; `again` is what makes it."""
+    folder = stored.result_file(results, profile, SLICES).with_suffix("") / name
     if not (folder / localization.MEASURED).is_file():
-        again = stored.command("table1", profile)
         raise ValueError(f"There is no {folder}. Run {again}.")
     return folder, localization.read(folder)
 
 
 def _localization(results: pathlib.Path, profile: str) -> str:
-    _, content = _measured(results, profile)
+    again = stored.command("table1", profile)
+    _, content = _measured(results, profile, localization.FOLDER, again)
     header = ["subtype", "slices", "predicted positive", "energy inside"]
     header += ["pointing game", "chance"]
     rows = []

@@ -18,9 +18,9 @@ from ich_tf.evidence import (
 def write(
     results: str | os.PathLike, docs: pathlib.Path, say: Callable[[str], None]
 ) -> None:
-    """Write every page whose results are there, and the numbers of README.md.
+    """Write every page whose results are there, its picture and README.md's numbers.
 
-    For every other page, what is missing is printed.
+    For everything else, what is missing is printed.
 
     Args:
         results: Folder of results.

@@ -194,8 +194,7 @@ def _scores(cases: list[dict], protocol: Protocol, ct_ich: bool) -> dict[str, In
         name: intervals.bootstrap_ratio(*metrics.terms(cases, protocol, name, ct_ich))
         for name in metrics.METRICS
     }
-    out = metrics.excluded(cases, protocol) if ct_ich else []
-    kept = [case for case in cases if case["case_id"] not in out]
+    kept = metrics.kept(cases, protocol) if ct_ich else cases
     patients = [case["patient_id"] for case in kept]
     for name, (hit, missed) in PIXELS.items():
         hits, misses = (

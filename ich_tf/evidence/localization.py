@@ -15,7 +15,8 @@ from ich_tf import files, labels, paths, typed_json
 from ich_tf.experiments import provenance, runner, trained_classifier
 from ich_tf.experiments.result_types import Score
 from ich_tf.metrics import display, evaluation, intervals, localization
-from ich_tf.models import resnext
+from ich_tf.models import manifest, resnext
+from ich_tf.models import weights as model_weights
 from ich_tf.prediction import explain, figures, real_heads
 from ich_tf.synthetic import phantom
 from ich_tf.volume import BODY_HU
@@ -192,12 +193,13 @@ def of_predict(
         ValueError: if the weights are absent or damaged, or give no probabilities of
             subtypes.
     """
-    network = real_heads.load(weights)
+    name = real_heads.DEFAULT_WEIGHTS
+    entry = model_weights.entry_for(name, manifest.Segmentation, weights)
     return _unless_made(
         run_folder / OF_PREDICT,
-        {"weights": network.entry["sha256"]},
-        lambda: explain.PixelProbabilities(network),
-        {"cases": heads, **SIZES, "size": network.entry["preprocessing"]["size"]},
+        {"weights": entry["sha256"]},
+        lambda: explain.PixelProbabilities(real_heads.load(weights)),
+        {"cases": heads, **SIZES, "size": entry["preprocessing"]["size"]},
         say,
     )
 
@@ -265,9 +267,9 @@ def head_pixels(hu: np.ndarray) -> np.ndarray:
 
 def _explained(explainer, head):
     """Give subtype, row of measures and what a figure shows, slice by slice."""
-    if not head.subtypes.any():
+    shown = np.unique(head.subtypes[head.subtypes > 0]) - 1
+    if not len(shown):
         return
-    shown = [k for k in range(len(labels.SUBTYPES)) if np.any(head.subtypes == k + 1)]
     for k, answer in zip(shown, explainer.explain(head.case, shown), strict=True):
         subtype, lesion = labels.SUBTYPES[k], head.subtypes == k + 1
         chosen = np.flatnonzero(lesion.any(axis=(1, 2)))

@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
-from ich_tf.prediction import saving
+from ich_tf.prediction import written
 
 ENDINGS = (".nii", ".nii.gz")
 NOISE = frozenset(
@@ -217,9 +217,9 @@ def _masks(path: pathlib.Path) -> list[pathlib.Path]:
         files = [name for name in files if not name.startswith(".")]
         others.update(pathlib.Path(name).suffix for name in files)
         chosen = [name for name in files if _is_nifti(name)]
-        if saving.MASK in chosen:
+        if written.MASK in chosen:
             # What `ich-tf predict` writes next to the mask is no second mask.
-            beside = {*saving.PATTERNS} - {saving.MASK}
+            beside = {*written.NIFTI} - {written.MASK}
             chosen = [name for name in chosen if name not in beside]
         masks += [pathlib.Path(folder, name) for name in chosen]
     masks = [path for path in sorted(masks) if path.is_file()]

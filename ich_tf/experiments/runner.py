@@ -169,6 +169,20 @@ def state_of(run: Run) -> str:
     return "new"
 
 
+def check_finished(run: Run) -> None:
+    """Refuse a run that is not finished.
+
+    Raises:
+        ValueError: if it is not; the message has the command that finishes it.
+    """
+    if state_of(run) != "finished":
+        name, profile = run.experiment.id, run.profile.name
+        raise ValueError(
+            f"{name} is not finished at profile {profile}. Run "
+            f"{stored.command(name, profile, run.seed)}."
+        )
+
+
 def _same(stored: dict | None, wanted: dict) -> bool:
     """Whether settings are the same; each device may have its own "auto" precision."""
     return bool(stored) and {**stored, "precision": wanted["precision"]} == wanted

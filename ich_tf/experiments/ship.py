@@ -1,7 +1,7 @@
 """Put a trained network into the weights folder, with what a user must know of it."""
 
 from ich_tf import models
-from ich_tf.experiments import provenance, results, runner
+from ich_tf.experiments import provenance, runner
 from ich_tf.experiments.runner import Run
 from ich_tf.experiments.task import Say
 from ich_tf.models import shipping
@@ -21,11 +21,7 @@ def ship(run: Run, say: Say) -> dict:
     Raises:
         ValueError: if the run is not finished.
     """
-    if runner.state_of(run) != "finished":
-        raise ValueError(
-            f"{run.experiment.id} is not finished at profile {run.profile.name}. Run "
-            f"{results.command(run.experiment.id, run.profile.name, run.seed)}."
-        )
+    runner.check_finished(run)
     result = runner.execute(run)
     fields = run.task.describe(run, result)
     build = fields["build"]

@@ -13,7 +13,7 @@ import numpy as np
 from ich_tf import files, labels
 from ich_tf.data.rsna.dataset import Rsna
 from ich_tf.data.rsna.scan import read_scan
-from ich_tf.experiments import results, runner, spec, trained_classifier
+from ich_tf.experiments import runner, spec, trained_classifier
 from ich_tf.experiments.runner import Run
 from ich_tf.experiments.task import Say
 from ich_tf.experiments.tasks import classifier_networks as networks
@@ -41,11 +41,7 @@ def write(run: Run, test: Rsna, out: pathlib.Path, say: Say) -> int:
     """
     if not isinstance(run.experiment, spec.Classifier):
         raise ValueError(f"{run.experiment.id} gives no probabilities of slices.")
-    if runner.state_of(run) != "finished":
-        raise ValueError(
-            f"{run.experiment.id} is not finished at profile {run.profile.name}. Run "
-            f"{results.command(run.experiment.id, run.profile.name, run.seed)}."
-        )
+    runner.check_finished(run)
     unread = test.left_out_images()
     count, every = len(unread), len(test.case_ids())
     with files.atomic(out) as partial, open(partial, "w", newline="") as file:

@@ -7,7 +7,14 @@ and is counted, never 0 or 1.
 
 from ich_tf.metrics.counts import case_counts
 from ich_tf.metrics.protocols import PROTOCOLS, Protocol, binarise, protocol
-from ich_tf.metrics.scores import METRICS, case_scores, excluded, summarise, terms
+from ich_tf.metrics.scores import (
+    METRICS,
+    case_scores,
+    excluded,
+    kept,
+    summarise,
+    terms,
+)
 
 __all__ = [
     "METRICS",
@@ -17,6 +24,7 @@ __all__ = [
     "case_counts",
     "case_scores",
     "excluded",
+    "kept",
     "protocol",
     "summarise",
     "terms",

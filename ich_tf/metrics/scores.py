@@ -150,8 +150,7 @@ def terms(
     for counts in cases:
         _check_mask_rule(counts, protocol)
     if name not in _OF_ALL_SLICES and ct_ich:
-        out = excluded(cases, protocol)
-        cases = [counts for counts in cases if counts["case_id"] not in out]
+        cases = kept(cases, protocol)
     if name in _OVERLAPS and protocol.unit == "subject":
         cases = _joined_by_patient(cases)
     pairs = [METRICS[name](counts, protocol) for counts in cases]
@@ -185,6 +184,12 @@ def excluded(cases: Sequence[dict], protocol: Protocol) -> list[str]:
         for case_id, number in numbers.items()
         if number in protocol.excluded_patients or number > last
     ]
+
+
+def kept(cases: Sequence[dict], protocol: Protocol) -> list[dict]:
+    """The ct-ich cases that count for every score: without the `excluded` ones."""
+    out = excluded(cases, protocol)
+    return [counts for counts in cases if counts["case_id"] not in out]
 
 
 def summarise(cases: Sequence[dict], protocol: Protocol, ct_ich: bool = True) -> dict:

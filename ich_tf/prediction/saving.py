@@ -14,11 +14,11 @@ from ich_tf import files, labels, owned_folder, parallel, typed_json
 from ich_tf.io import dicom_seg, nifti
 from ich_tf.prediction import figures, scan_page
 from ich_tf.prediction.result import Prediction
+from ich_tf.prediction.written import MASK, NIFTI, SUBTYPES, UNCERTAINTY
 from ich_tf.preprocessing.segmentation import slices
 
 WRITER = "predict"
 RESULT = "prediction.json"
-MASK, SUBTYPES, UNCERTAINTY = "mask.nii.gz", "subtypes.nii.gz", "uncertainty.nii.gz"
 LABEL_TABLE = "subtypes.txt"
 PROBABILITIES, LESIONS = "probabilities.csv", "lesions.csv"
 PAGE = "report.html"
@@ -28,7 +28,7 @@ ADVICE = "Predict the scan again."
 SCAN_ROW = "scan"
 """Name of the last row of `probabilities.csv`; the others are numbers of slices."""
 PATTERNS = (
-    *(MASK, SUBTYPES, UNCERTAINTY, LABEL_TABLE, PROBABILITIES, LESIONS, PAGE, RESULT),
+    *(*NIFTI, LABEL_TABLE, PROBABILITIES, LESIONS, PAGE, RESULT),
     *("overview.png", "uncertainty.png", "slice-*.png"),
     *dicom_seg.FILES,
 )
