@@ -1,6 +1,7 @@
 """The words of the study, from planted results."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -183,8 +184,14 @@ def test_answers_and_numbers_are_recorded_and_verified(trained, tmp_path):
     assert study.read(path) == []
     question = study.Question("UNet++ or the U-Net of [2]?", BEST, UNET)
     made = study.answers(trained, "study", (0, 1), [question], threshold_run.CATALOG)
-    study.record(made, trained, *paths, threshold_run.TABLES.values())
+    archived = tmp_path / "results.zip"
+    study.record(made, trained, *paths, threshold_run.TABLES.values(), archived)
     assert study.read(path) == made
+    # Whoever unpacks the results gets the same answers.
+    shutil.unpack_archive(archived, tmp_path / "unpacked")
+    assert made == study.answers(
+        tmp_path / "unpacked", "study", (0, 1), [question], threshold_run.CATALOG
+    )
     shown = study.block(made, recorded.read(numbers))
     assert page.read_text() == f"a\n{study.BEGIN}\n{shown}{study.END}\nb\n"
     assert made[0]["words"] in shown and "**Table III" in shown

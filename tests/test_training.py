@@ -193,6 +193,29 @@ def test_training_ends_early_and_stays_ended(tmp_path, plan):
     assert again == history
 
 
+def test_the_best_or_the_last_epoch_is_kept(tmp_path, plan):
+    """Without hemorrhage every epoch scores 0, so the first one is the best."""
+    empty = resume_run.batches(50, 51).map(lambda images, masks: (images, 0 * masks))
+    last = dataclasses.replace(plan, keep_last=True)
+
+    def kept(name, plan, validation):
+        model = compiled(plan)
+        fit.fit(
+            model,
+            resume_run.batches,
+            validation,
+            plan,
+            tmp_path / name,
+            spec={},
+            tensorboard=False,
+        )
+        return np.concatenate([np.ravel(weight) for weight in model.get_weights()])
+
+    without_validation = kept("none", plan, None)
+    assert kept("last", last, empty) == pytest.approx(without_validation, abs=1e-5)
+    assert kept("best", plan, empty) != pytest.approx(without_validation, abs=1e-5)
+
+
 def test_training_that_diverges_says_so(tmp_path, plan):
     model = compiled(plan)
     for variable in model.trainable_variables:

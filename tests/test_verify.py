@@ -485,6 +485,25 @@ def test_another_record_is_seen(results, change, verdict):
     )
 
 
+@pytest.mark.parametrize(
+    ("low", "verdict"), [(0.0, "within"), (0.98, "not comparable")]
+)
+def test_another_precision_explains_another_number(results, low, verdict):
+    numbers = files.read_json(results.record)
+    ours = numbers["table3"]["precision"][UNET]
+    assert ours in ("float32", "mixed_bfloat16")
+    numbers["table3"]["precision"][UNET] = "mixed_float16"
+    for cell in numbers["table3"]["cells"]:
+        if (cell["experiment"], cell["column"]) == (UNET, "dice"):
+            cell.update({"ours": 0.99, "low": low, "high": 1.0})
+    files.write_json(results.record, numbers)
+    by_name, _ = results.check("demo")
+    check = by_name[UNET, "dice"]
+    assert check.verdict == verdict
+    reason = f"recorded in mixed_float16, ours in {ours}"
+    assert check.cell.reason == ("" if verdict == "within" else reason)
+
+
 def test_a_row_without_record_is_no_pass(results):
     files.write_json(results.record, {})
     _, checks = results.check("demo")

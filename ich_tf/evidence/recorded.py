@@ -46,13 +46,14 @@ class RecordedTable(TypedDict):
 
     `curves` holds, by title of a segmentation row, the soft Jaccard of training and of
     validation crops after each epoch; `dice` its mean Dice of held-out heads with
-    hemorrhage.
+    hemorrhage. `precision` holds, by id of a row, the precision of its training.
     """
 
     cells: list[RecordedCell]
     curves: NotRequired[dict[str, list[list[float]]]]
     dice: NotRequired[dict[str, float]]
     settings: NotRequired[dict[str, str]]
+    precision: NotRequired[dict[str, str]]
     commits: list[str | None]
     devices: list[str]
     versions: list[dict[str, str]]
@@ -126,6 +127,7 @@ def _table(
             if isinstance(result, MaskResult) and result.dice_of_cases()
         },
         "settings": {result.experiment: settings_digest(result.spec) for result in ran},
+        "precision": {result.experiment: result.spec["precision"] for result in ran},
         "commits": _distinct(commit for result in ran for commit in result.commits),
         "devices": _distinct(device for result in ran for device in result.devices),
         "versions": _distinct(version for result in ran for version in result.versions),
@@ -176,6 +178,11 @@ class RecordsOfTable:
 
     def __init__(self, table: Table, recorded: Recorded, profile: str):
         self._groups = table.groups_under(tables.PROTOCOL)
+        self._precision = {
+            name: precision
+            for of_table in recorded.values()
+            for name, precision in of_table.get("precision", {}).items()
+        }
         self._cells: dict[tuple[str, str], list[RecordedCell]] = {}
         made = recorded.get(table.name)
         if made is None:
@@ -193,6 +200,14 @@ class RecordsOfTable:
                 key = cell["experiment"], cell["column"]
                 # One for each group, in the order of the table's groups.
                 self._cells.setdefault(key, []).append(cell)
+
+    def other_precision(self, result: Result | None) -> str:
+        """How the precision of a row's record differs; empty if it does not."""
+        if result is None:
+            return ""
+        ours = result.spec["precision"]
+        theirs = self._precision.get(result.experiment, ours)
+        return "" if theirs == ours else f"recorded in {theirs}, ours in {ours}"
 
     def of_cell(self, cell: Cell) -> RecordedCell | None:
         """The record of a cell."""

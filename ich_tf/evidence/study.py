@@ -7,6 +7,7 @@ numbers. The answers hold for the phantom and say nothing about the report's num
 
 import dataclasses
 import pathlib
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypedDict
 
@@ -29,6 +30,8 @@ ONE_SEED = (
 )
 """Rows of options that are trained with the first seed only."""
 RECORDED = paths.recorded("study-answers.json")
+ARCHIVE = paths.recorded("study-results.zip")
+"""The result file of every recorded training; unpack it in the folder of results."""
 PAGE = paths.PROJECT / "docs" / "study.md"
 BEGIN, END = "<!-- answers: begin -->", "<!-- answers: end -->"
 DICE, AUC = "dice", f"auc_slice {labels.ANY}"
@@ -278,8 +281,9 @@ def record(
     page: pathlib.Path = PAGE,
     numbers: pathlib.Path = recorded.RECORDS[PROFILE],
     shown: Iterable[Table] = tuple(tables.TABLES.values()),
+    archived: pathlib.Path = ARCHIVE,
 ) -> None:
-    """Record the answers, and the numbers of the tables.
+    """Record the answers, the numbers of the tables, and the results behind them.
 
     Args:
         made: The answers.
@@ -288,13 +292,33 @@ def record(
         page: The page that shows both between its markers.
         numbers: The JSON file of the numbers.
         shown: The tables.
+        archived: The ZIP file of the results.
     """
     made_tables = recorded.record(results, shown, numbers, PROFILE)
     files.write_json(path, list(made))
+    archive(results, archived)
     first, rest = page.read_text(encoding="utf-8").split(BEGIN)
     _, last = rest.split(END)
     text = f"{first}{BEGIN}\n{block(made, made_tables)}{END}{last}"
     files.write_bytes(page, text.encode())
+
+
+def archive(results: pathlib.Path, path: pathlib.Path = ARCHIVE) -> None:
+    """Pack the result file of every training, with the counts of each head.
+
+    Args:
+        results: Folder of results.
+        path: The ZIP file; its names begin at the folder of results.
+    """
+    made = (
+        stored.result_file(results, PROFILE, row, seed)
+        for row, seed in trainings(SEEDS)
+    )
+    with files.atomic(path) as partial, zipfile.ZipFile(partial, "w") as packed:
+        for file in filter(pathlib.Path.is_file, made):
+            # Without the time, so that the same results make the same file.
+            entry = zipfile.ZipInfo(file.relative_to(results).as_posix())
+            packed.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED, 9)
 
 
 def block(made: Sequence[Answer], numbers: recorded.Recorded) -> str:

@@ -42,7 +42,9 @@ RULES = {
         "regression check on the phantom, no reproduction. As recorded: within "
         f"{AS_RECORDED} of the record; within: inside the recorded 95 % interval, "
         "as after training on another machine; measured: time or memory, which depend "
-        "on the machine; differs: everything else"
+        "on the machine; not comparable: no record with the same settings, or a number "
+        "outside its interval after training in another precision; differs: everything "
+        "else"
     ),
 }
 
@@ -269,7 +271,9 @@ def _regression(
             if cell.same_training:
                 continue
             record = records.of_cell(cell)
-            verdict = _unusable(checked[row.id], row) or judge_recorded(record, cell)
+            verdict = _unusable(checked[row.id], row) or judge_recorded(
+                record, cell, records.other_precision(result)
+            )
             expected = record["ours"] if record else None
             checks.append(_check(REGRESSION, expected, cell, verdict))
     return checks
@@ -284,12 +288,15 @@ def _check(
     return Check(kind, expected, cell)
 
 
-def judge_recorded(record: RecordedCell | None, cell: Cell) -> tuple[str, str]:
+def judge_recorded(
+    record: RecordedCell | None, cell: Cell, other_precision: str = ""
+) -> tuple[str, str]:
     """The verdict on a number of the phantom, and its reason: see `RULES`.
 
     Args:
         record: The recorded number, or None.
         cell: Ours.
+        other_precision: How the precision of its training differs from the record's.
     """
     if cell.verdict == "not run":
         return "not run", cell.reason
@@ -310,6 +317,8 @@ def judge_recorded(record: RecordedCell | None, cell: Cell) -> tuple[str, str]:
         return "as recorded", ""
     low, high = record["low"], record["high"]
     inside = low is not None and low <= cell.ours <= high
+    if not inside and other_precision:
+        return "not comparable", other_precision
     return ("within", "") if inside else ("differs", "")
 
 

@@ -67,6 +67,8 @@ class NetworkSettings(Settings):
             one half, which a short run takes long to leave.
         patience: Epochs without a higher validation score after which training ends;
             None trains all epochs.
+        warmup_steps: Steps of rising learning rate, see `plans.Plan`.
+        keep_last: Whether the last epoch is kept and not the best, see `plans.Plan`.
     """
 
     folds: str
@@ -79,6 +81,8 @@ class NetworkSettings(Settings):
     output_bias: float | None
     split: tuple[float, float, float] = (0.7, 0.1, 0.2)
     patience: int | None = None
+    warmup_steps: int = 0
+    keep_last: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,14 +132,12 @@ class RealHeadsSettings(PaintedSettings):
 
     Attributes:
         phantom_heads: Number of phantom heads mixed in.
-        warmup_steps: Steps of rising learning rate, see `plans.Plan`.
         average: Decay of the averaged weights, see `plans.Plan`.
         threshold: A pixel is hemorrhage above this probability.
         head_box: Whether slices have pixels of one size and are cut to the head.
     """
 
     phantom_heads: int = 0
-    warmup_steps: int = 0
     average: float | None = None
     threshold: float = 0.5
     head_box: bool = True

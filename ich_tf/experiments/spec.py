@@ -110,8 +110,9 @@ class Row:
         # Layers for the CPU change numbers by rounding only.
         del made["deviations"], made["cpu_layers"]
         # Left out if unset, so that older results stay current.
-        if made.get("patience") is None:
-            made.pop("patience", None)
+        for name in ("patience", "warmup_steps", "keep_last"):
+            if not made.get(name):
+                made.pop(name, None)
         for name in ("painted_apart", "weak_labels_by", "context_share"):
             if not row.get(name):
                 row.pop(name, None)

@@ -15,8 +15,9 @@ MAX_FILES = 200_000
 """Largest number of files that a folder is searched for."""
 
 READ = (
-    "Read are NIfTI (.nii, .nii.gz, .hdr with .img), DICOM files and folders, and a "
-    "patient's folder of ct-ich (`Patients_CT/<patient>` with `brain/<n>.jpg`)"
+    "ich_tf reads NIfTI (.nii, .nii.gz, .hdr with .img), DICOM files and folders, ZIP "
+    "files of these, and a patient's folder of ct-ich (`Patients_CT/<patient>` with "
+    "`brain/<n>.jpg`)"
 )
 _ANALYZE = "Analyze 7.5 (.hdr), which has no orientation; save it as .nii.gz"
 _SYSTEM_FILES = (".ds_store", "thumbs.db", "desktop.ini")

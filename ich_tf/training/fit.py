@@ -42,7 +42,7 @@ def fit(
     resume: bool = False,
     tensorboard: bool = True,
 ) -> list[dict]:
-    """Train a compiled model and keep the weights of the best epoch.
+    """Train a compiled model and keep the weights of the best or the last epoch.
 
     Args:
         model: Compiled by `plans.compile_model` after `plans.start`.
@@ -50,7 +50,7 @@ def fit(
             may differ in their first two axes (scans and their slices).
         validation: Batches, the same after every epoch; the epoch with the highest
             `plans.SoftJaccard` of them is the best. None: the last epoch is kept.
-        plan: Epochs, steps and seed.
+        plan: Epochs, steps, seed, and which epoch is kept.
         folder: Holds `state.npz` and, at the end, `model.weights.h5`.
             One with the state of another training is renamed `<name>-before-<n>`.
         spec: What this run is, as JSON; a state of another spec is not continued.
@@ -58,7 +58,7 @@ def fit(
         tensorboard: Whether to write logs for TensorBoard.
 
     Returns:
-        One dict of metrics per epoch. The model has the best weights.
+        One dict of metrics per epoch. The model has the weights that are kept.
 
     Raises:
         ValueError: if `resume` finds nothing, or the state of another run; or if the
@@ -70,7 +70,8 @@ def fit(
         if devices.is_chief:
             _tidy(folder, resume)
     spec = json.loads(json.dumps(spec))
-    monitor = None if validation is None else plans.MONITOR
+    chosen = validation is not None and not plan.keep_last
+    monitor = plans.MONITOR if chosen else None
     state = checkpoint.Checkpoint(
         folder, spec, monitor, plan.epochs, writes=devices.is_chief
     )

@@ -40,6 +40,8 @@ class Plan:
         devices: What trains, see `training_devices`.
         patience: Training ends after this number of epochs without a higher
             `SoftJaccard` of the validation; None trains all epochs.
+        keep_last: Whether the last epoch is kept and not the best one, for a short run
+            with too few validation heads to choose by.
     """
 
     epochs: int
@@ -58,6 +60,7 @@ class Plan:
     average: float | None = None
     devices: distribute.Devices = distribute.ONE
     patience: int | None = None
+    keep_last: bool = False
 
     @property
     def training_devices(self) -> distribute.Devices:

@@ -80,6 +80,7 @@ def crops_of(run: Run, train: slices.Slices, validation: slices.Slices) -> Train
         batch=profile.batch,
         learning_rate=profile.learning_rate,
         schedule=profile.schedule,
+        warmup_steps=profile.warmup_steps,
         decay=profile.decay,
         batch_norm_momentum=profile.batch_norm_momentum,
         output_bias=profile.output_bias,
@@ -87,6 +88,7 @@ def crops_of(run: Run, train: slices.Slices, validation: slices.Slices) -> Train
         devices=run.devices,
         cpu_layers=run.profile.cpu_layers,
         patience=profile.patience,
+        keep_last=profile.keep_last,
     )
     return TrainingData(plan, *crop_batches(run, crops["train"], crops["validation"]))
 

@@ -50,7 +50,7 @@ class SegmentationTask(MaskTask):
         fresh: bool = False,
         say: Say,
     ) -> TrainedFold:
-        """Train the network; the epoch with the best validation score is kept.
+        """Train the network; the best epoch of the validation, or the last, is kept.
 
         A row that is the same training as its twin takes over the twin's weights.
         """

@@ -209,12 +209,14 @@ def _plan(run: Run) -> plans.Plan:
         batch=profile.batch,
         learning_rate=profile.learning_rate,
         schedule=profile.schedule,
+        warmup_steps=profile.warmup_steps,
         output_bias=profile.output_bias,
         precision=profile.precision,
         seed=run.seed,
         devices=run.devices,
         cpu_layers=profile.cpu_layers,
         patience=profile.patience,
+        keep_last=profile.keep_last,
     )
 
 
