@@ -20,6 +20,7 @@ SEGMENTATION = dataclasses.replace(
     epochs=2,
     steps_per_epoch=2,
     batch=2,
+    warmup_steps=1,
     validation_crops=4,
     phantom=PHANTOM,
     split=(0.5, 0.25, 0.25),
@@ -69,8 +70,13 @@ CLASSIFIER = dataclasses.replace(
     table1.DEMO,
     size=32,
     split=0.4,
-    slices=dataclasses.replace(table1.DEMO.slices, parts=2, steps_per_epoch=2, batch=4),
-    sequence=dataclasses.replace(table1.DEMO.sequence, epochs=2, batch=2),
+    # In float32 on every processor, since probabilities are compared.
+    slices=dataclasses.replace(
+        table1.DEMO.slices, parts=2, steps_per_epoch=2, batch=4, precision="float32"
+    ),
+    sequence=dataclasses.replace(
+        table1.DEMO.sequence, epochs=2, batch=2, precision="float32"
+    ),
     phantom=PHANTOM,
     network={
         "model": "resnext",

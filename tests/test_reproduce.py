@@ -345,10 +345,9 @@ def test_rows_of_the_demo_differ_in_what_they_name_alone():
     rows = [CATALOG.row(row.id) for row in tables.TABLES["table2"].rows]
     assert all(row.settings["demo"] == table2.DEMO for row in rows)
     (unet,) = CATALOG.rows("table3")
-    # Without normalisation the U-Net of [2] needs its own rate and start.
+    # Without normalisation the U-Net of [2] needs its own start.
     otherwise = dataclasses.replace(
         unet.settings["demo"],
-        learning_rate=table2.DEMO.learning_rate,
         output_bias=table2.DEMO.output_bias,
         deviations=table2.DEMO.deviations,
     )

@@ -232,6 +232,11 @@ def test_schedules(plan):
     rate = plans.learning_rate(plans.Plan(10, 10, 1, 1e-3, "cosine"))
     assert float(rate(50)) == pytest.approx(5e-4, rel=1e-3)
     assert float(rate(100)) == pytest.approx(0.0, abs=1e-9)
+    rate = plans.learning_rate(plans.Plan(10, 10, 1, 1e-3, "cosine", warmup_steps=20))
+    assert float(rate(10)) == pytest.approx(5e-4, rel=1e-3)
+    assert float(rate(60)) == pytest.approx(5e-4, rel=1e-3)
+    with pytest.raises(ValueError, match="20 steps of warm-up leave none of 20"):
+        plans.learning_rate(plans.Plan(2, 10, 1, 1e-3, "cosine", warmup_steps=20))
     with pytest.raises(ValueError, match="Known: inverse_time, cosine"):
         plans.learning_rate(plans.Plan(1, 1, 1, 1e-3, "linear"))
 

@@ -181,12 +181,17 @@ def learning_rate(plan: Plan) -> keras.optimizers.schedules.LearningRateSchedule
     """The learning rate by step.
 
     Raises:
-        ValueError: if the schedule is unknown.
+        ValueError: if the schedule is unknown, or the warm-up as long as the run.
     """
     if plan.schedule == "cosine":
         if not plan.warmup_steps:
             return keras.optimizers.schedules.CosineDecay(
                 plan.learning_rate, plan.steps
+            )
+        if plan.warmup_steps >= plan.steps:
+            raise ValueError(
+                f"{plan.warmup_steps} steps of warm-up leave none of {plan.steps} for "
+                "the cosine; choose fewer."
             )
         return keras.optimizers.schedules.CosineDecay(
             0.0,

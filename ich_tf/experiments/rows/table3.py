@@ -9,17 +9,17 @@ from ich_tf.experiments.rows import table2
 from ich_tf.experiments.settings import Deviation, SegmentationSettings, changed
 
 OUTPUT_BIAS = -7.0
-_START = Deviation(
-    f"the last bias of the U-Net of [2] starts at {OUTPUT_BIAS:g} instead of 0"
-)
 
 
 def _unet(base: SegmentationSettings, learning_rate: float) -> dict:
     """What the U-Net of [2] has of its own in a profile."""
+    own = [f"the last bias of the U-Net of [2] starts at {OUTPUT_BIAS:g} instead of 0"]
+    if learning_rate != base.learning_rate:
+        own.append(f"the learning rate of the U-Net of [2] is {learning_rate:g}")
     return {
         "learning_rate": learning_rate,
         "output_bias": OUTPUT_BIAS,
-        "deviations": (*base.deviations, _START),
+        "deviations": (*base.deviations, *map(Deviation, own)),
     }
 
 
