@@ -10,7 +10,7 @@ from threshold_run import BEST, UNET
 
 from ich_tf import cli, files, metrics
 from ich_tf.evidence import compare, recorded, study, verify
-from ich_tf.experiments import runner
+from ich_tf.experiments import results, runner
 from ich_tf.experiments.mask_results import MaskResult
 from ich_tf.experiments.rows import table2
 
@@ -143,6 +143,20 @@ def test_the_page_shows_what_is_recorded():
         assert block.strip() == study.block(made, numbers).strip()
     else:
         assert block.strip() and "| " not in block
+
+
+def test_the_packed_results_are_whole_and_current(tmp_path):
+    shutil.unpack_archive(study.ARCHIVE, tmp_path)
+    listed = {
+        results.result_file(tmp_path, study.PROFILE, row, seed): study.CATALOG.row(row)
+        for row, seed in study.trainings()
+    }
+    packed = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert packed and set(packed) <= set(listed)
+    for path in packed:
+        row = listed[path]
+        result = row.result_type.load(path)
+        assert result.is_current(row) and result.faults(row, study.PROFILE) == []
 
 
 def test_without_results_there_are_no_answers(tmp_path, capsys):
