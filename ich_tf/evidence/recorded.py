@@ -178,22 +178,14 @@ class RecordsOfTable:
 
     def __init__(self, table: Table, recorded: Recorded, profile: str):
         self._groups = table.groups_under(tables.PROTOCOL)
-        self._precision = {
-            name: precision
-            for of_table in recorded.values()
-            for name, precision in of_table.get("precision", {}).items()
-        }
+        self._precision = _by_row(recorded, "precision")
         self._cells: dict[tuple[str, str], list[RecordedCell]] = {}
         made = recorded.get(table.name)
         if made is None:
             return
         rows = {row.id: row for row in table.shown}
         # A row that is shown for comparison has its settings with its own table.
-        settings = {
-            name: digest
-            for of_table in recorded.values()
-            for name, digest in of_table.get("settings", {}).items()
-        }
+        settings = _by_row(recorded, "settings")
         for cell in made["cells"]:
             row = rows.get(cell["experiment"])
             if row is not None and _is_current(row, settings.get(row.id), profile):
@@ -214,6 +206,12 @@ class RecordsOfTable:
         of_groups = self._cells.get((cell.experiment, cell.column), [])
         number = self._groups.index(cell.group)
         return of_groups[number] if number < len(of_groups) else None
+
+
+def _by_row(recorded: Recorded, field: str) -> dict[str, str]:
+    """What all tables hold in a field that has a value for each row."""
+    tables_of_field = (of_table.get(field, {}) for of_table in recorded.values())
+    return {name: value for of in tables_of_field for name, value in of.items()}
 
 
 def _is_current(row: Row, digest: str | None, profile: str) -> bool:

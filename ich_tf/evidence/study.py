@@ -310,10 +310,7 @@ def archive(results: pathlib.Path, path: pathlib.Path = ARCHIVE) -> None:
         results: Folder of results.
         path: The ZIP file; its names begin at the folder of results.
     """
-    made = (
-        stored.result_file(results, PROFILE, row, seed)
-        for row, seed in trainings(SEEDS)
-    )
+    made = (stored.result_file(results, PROFILE, *training) for training in trainings())
     with files.atomic(path) as partial, zipfile.ZipFile(partial, "w") as packed:
         for file in filter(pathlib.Path.is_file, made):
             # Without the time, so that the same results make the same file.
